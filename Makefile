@@ -1,0 +1,70 @@
+# make help lists the targets. Adding a source file, a program or a test needs no edit here:
+#   <module>/main.c        -> build/<kind>/bin/<module>
+#   <module>/main_<x>.c    -> build/<kind>/bin/<x>
+#   tests/unit/test_*.c    -> one unit test program each
+PROCS   := ingest assigner learner scorer
+MODULES := common $(PROCS)
+comma   := ,
+SAN     ?=
+BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
+GEN     := build/gen
+PKGS    := rdkafka libzmq libprotobuf-c openblas yaml-0.1 libmicrohttpd jansson libxxhash zlib
+VERSION := $(shell sed -n 's/^## \[\([0-9.]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
+
+CC       ?= cc
+CPPFLAGS := -I. -I$(GEN) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS) 2>/dev/null)) \
+            -D_POSIX_C_SOURCE=200809L -DAA_VERSION='"$(or $(VERSION),0.0.0)"'
+WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
+            -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
+            -Wimplicit-fallthrough -Wnull-dereference -Wduplicated-cond -Wlogical-op \
+            -Wdouble-promotion -Wconversion -Wsign-conversion
+OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
+CFLAGS   := -std=c17 -g $(WARN) -Werror $(OPT) -MMD -MP
+LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+
+SRC   := $(wildcard $(MODULES:%=%/*.c))
+MAINS := $(filter %/main.c,$(SRC)) $(foreach m,$(MODULES),$(wildcard $(m)/main_*.c))
+PROTO := $(wildcard schemas/*.proto)
+PBC   := $(PROTO:%.proto=$(GEN)/%.pb-c.c)
+LIB   := $(BUILD)/libautoassign.a
+OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SRC))) $(PBC:$(GEN)/%.c=$(BUILD)/%.o)
+name_of = $(patsubst main_%,%,$(patsubst main,$(notdir $(patsubst %/,%,$(dir $1))),$(basename $(notdir $1))))
+BIN   := $(foreach m,$(MAINS),$(BUILD)/bin/$(call name_of,$m))
+TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+ITESTS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/test_*.c))
+
+all: $(BIN) ## build every program
+build-tests: $(TESTS) $(ITESTS)
+test: $(TESTS) ## unit tests: no network, no sleep
+	@set -e; for t in $(TESTS); do $(RUN) $$t; done
+format: ; clang-format -i $(FMT) ## rewrite sources in house layout
+format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
+tidy: $(PBC) ## static checks, one file per run
+	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS) \
+	    -isystem $(shell $(CC) -print-file-name=include); done
+compdb: ; bear -- $(MAKE) -B all build-tests ## compile_commands.json
+clean: ; rm -rf build ## remove build/
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
+FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
+.PHONY: all build-tests test format format-check tidy compdb clean help
+.SECONDARY:
+
+define program_rule
+$(BUILD)/bin/$(call name_of,$1): $(BUILD)/$(1:.c=.o) $(LIB)
+	@mkdir -p $$(@D); $(CC) $(CFLAGS) $$^ $(LDLIBS) -o $$@
+endef
+$(foreach m,$(MAINS),$(eval $(call program_rule,$m)))
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
+	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+$(LIB): $(OBJ)
+	@rm -f $@; ar rcs $@ $^
+$(BUILD)/tests/%.o: tests/%.c | $(PBC)
+	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(BUILD)/%.o: %.c | $(PBC)
+	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(BUILD)/%.pb-c.o: $(GEN)/%.pb-c.c
+	@mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=c17 -w $(OPT) -c $< -o $@
+$(GEN)/%.pb-c.c: %.proto
+	@mkdir -p $(GEN); protoc-c --c_out=$(GEN) $<
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

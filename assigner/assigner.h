@@ -1,0 +1,83 @@
+/* assigner/assigner - the Identity Agent's side of the pipeline: IDs to slots.
+ *
+ * Owns, per field, the ID table (key -> frequency, position, slot, last seen, lean), the free
+ * slots, and the actor. A step has no I/O, no clock and no globals: what it does depends on the
+ * configuration, the batches and the rewards, in their order, and on nothing else.
+ *
+ * Slots of a field: 0 .. k*p-1 are the shared rows (k positions x p lean bins; slot = (pos-1)*p + bin),
+ * from k*p on unique rows, lowest free slot first.
+ */
+#ifndef AA_ASSIGNER_ASSIGNER_H
+#define AA_ASSIGNER_ASSIGNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/checkpoint.h"
+#include "common/conf.h"
+#include "common/status.h"
+#include "common/wire.h"
+
+typedef struct assigner assigner;
+
+/** cfg is kept (borrowed) for the assigner's life. */
+aa_status assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+void      assigner_free(assigner **as_p);
+
+/**
+ * Assign one batch: for every event and field look the ID up (insert it at position 1), take the
+ * agent's action, and write what row to read; then, every agent.sweep_every events, one step of the
+ * sweep over quiet IDs. The rewards of batch in->hd.seq - pipeline.depth must have been learned.
+ * @param out  overwritten; out->hd = in->hd
+ * @errors AA_ENOMEM; on error the assigner must not be used any more
+ */
+aa_status assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/** Learn from the rewards of batch rw->hd.seq: must be the next one in order.
+ *  @errors AA_EPARSE wrong seq or counts: nothing changed */
+aa_status assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Sequence number of the next rewards that assigner_learn takes; of the next batch to assign. */
+uint64_t assigner_next_reward(const assigner *as);
+uint64_t assigner_next_batch(const assigner *as);
+
+/* What changed for scorers since the last call: at most max assignments. *deleted[i]: forgotten ID. */
+typedef struct {
+    uint32_t      field;
+    uint64_t      key;
+    bool          deleted;
+    aa_assignment a; /* run_id is left to the caller */
+} assigner_change;
+/** @param all  begin again with every ID there is (after a restore) */
+aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
+                           aa_err *err) __attribute__((warn_unused_result));
+/** What an ID that was never seen reads. */
+void assigner_new_id(const assigner *as, uint32_t field, uint32_t *slot, float *mix);
+
+/* Counts, per field. */
+typedef struct {
+    uint64_t ids_seen;    /* distinct IDs ever inserted */
+    uint64_t ids;         /* in the table now */
+    uint64_t rows_shared; /* k*p, or the mode's own */
+    uint64_t rows_unique, rows_unique_peak;
+    uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
+    uint64_t promotions, demotions, swept;
+    uint64_t ids_at[17];          /* IDs by position; [k+1] is unique */
+    uint64_t table_bytes;         /* ID table */
+    uint64_t agent_bytes;         /* actor, rings */
+} assigner_stats;
+void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
+
+/** Digest of the whole state; equal states have equal digests. */
+uint64_t  assigner_digest(const assigner *as);
+/** Everything, into sections of a checkpoint, and back. Restoring checks every value. */
+aa_status assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,78 @@
+/* common/conf - the configuration of the whole pipeline: one file, one frozen struct.
+ *
+ * Later wins: defaults < YAML file < environment (AUTOASSIGN_SECTION_KEY) < -o section.key=value.
+ * Unknown keys, wrong types and values out of range are AA_ECONFIG errors that name file, line
+ * and key. The struct has no pointers into anything else and is never changed after loading.
+ */
+#ifndef AA_COMMON_CONF_H
+#define AA_COMMON_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/settings.h"
+#include "common/status.h"
+
+#define AA_CONF_STR 256
+#define AA_MAX_FIELDS 8
+#define AA_MAX_HIDDEN 8
+#define AA_MAX_KAFKA_PROPERTIES 128
+
+#define AA_DECL_STR(name, def, help) char name[AA_CONF_STR];
+#define AA_DECL_CHO(name, def, choices, help) char name[AA_CONF_STR];
+#define AA_DECL_INT(name, def, min, max, unit, help) int64_t name;
+#define AA_DECL_NUM(name, def, min, max, unit, help) double name;
+#define AA_DECL_BOO(name, def, help) bool name;
+#define AA_DECL_SECTION(section, list, help)                                                       \
+    struct {                                                                                       \
+        list(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)                      \
+    } section;
+
+/* One ID field: user, item, ... */
+typedef struct {
+    char name[64];
+    AA_SETTINGS_FIELD(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)
+} aa_conf_field;
+
+/* A librdkafka property, passed through as it stands. */
+typedef struct {
+    char key[128];
+    char value[1024];
+    int  line; /* in the file, 0 when from -o or the environment */
+} aa_conf_kafka;
+
+typedef struct {
+    AA_SECTIONS(AA_DECL_SECTION)
+    aa_conf_field fields[AA_MAX_FIELDS];
+    size_t        field_count; /* F; 2 (user, item) unless configured */
+    aa_conf_kafka kafka[AA_MAX_KAFKA_PROPERTIES];
+    size_t        kafka_count;
+    size_t        hidden[AA_MAX_HIDDEN]; /* parsed from model.hidden */
+    size_t        hidden_count;
+    char          path[AA_CONF_STR]; /* the file it came from, "" if none */
+} aa_conf;
+
+/** Fill with the defaults. Always succeeds. */
+void aa_conf_defaults(aa_conf *cfg);
+
+/**
+ * Defaults, then the file, then the environment, then the overrides; then cross-checks.
+ * @param path       YAML file, or NULL for none
+ * @param overrides  count strings "section.key=value", "fields.user.json=uid", "kafka.prop=value"
+ * @errors AA_ECONFIG with "file:line: section.key: what is wrong"; AA_EIO file unreadable
+ */
+aa_status aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
+                       aa_err *err) __attribute__((warn_unused_result, nonnull(1)));
+
+/** Write the effective values as YAML with each key's help; secrets (passwords, tokens) as ***. */
+void aa_conf_print(const aa_conf *cfg, FILE *out);
+
+/** Write the reference of every key as Markdown (docs come from here; a test compares). */
+void aa_conf_print_reference(FILE *out);
+
+/** Digest of what processes must agree on: fields, agent, model, seed, depth. */
+uint64_t aa_conf_digest(const aa_conf *cfg);
+
+#endif

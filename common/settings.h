@@ -1,0 +1,134 @@
+/* common/settings - every key of the configuration file, once.
+ *
+ * One line here is all that a new setting needs: the struct in conf.h, the parser, --help, the
+ * commented default file (compose/autoassign.yaml) and the reference (`--print-reference`) are
+ * made from these lists.
+ *
+ *   STR(name, default, help)                        char name[AA_CONF_STR]
+ *   CHO(name, default, "a|b|c", help)               char name[AA_CONF_STR], one of the choices
+ *   INT(name, default, min, max, unit, help)        int64_t name
+ *   NUM(name, default, min, max, unit, help)        double name
+ *   BOO(name, default, help)                        bool name
+ */
+#ifndef AA_COMMON_SETTINGS_H
+#define AA_COMMON_SETTINGS_H
+
+#include <stdint.h>
+
+/* section name, list, what it holds */
+#define AA_SECTIONS(X)                                                                             \
+    X(pipeline, AA_SETTINGS_PIPELINE, "what all four processes must agree on")                     \
+    X(topics, AA_SETTINGS_TOPICS, "Kafka topics")                                                  \
+    X(links, AA_SETTINGS_LINKS, "ZeroMQ endpoints between the processes")                          \
+    X(event, AA_SETTINGS_EVENT, "how a Kafka message becomes an event")                            \
+    X(ingest, AA_SETTINGS_INGEST, "consuming, ordering, batching")                                 \
+    X(agent, AA_SETTINGS_AGENT, "the Identity Agent: states, policy, critic")                      \
+    X(model, AA_SETTINGS_MODEL, "the recommender and its optimizers")                              \
+    X(checkpoint, AA_SETTINGS_CHECKPOINT, "durable state")                                         \
+    X(publish, AA_SETTINGS_PUBLISH, "the compacted topics that scorers read")                      \
+    X(scorer, AA_SETTINGS_SCORER, "serving")                                                       \
+    X(http, AA_SETTINGS_HTTP, "/healthz, /readyz and /metrics of each process; port 0: any free")  \
+    X(log, AA_SETTINGS_LOG, "logs on stderr")
+
+#define AA_SETTINGS_PIPELINE(STR, CHO, INT, NUM, BOO)                                              \
+    STR(name, "autoassign", "name of this pipeline; names its checkpoints and its consumer group") \
+    INT(lane, 0, 0, 65535, "", "shard of the learning side")                                       \
+    INT(seed, 1, 0, INT64_MAX, "", "one seed, one order, one result")                              \
+    INT(depth, 4, 1, 64, "batches", "rewards of batch n-depth are applied before batch n is assigned")
+
+#define AA_SETTINGS_TOPICS(STR, CHO, INT, NUM, BOO)                                                \
+    STR(interactions, "interactions", "events in")                                                 \
+    STR(dead_letters, "", "undecodable events; empty: <interactions>.dlq")                         \
+    STR(assignments, "assignments", "ID to slot, compacted")                                       \
+    STR(model, "model", "rows and dense weights, compacted")                                       \
+    STR(predictions, "", "one prediction per event, for audit; empty: none")
+
+#define AA_SETTINGS_LINKS(STR, CHO, INT, NUM, BOO)                                                 \
+    STR(events, "ipc:///tmp/autoassign-events", "ingest connects, assigner binds")                 \
+    STR(assigned, "ipc:///tmp/autoassign-assigned", "assigner connects, learner binds")            \
+    STR(rewards, "ipc:///tmp/autoassign-rewards", "learner publishes, assigner subscribes")        \
+    INT(in_flight, 8, 1, 1024, "batches", "batches ingest may have unassigned downstream")
+
+#define AA_SETTINGS_EVENT(STR, CHO, INT, NUM, BOO)                                                 \
+    CHO(format, "auto", "auto|json|protobuf", "auto: a message that starts with { is JSON")        \
+    STR(label_field, "label", "JSON name of the label")                                            \
+    STR(time_field, "timestamp_ms", "JSON name of the event time")                                 \
+    CHO(time_unit, "ms", "ms|s", "unit of the JSON event time")                                    \
+    CHO(label, "as-is", "as-is|threshold", "how the label becomes the target")                     \
+    NUM(positive_above, 0.5, -1e9, 1e9, "", "threshold: labels above it are 1, others 0")          \
+    INT(id_max_bytes, 256, 1, 65536, "bytes", "longer IDs are dead letters")                       \
+    INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid time")   \
+    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid time")
+
+#define AA_SETTINGS_INGEST(STR, CHO, INT, NUM, BOO)                                                \
+    CHO(run, "live", "live|replay", "live goes on for ever; replay ends at the end offsets seen at its start") \
+    STR(replay_from, "beginning", "beginning, offset:N, or time:MS")                               \
+    INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
+    INT(batch_wait_ms, 50, 1, 60000, "ms", "live: a batch that is not full leaves after this")     \
+    INT(partition_queue_events, 20000, 100, 10000000, "events", "read ahead per partition while merging")
+
+#define AA_SETTINGS_AGENT(STR, CHO, INT, NUM, BOO)                                                 \
+    CHO(mode, "default", "default|paper|unique|hash|threshold|rule|random|shared-only", "how IDs get rows") \
+    INT(positions, 5, 1, 15, "", "k: shared positions")                                            \
+    INT(lean_bins, 3, 1, 15, "", "p: residual bins at each position; 1: none")                     \
+    NUM(half_life_events, 0, 0, 1e12, "events", "half-life of an ID's frequency; 0: no decay")     \
+    INT(warm_up_events, 0, 0, 1000000000, "events", "head of the stream that warms the shared rows") \
+    INT(reward_window, 5, 1, 64, "", "T: losses that a reward compares with")                      \
+    NUM(gamma, 0.9, 0, 1, "", "discount of the critic")                                            \
+    NUM(actor_rate, 0.001, 0, 10, "", "learning rate of the actor")                                \
+    NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic")                              \
+    NUM(ratio_clip, 2, 1, 1000, "", "largest importance ratio")                                    \
+    NUM(row_cost, 0, 0, 1e9, "loss", "lambda: price of holding a row, per event")                  \
+    NUM(quiet_gaps, 10, 0, 1e9, "gaps", "silence, in the ID's own mean gaps, after which a row is given back") \
+    INT(quiet_events, 2000, 0, INT64_MAX, "events", "least silence before a row is given back")    \
+    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")
+
+#define AA_SETTINGS_MODEL(STR, CHO, INT, NUM, BOO)                                                 \
+    CHO(kind, "deepfm", "fm|mlp|widedeep|deepfm|dcn", "recommender")                               \
+    INT(dim, 16, 1, 1024, "", "K: width of an embedding")                                          \
+    STR(hidden, "64-32", "widths of the hidden layers")                                            \
+    CHO(loss, "logloss", "logloss|mse", "what is minimised")                                       \
+    INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \
+    NUM(row_rate, 0.2, 0, 100, "", "Adagrad learning rate of rows")                                \
+    NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "where Adagrad accumulators start")                  \
+    NUM(row_l2, 0.003, 0, 10, "", "L2 penalty of the rows an event reads")                         \
+    NUM(row_init, 0.01, 0, 10, "", "standard deviation of new rows")                               \
+    NUM(dense_rate, 0.001, 0, 10, "", "Adam learning rate of dense weights")
+
+#define AA_SETTINGS_CHECKPOINT(STR, CHO, INT, NUM, BOO)                                            \
+    STR(dir, "checkpoints", "folder of the checkpoints")                                           \
+    INT(every_events, 0, 0, INT64_MAX, "events", "events between two checkpoints; 0: by time only") \
+    INT(every_ms, 10000, 0, 86400000, "ms", "live: time between two checkpoints; 0: by events only") \
+    INT(keep, 3, 1, 1000, "", "checkpoints kept")
+
+#define AA_SETTINGS_PUBLISH(STR, CHO, INT, NUM, BOO)                                               \
+    INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \
+    BOO(enabled, true, "publish to the compacted topics at all")
+
+#define AA_SETTINGS_SCORER(STR, CHO, INT, NUM, BOO)                                                \
+    STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \
+    STR(token, "", "token that requests must carry; empty: none")                                  \
+    INT(max_items, 10000, 1, 10000000, "items", "longest list in one request")                     \
+    INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
+
+#define AA_SETTINGS_HTTP(STR, CHO, INT, NUM, BOO)                                                  \
+    BOO(enabled, true, "serve them")                                                               \
+    STR(bind, "127.0.0.1", "address")                                                              \
+    INT(ingest_port, 0, 0, 65535, "", "port of ingest")                                            \
+    INT(assigner_port, 0, 0, 65535, "", "port of assigner")                                        \
+    INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \
+    INT(scorer_port, 0, 0, 65535, "", "port of scorer")
+
+#define AA_SETTINGS_LOG(STR, CHO, INT, NUM, BOO)                                                   \
+    CHO(level, "info", "debug|info|warn|error", "least level shown")                               \
+    CHO(format, "logfmt", "logfmt|json", "one line per record")                                    \
+    INT(stats_ms, 10000, 0, 86400000, "ms", "time between two STATS lines; 0: none")
+
+/* per ID field; `fields:` maps a name to these, in the order of the model's fields */
+#define AA_SETTINGS_FIELD(STR, CHO, INT, NUM, BOO)                                                 \
+    STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
+    INT(threshold, 5, 0, INT64_MAX, "events", "threshold and rule: events after which an ID gets a row") \
+    INT(budget_rows, 0, 0, 4294967295, "rows", "most unique rows; 0: no limit")                    \
+    INT(hash_rows, 0, 0, 4294967295, "rows", "hash mode: rows of the field")
+
+#endif

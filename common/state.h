@@ -1,0 +1,35 @@
+/* common/state - the agent's state s = (frequency, position), as actor and critic share it.
+ *
+ * The frequency is log-bucketed, so states are few: whatever depends on the state only (policy,
+ * values) is a table that is recomputed when the network behind it changes, not per event.
+ */
+#ifndef AA_COMMON_STATE_H
+#define AA_COMMON_STATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AA_FREQ_BUCKETS 32
+
+/** Bucket of a decayed frequency: 0,1,2,3,4 for 0..4, then 4 per doubling, the last one open. */
+uint32_t aa_freq_bucket(float frequency);
+/** Smallest frequency of a bucket. */
+float aa_freq_bucket_floor(uint32_t bucket);
+
+/** State index of (bucket, position 1..k+1) for k shared positions; count = aa_state_count(k). */
+static inline uint32_t
+aa_state_idx(uint32_t bucket, uint32_t position, uint32_t k)
+{
+    return bucket * (k + 1) + (position - 1);
+}
+static inline uint32_t
+aa_state_count(uint32_t k)
+{
+    return AA_FREQ_BUCKETS * (k + 1);
+}
+
+/** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */
+#define AA_STATE_INPUTS 4
+void aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS]);
+
+#endif

@@ -1,0 +1,99 @@
+/* common/wire - batches and control messages to bytes and back; the only includer of *.pb-c.h for
+ * them. Decoding validates everything: lengths agree, indices are in range, floats are finite. A
+ * message that fails is AA_EPARSE and changes nothing. */
+#ifndef AA_COMMON_WIRE_H
+#define AA_COMMON_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/status.h"
+
+/* Growable bytes, reused between messages. */
+typedef struct {
+    uint8_t *data;
+    size_t   len, cap;
+} aa_bytes;
+void aa_bytes_fini(aa_bytes *by);
+
+typedef struct {
+    aa_header hd;
+    uint64_t  epoch;
+    bool      final;
+    uint64_t  config_digest;
+    uint64_t  to_seq;
+    char      pipeline[128];
+    char      reason[256];
+} aa_control;
+
+aa_status aa_wire_pack_events(aa_bytes *out, const aa_event_batch *b, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_events(aa_event_batch *out, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_pack_assigned(aa_bytes *out, const aa_assigned_batch *b, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_assigned(aa_assigned_batch *out, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_pack_rewards(aa_bytes *out, const aa_reward_batch *b, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_rewards(aa_reward_batch *out, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/* ---- the two compacted topics ---- */
+
+/* Kinds of keys. A key is 13 bytes, big-endian: lane u16, kind u8, field u16, id u64. */
+typedef enum { AA_KEY_ASSIGNMENT = 'a', AA_KEY_ROW = 'r', AA_KEY_DENSE = 'd' } aa_key_kind;
+#define AA_TOPIC_KEY_BYTES 13
+typedef struct {
+    uint32_t lane;
+    uint8_t  kind;
+    uint32_t field;
+    uint64_t id; /* assignment: ID key; row: slot; dense: 0 */
+} aa_topic_key;
+void      aa_topic_key_put(uint8_t out[AA_TOPIC_KEY_BYTES], const aa_topic_key *k);
+aa_status aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+
+typedef struct {
+    uint64_t run_id, version, born;
+    uint32_t slot, alt_slot;
+    float    mix, alt_mix;
+    uint32_t position;
+} aa_assignment;
+aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/* w points into the caller's memory on packing; on unpacking at most width floats are written */
+aa_status aa_wire_pack_row(aa_bytes *out, uint64_t run_id, uint64_t version, const float *w,
+                           size_t width, aa_err *err) __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_row(uint64_t *run_id, uint64_t *version, float *w, size_t width,
+                             const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+
+typedef struct {
+    uint64_t  run_id, version;
+    char      model[32];
+    size_t    F, K;
+    size_t    hidden[8], hidden_count;
+    float    *w; /* (w_count) owned on unpacking: free with aa_dense_message_fini */
+    size_t    w_count;
+    uint32_t  new_slot[8]; /* (F) what an unseen ID reads */
+    float     new_mix[8];
+    uint64_t  events;
+    int64_t   newest_kafka_ms;
+} aa_dense_message;
+aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_dense(aa_dense_message *d, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+void      aa_dense_message_fini(aa_dense_message *d);
+
+#endif

@@ -1,0 +1,75 @@
+/* learner/learner - predict, record, then train; rewards; the critic.
+ *
+ * Owns the embedding rows and their optimizer state, the dense weights, the critic and the
+ * prequential metrics. Sees slots, never IDs. A step has no I/O, no clock and no globals.
+ */
+#ifndef AA_LEARNER_LEARNER_H
+#define AA_LEARNER_LEARNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/checkpoint.h"
+#include "common/conf.h"
+#include "common/model.h"
+#include "common/status.h"
+#include "learner/metric.h"
+
+typedef struct learner learner;
+
+/** cfg is kept (borrowed) for the learner's life. */
+aa_status learner_new(learner **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+void      learner_free(learner **le_p);
+
+/**
+ * One batch: for each optimizer step (model.step events): apply the ops that come before its events,
+ * predict all of them, record, train. Then rewards, and the critic's update.
+ * @param out         overwritten; out->hd = in->hd
+ * @param prediction  (n) written if not NULL
+ * @errors AA_EPARSE a slot or state out of range or an op that does not fit: nothing changed;
+ *         AA_ENOMEM: do not use the learner any more
+ */
+aa_status learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out,
+                       float *prediction, aa_err *err) __attribute__((warn_unused_result));
+
+/** The rewards of one of the last pipeline.depth+1 batches once more; NULL: not kept. */
+const aa_reward_batch *learner_rewards(const learner *le, uint64_t seq);
+uint64_t               learner_next_batch(const learner *le);
+
+/** Prequential metrics so far. */
+void learner_metrics_get(const learner *le, metric_summary *out);
+
+/* Rows that changed since the last call, for the model topic. */
+typedef struct {
+    uint32_t     field, slot;
+    bool         deleted;
+    const float *w; /* (K+1), the learner's, until the next step */
+} learner_change;
+/** @param all  begin again with every row there is */
+aa_status    learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *count,
+                             aa_err *err) __attribute__((warn_unused_result));
+const float *learner_dense(const learner *le, size_t *count);
+
+typedef struct {
+    uint64_t events;
+    uint64_t rows_live, rows_allocated; /* all fields */
+    uint64_t row_bytes;                 /* weights and optimizer state of live rows, peak below */
+    uint64_t row_bytes_peak;
+    uint64_t dense_bytes, critic_bytes;
+    double   td_error_mean_abs, reward_mean;
+} learner_stats;
+void learner_stats_get(const learner *le, learner_stats *out);
+
+/** Digest of rows, dense weights, optimizers, critic and metrics. */
+uint64_t learner_digest(const learner *le);
+/** Digest of what scorers hold: live rows in order of (field, slot), then dense weights. */
+uint64_t  learner_served_digest(const learner *le);
+aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status learner_restore(learner *le, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

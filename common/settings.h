@@ -34,7 +34,8 @@
     STR(name, "autoassign", "name of this pipeline; names its checkpoints and its consumer group") \
     INT(lane, 0, 0, 65535, "", "shard of the learning side")                                       \
     INT(seed, 1, 0, INT64_MAX, "", "one seed, one order, one result")                              \
-    INT(depth, 4, 1, 64, "batches", "rewards of batch n-depth are applied before batch n is assigned")
+    INT(depth, 4, 1, 64, "batches", "rewards of batch n-depth are applied before batch n is assigned")  \
+    STR(summary_dir, "", "folder where each process writes <process>.json at its end; empty: none")
 
 #define AA_SETTINGS_TOPICS(STR, CHO, INT, NUM, BOO)                                                \
     STR(interactions, "interactions", "events in")                                                 \

@@ -71,12 +71,18 @@ aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err 
 aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
-/* w points into the caller's memory on packing; on unpacking at most width floats are written */
-aa_status aa_wire_pack_row(aa_bytes *out, uint64_t run_id, uint64_t version, const float *w,
-                           size_t width, aa_err *err) __attribute__((warn_unused_result));
-aa_status aa_wire_unpack_row(uint64_t *run_id, uint64_t *version, float *w, size_t width,
-                             const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
+/* What comes with a row's values. born: sequence number of the batch whose op made a unique row (equal
+ * to the born of its owner's assignment: that is how a scorer tells its own row from that of a
+ * slot's former or next owner); 0: a shared row. */
+typedef struct {
+    uint64_t run_id, version, born;
+} aa_row_head;
+/** w (width) is read */
+aa_status aa_wire_pack_row(aa_bytes *out, const aa_row_head *rh, const float *w, size_t width,
+                           aa_err *err) __attribute__((warn_unused_result));
+/** w (width) is written. @errors AA_EPARSE damaged, not exactly width values, or one not finite */
+aa_status aa_wire_unpack_row(aa_row_head *rh, float *w, size_t width, const void *buf, size_t len,
+                             aa_err *err) __attribute__((warn_unused_result));
 
 typedef struct {
     uint64_t  run_id, version;

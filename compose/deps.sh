@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Installs what building, testing and running here need, when it is missing:
+#   compose/deps.sh [packages] [kafka]      (both unless named)
+# packages: Debian packages, through apt-get (as root, or with sudo)
+# kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
+# A second run finds everything there and is done at once, without a network.
+source "$(dirname "$0")/lib.sh"
+
+BUILD_PACKAGES=(gcc libc6-dev make pkg-config librdkafka-dev libzmq3-dev libprotobuf-c-dev
+    protobuf-c-compiler libopenblas-dev libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
+    libxxhash-dev zlib1g-dev jq curl gnuplot-nox)
+LIBS=$ROOT/build/kafka/libs
+POM=$ROOT/compose/kafka/pom.xml
+
+installed() { # a package, or another that stands in for it (gnuplot-qt for gnuplot-nox)
+    case $1 in
+    gnuplot-nox) command -v gnuplot >/dev/null ;;
+    openjdk-17-jre-headless) java_is_17 ;;
+    maven) command -v mvn >/dev/null ;;
+    *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;
+    esac
+}
+java_is_17() { # or later: Kafka 4 needs it
+    local v
+    v=$(java -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p') || return 1
+    [[ -n $v ]] && ((v >= 17))
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo -- "$@"; fi
+}
+
+install_missing() { # install_missing PACKAGE...
+    local missing=() p
+    for p in "$@"; do installed "$p" || missing+=("$p"); done
+    ((${#missing[@]})) || return 0
+    command -v apt-get >/dev/null ||
+        die "not a Debian machine (no apt-get). Install what these packages hold, then run again: ${missing[*]}"
+    if ((EUID != 0)) && ! command -v sudo >/dev/null; then
+        die "these packages are missing: ${missing[*]}
+Install them as root, then run this again:
+    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    mkdir -p "$ROOT/build"
+    local log=$ROOT/build/apt.log
+    { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+        { tail -n 15 "$log" >&2; die "apt-get failed (its output: $log)"; }
+}
+
+packages() {
+    if ! command -v dpkg-query >/dev/null; then # another distribution: judge by what is there
+        command -v gcc make pkg-config protoc-c jq curl gnuplot >/dev/null &&
+            pkg-config --exists rdkafka libzmq libprotobuf-c openblas cmocka yaml-0.1 \
+                libmicrohttpd jansson libxxhash zlib && return 0
+    fi
+    install_missing "${BUILD_PACKAGES[@]}"
+}
+
+kafka() {
+    local stamp=$LIBS/.complete want
+    want=$(cksum <"$POM")
+    install_missing openjdk-17-jre-headless
+    [[ -r $stamp && $(cat "$stamp") == "$want" ]] && return 0
+    install_missing maven
+    say "fetching Apache Kafka's jars with Maven (44 MB)"
+    rm -rf "$LIBS.part"
+    mkdir -p "$LIBS.part"
+    local log=$ROOT/build/maven.log
+    mvn -q -B -f "$POM" -Dlibs="$LIBS.part" dependency:copy-dependencies >"$log" 2>&1 ||
+        { tail -n 15 "$log" >&2; die "Maven failed (its output: $log)"; }
+    echo "$want" >"$LIBS.part/.complete"
+    rm -rf "$LIBS"
+    mv "$LIBS.part" "$LIBS"
+}
+
+(($#)) || set -- packages kafka
+mkdir -p "$ROOT/build"
+exec 9>"$ROOT/build/.deps.lock"
+flock 9 # two makes side by side: one installs, the other waits and finds it done
+for part in "$@"; do
+    case $part in
+    packages | kafka) "$part" ;;
+    *) die -2 "usage: compose/deps.sh [packages] [kafka]" ;;
+    esac
+done

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# A real single-node Apache Kafka (KRaft) on free ports of this machine, for the demo and the tests:
+#   compose/local-kafka.sh start DIR     prints the bootstrap address once the broker answers
+#   compose/local-kafka.sh status DIR    prints it too; exit 1 when it does not answer
+#   compose/local-kafka.sh stop DIR      ends it, waits for the end; the data stay in DIR
+# All it writes is in DIR (data, settings, pid, broker.log), so several can run side by side.
+# `start` on a running broker only prints its address; on old data it goes on with them.
+source "$(dirname "$0")/lib.sh"
+
+LIBS=$ROOT/build/kafka/libs
+START_SECONDS=60
+STOP_SECONDS=30
+JAVA_FLAGS=(-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+    -Dlog4j2.configurationFile="$ROOT/compose/kafka/log4j2.xml")
+
+[[ $# == 2 && $1 =~ ^(start|stop|status)$ ]] || die -2 "usage: compose/local-kafka.sh start|stop|status DIR"
+COMMAND=$1
+[[ $COMMAND != start ]] || mkdir -p "$2"
+[[ -d $2 ]] || die "$2: no such folder"
+DIR=$(cd "$2" && pwd)
+PROPERTIES=$DIR/server.properties # names this broker in its command line
+
+pid() { cat "$DIR/pid" 2>/dev/null || echo 0; }
+running() { alive "$(pid)" "$PROPERTIES"; }
+port() { sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$PROPERTIES"; }
+
+# A broker that accepts connections may not be able to serve yet: ask it for its API versions
+# (length 10, API key 18, version 0, correlation 1, no client name) and wait for a reply.
+answers() {
+    local n
+    n=$(timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" &&
+        printf "\0\0\0\012\0\022\0\0\0\0\0\1\377\377" >&3 && head -c 8 <&3 | wc -c' "$1" 2>/dev/null) || return 1
+    ((n == 8))
+}
+started() { grep -q 'Kafka Server started' "$DIR/broker.log" && answers "$(port)"; }
+started_or_gone() { started || ! running; }
+
+# The class path is a pattern that java itself expands: it must stay quoted.
+run_java() { java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" "$@"; }
+
+write_properties() {
+    local broker=$1 controller=$2
+    cat >"$PROPERTIES" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$broker
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$DIR/data
+num.partitions=4
+log.retention.ms=-1
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=2
+num.replica.fetchers=1
+log.cleaner.dedupe.buffer.size=16777216
+message.max.bytes=16777216
+replica.fetch.max.bytes=16777216
+EOF
+}
+
+start_once() {
+    write_properties "$(free_port)" "$(free_port)"
+    if [[ ! -e $DIR/data/meta.properties ]]; then
+        # A cluster's name is 16 bytes in URL-safe base64; one broker that is alone needs no unique one.
+        run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" \
+            >"$DIR/format.log" 2>&1 || { cat "$DIR/format.log" >&2; die "formatting $DIR/data failed"; }
+    fi
+    # A session of its own: Ctrl-C in the terminal must not end the broker before its clients.
+    setsid java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" kafka.Kafka "$PROPERTIES" \
+        >"$DIR/broker.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$DIR/pid"
+    wait_until "$START_SECONDS" started_or_gone && started
+}
+
+start() {
+    if ! running; then
+        local try
+        for try in 1 2 3; do # another program may take a port between our look and the broker's bind
+            start_once && break
+            running && stop
+            if ((try == 3)) || ! grep -qi 'address already in use' "$DIR/broker.log"; then
+                tail -n 20 "$DIR/broker.log" >&2
+                die "Kafka did not start (log: $DIR/broker.log)"
+            fi
+        done
+    fi
+    status
+}
+
+status() {
+    running && answers "$(port)" || { warn "no broker answers in $DIR"; return 1; }
+    echo "127.0.0.1:$(port)"
+}
+
+stop() {
+    stop_pid "$(pid)" "$STOP_SECONDS" "$PROPERTIES" && rm -f "$DIR/pid"
+}
+
+[[ -r $LIBS/.complete || $COMMAND != start ]] || die "Kafka's jars are missing: run compose/deps.sh"
+"$COMMAND"

@@ -1,8 +1,9 @@
 /* common/batch - batches in memory: arrays of events as they flow through the pipeline.
  *
  * (n,F) arrays are row-major: x[i*F + f] is event i, field f. The arrays are owned by the batch and
- * grow as needed; _reset empties a batch and keeps its memory, so that a loop allocates once.
- * common/wire turns batches into messages and back.
+ * grow as needed. Reserving changes storage only: the counts (n, m, op_count, sweep_count) and hd
+ * are the caller's to set, so a loop empties a batch with n = op_count = sweep_count = 0 and
+ * allocates once. common/wire turns batches into messages and back.
  */
 #ifndef AA_COMMON_BATCH_H
 #define AA_COMMON_BATCH_H
@@ -33,9 +34,10 @@ typedef struct {
 /* What happens to rows before event `event_idx` of the batch is predicted, in order.
  * event_idx == n: after the last event. */
 typedef enum {
-    AA_OP_PROMOTE = 1, /* new unique row `slot` = source row (interpolated) + noise; fresh optimizer */
-    AA_OP_FREE = 2,    /* `slot` holds nothing any more */
-    AA_OP_INIT = 3     /* new row `slot` drawn from the initial distribution (control modes) */
+    AA_OP_PROMOTE =
+        1,          /* new unique row `slot` = source row (interpolated) + noise; fresh optimizer */
+    AA_OP_FREE = 2, /* `slot` holds nothing any more */
+    AA_OP_INIT = 3  /* new row `slot` drawn from the initial distribution (control modes) */
 } aa_op_kind;
 
 typedef struct {
@@ -47,14 +49,15 @@ typedef struct {
     float    source_mix;
 } aa_op;
 
-/* One reading of a field's table: (1-mix)*row[slot] + mix*row[slot+1]; mix is 0 for a unique row. */
+/* One reading of a field's table: (1-mix)*row[slot] + mix*row[slot+1]; mix is 0 for a unique row.
+ */
 
 /* action in the top byte of a state word, as the actor took it */
 enum { AA_DESCEND = 0, AA_UNCHANGED = 1, AA_ASCEND = 2, AA_ACTIONS = 3 };
-#define AA_STATE_IDX(w) ((w)&0xffffffu)
-#define AA_STATE_ACTION(w) ((w) >> 24)
+#define AA_STATE_IDX(w)            ((w)&0xffffffu)
+#define AA_STATE_ACTION(w)         ((w) >> 24)
 #define AA_STATE_WORD(idx, action) ((uint32_t)(idx) | (uint32_t)(action) << 24)
-#define AA_NO_STATE UINT32_MAX /* this decision does not take part in learning */
+#define AA_NO_STATE                UINT32_MAX /* this decision does not take part in learning */
 
 /* assigner -> learner */
 typedef struct {
@@ -86,11 +89,20 @@ typedef struct {
     float    *advantage;          /* (m) */
 } aa_reward_batch;
 
+/** Room for n events of F fields, contents kept; sets F. cap counts elements of (n,F), and every
+ * array of the batch has room for as many. Grows geometrically: calling it with n+1 per event is
+ * cheap.
+ *  @errors AA_ENOMEM: contents, counts and F unchanged */
 aa_status aa_event_batch_reserve(aa_event_batch *b, size_t n, size_t F, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_event_batch_fini(aa_event_batch *b);
+void aa_event_batch_fini(aa_event_batch *b);
 
 aa_status aa_assigned_batch_reserve(aa_assigned_batch *b, size_t n, size_t F, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Room for this many ops, sweep decisions; contents kept, counts unchanged. */
+aa_status aa_assigned_batch_reserve_ops(aa_assigned_batch *b, size_t count, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_assigned_batch_reserve_sweep(aa_assigned_batch *b, size_t count, aa_err *err)
     __attribute__((warn_unused_result));
 /** Append an op; grows. */
 aa_status aa_assigned_batch_op(aa_assigned_batch *b, aa_op op, aa_err *err)
@@ -99,10 +111,10 @@ aa_status aa_assigned_batch_op(aa_assigned_batch *b, aa_op op, aa_err *err)
 aa_status aa_assigned_batch_sweep(aa_assigned_batch *b, uint32_t field, uint32_t state,
                                   uint32_t next_state, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_assigned_batch_fini(aa_assigned_batch *b);
+void aa_assigned_batch_fini(aa_assigned_batch *b);
 
 aa_status aa_reward_batch_reserve(aa_reward_batch *b, size_t n, size_t m, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_reward_batch_fini(aa_reward_batch *b);
+void aa_reward_batch_fini(aa_reward_batch *b);
 
 #endif

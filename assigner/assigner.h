@@ -55,8 +55,8 @@ typedef struct {
 /** @param all  begin again with every ID there is (after a restore) */
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));
-/** What an ID that was never seen reads. */
-void assigner_new_id(const assigner *as, uint32_t field, uint32_t *slot, float *mix);
+/** What an ID that was never seen reads (position 1, no lean; control modes: see aa_assignment). */
+void assigner_new_id(const assigner *as, uint32_t field, aa_assignment *out);
 
 /* Counts, per field. */
 typedef struct {

@@ -48,23 +48,30 @@ aa_status aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, a
 /* ---- the two compacted topics ---- */
 
 /* Kinds of keys. A key is 13 bytes, big-endian: lane u16, kind u8, field u16, id u64. */
-typedef enum { AA_KEY_ASSIGNMENT = 'a', AA_KEY_ROW = 'r', AA_KEY_DENSE = 'd' } aa_key_kind;
+typedef enum {
+    AA_KEY_ASSIGNMENT = 'a', /* assignments: one ID's */
+    AA_KEY_NEW_ID = 'n',     /* assignments: what an ID never seen reads in this field (id 0) */
+    AA_KEY_ROW = 'r',        /* model: one row */
+    AA_KEY_DENSE = 'd'       /* model: the dense weights (field 0, id 0) */
+} aa_key_kind;
 #define AA_TOPIC_KEY_BYTES 13
 typedef struct {
     uint32_t lane;
     uint8_t  kind;
     uint32_t field;
-    uint64_t id; /* assignment: ID key; row: slot; dense: 0 */
+    uint64_t id; /* assignment: ID key; row: slot; new ID, dense: 0 */
 } aa_topic_key;
 void      aa_topic_key_put(uint8_t out[AA_TOPIC_KEY_BYTES], const aa_topic_key *k);
 aa_status aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
+/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key % modulo. */
 typedef struct {
     uint64_t run_id, version, born;
     uint32_t slot, alt_slot;
     float    mix, alt_mix;
     uint32_t position;
+    uint32_t modulo;
 } aa_assignment;
 aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     __attribute__((warn_unused_result));
@@ -74,6 +81,7 @@ aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t le
 /* What comes with a row's values. born: sequence number of the batch whose op made a unique row (equal
  * to the born of its owner's assignment: that is how a scorer tells its own row from that of a
  * slot's former or next owner); 0: a shared row. */
+/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key % modulo. */
 typedef struct {
     uint64_t run_id, version, born;
 } aa_row_head;
@@ -89,11 +97,10 @@ typedef struct {
     char      model[32];
     size_t    F, K;
     size_t    hidden[8], hidden_count;
-    float    *w; /* (w_count) owned on unpacking: free with aa_dense_message_fini */
-    size_t    w_count;
-    uint32_t  new_slot[8]; /* (F) what an unseen ID reads */
-    float     new_mix[8];
-    uint64_t  events;
+    const float *w;   /* (w_count) borrowed on packing; on unpacking points to `owned` */
+    float       *owned; /* free with aa_dense_message_fini */
+    size_t       w_count;
+    uint64_t     events;
     int64_t   newest_kafka_ms;
 } aa_dense_message;
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)

@@ -4,7 +4,9 @@
  * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
  * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c.
  *
- * Arithmetic is in a fixed order: the same inputs give the same bits, for every B.
+ * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
+ * common/dense.h) they are the same on every CPU and for every such B: lanes are outputs, sums run
+ * in a fixed order. From B = 8 on OpenBLAS chooses the order, by its kernel for the CPU and by B.
  */
 #ifndef AA_COMMON_MODEL_H
 #define AA_COMMON_MODEL_H
@@ -32,7 +34,8 @@ typedef struct {
     /** logit_b (B) of x (B,F,W). Fills scratch for backward. */
     void (*forward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
                     float *logit, float *scratch);
-    /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) written, dw added to. */
+    /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) and dw written. dw is the
+     *  sum over the batch. */
     void (*backward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
                      const float *dlogit, float *scratch, float *dx, float *dw);
 } aa_model_kind;

@@ -1,7 +1,8 @@
 # make help lists the targets. Adding a source file, a program or a test needs no edit here:
 #   <module>/main.c        -> build/<kind>/bin/<module>
 #   <module>/main_<x>.c    -> build/<kind>/bin/<x>
-#   tests/unit/test_*.c    -> one unit test program each
+#   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c -> one program each
+# make check, demo and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS)
 comma   := ,
@@ -32,9 +33,17 @@ name_of = $(patsubst main_%,%,$(patsubst main,$(notdir $(patsubst %/,%,$(dir $1)
 BIN   := $(foreach m,$(MAINS),$(BUILD)/bin/$(call name_of,$m))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 ITESTS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/test_*.c))
+BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
+PREFIX ?= /usr/local
+SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 
 all: $(BIN) ## build every program
 build-tests: $(TESTS) $(ITESTS)
+build-bench: $(BENCH)
+deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
+check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
+demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
+bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
 format: ; clang-format -i $(FMT) ## rewrite sources in house layout
@@ -42,12 +51,21 @@ format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
 	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS) \
 	    -isystem $(shell $(CC) -print-file-name=include); done
-compdb: ; bear -- $(MAKE) -B all build-tests ## compile_commands.json
+compdb: ; bear -- $(MAKE) -B all build-tests build-bench ## compile_commands.json
+install: all ## programs as autoassign-<name>, the default configuration, the schemas
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/schemas
+	for p in $(BIN); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/autoassign-$${p##*/} || exit 1; done
+	install -m 644 $(wildcard compose/autoassign.yaml) $(SHARE)
+	install -m 644 $(PROTO) $(SHARE)/schemas
+uninstall: ## remove what install put there
+	rm -f $(foreach p,$(BIN),$(DESTDIR)$(PREFIX)/bin/autoassign-$(notdir $p))
+	rm -rf $(SHARE)
 clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests test format format-check tidy compdb clean help
+.PHONY: all build-tests build-bench deps test check demo bench install uninstall format format-check \
+        tidy compdb clean help
 .SECONDARY:
 
 define program_rule
@@ -67,4 +85,5 @@ $(BUILD)/%.pb-c.o: $(GEN)/%.pb-c.c
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=c17 -w $(OPT) -c $< -o $@
 $(GEN)/%.pb-c.c: %.proto
 	@mkdir -p $(GEN); protoc-c --c_out=$(GEN) $<
+$(GEN)/%.pb-c.h: $(GEN)/%.pb-c.c ;
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

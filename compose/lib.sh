@@ -69,3 +69,14 @@ progress() {
     fi
 }
 progress_end() { if [[ -t 1 ]]; then printf '\r\033[K'; fi; }
+
+# build [VARIABLE=value] TARGET...: make, one at a time in this checkout, without the flags of the
+# make that may have called us (its job slots are not ours).
+build() {
+    mkdir -p "$ROOT/build"
+    (
+        flock 8
+        env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+            make -C "$ROOT" --no-print-directory -j"$(nproc)" "$@"
+    ) 8>"$ROOT/build/.build.lock"
+}

@@ -79,7 +79,7 @@ start_once() {
     fi
     # A session of its own: Ctrl-C in the terminal must not end the broker before its clients.
     setsid java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" kafka.Kafka "$PROPERTIES" \
-        >"$DIR/broker.log" 2>&1 </dev/null 9>&- &
+        >"$DIR/broker.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
     echo $! >"$DIR/pid"
     wait_until "$START_SECONDS" started_or_gone && started
 }

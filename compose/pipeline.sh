@@ -1,0 +1,126 @@
+# The four processes as one thing: start, watch, wait for the end of a replay, stop. Sourced by
+# run.sh, demo.sh, bench.sh and the end-to-end tests; one pipeline per shell.
+#
+#   pipeline_init DIR BROKER [section.key=value]...
+#   pipeline_start ingest assigner learner scorer
+#   pipeline_wait_end SECONDS [COMMAND]     until the three that end with the replay have ended
+#   pipeline_stop                           everything that still runs, by its pid
+#
+# Everything a run writes is in DIR: <process>.log, <process>.json, checkpoints, the ipc sockets
+# (by relative names, since a socket's path may be no longer than 107 bytes; the processes' working
+# directory is DIR).
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+PIPELINE_BIN=${AUTOASSIGN_BIN:-$ROOT/build/release/bin}
+PIPELINE_CONFIG=${AUTOASSIGN_CONFIG:-$ROOT/compose/autoassign.yaml}
+declare -A PIPELINE_PID=()
+PIPELINE_DIR='' PIPELINE_ARGS=()
+DRAIN_SECONDS=30
+
+pipeline_init() {
+    mkdir -p "$1"
+    PIPELINE_DIR=$(cd "$1" && pwd)
+    PIPELINE_ARGS=()
+    [[ ! -r $PIPELINE_CONFIG ]] || PIPELINE_ARGS+=(-c "$PIPELINE_CONFIG")
+    local setting
+    for setting in kafka.bootstrap.servers="$2" \
+        links.events=ipc://events.ipc links.assigned=ipc://assigned.ipc \
+        links.rewards=ipc://rewards.ipc scorer.listen=ipc://score.ipc \
+        checkpoint.dir=checkpoints pipeline.summary_dir=. "${@:3}"; do
+        PIPELINE_ARGS+=(-o "$setting")
+    done
+}
+
+# tool NAME ARGS...: one of our programs with the pipeline's settings, in the pipeline's folder.
+pipeline_tool() {
+    local name=$1
+    shift
+    (cd "$PIPELINE_DIR" && "$PIPELINE_BIN/$name" "${PIPELINE_ARGS[@]}" "$@")
+}
+
+# A session of its own keeps the terminal's Ctrl-C away (pipeline_stop drains instead); the
+# death signal ends the process when this shell is killed without a chance to stop it.
+pipeline_start() {
+    local name
+    for name in "$@"; do
+        (cd "$PIPELINE_DIR" &&
+            exec setsid setpriv --pdeathsig TERM \
+                "$PIPELINE_BIN/$name" "${PIPELINE_ARGS[@]}") >>"$PIPELINE_DIR/$name.log" 2>&1 </dev/null &
+        PIPELINE_PID[$name]=$!
+        echo $! >"$PIPELINE_DIR/$name.pid"
+    done
+}
+
+pipeline_alive() { [[ -n ${PIPELINE_PID[$1]:-} ]] && alive "${PIPELINE_PID[$1]}"; }
+
+# The exit code of a process that ended (waits for it if it has not). Remembered: a shell gives it once.
+declare -A PIPELINE_EXIT=()
+pipeline_exit_code() {
+    local name=$1 code=0
+    if [[ -n ${PIPELINE_PID[$name]:-} ]]; then
+        wait "${PIPELINE_PID[$name]}" || code=$?
+        PIPELINE_EXIT[$name]=$code
+        unset "PIPELINE_PID[$name]"
+        rm -f "$PIPELINE_DIR/$name.pid"
+    fi
+    return "${PIPELINE_EXIT[$name]:-127}"
+}
+
+pipeline_show_log() { # the last lines of a process, as a picture of what went wrong
+    printf -- '---- %s: last lines of %s\n' "$1" "$PIPELINE_DIR/$1.log" >&2
+    tail -n "${2:-25}" "$PIPELINE_DIR/$1.log" >&2 || true
+}
+
+# Wait until ingest, assigner and learner have ended with 0. COMMAND is called between looks.
+# Returns 1, with the log of whatever failed, when one fails, the scorer dies or time is up.
+pipeline_wait_end() {
+    local deadline=$(($(now_ms) + $1 * 1000)) look=${2:-:} name open=1 failed=0
+    while ((open && !failed)); do
+        open=0
+        for name in ingest assigner learner; do
+            if pipeline_alive "$name"; then
+                open=1
+            elif ! pipeline_exit_code "$name"; then
+                warn "$name ended with exit code ${PIPELINE_EXIT[$name]:-?}"
+                pipeline_show_log "$name"
+                failed=1
+            fi
+        done
+        if [[ -n ${PIPELINE_PID[scorer]:-} ]] && ! pipeline_alive scorer; then
+            warn "the scorer ended"
+            pipeline_show_log scorer
+            failed=1
+        fi
+        if ((open)) && (($(now_ms) > deadline)); then
+            warn "the pipeline did not reach the end within $1 s"
+            for name in ingest assigner learner; do pipeline_show_log "$name" 8; done
+            failed=1
+        fi
+        ((failed || !open)) || { "$look"; sleep 0.1; }
+    done
+    return "$failed"
+}
+
+# Ingest first: its drain needs the others. Exit codes are kept for pipeline_exit_code.
+pipeline_stop() {
+    local name
+    for name in ingest scorer assigner learner; do
+        [[ -n ${PIPELINE_PID[$name]:-} ]] || continue
+        stop_pid "${PIPELINE_PID[$name]}" "$DRAIN_SECONDS" || true
+        pipeline_exit_code "$name" || true
+    done
+}
+
+# pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
+pipeline_http() {
+    local port
+    port=$(grep -m1 -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
+        grep -oE '[0-9]+$') || return 1
+    curl -sf --max-time 2 "http://127.0.0.1:$port$2"
+}
+pipeline_ready() { pipeline_http "$1" /readyz >/dev/null; }
+
+# metric NAME < text: the sum of a metric over its labels, empty when there is none.
+metric() {
+    awk -v name="$1" '{ m = $1; sub(/\{.*/, "", m) } m == name { sum += $NF; n++ } END { if (n) printf "%.10g", sum }'
+}

@@ -32,13 +32,11 @@ typedef struct {
 } aa_event_batch;
 
 /* What happens to rows before event `event_idx` of the batch is predicted, in order.
- * event_idx == n: after the last event. */
-typedef enum {
-    AA_OP_PROMOTE =
-        1,          /* new unique row `slot` = source row (interpolated) + noise; fresh optimizer */
-    AA_OP_FREE = 2, /* `slot` holds nothing any more */
-    AA_OP_INIT = 3  /* new row `slot` drawn from the initial distribution (control modes) */
-} aa_op_kind;
+ * event_idx == n: after the last event.
+ *   PROMOTE  new unique row `slot` = source row (interpolated) + noise, with fresh optimizer state
+ *   FREE     `slot` holds nothing any more
+ *   INIT     new row `slot` drawn from the initial distribution (control modes) */
+typedef enum { AA_OP_PROMOTE = 1, AA_OP_FREE = 2, AA_OP_INIT = 3 } aa_op_kind;
 
 typedef struct {
     uint32_t event_idx;
@@ -49,8 +47,8 @@ typedef struct {
     float    source_mix;
 } aa_op;
 
-/* One reading of a field's table: (1-mix)*row[slot] + mix*row[slot+1]; mix is 0 for a unique row.
- */
+/* One reading of a field's table: (1-mix)*row[slot] + mix*row[slot+1]; mix is 0 for a unique
+ * row. slot AA_NO_SLOT reads as zeros. */
 
 /* action in the top byte of a state word, as the actor took it */
 enum { AA_DESCEND = 0, AA_UNCHANGED = 1, AA_ASCEND = 2, AA_ACTIONS = 3 };

@@ -1,6 +1,10 @@
 /* common/wire - batches and control messages to bytes and back; the only includer of *.pb-c.h for
  * them. Decoding validates everything: lengths agree, indices are in range, floats are finite. A
- * message that fails is AA_EPARSE and changes nothing. */
+ * message that fails is AA_EPARSE and changes nothing. Encoding checks the same, so that a value
+ * which no receiver would take (a NaN from a model that diverged) is an error where it arises.
+ *
+ * Empty optional arrays of AssignedBatch mean their default for all: mix 0, alt_slot AA_NO_SLOT,
+ * baseline NaN. They are left out when that is what they hold. */
 #ifndef AA_COMMON_WIRE_H
 #define AA_COMMON_WIRE_H
 
@@ -10,6 +14,9 @@
 
 #include "common/batch.h"
 #include "common/status.h"
+
+#define AA_WIRE_MAX_BYTES  ((size_t)64 << 20) /* of any message */
+#define AA_WIRE_MAX_EVENTS ((size_t)1 << 20)  /* of a batch */
 
 /* Growable bytes, reused between messages. */
 typedef struct {
@@ -65,7 +72,8 @@ void      aa_topic_key_put(uint8_t out[AA_TOPIC_KEY_BYTES], const aa_topic_key *
 aa_status aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
-/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key % modulo. */
+/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key %
+ * modulo. */
 typedef struct {
     uint64_t run_id, version, born;
     uint32_t slot, alt_slot;
@@ -78,10 +86,9 @@ aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err 
 aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
-/* What comes with a row's values. born: sequence number of the batch whose op made a unique row (equal
- * to the born of its owner's assignment: that is how a scorer tells its own row from that of a
- * slot's former or next owner); 0: a shared row. */
-/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key % modulo. */
+/* What comes with a row's values. born: sequence number of the batch whose op made a unique row
+ * (equal to the born of its owner's assignment: that is how a scorer tells its own row from that of
+ * a slot's former or next owner); 0: a shared row. */
 typedef struct {
     uint64_t run_id, version, born;
 } aa_row_head;
@@ -93,21 +100,34 @@ aa_status aa_wire_unpack_row(aa_row_head *rh, float *w, size_t width, const void
                              aa_err *err) __attribute__((warn_unused_result));
 
 typedef struct {
-    uint64_t  run_id, version;
-    char      model[32];
-    size_t    F, K;
-    size_t    hidden[8], hidden_count;
-    const float *w;   /* (w_count) borrowed on packing; on unpacking points to `owned` */
+    uint64_t     run_id, version;
+    char         model[32];
+    size_t       F, K;
+    size_t       hidden[8], hidden_count;
+    const float *w;     /* (w_count) borrowed on packing; on unpacking points to `owned` */
     float       *owned; /* free with aa_dense_message_fini */
     size_t       w_count;
     uint64_t     events;
-    int64_t   newest_kafka_ms;
+    int64_t      newest_kafka_ms;
 } aa_dense_message;
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     __attribute__((warn_unused_result));
+/** d: zero, or unpacked before (its memory is used again) */
 aa_status aa_wire_unpack_dense(aa_dense_message *d, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_dense_message_fini(aa_dense_message *d);
+void aa_dense_message_fini(aa_dense_message *d);
+
+/* ---- the topic of predictions ---- */
+typedef struct {
+    uint64_t seq; /* of the batch */
+    uint32_t index;
+    float    prediction, label;
+    int64_t  time_ms;
+} aa_prediction;
+aa_status aa_wire_pack_prediction(aa_bytes *out, const aa_prediction *p, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_wire_unpack_prediction(aa_prediction *p, const void *buf, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
 
 /* predictions topic: one per event */
 typedef struct {

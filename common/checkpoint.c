@@ -19,7 +19,6 @@
 #include <xxhash.h>
 
 #include "common/checkpoint_format.h"
-#include "common/log.h"
 
 #define CKPT_BUFFER_BYTES ((size_t)256 * 1024)
 #define CKPT_PATH_BYTES   1024
@@ -186,7 +185,8 @@ aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err 
     return AA_OK;
 }
 
-/* Delete the folder's files for which `doomed` says so. What cannot be deleted is only logged. */
+/* Delete the folder's files for which `doomed` says so. What cannot be deleted now is tried again
+ * by the next writer; there is no log line, since this runs in a forked child (common/snapshot). */
 static void
 clean_folder(const char *folder, bool (*doomed)(const char *name, uint64_t below), uint64_t below)
 {
@@ -194,8 +194,7 @@ clean_folder(const char *folder, bool (*doomed)(const char *name, uint64_t below
     if (!dir) return;
     for (const struct dirent *e; (e = readdir(dir));) {
         if (!doomed(e->d_name, below)) continue;
-        if (unlinkat(dirfd(dir), e->d_name, 0) != 0 && errno != ENOENT)
-            aa_warn("CKPT-CLEAN", "cannot delete %s/%s: %s", folder, e->d_name, strerror(errno));
+        (void)unlinkat(dirfd(dir), e->d_name, 0);
     }
     closedir(dir);
 }

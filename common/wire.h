@@ -117,19 +117,8 @@ aa_status aa_wire_unpack_dense(aa_dense_message *d, const void *buf, size_t len,
     __attribute__((warn_unused_result));
 void aa_dense_message_fini(aa_dense_message *d);
 
-/* ---- the topic of predictions ---- */
-typedef struct {
-    uint64_t seq; /* of the batch */
-    uint32_t index;
-    float    prediction, label;
-    int64_t  time_ms;
-} aa_prediction;
-aa_status aa_wire_pack_prediction(aa_bytes *out, const aa_prediction *p, aa_err *err)
-    __attribute__((warn_unused_result));
-aa_status aa_wire_unpack_prediction(aa_prediction *p, const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
+/* ---- the topic of predictions: one per event ---- */
 
-/* predictions topic: one per event */
 typedef struct {
     uint64_t seq;
     uint32_t index;

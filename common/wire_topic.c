@@ -255,7 +255,6 @@ aa_wire_pack_prediction(aa_bytes *out, const aa_prediction *p, aa_err *err)
     m.index = p->index;
     m.prediction = p->prediction;
     m.label = p->label;
-    m.time_ms = p->time_ms;
     aa_status st;
     if ((st = wire_check_finite("prediction", &p->prediction, 1, err))) return st;
     if ((st = wire_check_finite("label", &p->label, 1, err))) return st;

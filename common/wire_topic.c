@@ -272,11 +272,8 @@ aa_wire_unpack_prediction(aa_prediction *p, const void *buf, size_t len, aa_err 
     const Autoassign__Prediction *m = (const void *)msg;
     if ((st = wire_check_finite("prediction", &m->prediction, 1, err))) goto out;
     if ((st = wire_check_finite("label", &m->label, 1, err))) goto out;
-    *p = (aa_prediction){.seq = m->seq,
-                         .index = m->index,
-                         .prediction = m->prediction,
-                         .label = m->label,
-                         .time_ms = m->time_ms};
+    *p = (aa_prediction){
+        .seq = m->seq, .index = m->index, .prediction = m->prediction, .label = m->label};
 out:
     wire_arena_fini(&ar);
     return st;

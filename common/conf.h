@@ -15,23 +15,23 @@
 #include "common/settings.h"
 #include "common/status.h"
 
-#define AA_CONF_STR 256
-#define AA_MAX_FIELDS 8
-#define AA_MAX_HIDDEN 8
+#define AA_CONF_STR             256
+#define AA_MAX_FIELDS           8
+#define AA_MAX_HIDDEN           8
 #define AA_MAX_KAFKA_PROPERTIES 128
 
-#define AA_DECL_STR(name, def, help) char name[AA_CONF_STR];
-#define AA_DECL_CHO(name, def, choices, help) char name[AA_CONF_STR];
+#define AA_DECL_STR(name, def, help)                 char name[AA_CONF_STR];
+#define AA_DECL_CHO(name, def, choices, help)        char name[AA_CONF_STR];
 #define AA_DECL_INT(name, def, min, max, unit, help) int64_t name;
 #define AA_DECL_NUM(name, def, min, max, unit, help) double name;
-#define AA_DECL_BOO(name, def, help) bool name;
+#define AA_DECL_BOO(name, def, help)                 bool name;
 #define AA_DECL_SECTION(section, list, help)                                                       \
-    struct {                                                                                       \
+    struct aa_conf_##section {                                                                     \
         list(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)                      \
     } section;
 
 /* One ID field: user, item, ... */
-typedef struct {
+typedef struct aa_conf_field {
     char name[64];
     AA_SETTINGS_FIELD(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)
 } aa_conf_field;
@@ -43,7 +43,7 @@ typedef struct {
     int  line; /* in the file, 0 when from -o or the environment */
 } aa_conf_kafka;
 
-typedef struct {
+typedef struct aa_conf {
     AA_SECTIONS(AA_DECL_SECTION)
     aa_conf_field fields[AA_MAX_FIELDS];
     size_t        field_count; /* F; 2 (user, item) unless configured */
@@ -54,8 +54,16 @@ typedef struct {
     char          path[AA_CONF_STR]; /* the file it came from, "" if none */
 } aa_conf;
 
-/** Fill with the defaults. Always succeeds. */
+/** Fill with the defaults, aa_conf_finish included. Always succeeds. */
 void aa_conf_defaults(aa_conf *cfg);
+
+/**
+ * Cross-checks, and what follows from other values: hidden[], the names that stand for "",
+ * kafka's group.id. aa_conf_load has done it; whoever changes a struct by hand (tests) does it
+ * again.
+ * @errors AA_ECONFIG with "section.key: what is wrong"
+ */
+aa_status aa_conf_finish(aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result, nonnull(1)));
 
 /**
  * Defaults, then the file, then the environment, then the overrides; then cross-checks.
@@ -66,7 +74,7 @@ void aa_conf_defaults(aa_conf *cfg);
 aa_status aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
                        aa_err *err) __attribute__((warn_unused_result, nonnull(1)));
 
-/** Write the effective values as YAML with each key's help; secrets (passwords, tokens) as ***. */
+/** Write the values as YAML with each key's help; secrets (passwords, tokens) as ***. */
 void aa_conf_print(const aa_conf *cfg, FILE *out);
 
 /** Write the reference of every key as Markdown (docs come from here; a test compares). */

@@ -1,7 +1,8 @@
 # make help lists the targets. Adding a source file, a program or a test needs no edit here:
 #   <module>/main.c        -> build/<kind>/bin/<module>
 #   <module>/main_<x>.c    -> build/<kind>/bin/<x>
-#   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c -> one program each
+#   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c,
+#   tests/tools/*.c        -> one program each
 # make check, demo and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS)
@@ -34,11 +35,12 @@ BIN   := $(foreach m,$(MAINS),$(BUILD)/bin/$(call name_of,$m))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 ITESTS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/test_*.c))
 BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
+TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 
 all: $(BIN) ## build every program
-build-tests: $(TESTS) $(ITESTS)
+build-tests: $(TESTS) $(ITESTS) $(TTOOLS)
 build-bench: $(BENCH)
 deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan

@@ -1,0 +1,90 @@
+# What the end-to-end tests share. Each test is a script of its own against the real broker in
+# AUTOASSIGN_TEST_BROKER (`make check` starts one; by hand: compose/local-kafka.sh start DIR), with
+# topics, consumer group and work folder of its own. It prints one line per test:
+#   ok NAME | not ok NAME: why | skip NAME: why
+source "$(dirname "${BASH_SOURCE[0]}")/../../compose/pipeline.sh"
+
+[[ -n ${AUTOASSIGN_TEST_BROKER:-} ]] || die "AUTOASSIGN_TEST_BROKER is not set"
+TEST=$(basename "$0" .sh)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/autoassign-$TEST.XXXXXX")
+UNIQUE=$TEST-$$-$RANDOM # names topics and groups
+SHARED_DATA=${AUTOASSIGN_DATA:-$ROOT/../shared/data}
+failures=0
+SLOWER=0 # pid of the process that stops and continues others
+
+cleanup() {
+    local code=$?
+    trap - INT TERM HUP EXIT
+    calm
+    pipeline_stop
+    ((code == 0 && failures == 0)) && rm -rf "$WORK" || warn "work folder kept: $WORK"
+    ((code != 0)) || code=$((failures > 0))
+    exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+ok() { echo "ok $*"; }
+not_ok() { echo "not ok $*"; failures=$((failures + 1)); }
+skip() { echo "skip $*"; }
+# check NAME COMMAND...: one test; what it printed is shown when it failed
+check() {
+    local name=$1
+    shift
+    if "$@"; then ok "$name"; else not_ok "$name: $*"; fi
+}
+equal() { [[ $1 == "$2" ]] || { echo "got '$1', want '$2'"; return 1; }; }
+at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a ~ /^[-+.0-9e]+$/ && a >= b) }' || { echo "got $1, want at least $2"; return 1; }; }
+
+figure() { jq -r ".$2" "$PIPELINE_DIR/$1.json"; } # figure PROCESS KEY
+
+# settings NAME...: overrides that every run of this script has; a name of its own per pipeline
+use_topic() { # use_topic SUFFIX: sets TOPIC
+    TOPIC=$UNIQUE-$1
+}
+init_run() { # init_run RUN_NAME [settings]: a fresh pipeline over TOPIC
+    local name=$1
+    shift
+    pipeline_init "$WORK/$name" "$AUTOASSIGN_TEST_BROKER" \
+        "pipeline.name=$UNIQUE-$name" "topics.interactions=$TOPIC" \
+        "topics.assignments=$UNIQUE-$name-assignments" "topics.model=$UNIQUE-$name-model" \
+        ingest.run=replay "$@"
+}
+record_file() { # record_file FILE: into TOPIC, 4 partitions
+    pipeline_tool record --partitions 4 "$1" >"$WORK/record.log" 2>&1 ||
+        { cat "$WORK/record.log" >&2; die "record failed"; }
+}
+replay() { # replay RUN_NAME SECONDS: all four processes, to the end; scorer caught up and stopped
+    pipeline_start assigner learner scorer ingest
+    pipeline_wait_end "$1" || return 1
+    wait_until 30 scorer_has_all || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
+    pipeline_stop
+}
+scorer_has_all() {
+    pipeline_ready scorer && [[ $(pipeline_http scorer /metrics | metric autoassign_scorer_lag) == 0 ]]
+}
+
+# Stop and continue the processes at random moments until `calm`. The seed is printed.
+slow_at_random() { # slow_at_random SEED
+    echo "seed $1: processes are stopped and continued at random"
+    (
+        RANDOM=$1
+        pids=("${PIPELINE_PID[ingest]}" "${PIPELINE_PID[assigner]}" "${PIPELINE_PID[learner]}")
+        trap 'kill -CONT "${pids[@]}" 2>/dev/null; exit 0' TERM
+        while alive "${pids[0]}" || alive "${pids[1]}" || alive "${pids[2]}"; do
+            pid=${pids[RANDOM % 3]}
+            kill -STOP "$pid" 2>/dev/null || true
+            sleep "0.$(printf '%03d' $((RANDOM % 400)))"
+            kill -CONT "$pid" 2>/dev/null || true
+            sleep "0.$(printf '%03d' $((RANDOM % 150)))"
+        done
+    ) &
+    SLOWER=$!
+}
+calm() {
+    ((SLOWER)) || return 0
+    kill -TERM "$SLOWER" 2>/dev/null || true
+    wait "$SLOWER" 2>/dev/null || true
+    SLOWER=0
+}

@@ -1,0 +1,152 @@
+/* topic - puts raw messages into a topic and shows what is in one; for the end-to-end tests.
+ *
+ *   topic write BROKER TOPIC PARTITION   one message per line of standard input
+ *   topic read BROKER TOPIC              one JSON object per message: partition, offset, key,
+ * value, headers; from the beginning to the end seen at the start topic count BROKER TOPIC messages
+ * in it
+ *
+ * Deliberately not built on common/kafka: a test that read through the code under test would share
+ * its mistakes. Bytes that are not UTF-8 are shown as hex in {"hex": ...}.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <librdkafka/rdkafka.h>
+
+enum { TIMEOUT_MS = 10000, MAX_LINE = 1 << 20 };
+
+static void
+die(const char *what, const char *why)
+{
+    fprintf(stderr, "topic: %s: %s\n", what, why);
+    exit(1);
+}
+
+static rd_kafka_t *
+open_client(rd_kafka_type_t type, const char *broker)
+{
+    char             why[512];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (rd_kafka_conf_set(conf, "bootstrap.servers", broker, why, sizeof why) ||
+        (type == RD_KAFKA_CONSUMER &&
+         rd_kafka_conf_set(conf, "group.id", "topic-tool", why, sizeof why)))
+        die(broker, why);
+    rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
+    if (!rk) die("client", why);
+    return rk;
+}
+
+static int
+write_lines(const char *broker, const char *topic, int32_t partition)
+{
+    rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker);
+    char       *line = malloc(MAX_LINE);
+    if (!line) die("line", "out of memory");
+    while (fgets(line, MAX_LINE, stdin)) {
+        size_t              len = strcspn(line, "\n");
+        rd_kafka_resp_err_t ke = rd_kafka_producev(
+            rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+            RD_KAFKA_V_VALUE(line, len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (ke) die(topic, rd_kafka_err2str(ke));
+    }
+    free(line);
+    if (rd_kafka_flush(rk, TIMEOUT_MS)) die(topic, "not delivered within 10 s");
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+static json_t *
+bytes_json(const void *buf, size_t len)
+{
+    if (!buf) return json_null();
+    json_t *text = json_stringn(buf, len);
+    if (text) return text;
+    char *hex = malloc(2 * len + 1);
+    if (!hex) die("hex", "out of memory");
+    for (size_t i = 0; i < len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *)buf)[i]);
+    text = json_pack("{s:s}", "hex", hex);
+    free(hex);
+    return text;
+}
+
+static void
+show(const rd_kafka_message_t *msg)
+{
+    json_t             *headers = json_object();
+    rd_kafka_headers_t *hdrs;
+    if (!rd_kafka_message_headers(msg, &hdrs)) {
+        const char *name;
+        const void *value;
+        size_t      len;
+        for (size_t i = 0; !rd_kafka_header_get_all(hdrs, i, &name, &value, &len); i++)
+            json_object_set_new(headers, name, bytes_json(value, len));
+    }
+    json_t *shown = json_pack("{s:i, s:I, s:I, s:o, s:o, s:o}", "partition", (int)msg->partition,
+                              "offset", (json_int_t)msg->offset, "timestamp_ms",
+                              (json_int_t)rd_kafka_message_timestamp(msg, NULL), "key",
+                              bytes_json(msg->key, msg->key_len), "value",
+                              bytes_json(msg->payload, msg->len), "headers", headers);
+    if (!shown) die("message", "cannot be shown");
+    json_dumpf(shown, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(shown);
+}
+
+/* One partition, to the end seen now. */
+static void
+read_partition(rd_kafka_t *rk, rd_kafka_topic_t *rkt, const char *topic, int32_t partition,
+               bool count_only, int64_t *count)
+{
+    int64_t             low, high;
+    rd_kafka_resp_err_t ke =
+        rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, TIMEOUT_MS);
+    if (ke) die(topic, rd_kafka_err2str(ke));
+    *count += high - low;
+    if (count_only || low == high) return;
+    if (rd_kafka_consume_start(rkt, partition, low)) die(topic, "cannot be read");
+    for (int64_t next = low; next < high;) {
+        rd_kafka_message_t *msg = rd_kafka_consume(rkt, partition, TIMEOUT_MS);
+        if (!msg) die(topic, "nothing came within 10 s");
+        if (msg->err) die(topic, rd_kafka_message_errstr(msg));
+        next = msg->offset + 1;
+        show(msg);
+        rd_kafka_message_destroy(msg);
+    }
+    rd_kafka_consume_stop(rkt, partition);
+}
+
+static int
+read_topic(const char *broker, const char *topic, bool count_only)
+{
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker);
+    rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *md;
+    rd_kafka_resp_err_t             ke = rd_kafka_metadata(rk, 0, rkt, &md, TIMEOUT_MS);
+    int64_t                         count = 0;
+    if (ke) die(topic, rd_kafka_err2str(ke));
+    if (md->topics[0].err) die(topic, rd_kafka_err2str(md->topics[0].err));
+    for (int32_t p = 0; p < md->topics[0].partition_cnt; p++)
+        read_partition(rk, rkt, topic, p, count_only, &count);
+    if (count_only) printf("%" PRId64 "\n", count);
+    rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(rkt);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc == 5 && !strcmp(argv[1], "write"))
+        return write_lines(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10));
+    if (argc == 4 && !strcmp(argv[1], "read")) return read_topic(argv[2], argv[3], false);
+    if (argc == 4 && !strcmp(argv[1], "count")) return read_topic(argv[2], argv[3], true);
+    die("usage", "topic write BROKER TOPIC PARTITION | topic read|count BROKER TOPIC");
+    return 2;
+}

@@ -82,7 +82,15 @@
     NUM(row_cost, 0, 0, 1e9, "loss", "lambda: price of holding a row, per event")                  \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "silence, in the ID's own mean gaps, after which a row is given back") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "least silence before a row is given back")    \
-    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")
+    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")        \
+    NUM(sweep_visits, 2, 0, 1000, "visits", "rows that the sweep looks at, per event and field")   \
+    INT(forget_events, 0, 0, INT64_MAX, "events", "silence after which an ID without a row is forgotten; 0: never") \
+    NUM(entropy, 0.001, 0, 10, "", "weight of the actor's entropy bonus")                          \
+    NUM(prior_strength, 4, 0, 100, "", "default: logit of the rule in the actor's prior; 0: no prior") \
+    NUM(counterfactual_share, 1, 0, 1, "", "share of the readings of own rows that also carry the shared reading") \
+    NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder an ID must be worth to get its row") \
+    NUM(random_ascend, 0.05, 0, 1, "", "random: chance per event that an ID without a row gets one") \
+    NUM(random_descend, 0.01, 0, 1, "", "random: chance per visit of the sweep that a row is given back")
 
 #define AA_SETTINGS_MODEL(STR, CHO, INT, NUM, BOO)                                                 \
     CHO(kind, "deepfm", "fm|mlp|widedeep|deepfm|dcn", "recommender")                               \

@@ -6,6 +6,7 @@
 #ifndef AA_COMMON_STATE_H
 #define AA_COMMON_STATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -31,11 +32,19 @@ aa_state_count(uint32_t k)
     return AA_FREQ_BUCKETS * (k + 1);
 }
 
-/** Lean bins p of a position; the paper's policy has none. */
+/** Shared positions k that a mode reads: threshold has one shared row, the others all of them. */
+static inline uint32_t
+aa_shared_positions(const aa_conf *cfg)
+{
+    return strcmp(cfg->agent.mode, "threshold") == 0 ? 1 : (uint32_t)cfg->agent.positions;
+}
+/** Lean bins p of a position; the paper's policy and threshold have none. */
 static inline uint32_t
 aa_lean_bins(const aa_conf *cfg)
 {
-    return strcmp(cfg->agent.mode, "paper") == 0 ? 1 : (uint32_t)cfg->agent.lean_bins;
+    const char *mode = cfg->agent.mode;
+    bool        none = strcmp(mode, "paper") == 0 || strcmp(mode, "threshold") == 0;
+    return none ? 1 : (uint32_t)cfg->agent.lean_bins;
 }
 /** Shared rows k*p of a field, slots 0 .. k*p-1: they exist from the start. The modes in which
  *  every row is made by an op (unique, hash) have none. */
@@ -43,7 +52,7 @@ static inline uint32_t
 aa_shared_rows(const aa_conf *cfg)
 {
     if (strcmp(cfg->agent.mode, "unique") == 0 || strcmp(cfg->agent.mode, "hash") == 0) return 0;
-    return (uint32_t)cfg->agent.positions * aa_lean_bins(cfg);
+    return aa_shared_positions(cfg) * aa_lean_bins(cfg);
 }
 
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */

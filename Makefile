@@ -79,6 +79,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)
 	@rm -f $@; ar rcs $@ $^
+# numeric loops: let the compiler vectorise them
+KERNELS := common/dense common/model_fm common/model_dcn learner/adam learner/rows
+$(KERNELS:%=$(BUILD)/%.o): CFLAGS += $(if $(SAN),,-O3)
 $(BUILD)/tests/%.o: tests/%.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(BUILD)/%.o: %.c | $(PBC)

@@ -114,7 +114,9 @@ mkdir -p "$LOGS" "$WORK"
 step "installing what is missing" compose/deps.sh
 [[ -z $SAN ]] || say "sanitizers: $SAN"
 step "building programs and tests" build SAN="$SAN" all build-tests
-unit=($(programs unit)) integration=($(programs integration)) e2e=(tests/e2e/*.sh)
+mapfile -t unit < <(programs unit)
+mapfile -t integration < <(programs integration)
+e2e=(tests/e2e/*.sh)
 step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka

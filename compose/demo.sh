@@ -67,8 +67,8 @@ Say it with POSITIVE: make demo DATA=%s POSITIVE=%s makes every label above it p
 show_progress() {
     local text done_events rate auc
     text=$(pipeline_http learner /metrics) || return 0
-    done_events=$(metric autoassign_learner_events_total <<<"$text")
-    auc=$(metric autoassign_auc <<<"$text")
+    done_events=$(metric autoassign_events_total <<<"$text")
+    auc=$(metric 'autoassign_auc{window="all"}' <<<"$text")
     [[ -n $done_events ]] || return 0
     rate=$(awk -v n="$done_events" -v ms=$(($(now_ms) - REPLAY_START_MS)) 'BEGIN { printf "%.0f", n * 1000 / (ms + 1) }')
     progress "$(printf '%s of %s events (%d %%), %s events/s, AUC so far %.4f' "$done_events" "$TOTAL" \
@@ -112,7 +112,8 @@ scorer_has_all() {
         [[ $(pipeline_http scorer /metrics | metric autoassign_scorer_lag) == 0 ]]
 }
 
-# issue-independent figures from what each process wrote at its end
+# From what each process wrote at its end. A full table has a row for every ID ever seen, with the same
+# optimizer state; ours has the live rows, and pays for the ID table and the agent.
 write_summary() {
     (cd "$RUN" && jq -n --slurpfile i ingest.json --slurpfile a assigner.json \
         --slurpfile l learner.json --slurpfile s scorer.json '
@@ -121,7 +122,7 @@ write_summary() {
          auc: $l.auc, logloss: $l.logloss,
          rows_shared: $a.rows_shared, rows_unique: $a.rows_unique, ids_seen: $a.ids_seen,
          table_bytes: ($l.row_bytes + $a.table_bytes + $a.agent_bytes),
-         full_table_bytes: ($a.ids_seen * $l.bytes_per_row),
+         full_table_bytes: ($a.ids_seen * $l.row_bytes / ([$l.rows_live, 1] | max) | round),
          digest: ([$i, $a, $l, $s] | map(.digest) | join("-"))}') >"$OUT/.summary.$$"
     mv "$OUT/.summary.$$" "$OUT/summary.json"
 }

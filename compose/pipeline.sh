@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The four processes as one thing: start, watch, wait for the end of a replay, stop. Sourced by
 # run.sh, demo.sh, bench.sh and the end-to-end tests; one pipeline per shell.
 #
@@ -120,7 +121,10 @@ pipeline_http() {
 }
 pipeline_ready() { pipeline_http "$1" /readyz >/dev/null; }
 
-# metric NAME < text: the sum of a metric over its labels, empty when there is none.
+# metric NAME < text: a metric's value; without labels in NAME, the sum over all of them. Empty: none.
 metric() {
-    awk -v name="$1" '{ m = $1; sub(/\{.*/, "", m) } m == name { sum += $NF; n++ } END { if (n) printf "%.10g", sum }'
+    awk -v name="$1" '
+        { m = $1; if (name !~ /{/) sub(/\{.*/, "", m) }
+        m == name { sum += $NF; n++ }
+        END { if (n) printf "%.10g", sum }'
 }

@@ -10,6 +10,7 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/autoassign-$TEST.XXXXXX")
 UNIQUE=$TEST-$$-$RANDOM # names topics and groups
 SHARED_DATA=${AUTOASSIGN_DATA:-$ROOT/../shared/data}
 failures=0
+TOPIC_TOOL=${PIPELINE_BIN%/bin}/tests/tools/topic
 SLOWER=0 # pid of the process that stops and continues others
 
 cleanup() {
@@ -28,22 +29,24 @@ trap 'exit 143' TERM HUP
 ok() { echo "ok $*"; }
 not_ok() { echo "not ok $*"; failures=$((failures + 1)); }
 skip() { echo "skip $*"; }
-# check NAME COMMAND...: one test; what it printed is shown when it failed
+# check NAME COMMAND...: one test. must: one without which the rest makes no sense.
 check() {
     local name=$1
     shift
     if "$@"; then ok "$name"; else not_ok "$name: $*"; fi
+}
+must() {
+    check "$@"
+    ((failures == 0)) || exit 1
 }
 equal() { [[ $1 == "$2" ]] || { echo "got '$1', want '$2'"; return 1; }; }
 at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a ~ /^[-+.0-9e]+$/ && a >= b) }' || { echo "got $1, want at least $2"; return 1; }; }
 
 figure() { jq -r ".$2" "$PIPELINE_DIR/$1.json"; } # figure PROCESS KEY
 
-# settings NAME...: overrides that every run of this script has; a name of its own per pipeline
-use_topic() { # use_topic SUFFIX: sets TOPIC
-    TOPIC=$UNIQUE-$1
-}
-init_run() { # init_run RUN_NAME [settings]: a fresh pipeline over TOPIC
+# init_run RUN_NAME [section.key=value]...: a fresh pipeline that replays TOPIC
+TOPIC=$UNIQUE
+init_run() {
     local name=$1
     shift
     pipeline_init "$WORK/$name" "$AUTOASSIGN_TEST_BROKER" \
@@ -51,12 +54,16 @@ init_run() { # init_run RUN_NAME [settings]: a fresh pipeline over TOPIC
         "topics.assignments=$UNIQUE-$name-assignments" "topics.model=$UNIQUE-$name-model" \
         ingest.run=replay "$@"
 }
-record_file() { # record_file FILE: into TOPIC, 4 partitions
+# record_file FILE: into TOPIC, 4 partitions; after init_run
+record_file() {
     pipeline_tool record --partitions 4 "$1" >"$WORK/record.log" 2>&1 ||
         { cat "$WORK/record.log" >&2; die "record failed"; }
 }
-replay() { # replay RUN_NAME SECONDS: all four processes, to the end; scorer caught up and stopped
+# replay SECONDS [COMMAND]: all four processes to the end of the topic, the scorer caught up, all stopped.
+# COMMAND is run once they are started.
+replay() {
     pipeline_start assigner learner scorer ingest
+    ${2:-:}
     pipeline_wait_end "$1" || return 1
     wait_until 30 scorer_has_all || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
     pipeline_stop

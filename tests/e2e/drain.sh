@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SIGTERM drains: in live operation every process ends with 0, ingest after its last commit; what
+# was committed is not read again.
+source "$(dirname "$0")/lib.bash"
+EVENTS=30000
+
+"$PIPELINE_BIN/generate" --events $EVENTS --seed 11 >"$WORK/stream.csv"
+init_run one event.label=as-is ingest.run=live checkpoint.every_ms=500
+record_file "$WORK/stream.csv"
+
+learned() { pipeline_http learner /metrics | metric autoassign_events_total; }
+some_learned() { at_least "$(learned)" "$1" >/dev/null 2>&1; }
+drained() { # drained NAME: SIGTERM, then exit code 0 within the time
+    kill -TERM "${PIPELINE_PID[$1]}"
+    wait_until 30 gone "${PIPELINE_PID[$1]}" && pipeline_exit_code "$1" && return 0
+    pipeline_show_log "$1"
+    return 1
+}
+
+pipeline_start assigner learner scorer ingest
+must live_pipeline_learns wait_until 60 some_learned 1000
+for name in ingest scorer assigner learner; do
+    check "sigterm_drains_$name" drained "$name"
+done
+before=$(figure learner events)
+check something_was_learned_before_the_drain at_least "$before" 1000
+
+# Again, to the end: the restored learner counts on from where it was.
+pipeline_start assigner learner scorer ingest
+all_learned() { pipeline_ready ingest && [[ $(pipeline_http ingest /metrics | metric autoassign_consumer_lag) == 0 ]]; }
+must the_rest_is_read_after_a_restart wait_until 60 all_learned
+for name in ingest scorer assigner learner; do
+    check "sigterm_drains_${name}_again" drained "$name"
+done
+must every_event_counts_once_across_the_restart equal "$(figure learner events)" $EVENTS

@@ -1,6 +1,8 @@
-/* common/kafka - librdkafka as the pipeline uses it; the only file that includes rdkafka.h.
+/* common/kafka - librdkafka as the pipeline uses it; only common/kafka_*.c include rdkafka.h.
  *
- * Every client starts from the user's `kafka:` properties. Log lines of librdkafka go to common/log.
+ * Every client starts from the user's `kafka:` properties: what the pipeline would choose gives way
+ * to them, what it depends on (commits, the rebalance protocol) may not be set otherwise. Log lines
+ * of librdkafka go to common/log. A client belongs to the thread that opened it.
  */
 #ifndef AA_COMMON_KAFKA_H
 #define AA_COMMON_KAFKA_H
@@ -30,16 +32,23 @@ aa_status aa_producer_send(aa_producer *pr, const char *topic, int32_t partition
                            const aa_kafka_header *headers, size_t header_count, aa_err *err)
     __attribute__((warn_unused_result));
 /** Serve deliveries. Failed ones are counted. */
-void      aa_producer_poll(aa_producer *pr);
-uint64_t  aa_producer_failed(const aa_producer *pr);
+void     aa_producer_poll(aa_producer *pr);
+uint64_t aa_producer_failed(const aa_producer *pr);
 /** Wait until all is delivered. @errors AA_EIO something failed or timeout_ms passed */
 aa_status aa_producer_flush(aa_producer *pr, int timeout_ms, aa_err *err)
     __attribute__((warn_unused_result));
 void aa_producer_free(aa_producer **pr_p, int timeout_ms); /* flushes */
 
 /* ---- topics ---- */
-/** Create the topic unless it exists. compacted: cleanup.policy=compact. partitions <= 0: broker's default. */
+/** Create the topic unless it exists. compacted: cleanup.policy=compact. partitions <= 0: broker's
+ * default. */
 aa_status aa_topic_ensure(const aa_conf *cfg, const char *topic, int partitions, bool compacted,
+                          aa_err *err) __attribute__((warn_unused_result));
+/** The same with topic settings as pairs: {"retention.ms", "-1", ...}; they are not applied to a
+ * topic that is there already. @param existing  partitions it has had before, 0: it was made (may
+ * be NULL) */
+aa_status aa_topic_create(const aa_conf *cfg, const char *topic, int partitions,
+                          const char *const *settings, size_t setting_count, int *existing,
                           aa_err *err) __attribute__((warn_unused_result));
 
 /* ---- reading a whole topic without a group (scorer, tests) ---- */
@@ -58,11 +67,82 @@ aa_status aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const 
 aa_status aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int timeout_ms,
                          size_t *count, aa_err *err) __attribute__((warn_unused_result));
 /** True once everything that was there when it was opened has been returned. */
-bool      aa_reader_caught_up(const aa_reader *rd);
+bool aa_reader_caught_up(const aa_reader *rd);
 /** Topic of a record's index in `topics`, by the library's message. */
-size_t    aa_reader_topic(const aa_reader *rd, const aa_kafka_record *rec);
+size_t aa_reader_topic(const aa_reader *rd, const aa_kafka_record *rec);
 /** Messages between here and the end, all partitions. */
-int64_t   aa_reader_lag(aa_reader *rd);
-void      aa_reader_free(aa_reader **rd_p);
+int64_t aa_reader_lag(aa_reader *rd);
+void    aa_reader_free(aa_reader **rd_p);
+
+/* ---- reading in a group, partition by partition (ingest) ---- */
+typedef struct aa_consumer aa_consumer;
+
+#define AA_KAFKA_METADATA  128
+#define AA_KAFKA_NO_OFFSET (-1)
+/* A place in a partition, and what was committed with it. */
+typedef struct {
+    int32_t partition;
+    int64_t offset; /* of the next message, or AA_KAFKA_NO_OFFSET */
+    char    metadata[AA_KAFKA_METADATA];
+} aa_kafka_offset;
+
+typedef enum {
+    AA_CONSUMER_NOTHING,
+    AA_CONSUMER_ASSIGNED, /* the group gave partitions: look up offsets, then aa_consumer_assign */
+    AA_CONSUMER_REVOKED, /* the group wants all back: finish and commit, then aa_consumer_release */
+    AA_CONSUMER_LOST     /* as REVOKED, but too late to commit */
+} aa_consumer_event;
+
+/**
+ * A member of the group pipeline.name (or kafka.group.id). With `subscribe` the group deals out the
+ * partitions and aa_consumer_poll reports it; without, the caller assigns what it wants.
+ * Members are static (group.instance.id ingest-<lane>): a restarted ingest gets its partitions back
+ * at once, and a second ingest of one lane ends the first.
+ * @errors AA_ECONFIG; AA_EIO no broker, or no such topic
+ */
+aa_status aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool subscribe,
+                           aa_err *err) __attribute__((warn_unused_result));
+/** Partitions that the topic has. */
+size_t aa_consumer_partition_count(const aa_consumer *cs);
+/** First and next-to-come offset of a partition, asked from the broker. */
+aa_status aa_consumer_watermarks(aa_consumer *cs, int32_t partition, int64_t *low, int64_t *high,
+                                 aa_err *err) __attribute__((warn_unused_result));
+/** For each of n partitions: the first offset whose Kafka timestamp is >= time_ms, or the end. */
+aa_status aa_consumer_offsets_at(aa_consumer *cs, int64_t time_ms, aa_kafka_offset *po, size_t n,
+                                 aa_err *err) __attribute__((warn_unused_result));
+/** The group's commit for each of n partitions; AA_KAFKA_NO_OFFSET and "" where there is none. */
+aa_status aa_consumer_committed(aa_consumer *cs, aa_kafka_offset *po, size_t n, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Read these partitions from these offsets, instead of whatever was read before. */
+aa_status aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Read nothing any more; answers REVOKED and LOST. */
+aa_status aa_consumer_release(aa_consumer *cs, aa_err *err) __attribute__((warn_unused_result));
+/** Commit offsets and metadata, and wait for the answer.
+ *  @errors AA_EAGAIN broker trouble, try again; AA_EIO refused: not this member's any more */
+aa_status aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/** Serve the group; must be called at least every few seconds. On ASSIGNED, *po and *n are the
+ *  partitions (offsets not set), valid until the next poll. @errors AA_EIO the client is of no more
+ * use */
+aa_status aa_consumer_poll(aa_consumer *cs, aa_consumer_event *event, const aa_kafka_offset **po,
+                           size_t *n, aa_err *err) __attribute__((warn_unused_result));
+/**
+ * What has arrived of the idx-th assigned partition, without waiting: at most max records, valid
+ * until the next call for any partition. *end: the offset at which the partition's end was met
+ * after these records, or AA_KAFKA_NO_OFFSET (ends move when more is written).
+ * @errors AA_EIO, AA_ECONFIG the offset asked for is gone (retention) and kafka.auto.offset.reset
+ * is error
+ */
+aa_status aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
+                            size_t *count, int64_t *end, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Readable when there may be something to poll or batch; aa_consumer_clear_fd before looking. */
+int  aa_consumer_fd(const aa_consumer *cs);
+void aa_consumer_clear_fd(aa_consumer *cs);
+/** Messages from offset to the partition's end as last heard of; -1 unknown. */
+int64_t aa_consumer_lag(const aa_consumer *cs, int32_t partition, int64_t offset);
+void    aa_consumer_free(aa_consumer **cs_p);
 
 #endif

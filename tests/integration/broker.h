@@ -30,8 +30,10 @@ set_kafka(aa_conf *cfg, const char *key, const char *value)
 static inline void
 mock_broker_start(mock_broker *mb, aa_conf *cfg)
 {
-    char errstr[200];
-    mb->host = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, errstr, sizeof errstr);
+    char             errstr[200];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "log_level", "0", NULL, 0);
+    mb->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, errstr, sizeof errstr);
     mb->mc = rd_kafka_mock_cluster_new(mb->host, 1);
     cfg->kafka_count = 0;
     set_kafka(cfg, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(mb->mc));

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# `make bench`: how fast the pipeline is on this machine, and each of its stages alone, in one run.
+#   make bench [EVENTS=2000000] [SEED=1]
+# Prints a table and writes build/bench/summary.json. Nothing else should run meanwhile.
+# The stream is generated and recorded once: build/bench keeps it, and Kafka's data, between runs.
+source "$(dirname "$0")/pipeline.sh"
+
+EVENTS=${EVENTS:-2000000}
+SEED=${SEED:-1}
+OUT=$ROOT/build/bench
+STREAM=$OUT/stream-$EVENTS-$SEED.csv
+TOPIC=bench-$EVENTS-$SEED
+BENCH_BIN=$ROOT/build/release/tests/bench
+TOPIC_TOOL=$ROOT/build/release/tests/tools/topic
+export OPENBLAS_NUM_THREADS=1
+
+finish() {
+    local code=$?
+    trap - INT TERM HUP EXIT
+    progress_end
+    pipeline_stop
+    "$ROOT/compose/local-kafka.sh" stop "$OUT/kafka" || true
+    rm -rf "$OUT"/run-*
+    exit "$code"
+}
+
+record_once() {
+    if [[ ! -r $STREAM ]]; then
+        say "generating $EVENTS events (seed $SEED)"
+        "$PIPELINE_BIN/generate" --events "$EVENTS" --seed "$SEED" >"$STREAM.part"
+        mv "$STREAM.part" "$STREAM"
+    fi
+    [[ $("$TOPIC_TOOL" count "$BROKER" "$TOPIC" 2>/dev/null) != "$EVENTS" ]] || return 0
+    say "recording them into topic $TOPIC, 4 partitions"
+    pipeline_init "$OUT/run-record" "$BROKER" topics.interactions="$TOPIC"
+    pipeline_tool record --partitions 4 "$STREAM" >"$OUT/record.log" 2>&1 ||
+        { cat "$OUT/record.log" >&2; die "record failed"; }
+    [[ $("$TOPIC_TOOL" count "$BROKER" "$TOPIC") == "$EVENTS" ]] ||
+        die "topic $TOPIC holds another number of events: remove build/bench and run again"
+}
+
+show_progress() {
+    local n
+    n=$(pipeline_http learner /metrics | metric autoassign_events_total) || return 0
+    [[ -z $n ]] || progress "$n of $EVENTS events"
+}
+
+# pipeline STEP: Kafka to the last update; no scorer, everything else as in production.
+pipeline() {
+    say "the pipeline, training step of $1 event(s)"
+    local dir=$OUT/run-step$1
+    rm -rf "$dir"
+    pipeline_init "$dir" "$BROKER" ingest.run=replay event.label=as-is pipeline.name="bench-$$-$1" \
+        topics.interactions="$TOPIC" topics.assignments="bench-assignments-$$-$1" \
+        topics.model="bench-model-$$-$1" model.step="$1"
+    pipeline_start assigner learner ingest
+    pipeline_wait_end 1800 show_progress || { progress_end; die "the pipeline failed"; }
+    progress_end
+    cp "$dir/learner.json" "$OUT/learner-step$1.json"
+}
+
+limit() {
+    say "librdkafka alone on the same topic (best of 3)"
+    for _ in 1 2 3; do "$BENCH_BIN/bench_kafka" "$BROKER" "$TOPIC"; done |
+        jq -s 'max_by(.messages_per_s)' >"$OUT/limit.json"
+}
+
+stages() { # stages STEP
+    say "each stage alone, training step of $1 event(s)"
+    "$BENCH_BIN/bench_stages" model.step="$1" <"$STREAM" >"$OUT/stages-step$1.json"
+}
+
+write_summary() {
+    jq -n --slurpfile k "$OUT/limit.json" \
+        --slurpfile p1 "$OUT/learner-step1.json" --slurpfile p64 "$OUT/learner-step64.json" \
+        --slurpfile s1 "$OUT/stages-step1.json" --slurpfile s64 "$OUT/stages-step64.json" \
+        --slurpfile i "$OUT/ingest.json" --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
+        --argjson cores "$(nproc)" '
+        $k[0].messages_per_s as $limit |
+        {machine: $cpu, cores: $cores, events: $p1[0].events,
+         kafka_limit_events_per_s: $limit,
+         pipeline_events_per_s_step1: ($p1[0].events_per_s | round),
+         pipeline_events_per_s_step64: ($p64[0].events_per_s | round),
+         pipeline_auc_step1: $p1[0].auc, pipeline_auc_step64: $p64[0].auc,
+         ingest_events_per_s: $i[0].events_per_s,
+         assigner_ids_per_s: $s64[0].assigner_ids_per_s,
+         learner_events_per_s_step1: $s1[0].learner_events_per_s,
+         learner_events_per_s_step64: $s64[0].learner_events_per_s,
+         wire_pack_events_per_s: $s64[0].wire_pack_events_per_s,
+         wire_unpack_events_per_s: $s64[0].wire_unpack_events_per_s,
+         wire_bytes_per_event: $s64[0].wire_bytes_per_event} |
+        . + {ratio_step1_to_limit: (.pipeline_events_per_s_step1 / $limit),
+             ratio_step64_to_limit: (.pipeline_events_per_s_step64 / $limit)}' >"$OUT/summary.json"
+}
+
+show_summary() {
+    jq -r '
+        def group: tostring | [while(length > 0; .[:-3]) | .[-3:]] | reverse | join(",");
+        def row(name; v; unit): "\(name)\t\(v | round | group)\t\(unit)";
+        .kafka_limit_events_per_s as $limit |
+        row("Kafka alone (librdkafka)"; $limit; "events/s"),
+        row("pipeline, step 1"; .pipeline_events_per_s_step1; "events/s, \(.ratio_step1_to_limit * 1000 | round / 10) % of the limit, AUC \(.pipeline_auc_step1 * 10000 | round / 10000)"),
+        row("pipeline, step 64"; .pipeline_events_per_s_step64; "events/s, \(.ratio_step64_to_limit * 1000 | round / 10) % of the limit, AUC \(.pipeline_auc_step64 * 10000 | round / 10000)"),
+        row("ingest alone"; .ingest_events_per_s; "events/s"),
+        row("assigner alone"; .assigner_ids_per_s; "IDs/s"),
+        row("learner alone, step 1"; .learner_events_per_s_step1; "events/s"),
+        row("learner alone, step 64"; .learner_events_per_s_step64; "events/s"),
+        row("links: packing"; .wire_pack_events_per_s; "events/s, all three messages, \(.wire_bytes_per_event) bytes/event"),
+        row("links: unpacking"; .wire_unpack_events_per_s; "events/s, all three messages")' "$OUT/summary.json" |
+        awk -F'\t' '{ printf "  %-26s %12s  %s\n", $1, $2, $3 }'
+    say "summary: build/bench/summary.json"
+}
+
+[[ $EVENTS =~ ^[1-9][0-9]*$ ]] || die -2 "EVENTS=$EVENTS: a number of events is needed"
+mkdir -p "$OUT"
+exec 7>"$OUT/.lock"
+flock -n 7 || die "another bench runs here"
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+"$ROOT/compose/deps.sh"
+say "building"
+build all build-bench build-tests >"$OUT/build.log" || die "the build failed"
+say "starting Kafka"
+BROKER=$("$ROOT/compose/local-kafka.sh" start "$OUT/kafka")
+record_once
+limit
+ingest_alone
+pipeline 1
+pipeline 64
+stages 1
+stages 64
+write_summary
+show_summary

@@ -4,8 +4,8 @@
  * slots, and the actor. A step has no I/O, no clock and no globals: what it does depends on the
  * configuration, the batches and the rewards, in their order, and on nothing else.
  *
- * Slots of a field: 0 .. k*p-1 are the shared rows (k positions x p lean bins; slot = (pos-1)*p + bin),
- * from k*p on unique rows, lowest free slot first.
+ * Slots of a field: 0 .. k*p-1 are the shared rows (k positions x p lean bins; slot = (pos-1)*p +
+ * bin), from k*p on unique rows, lowest free slot first.
  */
 #ifndef AA_ASSIGNER_ASSIGNER_H
 #define AA_ASSIGNER_ASSIGNER_H
@@ -25,7 +25,7 @@ typedef struct assigner assigner;
 /** cfg is kept (borrowed) for the assigner's life. */
 aa_status assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-void      assigner_free(assigner **as_p);
+void assigner_free(assigner **as_p);
 
 /**
  * Assign one batch: for every event and field look the ID up (insert it at position 1), take the
@@ -45,7 +45,8 @@ aa_status assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
 uint64_t assigner_next_reward(const assigner *as);
 uint64_t assigner_next_batch(const assigner *as);
 
-/* What changed for scorers since the last call: at most max assignments. *deleted[i]: forgotten ID. */
+/* What changed for scorers since the last call: at most max assignments. *deleted[i]: forgotten ID.
+ */
 typedef struct {
     uint32_t      field;
     uint64_t      key;
@@ -66,14 +67,14 @@ typedef struct {
     uint64_t rows_unique, rows_unique_peak;
     uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
     uint64_t promotions, demotions, swept;
-    uint64_t ids_at[17];          /* IDs by position; [k+1] is unique */
-    uint64_t table_bytes;         /* ID table */
-    uint64_t agent_bytes;         /* actor, rings */
+    uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
+    uint64_t table_bytes; /* ID table */
+    uint64_t agent_bytes; /* actor, rings */
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
 
 /** Digest of the whole state; equal states have equal digests. */
-uint64_t  assigner_digest(const assigner *as);
+uint64_t assigner_digest(const assigner *as);
 /** Everything, into sections of a checkpoint, and back. Restoring checks every value. */
 aa_status assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));

@@ -75,7 +75,6 @@ run_tests() { # run_tests PARALLEL SECONDS TEST...
     local parallel=$1 limit=$2 test log
     shift 2
     for test in "$@"; do
-        [[ -z ${ONLY:-} ]] || grep -qE -- "$ONLY" <<<"$test" || continue
         ((${#RUNNING[@]} < parallel)) || reap_one
         log=$LOGS/$(basename "$test").log
         # timeout passes a signal on to the test and its children
@@ -94,9 +93,11 @@ reap_one() {
         $((($(now_ms) - STARTED_MS[$pid] + 500) / 1000))
 }
 
-programs() { # programs FOLDER: its test programs
-    local source
-    for source in "tests/$1"/test_*.c; do echo "$BUILD/${source%.c}"; done
+# tests FOLDER: its programs and scripts, those that ONLY chooses
+tests() {
+    local file
+    for file in "tests/$1"/test_*.c; do echo "$BUILD/${file%.c}"; done | grep -E -- "${ONLY:-}" || true
+    for file in "tests/$1"/*.sh; do echo "$file"; done | grep -E -- "${ONLY:-}" || true
 }
 
 start_kafka() {
@@ -114,9 +115,9 @@ mkdir -p "$LOGS" "$WORK"
 step "installing what is missing" compose/deps.sh
 [[ -z $SAN ]] || say "sanitizers: $SAN"
 step "building programs and tests" build SAN="$SAN" all build-tests
-mapfile -t unit < <(programs unit)
-mapfile -t integration < <(programs integration)
-e2e=(tests/e2e/*.sh)
+mapfile -t unit < <(tests unit)
+mapfile -t integration < <(tests integration)
+mapfile -t e2e < <(tests e2e)
 step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka

@@ -77,6 +77,9 @@ aa_status aa_conf_load(aa_conf *cfg, const char *path, const char *const *overri
 /** Write the values as YAML with each key's help; secrets (passwords, tokens) as ***. */
 void aa_conf_print(const aa_conf *cfg, FILE *out);
 
+/** Log the values in effect at level debug, a record per section. */
+void aa_conf_log(const aa_conf *cfg);
+
 /** Write the reference of every key as Markdown (docs come from here; a test compares). */
 void aa_conf_print_reference(FILE *out);
 

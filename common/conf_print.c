@@ -1,4 +1,6 @@
-/* The configuration as YAML that loads back as the same configuration, and its reference. */
+/* The configuration as YAML that loads back as the same configuration, as log records, and the
+ * reference of its keys. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +8,10 @@
 #include "common/conf.h"
 #include "common/conf_set.h"
 #include "common/conf_table.h"
+#include "common/log.h"
 
 #define VALUE_BYTES 1024
+#define LOG_BYTES   1900
 
 /* ---- YAML ---- */
 
@@ -116,6 +120,61 @@ aa_conf_print(const aa_conf *cfg, FILE *out)
         fprintf(out, "  %s:\n", cfg->fields[f].name);
         print_section(aa_conf_table_field(), &cfg->fields[f], "    ", out);
     }
+}
+
+/* ---- log ---- */
+
+typedef struct {
+    char   text[LOG_BYTES];
+    size_t len;
+} pairs;
+
+/* Values with a space or a quote are quoted; the log escapes the rest. */
+static void
+add_pair(pairs *ps, const char *key, const char *value)
+{
+    const char *quote = !*value || strpbrk(value, " =\"") ? "\"" : "";
+    if (*value && aa_conf_table_secret(key)) value = "***";
+    int n = snprintf(ps->text + ps->len, sizeof ps->text - ps->len, "%s%s=%s%.*s%s",
+                     ps->len ? " " : "", key, quote, (int)strcspn(value, "\""), value, quote);
+    if (n > 0 && (size_t)n < sizeof ps->text - ps->len)
+        ps->len += (size_t)n;
+    else
+        ps->text[ps->len] = '\0'; /* no room: left out whole */
+}
+
+static void
+log_section(const aa_section *sc, const void *base, const char *name)
+{
+    pairs             ps = {.len = 0};
+    char              text[VALUE_BYTES], id[80];
+    size_t            count;
+    const aa_setting *se = sc->settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        aa_conf_table_format(&se[i], base, text, sizeof text);
+        add_pair(&ps, se[i].name, text);
+    }
+    /* an id of its own, or the limit of repeats would hold some back */
+    snprintf(id, sizeof id, "CONFIG-%s", name);
+    for (char *p = id; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    aa_log_write(AA_DEBUG, id, ps.text, "in effect");
+}
+
+void
+aa_conf_log(const aa_conf *cfg)
+{
+    size_t            count;
+    const aa_section *sc = aa_conf_table_sections(&count);
+    pairs             kafka = {.len = 0};
+    if (!aa_log_on(AA_DEBUG)) return;
+    for (size_t i = 0; i < count; i++)
+        log_section(&sc[i], (const char *)cfg + sc[i].offset, sc[i].name);
+    for (size_t f = 0; f < cfg->field_count; f++)
+        log_section(aa_conf_table_field(), &cfg->fields[f], cfg->fields[f].name);
+    for (size_t i = 0; i < cfg->kafka_count; i++)
+        add_pair(&kafka, cfg->kafka[i].key, cfg->kafka[i].value);
+    aa_log_write(AA_DEBUG, "CONFIG-KAFKA", kafka.text, "in effect");
 }
 
 /* ---- Markdown ---- */

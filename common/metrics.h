@@ -19,11 +19,15 @@ typedef struct aa_histogram aa_histogram;
 aa_metrics *aa_metrics_new(void); /* NULL: out of memory */
 void        aa_metrics_free(aa_metrics **ms_p);
 
-/* Registration aborts on misuse (same name and labels twice, or another type); NULL never. */
-aa_counter   *aa_metrics_counter(aa_metrics *ms, const char *name, const char *labels,
-                                 const char *help);
-aa_gauge     *aa_metrics_gauge(aa_metrics *ms, const char *name, const char *labels,
+/** Append name="value" to labels (size bytes, "" at first) with a comma and escapes as needed.
+ *  Aborts when it does not fit. */
+void aa_metrics_label(char *labels, size_t size, const char *name, const char *value);
+
+/* Registration aborts on misuse (same name and labels twice, another type, bad syntax); NULL never.
+ * help is that of the name's first registration. */
+aa_counter *aa_metrics_counter(aa_metrics *ms, const char *name, const char *labels,
                                const char *help);
+aa_gauge *aa_metrics_gauge(aa_metrics *ms, const char *name, const char *labels, const char *help);
 /* Durations in seconds, buckets from 50 us to 60 s. */
 aa_histogram *aa_metrics_histogram(aa_metrics *ms, const char *name, const char *labels,
                                    const char *help);
@@ -34,7 +38,7 @@ void     aa_gauge_set(aa_gauge *g, double value);
 double   aa_gauge_get(const aa_gauge *g);
 void     aa_histogram_observe(aa_histogram *h, double seconds);
 /** Estimate of the p-quantile (0..1) from the buckets; NaN when empty. */
-double   aa_histogram_quantile(const aa_histogram *h, double p);
+double aa_histogram_quantile(const aa_histogram *h, double p);
 
 /** Render everything; also process_resident_memory_bytes and process_cpu_seconds_total.
  *  Returns malloc'd text (caller frees) and its length, or NULL. @thread any */

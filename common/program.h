@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "common/conf.h"
+#include "common/door.h"
 #include "common/metrics.h"
 #include "common/status.h"
 
@@ -22,13 +23,13 @@ typedef struct aa_program aa_program;
 typedef struct {
     const aa_conf *cfg;
     aa_metrics    *ms;
-    aa_program    *frame;
+    aa_door       *door; /* NULL when http.enabled is false */
 } aa_context;
 
 struct aa_program {
     const char *name;    /* "ingest" */
     const char *summary; /* one line for --help */
-    /** Start, restore, be ready, run, drain. @errors logged by the frame, which picks the exit code */
+    /** Start, restore, be ready, run, drain. The frame logs the error and picks the exit code. */
     aa_status (*run)(aa_context *ctx, aa_err *err);
 };
 
@@ -37,28 +38,14 @@ int aa_program_main(const aa_program *program, int argc, char **argv);
 /** True once SIGTERM or SIGINT arrived: finish what is in flight and return. */
 bool aa_stop_requested(void);
 /** File descriptor that becomes readable on SIGTERM or SIGINT, for poll loops. */
-int  aa_stop_fd(void);
+int aa_stop_fd(void);
 /** What /readyz says; `why` is shown while not ready (a literal). @thread any */
 void aa_set_ready(aa_context *ctx, bool ready, const char *why);
 /** The port the HTTP door got, 0 if there is none. */
-int  aa_http_port(const aa_context *ctx);
+int aa_http_port(const aa_context *ctx);
 
-/* A door may serve more than /healthz, /readyz and /metrics: */
-typedef struct {
-    const char *method, *path; /* of the request; path without query */
-    const char *query;         /* "" if none */
-    const char *token;         /* of "Authorization: Bearer", "" if none */
-    const void *body;
-    size_t      body_len;
-} aa_http_request;
-typedef struct {
-    int         status;
-    const char *content_type; /* a literal */
-    char       *body;         /* malloc'd, freed by the frame */
-    size_t      body_len;
-} aa_http_reply;
-typedef void (*aa_http_handler)(void *arg, const aa_http_request *rq, aa_http_reply *rp);
-/** Requests that are not the frame's own go to handler, on HTTP's thread. */
+/** Requests that are not the frame's own go to handler, on HTTP's thread. NULL: 404 again; returns
+ *  when no call is under way, so that arg may be freed. `run` must do that before it returns. */
 void aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg);
 
 #endif

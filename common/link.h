@@ -1,10 +1,13 @@
-/* common/link - ZeroMQ between the processes; the only file that includes zmq.h.
+/* common/link - ZeroMQ between the processes; with link_zap, the only file that includes zmq.h.
  *
  * A message is a kind (one byte) and bytes (a protobuf of common/wire). Nothing is dropped
- * silently: pair links (DEALER/ROUTER) have no high-water mark of their own, since the protocol
- * bounds what is in flight (credits and the pipeline depth); the reward link (PUB/SUB) may drop, and
- * sequence numbers show it. Peers may die and return: connecting never blocks, and a link to nobody
- * keeps a bounded queue and reports AA_EFULL beyond it.
+ * silently: pair links (DEALER/ROUTER) have queues of 4096 messages each way, far more than the
+ * protocol lets be in flight (credits and the pipeline depth), and a full one is AA_EFULL; the
+ * reward link (PUB/SUB) may drop, and sequence numbers show it. Peers may die and return:
+ * connecting never blocks, and a link to nobody queues until the peer is there.
+ *
+ * What was queued or under way when a peer died is lost, or reaches its successor: run_id and
+ * sequence numbers of the protocol sort that out.
  */
 #ifndef AA_COMMON_LINK_H
 #define AA_COMMON_LINK_H
@@ -12,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/conf.h"
 #include "common/status.h"
 
 typedef enum {
@@ -25,39 +29,57 @@ typedef enum {
     AA_MSG_DURABLE = 'D',  /* up: epoch is on disk */
     AA_MSG_CREDIT = 'C',   /* up: batches up to seq are assigned */
     AA_MSG_PING = 'P',     /* down: do you know this run? answered only by RESET when not */
-    AA_MSG_RESET = 'X'     /* up: unknown run or a gap; begin again from the last commit */
+    AA_MSG_RESET = 'X',    /* up: unknown run or a gap; begin again from the last commit */
+    AA_MSG_SCORE = 'S',    /* client -> scorer: ScoreRequest */
+    AA_MSG_SCORED = 's'    /* scorer -> client: ScoreReply */
 } aa_msg_kind;
 
 typedef struct aa_link aa_link;
 
 typedef enum { AA_LINK_BIND, AA_LINK_CONNECT, AA_LINK_PUBLISH, AA_LINK_SUBSCRIBE } aa_link_role;
 
-/* CURVE keys; NULL or empty strings: none. */
+/* CURVE keys as Z85 text; no public key: no encryption. The processes of a pipeline share one key
+ * pair: a binding end takes only peers that prove to hold it. server_key: what the binding end
+ * must prove; NULL or empty: the same pair. */
 typedef struct {
     const char *public_key, *secret_key, *server_key;
 } aa_link_keys;
 
+/** The keys of links.curve_*; they point into cfg. */
+aa_link_keys aa_link_keys_of(const aa_conf *cfg);
+
 /**
  * Open one end. BIND is a ROUTER (many peers), CONNECT a DEALER; PUBLISH binds a PUB,
  * SUBSCRIBE connects a SUB. One ZeroMQ context per process, made on first use.
+ * @errors AA_ECONFIG endpoint or keys make no sense; AA_EIO cannot bind; AA_ENOMEM
  */
 aa_status aa_link_open(aa_link **out, aa_link_role role, const char *endpoint,
                        const aa_link_keys *keys, aa_err *err)
     __attribute__((warn_unused_result, nonnull(1, 3)));
 void aa_link_close(aa_link **ln_p); /* lingers at most 1 s */
 
-/** Send to the peer that the last received message came from (BIND), or to the only one.
- *  @errors AA_EFULL nobody there and the queue is full; AA_EIO */
-aa_status aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, aa_err *err)
-    __attribute__((warn_unused_result));
+/** Send to the peer that the last received message came from (BIND), or to the only one. Copies.
+ *  AA_OK means queued. A peer that vanished (BIND) is no error: the message is lost, as it would be
+ *  on the way, and counted.
+ *  @errors AA_EFULL the queue is full, or (BIND) nobody was heard from yet; AA_EPARSE too long;
+ * AA_EIO */
+aa_status aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes,
+                       aa_err *err) __attribute__((warn_unused_result));
 
 /** Next message, without waiting. buf is the link's until the next recv.
  *  @errors AA_EAGAIN none there; AA_EPARSE not a message of ours (counted, dropped); AA_EIO */
 aa_status aa_link_recv(aa_link *ln, aa_msg_kind *kind, const void **buf, size_t *len_bytes,
                        aa_err *err) __attribute__((warn_unused_result));
 
-/** Wait until one of the links or file descriptors has something, or timeout_ms passes.
- *  Entries may be NULL / -1. ready (may be NULL) gets a bit per link, then per fd. */
+/** The address, with the port that tcp://host:* got. The link's. */
+const char *aa_link_endpoint(const aa_link *ln);
+/** Received messages that were not ours; sent ones whose peer had vanished. */
+uint64_t aa_link_garbage(const aa_link *ln);
+uint64_t aa_link_lost(const aa_link *ln);
+
+#define AA_LINK_MAX_POLL 32
+/** Wait until one of the links or file descriptors has something, or timeout_ms passes, or a signal
+ *  arrives. Entries may be NULL / -1. ready (may be NULL) gets a bit per link, then per fd. */
 aa_status aa_link_poll(aa_link *const *links, size_t link_count, const int *fds, size_t fd_count,
                        int timeout_ms, unsigned *ready, aa_err *err)
     __attribute__((warn_unused_result));

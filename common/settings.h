@@ -48,7 +48,9 @@
     STR(events, "ipc:///tmp/autoassign-events", "ingest connects, assigner binds")                 \
     STR(assigned, "ipc:///tmp/autoassign-assigned", "assigner connects, learner binds")            \
     STR(rewards, "ipc:///tmp/autoassign-rewards", "learner publishes, assigner subscribes")        \
-    INT(in_flight, 8, 1, 1024, "batches", "batches ingest may have unassigned downstream")
+    INT(in_flight, 8, 1, 1024, "batches", "batches ingest may have unassigned downstream")         \
+    STR(curve_public_key, "", "key pair that all processes share, 40 characters each; empty: links are not encrypted") \
+    STR(curve_secret_key, "", "its secret half")
 
 #define AA_SETTINGS_EVENT(STR, CHO, INT, NUM, BOO)                                                 \
     CHO(format, "auto", "auto|json|protobuf", "auto: a message that starts with { is JSON")        \

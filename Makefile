@@ -48,6 +48,8 @@ demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EV
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
+reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/settings.h
+	REFERENCE=write $<
 format: ; clang-format -i $(FMT) ## rewrite sources in house layout
 format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
@@ -66,7 +68,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps test check demo bench install uninstall format format-check \
+.PHONY: all build-tests build-bench deps test reference check demo bench install uninstall format format-check \
         tidy compdb clean help
 .SECONDARY:
 

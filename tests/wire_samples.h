@@ -1,0 +1,197 @@
+/* tests/wire_samples - random but valid batches, for tests, benchmarks and fuzz seeds of
+ * common/wire. */
+#ifndef AA_TESTS_WIRE_SAMPLES_H
+#define AA_TESTS_WIRE_SAMPLES_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/rng.h"
+#include "common/wire.h"
+
+/* A stream of draws. */
+typedef struct {
+    uint64_t seed, count;
+} sample_rng;
+
+static inline uint64_t
+sample_bits(sample_rng *rng)
+{
+    return aa_rng_bits(rng->seed, AA_RNG_TEST, rng->count++, 0);
+}
+
+static inline uint32_t
+sample_below(sample_rng *rng, uint32_t n)
+{
+    return (uint32_t)(sample_bits(rng) % n);
+}
+
+static inline float
+sample_unit(sample_rng *rng) /* [0,1), with 0 now and then */
+{
+    uint32_t bits = sample_below(rng, 1u << 24);
+    return bits % 16 == 0 ? 0.0f : (float)bits / 16777216.0f;
+}
+
+static inline float
+sample_real(sample_rng *rng)
+{
+    return (sample_unit(rng) - 0.5f) * 1e3f;
+}
+
+static inline void
+sample_must(aa_status st, const aa_err *err)
+{
+    if (st == AA_OK) return;
+    fprintf(stderr, "sample: %s\n", err->text);
+    abort();
+}
+
+static inline aa_header
+sample_header(sample_rng *rng)
+{
+    return (aa_header){sample_bits(rng), sample_bits(rng), sample_below(rng, 65536)};
+}
+
+static inline void
+sample_events(aa_event_batch *b, sample_rng *rng, size_t n, size_t F)
+{
+    aa_err err = AA_ERR_INIT;
+    sample_must(aa_event_batch_reserve(b, n, F, &err), &err);
+    b->hd = sample_header(rng);
+    b->n = n;
+    b->oldest_kafka_ms = (int64_t)sample_bits(rng);
+    for (size_t i = 0; i < n * F; i++)
+        b->key[i] = sample_bits(rng);
+    for (size_t i = 0; i < n; i++) {
+        b->label[i] = sample_real(rng);
+        b->time_ms[i] = (int64_t)sample_bits(rng);
+    }
+}
+
+static inline uint32_t
+sample_state(sample_rng *rng)
+{
+    if (sample_below(rng, 8) == 0) return AA_NO_STATE;
+    return AA_STATE_WORD(sample_below(rng, 1u << 24), sample_below(rng, AA_ACTIONS));
+}
+
+static inline uint32_t
+sample_next_state(sample_rng *rng)
+{
+    return sample_below(rng, 8) == 0 ? AA_NO_STATE : sample_below(rng, 1u << 24);
+}
+
+/* plain: optional arrays hold nothing but their defaults, no ops and no sweep */
+static inline void
+sample_assigned(aa_assigned_batch *b, sample_rng *rng, size_t n, size_t F, bool plain)
+{
+    aa_err err = AA_ERR_INIT;
+    sample_must(aa_assigned_batch_reserve(b, n, F, &err), &err);
+    b->hd = sample_header(rng);
+    b->n = n;
+    b->op_count = b->sweep_count = 0;
+    b->oldest_kafka_ms = (int64_t)sample_bits(rng);
+    for (size_t i = 0; i < n * F; i++) {
+        b->slot[i] = (uint32_t)sample_bits(rng);
+        b->mix[i] = plain ? 0.0f : sample_unit(rng);
+        b->alt_slot[i] = plain || sample_below(rng, 2) ? AA_NO_SLOT : sample_below(rng, 1000);
+        b->alt_mix[i] = plain || b->alt_slot[i] == AA_NO_SLOT ? 0.0f : sample_unit(rng);
+        b->state[i] = sample_state(rng);
+        b->next_state[i] = sample_next_state(rng);
+        b->baseline[i] = plain || sample_below(rng, 4) == 0 ? NAN : sample_unit(rng);
+    }
+    for (size_t i = 0; i < n; i++) {
+        b->label[i] = sample_real(rng);
+        b->seen[i] = (uint32_t)sample_bits(rng);
+    }
+    for (size_t i = 0; !plain && i <= n; i++) {
+        if (sample_below(rng, 8)) continue;
+        aa_op op = {.event_idx = (uint32_t)i,
+                    .kind = (uint8_t)(1 + sample_below(rng, 3)),
+                    .field = (uint8_t)sample_below(rng, (uint32_t)F),
+                    .slot = sample_below(rng, AA_NO_SLOT),
+                    .source = sample_below(rng, AA_NO_SLOT),
+                    .source_mix = sample_unit(rng)};
+        sample_must(aa_assigned_batch_op(b, op, &err), &err);
+    }
+    for (size_t i = 0; !plain && i < n / 4; i++)
+        sample_must(aa_assigned_batch_sweep(b, sample_below(rng, (uint32_t)F), sample_state(rng),
+                                            sample_next_state(rng), &err),
+                    &err);
+}
+
+static inline void
+sample_rewards(aa_reward_batch *b, sample_rng *rng, size_t n, size_t m)
+{
+    aa_err err = AA_ERR_INIT;
+    sample_must(aa_reward_batch_reserve(b, n, m, &err), &err);
+    b->hd = sample_header(rng);
+    b->n = n;
+    b->m = m;
+    for (size_t i = 0; i < n; i++)
+        b->loss[i] = sample_unit(rng);
+    for (size_t i = 0; i < m; i++) {
+        b->reward[i] = sample_real(rng);
+        b->advantage[i] = sample_real(rng);
+    }
+}
+
+static inline void
+sample_text(char *out, size_t size, sample_rng *rng)
+{
+    size_t len = sample_below(rng, (uint32_t)size);
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)('a' + sample_below(rng, 26));
+    memset(out + len, 0, size - len);
+}
+
+static inline void
+sample_control(aa_control *c, sample_rng *rng)
+{
+    *c = (aa_control){.hd = sample_header(rng),
+                      .epoch = sample_bits(rng),
+                      .final = sample_below(rng, 2),
+                      .config_digest = sample_bits(rng),
+                      .to_seq = sample_bits(rng)};
+    sample_text(c->pipeline, sizeof c->pipeline, rng);
+    sample_text(c->reason, sizeof c->reason, rng);
+}
+
+static inline void
+sample_assignment(aa_assignment *a, sample_rng *rng)
+{
+    *a = (aa_assignment){.run_id = sample_bits(rng),
+                         .version = sample_bits(rng),
+                         .born = sample_bits(rng),
+                         .slot = (uint32_t)sample_bits(rng),
+                         .alt_slot = (uint32_t)sample_bits(rng),
+                         .mix = sample_unit(rng),
+                         .alt_mix = sample_unit(rng),
+                         .position = sample_below(rng, 17),
+                         .modulo = (uint32_t)sample_bits(rng)};
+}
+
+/* w (w_count) is the caller's */
+static inline void
+sample_dense(aa_dense_message *d, sample_rng *rng, float *w, size_t w_count)
+{
+    *d = (aa_dense_message){.run_id = sample_bits(rng),
+                            .version = sample_bits(rng),
+                            .F = 1 + sample_below(rng, 8),
+                            .K = 1 + sample_below(rng, 1024),
+                            .hidden_count = sample_below(rng, 9),
+                            .w = w,
+                            .w_count = w_count,
+                            .events = sample_bits(rng),
+                            .newest_kafka_ms = (int64_t)sample_bits(rng)};
+    sample_text(d->model, sizeof d->model, rng);
+    for (size_t i = 0; i < d->hidden_count; i++)
+        d->hidden[i] = 1 + sample_below(rng, 65536);
+    for (size_t i = 0; i < w_count; i++)
+        w[i] = sample_real(rng);
+}
+
+#endif

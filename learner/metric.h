@@ -1,7 +1,7 @@
 /* learner/metric - prequential (test-then-train) quality of predictions.
  *
- * Exact AUC needs all scores: kept as a histogram over 2^16 equal bins of the score for any stream
- * length (the error is measured in the tests against the exact rank statistic), in fixed memory.
+ * Exact AUC needs all scores. Here they are counted in 2^16 equal bins of their logit, in fixed memory
+ * for any length of stream; the tests measure the error against the exact rank statistic.
  */
 #ifndef AA_LEARNER_METRIC_H
 #define AA_LEARNER_METRIC_H
@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     metric_values slice[METRIC_SLICES];
-    metric_values recent; /* the last 10 % or so of a window: for progress and dashboards */
+    metric_values recent; /* the last 10 to 20 % of the stream (1,000 to 2,000 events at first) */
 } metric_summary;
 
 typedef struct metric metric;

@@ -1,0 +1,219 @@
+#include "learner/metric.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/hash.h"
+
+#define BINS        65536u /* of the whole stream */
+#define RECENT_BINS 8192u
+#define LEAST_BLOCK 1000u
+#define CLIP        1e-7 /* a prediction of exactly 0 or 1 costs a log-loss of ln 1e7, not infinity */
+#define LOGIT_END   16.2 /* above the logit of 1-CLIP, 16.118 */
+
+/* Events by `seen`: the slices are unions of these, so that an event is counted once. */
+enum { LT5, LT10, LT20, REST, GROUPS };
+
+typedef struct {
+    uint64_t events, correct;
+    double   squared, logloss, label, prediction; /* sums */
+} sums;
+
+typedef struct {
+    sums     total;
+    uint64_t bin[RECENT_BINS][2];
+} block;
+
+/* All of the state, plain bytes without padding: 8-byte members only. [0] negative, [1] positive */
+typedef struct {
+    sums     group[GROUPS];
+    uint64_t bin[GROUPS][BINS][2];
+    block    current, previous; /* the recent window is both */
+} state;
+
+struct metric {
+    state st;
+};
+
+metric *
+metric_new(void)
+{
+    return calloc(1, sizeof(metric));
+}
+
+void
+metric_free(metric **me_p)
+{
+    if (!me_p) return;
+    free(*me_p);
+    *me_p = NULL;
+}
+
+static size_t
+group_of(uint32_t seen)
+{
+    return seen < 5 ? LT5 : seen < 10 ? LT10 : seen < 20 ? LT20 : REST;
+}
+
+/* What one event adds. The logit, not the score, is cut into equal bins: rare clicks have scores
+ * that differ by little, all close to 0. */
+typedef struct {
+    double p, y, log_p, log_q; /* q = 1-p */
+} outcome;
+
+static outcome
+outcome_of(float prediction, float label)
+{
+    double p = (double)prediction;
+    double inner = p > CLIP ? (p < 1.0 - CLIP ? p : 1.0 - CLIP) : CLIP; /* NaN too */
+    return (outcome){p, (double)label, log(inner), log(1.0 - inner)};
+}
+
+static size_t
+bin_of(const outcome *oc, uint32_t bins)
+{
+    double at = ((oc->log_p - oc->log_q) / (2.0 * LOGIT_END) + 0.5) * (double)bins;
+    size_t b = at > 0.0 ? (size_t)at : 0;
+    return b < bins ? b : bins - 1;
+}
+
+static void
+sums_add(sums *su, const outcome *oc)
+{
+    su->events++;
+    su->correct += (oc->p >= 0.5) == (oc->y > 0.5);
+    su->squared += (oc->p - oc->y) * (oc->p - oc->y);
+    su->logloss -= oc->y * oc->log_p + (1.0 - oc->y) * oc->log_q;
+    su->label += oc->y;
+    su->prediction += oc->p;
+}
+
+static void
+sums_join(sums *to, const sums *from)
+{
+    to->events += from->events;
+    to->correct += from->correct;
+    to->squared += from->squared;
+    to->logloss += from->logloss;
+    to->label += from->label;
+    to->prediction += from->prediction;
+}
+
+static uint64_t
+events_so_far(const state *st)
+{
+    uint64_t n = 0;
+    for (size_t g = 0; g < GROUPS; g++)
+        n += st->group[g].events;
+    return n;
+}
+
+void
+metric_add(metric *me, float prediction, float label, uint32_t seen)
+{
+    state        *st = &me->st;
+    block        *cur = &st->current;
+    const size_t  g = group_of(seen), positive = label > 0.5f;
+    const outcome oc = outcome_of(prediction, label);
+    sums_add(&st->group[g], &oc);
+    st->bin[g][bin_of(&oc, BINS)][positive]++;
+    sums_add(&cur->total, &oc);
+    cur->bin[bin_of(&oc, RECENT_BINS)][positive]++;
+    uint64_t length = events_so_far(st) / 10;
+    if (cur->total.events < (length > LEAST_BLOCK ? length : LEAST_BLOCK)) return;
+    st->previous = *cur;
+    *cur = (block){0};
+}
+
+/* Area under the ROC curve = P(positive scores above negative) + half of the ties:
+ *   sum_b pos_b (neg_below_b + neg_b/2) / (P N)
+ * Scores of one bin count as ties, i.e. have the average rank. */
+typedef struct {
+    double below, area, positives;
+} roc;
+
+static void
+roc_bin(roc *ro, uint64_t neg, uint64_t pos)
+{
+    ro->area += (double)pos * (ro->below + 0.5 * (double)neg);
+    ro->below += (double)neg;
+    ro->positives += (double)pos;
+}
+
+static double
+roc_auc(const roc *ro)
+{
+    if (ro->below == 0.0 || ro->positives == 0.0) return (double)NAN;
+    return ro->area / ro->below / ro->positives;
+}
+
+static void
+values_of(metric_values *out, const sums *su, double auc)
+{
+    const double n = su->events ? (double)su->events : (double)NAN;
+    *out = (metric_values){.events = su->events,
+                           .mse = su->squared / n,
+                           .accuracy = (double)su->correct / n,
+                           .logloss = su->logloss / n,
+                           .auc = auc,
+                           .label_mean = su->label / n,
+                           .prediction_mean = su->prediction / n};
+}
+
+/* slice = groups first .. last-1 */
+static void
+slice_get(const state *st, size_t last, metric_values *out)
+{
+    sums total = {0};
+    roc  ro = {0};
+    for (size_t g = 0; g < last; g++)
+        sums_join(&total, &st->group[g]);
+    for (size_t b = 0; b < BINS; b++) {
+        uint64_t n[2] = {0, 0};
+        for (size_t g = 0; g < last; g++) {
+            n[0] += st->bin[g][b][0];
+            n[1] += st->bin[g][b][1];
+        }
+        roc_bin(&ro, n[0], n[1]);
+    }
+    values_of(out, &total, roc_auc(&ro));
+}
+
+void
+metric_get(const metric *me, metric_summary *out)
+{
+    const state *st = &me->st;
+    slice_get(st, GROUPS, &out->slice[METRIC_ALL]);
+    slice_get(st, LT5 + 1, &out->slice[METRIC_LT5]);
+    slice_get(st, LT10 + 1, &out->slice[METRIC_LT10]);
+    slice_get(st, LT20 + 1, &out->slice[METRIC_LT20]);
+    sums total = st->current.total;
+    sums_join(&total, &st->previous.total);
+    roc ro = {0};
+    for (size_t b = 0; b < RECENT_BINS; b++)
+        roc_bin(&ro, st->current.bin[b][0] + st->previous.bin[b][0],
+                st->current.bin[b][1] + st->previous.bin[b][1]);
+    values_of(&out->recent, &total, roc_auc(&ro));
+}
+
+uint64_t
+metric_digest(const metric *me)
+{
+    return aa_digest(0, &me->st, sizeof me->st);
+}
+
+size_t
+metric_bytes(const metric *me, const void **data)
+{
+    *data = &me->st;
+    return sizeof me->st;
+}
+
+int
+metric_set_bytes(metric *me, const void *data, size_t len)
+{
+    if (len != sizeof me->st) return -1;
+    memcpy(&me->st, data, len);
+    return 0;
+}

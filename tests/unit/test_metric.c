@@ -1,0 +1,231 @@
+#include "learner/metric.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/rng.h"
+#include "tests/check.h"
+
+typedef struct {
+    float    score, label;
+    uint32_t seen;
+} event;
+
+static int
+by_score(const void *a, const void *b)
+{
+    float x = ((const event *)a)->score, y = ((const event *)b)->score;
+    return (x > y) - (x < y);
+}
+
+/* Exact AUC, the second way: sorted, average ranks over ties, Mann-Whitney U. Sorts ev. */
+static double
+rank_auc(event *ev, size_t n)
+{
+    qsort(ev, n, sizeof *ev, by_score);
+    double rank_sum = 0.0, positives = 0.0;
+    for (size_t i = 0; i < n;) {
+        size_t end = i;
+        while (end < n && ev[end].score <= ev[i].score)
+            end++;
+        double rank = 0.5 * (double)(i + 1 + end); /* mean of i+1 .. end */
+        for (; i < end; i++)
+            if (ev[i].label > 0.5f) rank_sum += rank, positives += 1.0;
+    }
+    double negatives = (double)n - positives;
+    return (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives);
+}
+
+/* Scores concentrated around `middle` that tell the labels a little. */
+static event *
+draw(size_t n, double middle, double spread, uint64_t a)
+{
+    event *ev = malloc(n * sizeof *ev);
+    float *z = malloc(n * sizeof *z);
+    assert_non_null(ev);
+    assert_non_null(z);
+    aa_rng_normal(z, n, spread, 1, AA_RNG_TEST, a);
+    for (size_t i = 0; i < n; i++) {
+        double logit = log(middle / (1.0 - middle)) + (double)z[i];
+        double p = 1.0 / (1.0 + exp(-logit));
+        ev[i].score = (float)p;
+        ev[i].label = aa_rng_uniform(1, AA_RNG_TEST, a + 1, i) < p ? 1.0f : 0.0f;
+        ev[i].seen = (uint32_t)(aa_rng_bits(1, AA_RNG_TEST, a + 2, i) % 40);
+    }
+    free(z);
+    return ev;
+}
+
+static void
+auc_is_within_1e_4_of_the_exact_rank_statistic(void **state)
+{
+    (void)state;
+    const double middles[] = {0.5, 0.05, 0.003, 0.9}, spreads[] = {1.0, 0.1};
+    for (size_t m = 0; m < 4; m++)
+        for (size_t s = 0; s < 2; s++) {
+            const size_t n = 30000;
+            event       *ev = draw(n, middles[m], spreads[s], 10 * m + 5 * s);
+            metric      *me = metric_new();
+            assert_non_null(me);
+            for (size_t i = 0; i < n; i++)
+                metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
+            metric_summary ms;
+            metric_get(me, &ms);
+            check_close(ms.slice[METRIC_ALL].auc, rank_auc(ev, n), 1e-4, 0.0, m);
+            metric_free(&me);
+            free(ev);
+        }
+}
+
+static size_t
+keep_seen_below(event *out, const event *ev, size_t n, uint32_t bound)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ev[i].seen < bound) out[kept++] = ev[i];
+    return kept;
+}
+
+static void
+check_values(const metric_values *got, event *ev, size_t n, size_t which)
+{
+    double squared = 0.0, logloss = 0.0, correct = 0.0, label = 0.0, score = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        double p = (double)ev[i].score, y = (double)ev[i].label;
+        squared += (p - y) * (p - y);
+        logloss -= y > 0.5 ? log(p) : log(1.0 - p);
+        correct += (p >= 0.5) == (y > 0.5);
+        label += y;
+        score += p;
+    }
+    const double d = (double)n;
+    assert_int_equal(got->events, n);
+    check_close(got->mse, squared / d, 1e-12, 1e-12, which);
+    check_close(got->logloss, logloss / d, 1e-12, 1e-12, which);
+    check_close(got->accuracy, correct / d, 1e-12, 1e-12, which);
+    check_close(got->label_mean, label / d, 1e-12, 1e-12, which);
+    check_close(got->prediction_mean, score / d, 1e-12, 1e-12, which);
+    check_close(got->auc, rank_auc(ev, n), 2e-4, 0.0, which);
+}
+
+static void
+slices_hold_the_events_seen_fewer_times(void **state)
+{
+    (void)state;
+    const size_t n = 8000;
+    event       *ev = draw(n, 0.4, 1.0, 77), *part = malloc(n * sizeof *part);
+    metric      *me = metric_new();
+    assert_non_null(part);
+    assert_non_null(me);
+    for (size_t i = 0; i < n; i++)
+        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
+    metric_summary ms;
+    metric_get(me, &ms);
+    const uint32_t bounds[METRIC_SLICES] = {UINT32_MAX, 5, 10, 20};
+    for (size_t s = 0; s < METRIC_SLICES; s++)
+        check_values(&ms.slice[s], part, keep_seen_below(part, ev, n, bounds[s]), s);
+    metric_free(&me);
+    free(ev);
+    free(part);
+}
+
+static void
+recent_covers_the_last_tenth_to_fifth(void **state)
+{
+    (void)state;
+    metric *me = metric_new();
+    assert_non_null(me);
+    for (size_t i = 0; i < 50000; i++) { /* wrong for 40,000 events, then right */
+        float label = (float)(i % 2);
+        metric_add(me, i < 40000 ? 1.0f - label : label, label, 0);
+    }
+    metric_summary ms;
+    metric_get(me, &ms);
+    assert_in_range(ms.recent.events, 5000, 10000);
+    check_close(ms.recent.auc, 1.0, 0.0, 0.0, 0);
+    check_close(ms.recent.mse, 0.0, 0.0, 0.0, 0);
+    check_close(ms.slice[METRIC_ALL].accuracy, 0.2, 1e-12, 0.0, 0);
+    metric_free(&me);
+}
+
+static void
+auc_is_nan_until_both_classes_were_seen(void **state)
+{
+    (void)state;
+    metric *me = metric_new();
+    assert_non_null(me);
+    metric_summary ms;
+    metric_get(me, &ms);
+    assert_int_equal(ms.slice[METRIC_ALL].events, 0);
+    assert_true(isnan(ms.slice[METRIC_ALL].auc) && isnan(ms.slice[METRIC_ALL].mse));
+    assert_true(isnan(ms.recent.auc));
+    metric_add(me, 0.3f, 1.0f, 3);
+    metric_add(me, 0.9f, 0.7f, 3); /* labels above 0.5 are positive */
+    metric_get(me, &ms);
+    assert_true(isnan(ms.slice[METRIC_ALL].auc) && isnan(ms.recent.auc));
+    check_close(ms.slice[METRIC_ALL].mse, (0.49 + 0.04) / 2.0, 1e-7, 0.0, 0);
+    metric_add(me, 0.5f, 0.5f, 12); /* and those not above are negative */
+    metric_get(me, &ms);
+    check_close(ms.slice[METRIC_ALL].auc, 0.5, 0.0, 0.0, 0);
+    assert_true(isnan(ms.slice[METRIC_LT10].auc));
+    metric_free(&me);
+}
+
+static void
+extreme_predictions_are_counted_and_cost_a_finite_logloss(void **state)
+{
+    (void)state;
+    metric *me = metric_new();
+    assert_non_null(me);
+    metric_add(me, 0.0f, 1.0f, 0);
+    metric_add(me, 1.0f, 0.0f, 0);
+    metric_summary ms;
+    metric_get(me, &ms);
+    check_close(ms.slice[METRIC_ALL].logloss, log(1e7), 1e-6, 0.0, 0);
+    check_close(ms.slice[METRIC_ALL].auc, 0.0, 0.0, 0.0, 0);
+    metric_free(&me);
+}
+
+static void
+saved_bytes_restore_the_same_state(void **state)
+{
+    (void)state;
+    event  *ev = draw(5000, 0.4, 1.0, 99);
+    metric *a = metric_new(), *b = metric_new();
+    assert_non_null(a);
+    assert_non_null(b);
+    for (size_t i = 0; i < 3000; i++)
+        metric_add(a, ev[i].score, ev[i].label, ev[i].seen);
+    const void *data;
+    size_t      len = metric_bytes(a, &data);
+    assert_int_equal(metric_set_bytes(b, data, len - 1), -1);
+    assert_int_not_equal(metric_digest(a), metric_digest(b));
+    assert_int_equal(metric_set_bytes(b, data, len), 0);
+    for (size_t i = 3000; i < 5000; i++) {
+        metric_add(a, ev[i].score, ev[i].label, ev[i].seen);
+        metric_add(b, ev[i].score, ev[i].label, ev[i].seen);
+    }
+    assert_int_equal(metric_digest(a), metric_digest(b));
+    metric_free(&a);
+    metric_free(&b);
+    free(ev);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(auc_is_within_1e_4_of_the_exact_rank_statistic),
+        cmocka_unit_test(slices_hold_the_events_seen_fewer_times),
+        cmocka_unit_test(recent_covers_the_last_tenth_to_fifth),
+        cmocka_unit_test(auc_is_nan_until_both_classes_were_seen),
+        cmocka_unit_test(extreme_predictions_are_counted_and_cost_a_finite_logloss),
+        cmocka_unit_test(saved_bytes_restore_the_same_state),
+    };
+    return cmocka_run_group_tests_name("learner/metric", tests, NULL, NULL);
+}

@@ -12,6 +12,7 @@
 /* 16 floats as one value; GCC splits it into what the target has. Passed by address only, so that
  * no calling convention depends on the instruction set. */
 typedef float v16 __attribute__((vector_size(LANES * sizeof(float))));
+typedef float v4 __attribute__((vector_size(4 * sizeof(float))));
 
 static inline void
 load(v16 *v, const float *p)
@@ -30,11 +31,22 @@ static inline float
 sum_lanes(const v16 *v)
 {
     float t[LANES];
-    memcpy(t, v, sizeof t);
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t j = 0; j < half; j++)
-            t[j] += t[j + half];
-    return t[0];
+    v4    a, b, c, d;
+    store(t, v);
+    memcpy(&a, t, sizeof a), memcpy(&b, t + 4, sizeof b);
+    memcpy(&c, t + 8, sizeof c), memcpy(&d, t + 12, sizeof d);
+    a = (a + c) + (b + d);
+    return (a[0] + a[2]) + (a[1] + a[3]);
+}
+
+/* The last n < 16 floats of a row, and zeros. */
+static inline void
+load_rest(v16 *v, const float *p, size_t n)
+{
+    float t[LANES] = {0};
+    for (size_t j = 0; j < n; j++)
+        t[j] = p[j];
+    load(v, t);
 }
 
 /* sum_o a[o]*b[o]: partial sum j over o = j, j+16, ..., then the tree. */
@@ -44,12 +56,13 @@ dot(const float *a, const float *b, size_t n)
     v16    sum = {0}, u, v;
     size_t o = 0;
     for (; o + LANES <= n; o += LANES) {
-        load(&u, a + o);
-        load(&v, b + o);
+        load(&u, a + o), load(&v, b + o);
         sum += u * v;
     }
-    for (size_t j = 0; o + j < n; j++)
-        sum[j] += a[o + j] * b[o + j];
+    if (o < n) {
+        load_rest(&u, a + o, n - o), load_rest(&v, b + o, n - o);
+        sum += u * v;
+    }
     return sum_lanes(&sum);
 }
 
@@ -143,12 +156,22 @@ AA_KERNEL static void
 backward_one(const float *restrict x, const float *restrict w, const float *restrict dy,
              float *restrict dx, float *restrict dw, size_t I, size_t O)
 {
-    for (size_t i = 0; i < I; i++) {
-        const float *w_i = w + i * O;
-        float       *dw_i = dw + i * O;
-        for (size_t o = 0; o < O; o++)
-            dw_i[o] = x[i] * dy[o];
-        dx[i] = dot(w_i, dy, O);
+    for (size_t i = 0; i < I; i++, w += O, dw += O) {
+        v16    sum = {0}, u, d;
+        size_t o = 0;
+        for (; o + LANES <= O; o += LANES) {
+            load(&u, w + o), load(&d, dy + o);
+            sum += u * d;
+            d *= x[i];
+            store(dw + o, &d);
+        }
+        if (o < O) {
+            load_rest(&u, w + o, O - o), load_rest(&d, dy + o, O - o);
+            sum += u * d;
+        }
+        for (; o < O; o++)
+            dw[o] = x[i] * dy[o];
+        dx[i] = sum_lanes(&sum);
     }
 }
 
@@ -157,12 +180,10 @@ AA_KERNEL static void
 backward_more(const float *restrict x, const float *restrict w, const float *restrict dy,
               float *restrict dx, float *restrict dw, size_t I, size_t O)
 {
-    for (size_t i = 0; i < I; i++) {
-        const float *w_i = w + i * O;
-        float       *dw_i = dw + i * O;
+    for (size_t i = 0; i < I; i++, w += O, dw += O) {
         for (size_t o = 0; o < O; o++)
-            dw_i[o] += x[i] * dy[o];
-        dx[i] = dot(w_i, dy, O);
+            dw[o] += x[i] * dy[o];
+        dx[i] = dot(w, dy, O);
     }
 }
 

@@ -66,10 +66,13 @@ void learner_stats_get(const learner *le, learner_stats *out);
 
 /** Digest of rows, dense weights, optimizers, critic and metrics. */
 uint64_t learner_digest(const learner *le);
-/** Digest of what scorers hold: live rows in order of (field, slot), then dense weights. */
-uint64_t  learner_served_digest(const learner *le);
+/** Digest of what scorers hold. From d = 0, for each live row in order of (field, slot)
+ *    d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d = aa_digest(d, w, (K+1) floats)
+ *  and then aa_digest(d, dense weights). */
+uint64_t learner_served_digest(const learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
+/** On error the learner is as it was. After success every row counts as changed. */
 aa_status learner_restore(learner *le, aa_ckpt_reader *r, aa_err *err)
     __attribute__((warn_unused_result));
 

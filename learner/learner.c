@@ -1,0 +1,384 @@
+#include "learner/learner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/dense.h"
+#include "common/hash.h"
+#include "common/state.h"
+#include "learner/learner_state.h"
+
+/* ---- life ---- */
+
+static void
+work_free(learner_work *wk)
+{
+    float *floats[] = {wk->x,           wk->dx,    wk->logit,     wk->dlogit,     wk->scratch,
+                       wk->shared_loss, wk->alt_x, wk->alt_logit, wk->alt_scratch};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        free(floats[i]);
+    free(wk->slot);
+    *wk = (learner_work){0};
+}
+
+/* Room for steps of B events. */
+static aa_status
+work_reserve(learner *le, size_t B, aa_err *err)
+{
+    learner_work *wk = &le->wk;
+    if (B <= wk->cap) return AA_OK;
+    work_free(wk);
+    const size_t rows_B = B * le->F, alt_x = LEARNER_ALT_MAX * le->F * le->W;
+    struct {
+        float **array;
+        size_t  count;
+    } floats[] = {{&wk->x, rows_B * le->W},
+                  {&wk->dx, rows_B * le->W},
+                  {&wk->logit, B},
+                  {&wk->dlogit, B},
+                  {&wk->scratch, le->kind->scratch_count(&le->sh, B)},
+                  {&wk->shared_loss, rows_B},
+                  {&wk->alt_x, alt_x},
+                  {&wk->alt_logit, LEARNER_ALT_MAX},
+                  {&wk->alt_scratch, le->kind->scratch_count(&le->sh, LEARNER_ALT_MAX)}};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (!(*floats[i].array = malloc(floats[i].count * sizeof(float)))) goto fail;
+    if (!(wk->slot = malloc(rows_B * sizeof *wk->slot))) goto fail;
+    wk->cap = B;
+    return AA_OK;
+fail:
+    work_free(wk);
+    return aa_fail(err, AA_ENOMEM, "optimizer step of %zu events", B);
+}
+
+static uint64_t
+live_rows(const learner *le)
+{
+    uint64_t live = 0;
+    for (size_t f = 0; f < le->F; f++) {
+        rows_stats rs;
+        rows_stats_get(le->tables[f], &rs);
+        live += rs.live;
+    }
+    return live;
+}
+
+static aa_status
+build(learner *le, const aa_conf *cfg, aa_err *err)
+{
+    const bool mse = strcmp(cfg->model.loss, "mse") == 0;
+    le->cfg = cfg;
+    le->kind = aa_model_find(cfg->model.kind);
+    if (!le->kind) return aa_fail(err, AA_ECONFIG, "model.kind: %s", cfg->model.kind);
+    aa_model_shape_of(&le->sh, cfg);
+    le->F = le->sh.F;
+    le->W = le->sh.K + 1;
+    le->step = (size_t)cfg->model.step;
+    le->shared = aa_shared_rows(cfg);
+    le->loss = mse ? aa_mse : aa_logloss;
+    le->loss_grad = mse ? aa_mse_grad : aa_logloss_grad;
+    le->next_seq = 1;
+    le->ring_count = (size_t)cfg->pipeline.depth + 1;
+    reward_init(&le->rw, cfg);
+    aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
+    if (!st) st = critic_new(&le->cr, cfg, err);
+    for (size_t f = 0; !st && f < le->F; f++)
+        st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
+    if (st) return st;
+    le->kind->init(&le->sh, le->dense.w, (uint64_t)cfg->pipeline.seed);
+    le->live_peak = live_rows(le);
+    le->dw = calloc(le->dense.count, sizeof *le->dw);
+    le->ring = calloc(le->ring_count, sizeof *le->ring);
+    le->me = metric_new();
+    if (!le->dw || !le->ring || !le->me) return aa_fail(err, AA_ENOMEM, "learner");
+    return work_reserve(le, 1, err);
+}
+
+aa_status
+learner_new(learner **out, const aa_conf *cfg, aa_err *err)
+{
+    AA_REQUIRE(cfg->field_count > 0 && cfg->field_count <= AA_MAX_FIELDS);
+    aa_dense_threads();
+    learner *le = calloc(1, sizeof *le);
+    if (!le) return aa_fail(err, AA_ENOMEM, "learner");
+    aa_status st = build(le, cfg, err);
+    if (st)
+        learner_free(&le);
+    else
+        *out = le;
+    return st;
+}
+
+void
+learner_free(learner **le_p)
+{
+    if (!le_p || !*le_p) return;
+    learner *le = *le_p;
+    for (size_t f = 0; f < le->F; f++)
+        rows_free(&le->tables[f]);
+    for (size_t i = 0; le->ring && i < le->ring_count; i++)
+        aa_reward_batch_fini(&le->ring[i]);
+    free(le->ring);
+    free(le->dw);
+    adam_fini(&le->dense);
+    critic_free(&le->cr);
+    metric_free(&le->me);
+    work_free(&le->wk);
+    free(le);
+    *le_p = NULL;
+}
+
+/* ---- one optimizer step: events start .. start+B-1 of the batch ---- */
+
+typedef struct {
+    const aa_assigned_batch *in;
+    aa_reward_batch         *out;
+    float                   *prediction; /* (n) or NULL */
+    size_t                   next_op;
+} pass;
+
+/* Readings of a row that is given away within the step: their gradient has nowhere to go. */
+static void
+forget_readings(learner *le, const aa_op *op, size_t events)
+{
+    for (size_t i = 0; i < events; i++) {
+        uint32_t *slot = &le->wk.slot[i * le->F + op->field];
+        if (*slot == op->slot) *slot = AA_NO_SLOT;
+    }
+}
+
+/* Ops before event e, of which `read` earlier events of this step have read their rows. */
+static void
+apply_ops(learner *le, pass *ps, size_t e, size_t read)
+{
+    const aa_assigned_batch *in = ps->in;
+    for (; ps->next_op < in->op_count && in->op[ps->next_op].event_idx <= e; ps->next_op++) {
+        const aa_op *op = &in->op[ps->next_op];
+        rows_apply(le->tables[op->field], op, in->hd.seq, ps->next_op);
+        if (op->kind == AA_OP_FREE) {
+            forget_readings(le, op, read);
+        } else {
+            uint64_t live = live_rows(le);
+            if (live > le->live_peak) le->live_peak = live;
+        }
+    }
+}
+
+static void
+gather(learner *le, pass *ps, size_t start, size_t B)
+{
+    const size_t F = le->F, W = le->W;
+    for (size_t i = 0; i < B; i++) {
+        apply_ops(le, ps, start + i, i);
+        for (size_t f = 0; f < F; f++) {
+            const size_t from = (start + i) * F + f, to = i * F + f;
+            le->wk.slot[to] = ps->in->slot[from];
+            rows_read(le->tables[f], ps->in->slot[from], ps->in->mix[from], le->wk.x + to * W);
+        }
+    }
+}
+
+/* Predict, and record before anything is learned. */
+static void
+predict(learner *le, pass *ps, size_t start, size_t B)
+{
+    learner_work *wk = &le->wk;
+    le->kind->forward(&le->sh, le->dense.w, wk->x, B, wk->logit, wk->scratch);
+    for (size_t i = 0; i < B; i++) {
+        const size_t e = start + i;
+        const float  label = ps->in->label[e], p = aa_sigmoid(wk->logit[i]);
+        metric_add(le->me, p, label, ps->in->seen[e]);
+        if (ps->prediction) ps->prediction[e] = p;
+        ps->out->loss[e] = le->loss(wk->logit[i], label);
+        wk->dlogit[i] = le->loss_grad(wk->logit[i], label);
+    }
+}
+
+/* Forward the first n of the other readings, and note their losses. */
+static void
+compare(learner *le, const float *label, size_t n)
+{
+    learner_work *wk = &le->wk;
+    if (n == 0) return;
+    le->kind->forward(&le->sh, le->dense.w, wk->alt_x, n, wk->alt_logit, wk->alt_scratch);
+    for (size_t j = 0; j < n; j++)
+        wk->shared_loss[wk->alt_of[j]] = le->loss(wk->alt_logit[j], label[wk->alt_of[j] / le->F]);
+}
+
+/* The same events once more, with the shared reading of one field that reads a row of its own. */
+static void
+compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
+{
+    const size_t             F = le->F, W = le->W;
+    const aa_assigned_batch *in = ps->in;
+    learner_work            *wk = &le->wk;
+    size_t                   n = 0;
+    for (size_t at = 0; at < B * F; at++) {
+        const size_t i = at / F, f = at % F, from = start * F + at;
+        wk->shared_loss[at] = NAN;
+        if (in->alt_slot[from] == AA_NO_SLOT) continue;
+        float *x = wk->alt_x + n * F * W;
+        memcpy(x, wk->x + i * F * W, F * W * sizeof *x);
+        rows_read(le->tables[f], in->alt_slot[from], in->alt_mix[from], x + f * W);
+        wk->alt_of[n++] = at;
+        if (n == LEARNER_ALT_MAX) {
+            compare(le, in->label + start, n);
+            n = 0;
+        }
+    }
+    compare(le, in->label + start, n);
+}
+
+/* Dense weights learn from the mean of the step, each row from every event that read it, in order. */
+static void
+train(learner *le, const pass *ps, size_t start, size_t B)
+{
+    const size_t  F = le->F, W = le->W;
+    learner_work *wk = &le->wk;
+    le->kind->backward(&le->sh, le->dense.w, wk->x, B, wk->dlogit, wk->scratch, wk->dx, le->dw);
+    adam_step(&le->dense, le->dw, 1.0f / (float)B, le->cfg->model.dense_rate);
+    for (size_t at = 0; at < B * F; at++)
+        rows_learn(le->tables[at % F], wk->slot[at], ps->in->mix[start * F + at], wk->x + at * W,
+                   wk->dx + at * W);
+}
+
+static void
+reward_events(learner *le, const pass *ps, size_t start, size_t B)
+{
+    const aa_assigned_batch *in = ps->in;
+    for (size_t i = 0; i < B; i++) {
+        const float loss = ps->out->loss[start + i];
+        for (size_t f = 0; f < le->F; f++) {
+            const size_t      at = (start + i) * le->F + f;
+            const reward_case rc = {
+                .loss = loss,
+                .baseline = in->baseline[at],
+                .shared_loss = le->wk.shared_loss[i * le->F + f],
+                .own_row = in->slot[at] >= le->shared && in->slot[at] != AA_NO_SLOT};
+            ps->out->reward[at] = reward_of(&le->rw, &rc);
+        }
+        reward_event(&le->rw, loss);
+    }
+}
+
+/* ---- one batch ---- */
+
+/* Rewards of the sweep, the advantages of all decisions, and the critic's update. */
+static void
+judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
+{
+    const size_t   events = in->n * le->F;
+    const uint32_t k = (uint32_t)le->cfg->agent.positions;
+    for (size_t d = 0; d < events; d++)
+        out->advantage[d] = critic_decision(le->cr, in->state[d], in->next_state[d], out->reward[d]);
+    for (size_t s = 0; s < in->sweep_count; s++) {
+        const uint32_t next = in->sweep_next_state[s];
+        const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;
+        const float    r = reward_of_sweep(&le->rw, own);
+        out->reward[events + s] = r;
+        out->advantage[events + s] = critic_decision(le->cr, in->sweep_state[s], next, r);
+    }
+    critic_learn(le->cr);
+}
+
+/* Copy of out for learner_rewards. @pre kept has room */
+static void
+keep_rewards(aa_reward_batch *kept, const aa_reward_batch *out)
+{
+    kept->hd = out->hd;
+    kept->n = out->n;
+    kept->m = out->m;
+    if (out->n) memcpy(kept->loss, out->loss, out->n * sizeof *out->loss);
+    if (out->m) memcpy(kept->reward, out->reward, out->m * sizeof *out->reward);
+    if (out->m) memcpy(kept->advantage, out->advantage, out->m * sizeof *out->advantage);
+}
+
+aa_status
+learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, float *prediction,
+             aa_err *err)
+{
+    const size_t     m = in->n * le->F + in->sweep_count;
+    aa_reward_batch *kept = &le->ring[in->hd.seq % le->ring_count];
+    aa_status        st = learner_check(le, in, err);
+    if (!st) st = work_reserve(le, le->step < in->n ? le->step : in->n, err);
+    if (!st) st = aa_reward_batch_reserve(out, in->n, m, err);
+    if (!st) st = aa_reward_batch_reserve(kept, in->n, m, err);
+    if (st) return st;
+    out->hd = in->hd;
+    out->n = in->n;
+    out->m = m;
+    pass ps = {.in = in, .out = out, .prediction = prediction};
+    for (size_t start = 0; start < in->n; start += le->step) {
+        const size_t B = in->n - start < le->step ? in->n - start : le->step;
+        gather(le, &ps, start, B);
+        predict(le, &ps, start, B);
+        compare_with_shared(le, &ps, start, B);
+        train(le, &ps, start, B);
+        reward_events(le, &ps, start, B);
+    }
+    apply_ops(le, &ps, in->n, 0);
+    judge(le, in, out);
+    keep_rewards(kept, out);
+    le->next_seq++;
+    le->events += in->n;
+    return AA_OK;
+}
+
+/* ---- what others ask for ---- */
+
+const aa_reward_batch *
+learner_rewards(const learner *le, uint64_t seq)
+{
+    const aa_reward_batch *kept = &le->ring[seq % le->ring_count];
+    return seq > 0 && seq < le->next_seq && kept->hd.seq == seq ? kept : NULL;
+}
+
+uint64_t
+learner_next_batch(const learner *le)
+{
+    return le->next_seq;
+}
+
+void
+learner_metrics_get(const learner *le, metric_summary *out)
+{
+    metric_get(le->me, out);
+}
+
+aa_status
+learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *count, aa_err *err)
+{
+    (void)err; /* marking rows needs no memory: rows.c has it from when they were made */
+    *count = 0;
+    for (size_t f = 0; all && f < le->F; f++)
+        rows_touch_all(le->tables[f]);
+    for (size_t f = 0; f < le->F && *count < max; f++)
+        *count += rows_changes(le->tables[f], out + *count, max - *count);
+    return AA_OK;
+}
+
+const float *
+learner_dense(const learner *le, size_t *count)
+{
+    *count = le->dense.count;
+    return le->dense.w;
+}
+
+void
+learner_stats_get(const learner *le, learner_stats *out)
+{
+    rows_stats rs = {0};
+    *out = (learner_stats){.events = le->events,
+                           .dense_bytes = adam_bytes(&le->dense),
+                           .critic_bytes = critic_bytes(le->cr),
+                           .td_error_mean_abs = critic_td_error(le->cr),
+                           .reward_mean = le->rw.st.mean_reward};
+    for (size_t f = 0; f < le->F; f++) {
+        rows_stats_get(le->tables[f], &rs);
+        out->rows_live += rs.live;
+        out->rows_allocated += rs.allocated;
+    }
+    out->row_bytes = out->rows_live * rs.row_bytes;
+    out->row_bytes_peak = le->live_peak * rs.row_bytes;
+}

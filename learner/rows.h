@@ -1,0 +1,74 @@
+/* learner/rows - the embedding table of one field: rows, their Adagrad state, who is live.
+ *
+ * A row is W = K+1 weights and, next to them, W accumulators: one place in memory per ID. Rows live
+ * in chunks that never move, so that a table grows without copying and a fork shares what does not
+ * change. Slots are given out by the assigner; this file only checks that its ops make sense.
+ *
+ * Ops are checked for a whole batch before any is applied: rows_plan marks what would be live,
+ * rows_unplan takes that back, and rows_apply does it. Between batches plan and truth are equal.
+ */
+#ifndef AA_LEARNER_ROWS_H
+#define AA_LEARNER_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/checkpoint.h"
+#include "common/conf.h"
+#include "common/status.h"
+#include "learner/learner.h"
+
+#define ROWS_SLOT_END (1u << 30) /* slots are below this */
+
+typedef struct rows rows;
+
+/** A table with its shared rows (aa_shared_rows) drawn from N(0, model.row_init^2). */
+aa_status rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+void      rows_free(rows **ro_p);
+
+/* ---- one batch: plan, then apply ---- */
+/** Would op fit after those planned so far? If so it is planned, and there is memory for it.
+ *  @errors AA_EPARSE: nothing planned; AA_ENOMEM */
+aa_status rows_plan(rows *ro, const aa_op *op, aa_err *err) __attribute__((warn_unused_result));
+/** Take the last planned op back. */
+void rows_unplan(rows *ro, const aa_op *op);
+/** May (slot, mix) be read after the ops planned so far? AA_NO_SLOT may: it reads as zeros. */
+bool rows_planned(const rows *ro, uint32_t slot, float mix);
+/** Do what was planned. seq and op_idx choose the noise of new rows. */
+void rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx);
+
+/** x (W) = (1-mix) row[slot] + mix row[slot+1]; zeros for AA_NO_SLOT. */
+void rows_read(const rows *ro, uint32_t slot, float mix, float *x);
+/**
+ * Learn from the gradient dx (W) towards what was read, x (W). With the penalty l2/2 |x|^2 on it
+ * the gradient is g = dx + l2 x; the rows get (1-mix) g and mix g; then Adagrad for each:
+ *   acc += g^2,  row -= rate g / sqrt(acc)
+ */
+void rows_learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx);
+
+/* ---- what there is ---- */
+typedef struct {
+    uint64_t live, allocated;
+    size_t   row_bytes; /* of one row with its optimizer state */
+} rows_stats;
+void rows_stats_get(const rows *ro, rows_stats *out);
+
+/** Up to max rows that changed since they were last taken, oldest change first. */
+size_t rows_changes(rows *ro, learner_change *out, size_t max);
+/** Every live row counts as changed. */
+void rows_touch_all(rows *ro);
+
+/** Live rows in order of slot, with optimizer state. */
+uint64_t rows_digest(const rows *ro, uint64_t d);
+/** As learner_served_digest has it. */
+uint64_t  rows_served_digest(const rows *ro, uint64_t d);
+aa_status rows_save(const rows *ro, aa_ckpt_writer *w, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Into a fresh table; every row counts as changed. On error the table is not to be used. */
+aa_status rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

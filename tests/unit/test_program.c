@@ -1,0 +1,328 @@
+/* Each run of a program is a child of its own: signals and exit codes belong to a process. */
+#include "common/program.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* What a program that ended has left. */
+typedef struct {
+    int  status; /* of waitpid */
+    char out[65536], err[65536];
+} outcome;
+
+static void
+read_all(FILE *file, char *buf, size_t size)
+{
+    rewind(file);
+    size_t n = fread(buf, 1, size - 1, file);
+    buf[n] = '\0';
+    fclose(file);
+}
+
+static outcome *
+run_main(aa_status (*run)(aa_context *ctx, aa_err *err), int argc, const char *const *args)
+{
+    char             name[] = "ingest", *argv[16] = {name};
+    const aa_program program = {.name = "ingest", .summary = "reads events", .run = run};
+    outcome         *oc = calloc(1, sizeof *oc);
+    FILE            *out = tmpfile(), *err = tmpfile();
+    assert_true(oc && out && err && argc < 15);
+    for (int i = 0; i < argc; i++)
+        argv[i + 1] = strdup(args[i]);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(fileno(out), STDOUT_FILENO);
+        dup2(fileno(err), STDERR_FILENO);
+        _exit(aa_program_main(&program, argc + 1, argv));
+    }
+    assert_true(waitpid(pid, &oc->status, 0) == pid);
+    read_all(out, oc->out, sizeof oc->out);
+    read_all(err, oc->err, sizeof oc->err);
+    for (int i = 0; i < argc; i++)
+        free(argv[i + 1]);
+    return oc;
+}
+
+#define RUN(run, ...)                                                                              \
+    run_main(run, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)),                   \
+             (const char *[]){__VA_ARGS__})
+
+static void
+check_exit(const outcome *oc, int want)
+{
+    if (!WIFEXITED(oc->status) || WEXITSTATUS(oc->status) != want)
+        fail_msg("wait status 0x%x, want exit code %d\n%s\n%s", (unsigned)oc->status, want, oc->out,
+                 oc->err);
+}
+
+static void
+check_has(const char *text, const char *want)
+{
+    if (!strstr(text, want)) fail_msg("want: %s\nin:\n%s", want, text);
+}
+
+static aa_status
+run_never(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    return aa_fail(err, AA_EBUG, "must not run");
+}
+
+static aa_status
+run_well(aa_context *ctx, aa_err *err)
+{
+    aa_set_ready(ctx, true, "");
+    if (aa_http_port(ctx) != 0) return aa_fail(err, AA_EIO, "there is no door");
+    if (!ctx->ms || ctx->cfg->model.dim != 8) return aa_fail(err, AA_EIO, "context");
+    return aa_stop_requested() ? aa_fail(err, AA_EIO, "stopped") : AA_OK;
+}
+
+static aa_status
+run_io(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    return aa_fail(err, AA_EIO, "broker \"b\" is away");
+}
+
+static aa_status
+run_config(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    return aa_fail(err, AA_ECONFIG, "kafka.x: unknown");
+}
+
+static aa_status
+run_nomem(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    return aa_fail(err, AA_ENOMEM, "rows");
+}
+
+static bool
+stop_fd_is_readable(void)
+{
+    struct pollfd pfd = {.fd = aa_stop_fd(), .events = POLLIN};
+    return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLIN);
+}
+
+static aa_status
+run_until_stopped(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    if (aa_stop_requested() || stop_fd_is_readable()) return aa_fail(err, AA_EIO, "too early");
+    raise(SIGTERM);
+    if (!aa_stop_requested()) return aa_fail(err, AA_EIO, "flag");
+    if (!stop_fd_is_readable() || !stop_fd_is_readable()) return aa_fail(err, AA_EIO, "fd");
+    return AA_OK;
+}
+
+static aa_status
+run_deaf(aa_context *ctx, aa_err *err)
+{
+    (void)ctx;
+    (void)err;
+    raise(SIGINT);
+    raise(SIGTERM);
+    return AA_OK; /* never reached */
+}
+
+static aa_status
+run_broken_pipe(aa_context *ctx, aa_err *err)
+{
+    int fd[2];
+    (void)ctx;
+    if (pipe(fd) != 0) return aa_fail(err, AA_EIO, "pipe");
+    close(fd[0]);
+    bool failed = write(fd[1], "x", 1) < 0;
+    close(fd[1]);
+    return failed ? AA_OK : aa_fail(err, AA_EIO, "write");
+}
+
+static void
+good_run_exits_0_between_start_and_exit_records(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_well, "-o", "http.enabled=false", "-o", "model.dim=8");
+    check_exit(oc, 0);
+    check_has(oc->err, " lvl=info proc=ingest id=START version=");
+    check_has(oc->err, " config=\"\" digest=");
+    check_has(oc->err, " id=EXIT msg=\"done\"\n");
+    assert_null(strstr(oc->err, "id=CONFIG"));
+    assert_string_equal(oc->out, "");
+    free(oc);
+}
+
+static void
+debug_level_logs_the_configuration_without_secrets(void **state)
+{
+    (void)state;
+    outcome *oc =
+        RUN(run_well, "-o", "http.enabled=false", "-o", "model.dim=8", "-o", "log.level=debug",
+            "-o", "kafka.sasl.password=HIDEME", "-o", "scorer.token=HIDEME");
+    check_exit(oc, 0);
+    check_has(oc->err, " id=CONFIG-MODEL kind=deepfm dim=8 hidden=64-32 ");
+    check_has(oc->err, " id=CONFIG-LOG level=debug ");
+    check_has(oc->err, " id=CONFIG-ITEM json=item threshold=10 ");
+    check_has(oc->err, " sasl.password=*** ");
+    assert_null(strstr(oc->err, "HIDEME"));
+    assert_null(strstr(oc->err, "suppressed"));
+    free(oc);
+}
+
+static void
+json_format_reaches_the_log(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_io, "-o", "http.enabled=false", "-o", "log.format=json");
+    check_exit(oc, 1);
+    check_has(oc->err, ",\"lvl\":\"error\",\"proc\":\"ingest\",\"id\":\"FAILED\","
+                       "\"msg\":\"AA_EIO: broker \\\"b\\\" is away\"}\n");
+    free(oc);
+}
+
+static void
+exit_code_tells_what_kind_of_failure_it_was(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_io, "-o", "http.enabled=false");
+    check_exit(oc, 1);
+    check_has(oc->err, " lvl=error proc=ingest id=FAILED msg=\"AA_EIO: broker");
+    free(oc);
+    oc = RUN(run_config, "-o", "http.enabled=false");
+    check_exit(oc, 2);
+    free(oc);
+    oc = RUN(run_nomem, "-o", "http.enabled=false");
+    check_exit(oc, 3);
+    free(oc);
+}
+
+static void
+first_signal_asks_to_stop(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_until_stopped, "-o", "http.enabled=false");
+    check_exit(oc, 0);
+    free(oc);
+}
+
+static void
+second_signal_ends_at_once(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_deaf, "-o", "http.enabled=false");
+    assert_true(WIFSIGNALED(oc->status));
+    assert_int_equal(WTERMSIG(oc->status), SIGTERM);
+    free(oc);
+}
+
+static void
+broken_pipe_is_an_error_not_a_signal(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_broken_pipe, "-o", "http.enabled=false");
+    check_exit(oc, 0);
+    free(oc);
+}
+
+static void
+bad_configuration_exits_2_and_says_why(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_never, "-o", "model.dimm=8");
+    check_exit(oc, 2);
+    assert_string_equal(oc->err, "ingest: -o: model.dimm: unknown key (did you mean dim?)\n");
+    free(oc);
+    oc = RUN(run_never, "-c", "/nonexistent/a.yaml");
+    check_exit(oc, 2);
+    assert_string_equal(oc->err, "ingest: /nonexistent/a.yaml: No such file or directory\n");
+    free(oc);
+}
+
+static void
+bad_usage_exits_2(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"--nonsense", "-x", "-c", "stray"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        outcome *oc = run_main(run_never, 1, &bad[i]);
+        check_exit(oc, 2);
+        check_has(oc->err, "try ingest --help\n");
+        free(oc);
+    }
+}
+
+static void
+check_config_does_not_run(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_never, "--check-config");
+    check_exit(oc, 0);
+    assert_string_equal(oc->out, "defaults: configuration is good\n");
+    free(oc);
+    oc = RUN(run_never, "--check-config", "-o", "model.dim=0");
+    check_exit(oc, 2);
+    free(oc);
+}
+
+static void
+print_config_prints_what_is_in_effect(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_never, "--print-config", "-o", "model.dim=24");
+    check_exit(oc, 0);
+    check_has(oc->out, "\n  dim: 24\n");
+    check_has(oc->out, "\n  dead_letters: \"interactions.dlq\"\n");
+    free(oc);
+}
+
+static void
+help_version_and_reference_print_and_exit_0(void **state)
+{
+    (void)state;
+    outcome *oc = RUN(run_never, "--help");
+    check_exit(oc, 0);
+    check_has(oc->out, "ingest - reads events\n");
+    check_has(oc->out, "\n  checkpoint ");
+    free(oc);
+    oc = RUN(run_never, "--version");
+    check_exit(oc, 0);
+    assert_string_equal(oc->out, "ingest " AA_VERSION "\n");
+    free(oc);
+    oc = RUN(run_never, "--print-reference");
+    check_exit(oc, 0);
+    check_has(oc->out, "# Configuration\n");
+    free(oc);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_run_exits_0_between_start_and_exit_records),
+        cmocka_unit_test(debug_level_logs_the_configuration_without_secrets),
+        cmocka_unit_test(json_format_reaches_the_log),
+        cmocka_unit_test(exit_code_tells_what_kind_of_failure_it_was),
+        cmocka_unit_test(first_signal_asks_to_stop),
+        cmocka_unit_test(second_signal_ends_at_once),
+        cmocka_unit_test(broken_pipe_is_an_error_not_a_signal),
+        cmocka_unit_test(bad_configuration_exits_2_and_says_why),
+        cmocka_unit_test(bad_usage_exits_2),
+        cmocka_unit_test(check_config_does_not_run),
+        cmocka_unit_test(print_config_prints_what_is_in_effect),
+        cmocka_unit_test(help_version_and_reference_print_and_exit_0),
+    };
+    return cmocka_run_group_tests_name("common/program", tests, NULL, NULL);
+}

@@ -1,0 +1,49 @@
+/* scorer/scorer - one request in, one reply out: who may ask, what is asked, the answer.
+ *
+ * No I/O and no clock. A scorer belongs to one thread; any number of them share a replica.
+ * Whatever is wrong with a request becomes the reply's status and error text, never a failure of ours.
+ */
+#ifndef AA_SCORER_SCORER_H
+#define AA_SCORER_SCORER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/status.h"
+#include "common/wire.h"
+#include "common/wire_score.h"
+#include "scorer/replica.h"
+
+typedef struct scorer scorer;
+
+/* What happened, for the metrics. */
+typedef struct {
+    uint32_t status;
+    size_t   items;                            /* scored */
+    uint32_t unknown, fallbacks, rows_missing; /* see replica_answer */
+} scorer_tally;
+
+/** cfg and rp are kept (borrowed). @errors AA_EFULL too many readers of the replica; AA_ENOMEM */
+aa_status scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
+    __attribute__((warn_unused_result));
+void      scorer_free(scorer **sc_p);
+
+/**
+ * Answer a request.
+ * @param not_ready  why nothing can be scored yet (a literal), or NULL
+ * @param reply      overwritten; its arrays are the scorer's, until its next answer
+ */
+void scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq,
+                   aa_score_reply *reply, scorer_tally *tally);
+
+/** A reply that says what is wrong. */
+void scorer_refuse(aa_score_reply *reply, scorer_tally *tally, uint32_t status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/** The same from bytes to bytes (schemas/score.proto): what is not a request is answered with 400.
+ *  @errors AA_ENOMEM: no reply */
+aa_status scorer_step(scorer *sc, const char *not_ready, const void *buf, size_t len, aa_bytes *out,
+                      scorer_tally *tally, aa_err *err) __attribute__((warn_unused_result));
+
+#endif

@@ -68,6 +68,8 @@ aa_status aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int ti
                          size_t *count, aa_err *err) __attribute__((warn_unused_result));
 /** True once everything that was there when it was opened has been returned. */
 bool aa_reader_caught_up(const aa_reader *rd);
+/** Ask where the topics end now: from here on, caught up means up to there. @errors AA_EIO */
+aa_status aa_reader_refresh(aa_reader *rd, aa_err *err) __attribute__((warn_unused_result));
 /** Topic of a record's index in `topics`, by the library's message. */
 size_t aa_reader_topic(const aa_reader *rd, const aa_kafka_record *rec);
 /** Messages between here and the end, all partitions. */

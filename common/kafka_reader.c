@@ -1,6 +1,7 @@
 /* Reading whole topics: every partition from the beginning, no group, no commits. */
 #include "common/kafka_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,6 +208,26 @@ bool
 aa_reader_caught_up(const aa_reader *rd)
 {
     return rd->there_count == rd->part_count;
+}
+
+aa_status
+aa_reader_refresh(aa_reader *rd, aa_err *err)
+{
+    for (size_t i = 0; i < rd->part_count; i++) {
+        reader_part        *pt = &rd->part[i];
+        const char         *name = rd_kafka_topic_name(rd->topic[pt->topic]);
+        int64_t             low = 0, high = 0;
+        rd_kafka_resp_err_t ke = rd_kafka_query_watermark_offsets(rd->rk, name, pt->partition, &low,
+                                                                  &high, AA_KAFKA_ASK_MS);
+        if (ke)
+            return aa_fail(err, AA_EIO, "topic %s partition %" PRId32 ": %s", name, pt->partition,
+                           rd_kafka_err2str(ke));
+        pt->until = high;
+        rd->there_count -= pt->there;
+        pt->there = pt->next >= high || low >= high;
+        rd->there_count += pt->there;
+    }
+    return AA_OK;
 }
 
 size_t

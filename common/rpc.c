@@ -76,7 +76,7 @@ aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *key
     aa_status st = open_socket(&sv->context, &sv->socket, ZMQ_ROUTER, err);
     if (st) goto out;
     zmq_setsockopt(sv->socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
-    if (keys && keys->secret_key && keys->secret_key[0]) {
+    if (keys && keys->public_key && keys->public_key[0]) {
         if ((st = set_int(sv->socket, ZMQ_CURVE_SERVER, 1, err))) goto out;
         if ((st = set_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
     }
@@ -217,8 +217,9 @@ aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *ke
     if ((st = set_int(cl->socket, ZMQ_REQ_RELAXED, 1, err))) goto out;
     if ((st = set_int(cl->socket, ZMQ_REQ_CORRELATE, 1, err))) goto out;
     if ((st = set_int(cl->socket, ZMQ_LINGER, 0, err))) goto out;
-    if (keys && keys->server_key && keys->server_key[0]) {
-        if ((st = set_key(cl->socket, ZMQ_CURVE_SERVERKEY, keys->server_key, err))) goto out;
+    if (keys && keys->public_key && keys->public_key[0]) {
+        const char *server_key = keys->server_key ? keys->server_key : keys->public_key;
+        if ((st = set_key(cl->socket, ZMQ_CURVE_SERVERKEY, server_key, err))) goto out;
         if ((st = set_key(cl->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, err))) goto out;
         if ((st = set_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
     }

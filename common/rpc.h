@@ -4,6 +4,9 @@
  * frame before the body. One frame is one question; exactly one reply goes back to whoever asked.
  * Nobody is waited for: a client that went away loses its reply. Beside common/link the only file that
  * includes zmq.h. A server or client belongs to one thread at a time.
+ *
+ * With CURVE keys the conversation is encrypted and the client knows whom it talks to; the server takes
+ * any client that knows its public key: who may ask is the token's business.
  */
 #ifndef AA_COMMON_RPC_H
 #define AA_COMMON_RPC_H
@@ -18,7 +21,7 @@ typedef struct aa_rpc_client aa_rpc_client;
 
 /**
  * Bind.
- * @param keys       CURVE keys of the server, or NULL
+ * @param keys       CURVE keys of the server, or NULL; no public key: no encryption
  * @param max_bytes  a peer that sends a longer message is disconnected; 0: no limit
  * @errors AA_ECONFIG the endpoint makes no sense or is taken; AA_EIO
  */
@@ -40,6 +43,7 @@ aa_status aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_
 aa_status aa_rpc_reply(aa_rpc_server *sv, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
+/** @param keys  the client's pair, and the server's public key (NULL: they share one pair) */
 aa_status aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *keys,
                          aa_err *err) __attribute__((warn_unused_result, nonnull(1, 2)));
 /** Ask and wait for the answer, which is the client's until the next call. A late answer to an

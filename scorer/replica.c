@@ -5,13 +5,16 @@
 #include <string.h>
 
 #include "common/batch.h"
+#include "common/dense.h"
 #include "common/hash.h"
 #include "common/model.h"
 #include "scorer/epoch.h"
 #include "scorer/idmap.h"
 #include "scorer/rowset.h"
 
-#define BLOCK_ITEMS 64 /* scored at once; the results do not depend on it */
+/* Scored at once. Below AA_DENSE_SMALL a score has the same bits on every CPU and whatever else is in
+ * the list; larger blocks would be somewhat faster and lose that. */
+#define BLOCK_ITEMS (AA_DENSE_SMALL - 1)
 
 /* Immutable once published. */
 typedef struct {

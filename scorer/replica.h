@@ -96,7 +96,9 @@ typedef struct {
 /**
  * Predictions for one user with each of n items.
  *   score[i] = sigmoid(model(rows of the user, item i, the context))
- * the same bits as the learner would predict from the same rows and dense weights.
+ * An item's score does not depend on the rest of the list. It has the bits that the learner would
+ * predict from the same rows and dense weights with model.step below AA_DENSE_SMALL; with larger
+ * steps the learner sums in another order (common/dense), and the last digits may differ.
  * @param key      (F) ID keys; key[REPLICA_ITEM] is not read
  * @param item     (n) ID keys
  * @param score    (n) written

@@ -1,0 +1,299 @@
+/* score - ask a scorer from the command line. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "common/link.h"
+#include "common/rpc.h"
+#include "common/wire_score.h"
+#include "scorer/score_json.h"
+
+enum { EXIT_DONE = 0, EXIT_ASKING_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "score - ask a scorer what a user would think of some items\n"
+    "\n"
+    "usage: score [option]... USER ITEM...\n"
+    "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a line\n"
+    "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and keys\n"
+    "  -o section.key=value     set one key; again and again if need be\n"
+    "  --endpoint ENDPOINT      ZeroMQ endpoint to ask, instead of scorer.listen\n"
+    "  --token TOKEN            instead of scorer.token\n"
+    "  --context ID             ID of a further field, in the order of the configuration's fields\n"
+    "  --timeout MS             how long to wait for the answer (5000)\n"
+    "  --explain                also print what each ID reads\n"
+    "  --json                   print the reply as JSON, as the HTTP door would give it\n"
+    "  --help, --version\n"
+    "\n"
+    "Prints one line for each item: the ID, a tab, the score.\n"
+    "Exit codes: 0 answered, 1 no answer or refused, 2 usage or configuration.\n";
+
+typedef struct {
+    const char  *path, *endpoint, *token;
+    const char **override; /* (override_count) */
+    size_t       override_count;
+    const char **context; /* (context_count) */
+    size_t       context_count;
+    int          timeout_ms;
+    bool         explain, json, help, version;
+    const char  *user;
+    char       **item; /* (item_count) owned texts */
+    size_t       item_count, item_cap;
+} score_options;
+
+static int
+usage_error(const char *what, const char *value)
+{
+    fprintf(stderr, "score: %s%s\ntry score --help\n", what, value);
+    return EXIT_USAGE;
+}
+
+static bool
+add_item(score_options *opt, const char *text, size_t len)
+{
+    if (opt->item_count == opt->item_cap) {
+        size_t cap = opt->item_cap ? 2 * opt->item_cap : 64;
+        char **grown = realloc(opt->item, cap * sizeof *grown);
+        if (!grown) return false;
+        opt->item = grown;
+        opt->item_cap = cap;
+    }
+    char *copy = malloc(len + 1);
+    if (!copy) return false;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    opt->item[opt->item_count++] = copy;
+    return true;
+}
+
+/* One ID a line; empty lines are none. */
+static bool
+add_items_from(score_options *opt, FILE *in)
+{
+    char   *line = NULL;
+    size_t  cap = 0;
+    bool    good = true;
+    ssize_t got;
+    while (good && (got = getline(&line, &cap, in)) >= 0) {
+        size_t len = (size_t)got;
+        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
+        if (len) good = add_item(opt, line, len);
+    }
+    free(line);
+    return good && !ferror(in);
+}
+
+static bool
+parse_timeout(const char *text, int *out)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno || end == text || *end || value < 1 || value > INT_MAX) return false;
+    *out = (int)value;
+    return true;
+}
+
+/* The flags; 0 or EXIT_USAGE. */
+static int
+parse_flags(int argc, char **argv, score_options *opt)
+{
+    static const struct option flags[] = {
+        {"endpoint", required_argument, NULL, 'e'}, {"token", required_argument, NULL, 't'},
+        {"context", required_argument, NULL, 'x'},  {"timeout", required_argument, NULL, 'w'},
+        {"explain", no_argument, NULL, 'E'},        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},           {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0}};
+    int flag;
+    while ((flag = getopt_long(argc, argv, "+c:o:h", flags, NULL)) != -1) {
+        switch (flag) {
+        case 'c': opt->path = optarg; break;
+        case 'o': opt->override[opt->override_count++] = optarg; break;
+        case 'e': opt->endpoint = optarg; break;
+        case 't': opt->token = optarg; break;
+        case 'x': opt->context[opt->context_count++] = optarg; break;
+        case 'w':
+            if (!parse_timeout(optarg, &opt->timeout_ms))
+                return usage_error("--timeout: not a number of milliseconds: ", optarg);
+            break;
+        case 'E': opt->explain = true; break;
+        case 'j': opt->json = true; break;
+        case 'h': opt->help = true; break;
+        case 'V': opt->version = true; break;
+        default: return usage_error("unknown option", "");
+        }
+    }
+    return 0;
+}
+
+static int
+parse_ids(int argc, char **argv, score_options *opt)
+{
+    if (argc - optind < 2) return usage_error("a USER and at least one ITEM are needed", "");
+    opt->user = argv[optind++];
+    for (; optind < argc; optind++) {
+        bool good = strcmp(argv[optind], "-") == 0
+                        ? add_items_from(opt, stdin)
+                        : add_item(opt, argv[optind], strlen(argv[optind]));
+        if (good) continue;
+        fprintf(stderr, "score: reading items: %s\n", strerror(errno));
+        return EXIT_ASKING_FAILED;
+    }
+    return 0;
+}
+
+/* Where to connect to reach what listens there: any address means this machine. */
+static void
+endpoint_of(const char *listen, char *out, size_t size)
+{
+    static const char *any[] = {"tcp://*:", "tcp://0.0.0.0:"};
+    for (size_t i = 0; i < sizeof any / sizeof any[0]; i++) {
+        size_t len = strlen(any[i]);
+        if (strncmp(listen, any[i], len) != 0) continue;
+        snprintf(out, size, "tcp://127.0.0.1:%s", listen + len);
+        return;
+    }
+    snprintf(out, size, "%s", listen);
+}
+
+static aa_text
+text_of(const char *text)
+{
+    return (aa_text){text, strlen(text)};
+}
+
+static aa_status
+ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
+{
+    char             endpoint[AA_CONF_STR + 16];
+    aa_rpc_client   *cl = NULL;
+    aa_bytes         question = {0};
+    const void      *answer;
+    size_t           answer_len;
+    aa_link_keys     keys = aa_link_keys_of(cfg);
+    aa_score_request rq = {.token = text_of(opt->token ? opt->token : cfg->scorer.token),
+                           .user = text_of(opt->user),
+                           .item = calloc(opt->item_count + 1, sizeof(aa_text)),
+                           .item_count = opt->item_count,
+                           .context = calloc(opt->context_count + 1, sizeof(aa_text)),
+                           .context_count = opt->context_count,
+                           .explain = opt->explain};
+    aa_status        st = AA_OK;
+    if (!rq.item || !rq.context) {
+        st = aa_fail(err, AA_ENOMEM, "%zu items", opt->item_count);
+        goto out;
+    }
+    for (size_t i = 0; i < opt->item_count; i++)
+        rq.item[i] = text_of(opt->item[i]);
+    for (size_t i = 0; i < opt->context_count; i++)
+        rq.context[i] = text_of(opt->context[i]);
+    endpoint_of(opt->endpoint ? opt->endpoint : cfg->scorer.listen, endpoint, sizeof endpoint);
+    if ((st = aa_score_pack_request(&question, &rq, err))) goto out;
+    if ((st = aa_rpc_connect(&cl, endpoint, &keys, err))) goto out;
+    st = aa_rpc_ask(cl, question.data, question.len, opt->timeout_ms, &answer, &answer_len, err);
+    if (st == AA_EAGAIN)
+        aa_fail(err, AA_EAGAIN, "no answer from %s within %d ms", endpoint, opt->timeout_ms);
+    if (!st) st = aa_score_unpack_reply(reply, answer, answer_len, err);
+out:
+    aa_rpc_disconnect(&cl);
+    aa_bytes_fini(&question);
+    aa_score_request_fini(&rq);
+    return st;
+}
+
+static void
+print_reading(const aa_score_reading *rd)
+{
+    printf("\tslot=%u mix=%.6g position=%u %s %s version=%llu", rd->slot, (double)rd->mix,
+           rd->position, rd->unique ? "unique" : "shared", rd->known ? "known" : "unknown",
+           (unsigned long long)rd->version);
+}
+
+/* 0, or EXIT_ASKING_FAILED when the reply is a refusal or not what was asked for. */
+static int
+print_reply(const score_options *opt, const aa_score_reply *reply)
+{
+    size_t len = 0;
+    if (opt->json) {
+        char *text = score_json_reply(reply, &len);
+        if (text) fwrite(text, 1, len, stdout);
+        free(text);
+        return text && !reply->status ? EXIT_DONE : EXIT_ASKING_FAILED;
+    }
+    if (reply->status) {
+        fprintf(stderr, "score: %u: %s\n", reply->status, reply->error);
+        return EXIT_ASKING_FAILED;
+    }
+    bool explained = reply->reading_count >= 1 + opt->item_count;
+    if (reply->score_count != opt->item_count || (opt->explain && !explained)) {
+        fprintf(stderr, "score: asked for %zu scores, got %zu\n", opt->item_count,
+                reply->score_count);
+        return EXIT_ASKING_FAILED;
+    }
+    if (opt->explain) {
+        printf("# user %s", opt->user);
+        print_reading(&reply->reading[0]);
+        printf(" model_version=%llu\n", (unsigned long long)reply->version);
+    }
+    for (size_t i = 0; i < opt->item_count; i++) {
+        printf("%s\t%.9g", opt->item[i], (double)reply->score[i]);
+        if (opt->explain) print_reading(&reply->reading[1 + i]);
+        putchar('\n');
+    }
+    return EXIT_DONE;
+}
+
+static int
+load_and_ask(const score_options *opt)
+{
+    aa_err         err = AA_ERR_INIT;
+    aa_score_reply reply = {0};
+    int            code;
+    aa_conf       *cfg = malloc(sizeof *cfg);
+    if (!cfg) return EXIT_ASKING_FAILED;
+    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
+    code = st ? EXIT_USAGE : EXIT_ASKING_FAILED;
+    if (!st) st = ask(opt, cfg, &reply, &err);
+    if (st == AA_ECONFIG) code = EXIT_USAGE;
+    if (st)
+        fprintf(stderr, "score: %s\n", err.text);
+    else
+        code = print_reply(opt, &reply);
+    aa_score_reply_fini(&reply);
+    free(cfg);
+    return code;
+}
+
+int
+main(int argc, char **argv)
+{
+    score_options opt = {.timeout_ms = 5000,
+                         .override = calloc((size_t)argc, sizeof *opt.override),
+                         .context = calloc((size_t)argc, sizeof *opt.context)};
+    int           code = EXIT_ASKING_FAILED;
+    if (!opt.override || !opt.context) goto out;
+    code = parse_flags(argc, argv, &opt);
+    if (code) goto out;
+    if (opt.help) {
+        fputs(usage_text, stdout);
+    } else if (opt.version) {
+        printf("score %s\n", AA_VERSION);
+    } else {
+        code = parse_ids(argc, argv, &opt);
+        if (!code) code = load_and_ask(&opt);
+    }
+    if (fflush(stdout) != 0 && !code) code = EXIT_ASKING_FAILED;
+out:
+    for (size_t i = 0; i < opt.item_count; i++)
+        free(opt.item[i]);
+    free(opt.item);
+    free(opt.override);
+    free(opt.context);
+    return code;
+}

@@ -8,12 +8,13 @@
 
 #include <zmq.h>
 
-#define LINGER_MS 1000
+#define LINGER_MS  1000
 #define MAX_FRAMES 8
 
 /* A question arrives as
  *   peer, [route..., empty], body
- * where peer is ours, REQ sockets and proxies add the part in brackets, and it goes back as it came. */
+ * where peer is ours, REQ sockets and proxies add the part in brackets, and it goes back as it
+ * came. */
 struct aa_rpc_server {
     void     *context, *socket;
     zmq_msg_t frame[MAX_FRAMES]; /* (frames) of the last question */

@@ -1,12 +1,13 @@
-/* common/rpc - question and answer over plain ZeroMQ, for clients that are not part of the pipeline.
+/* common/rpc - question and answer over plain ZeroMQ, for clients that are not part of the
+ * pipeline.
  *
- * The server is a ROUTER. It speaks to any REQ socket, and to DEALER sockets with or without the empty
- * frame before the body. One frame is one question; exactly one reply goes back to whoever asked.
- * Nobody is waited for: a client that went away loses its reply. Beside common/link the only file that
- * includes zmq.h. A server or client belongs to one thread at a time.
+ * The server is a ROUTER. It speaks to any REQ socket, and to DEALER sockets with or without the
+ * empty frame before the body. One frame is one question; exactly one reply goes back to whoever
+ * asked. Nobody is waited for: a client that went away loses its reply. Beside common/link the only
+ * file that includes zmq.h. A server or client belongs to one thread at a time.
  *
- * With CURVE keys the conversation is encrypted and the client knows whom it talks to; the server takes
- * any client that knows its public key: who may ask is the token's business.
+ * With CURVE keys the conversation is encrypted and the client knows whom it talks to; the server
+ * takes any client that knows its public key: who may ask is the token's business.
  */
 #ifndef AA_COMMON_RPC_H
 #define AA_COMMON_RPC_H
@@ -34,8 +35,8 @@ void        aa_rpc_close(aa_rpc_server **sv_p);
 
 /**
  * Wait for the next question. buf is the server's until the next call.
- * @errors AA_EAGAIN none came within timeout_ms, or a signal did; AA_EPARSE not one frame (reply all the
- *         same: the asker waits); AA_EIO
+ * @errors AA_EAGAIN none came within timeout_ms, or a signal did; AA_EPARSE not one frame (reply
+ * all the same: the asker waits); AA_EIO
  */
 aa_status aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa_err *err)
     __attribute__((warn_unused_result));

@@ -66,13 +66,13 @@ aa_status aa_score_pack_request(aa_bytes *out, const aa_score_request *rq, aa_er
 /** @errors AA_EPARSE: *rq is empty; AA_ENOMEM. Free with aa_score_request_fini */
 aa_status aa_score_unpack_request(aa_score_request *rq, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_score_request_fini(aa_score_request *rq);
+void aa_score_request_fini(aa_score_request *rq);
 
 aa_status aa_score_pack_reply(aa_bytes *out, const aa_score_reply *rp, aa_err *err)
     __attribute__((warn_unused_result));
 /** @errors AA_EPARSE: *rp is empty; AA_ENOMEM. Free with aa_score_reply_fini */
 aa_status aa_score_unpack_reply(aa_score_reply *rp, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
-void      aa_score_reply_fini(aa_score_reply *rp);
+void aa_score_reply_fini(aa_score_reply *rp);
 
 #endif

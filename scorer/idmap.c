@@ -7,7 +7,7 @@
 #include "common/hash.h"
 #include "scorer/seqlock.h"
 
-#define ENTRY_BYTES 64
+#define ENTRY_BYTES    64
 #define FIRST_CAPACITY 1024
 
 typedef struct {
@@ -22,14 +22,14 @@ _Static_assert(sizeof(idmap_entry) == ENTRY_BYTES, "one cache line");
 
 typedef struct {
     epoch_node   node;
-    size_t       mask; /* capacity - 1 */
+    size_t       mask;  /* capacity - 1 */
     idmap_entry *entry; /* (mask + 1) */
 } idmap_table;
 
 struct idmap {
-    epoch *ep;                    /* borrowed */
+    epoch                 *ep; /* borrowed */
     _Atomic(idmap_table *) table;
-    size_t used, live;            /* updater's: entries with a key; those not dead */
+    size_t                 used, live; /* updater's: entries with a key; those not dead */
 };
 
 static uint32_t
@@ -179,8 +179,8 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
         aa_assignment held;
         bool          live = entry_read(en, &held);
         bool          same = a->run_id == held.run_id && a->version == held.version;
-        bool          newer = a->run_id > held.run_id ||
-                     (a->run_id == held.run_id && a->version > held.version);
+        bool          newer =
+            a->run_id > held.run_id || (a->run_id == held.run_id && a->version > held.version);
         if (!newer && !(same && live)) return AA_OK;
         if (!live) im->live++;
     } else {

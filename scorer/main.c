@@ -1,9 +1,9 @@
 /* scorer - answers score requests from a replica of the two compacted topics.
  *
- * Threads: the main thread reads the topics and applies them (the replica's one updater); one thread
- * serves the ZeroMQ door; libmicrohttpd's serves HTTP. The latter two score, each with a scorer of its
- * own, and share nothing with the updater but the replica, the metrics and one pointer: why the
- * service is not ready.
+ * Threads: the main thread reads the topics and applies them (the replica's one updater); one
+ * thread serves the ZeroMQ door; libmicrohttpd's serves HTTP. The latter two score, each with a
+ * scorer of its own, and share nothing with the updater but the replica, the metrics and one
+ * pointer: why the service is not ready.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -39,20 +39,20 @@ static const char catching_up[] = "catching up with the topics";
 static const char stopping[] = "stopping";
 
 typedef struct {
-    aa_context            *ctx;
-    const aa_conf         *cfg;
-    replica               *rp;
-    meters                 me;
-    _Atomic(const char *)  not_ready; /* NULL: ready */
-    scorer                *zmq_scorer, *http_scorer;
-    aa_rpc_server         *sv;
-    pthread_t              door;
-    bool                   door_runs;
-    atomic_bool            door_stop;
-    aa_reader             *rd;
-    aa_kafka_record       *rec; /* (APPLY_RECORDS) */
-    int64_t                gauges_ms, stats_ms, start_ms;
-    uint64_t               records;
+    aa_context           *ctx;
+    const aa_conf        *cfg;
+    replica              *rp;
+    meters                me;
+    _Atomic(const char *) not_ready; /* NULL: ready */
+    scorer               *zmq_scorer, *http_scorer;
+    aa_rpc_server        *sv;
+    pthread_t             door;
+    bool                  door_runs;
+    atomic_bool           door_stop;
+    aa_reader            *rd;
+    aa_kafka_record      *rec; /* (APPLY_RECORDS) */
+    int64_t               gauges_ms, stats_ms, start_ms;
+    uint64_t              records;
 } service;
 
 /* ---- doors ---- */
@@ -124,8 +124,8 @@ open_doors(service *sv, aa_err *err)
     aa_status    st = scorer_new(&sv->zmq_scorer, sv->cfg, sv->rp, err);
     if (!st) st = scorer_new(&sv->http_scorer, sv->cfg, sv->rp, err);
     if (!st)
-        st = aa_rpc_listen(&sv->sv, sv->cfg->scorer.listen, &keys,
-                           DISCONNECT_FACTOR * max_bytes, err);
+        st = aa_rpc_listen(&sv->sv, sv->cfg->scorer.listen, &keys, DISCONNECT_FACTOR * max_bytes,
+                           err);
     if (st) return st;
     if (pthread_create(&sv->door, NULL, serve_zmq, sv))
         return aa_fail(err, AA_EIO, "no thread for the door");
@@ -149,7 +149,8 @@ close_doors(service *sv)
 
 /* ---- the replica's updates ---- */
 
-/* Open the reader, as soon as there is something to read. @errors not those that waiting may mend */
+/* Open the reader, as soon as there is something to read. @errors not those that waiting may mend
+ */
 static aa_status
 wait_for_topics(service *sv, aa_err *err)
 {
@@ -252,7 +253,8 @@ follow(service *sv, aa_err *err)
     return st;
 }
 
-/* Everything that is in the topics now, so that what is printed at the end is what was published. */
+/* Everything that is in the topics now, so that what is printed at the end is what was published.
+ */
 static aa_status
 drain(service *sv, aa_err *err)
 {

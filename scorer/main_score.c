@@ -19,8 +19,10 @@ static const char usage_text[] =
     "score - ask a scorer what a user would think of some items\n"
     "\n"
     "usage: score [option]... USER ITEM...\n"
-    "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a line\n"
-    "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and keys\n"
+    "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
+    "line\n"
+    "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
+    "keys\n"
     "  -o section.key=value     set one key; again and again if need be\n"
     "  --endpoint ENDPOINT      ZeroMQ endpoint to ask, instead of scorer.listen\n"
     "  --token TOKEN            instead of scorer.token\n"
@@ -104,13 +106,16 @@ parse_timeout(const char *text, int *out)
 static int
 parse_flags(int argc, char **argv, score_options *opt)
 {
-    static const struct option flags[] = {
-        {"endpoint", required_argument, NULL, 'e'}, {"token", required_argument, NULL, 't'},
-        {"context", required_argument, NULL, 'x'},  {"timeout", required_argument, NULL, 'w'},
-        {"explain", no_argument, NULL, 'E'},        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},           {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0}};
-    int flag;
+    static const struct option flags[] = {{"endpoint", required_argument, NULL, 'e'},
+                                          {"token", required_argument, NULL, 't'},
+                                          {"context", required_argument, NULL, 'x'},
+                                          {"timeout", required_argument, NULL, 'w'},
+                                          {"explain", no_argument, NULL, 'E'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
+    int                        flag;
     while ((flag = getopt_long(argc, argv, "+c:o:h", flags, NULL)) != -1) {
         switch (flag) {
         case 'c': opt->path = optarg; break;

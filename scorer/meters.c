@@ -63,8 +63,8 @@ meters_init(meters *me, aa_metrics *ms, const aa_conf *cfg)
     for (size_t f = 0; f < cfg->field_count; f++) {
         char labels[128] = "";
         aa_metrics_label(labels, sizeof labels, "field", cfg->fields[f].name);
-        me->assignments[f] = aa_metrics_gauge(ms, "autoassign_scorer_assignments", labels,
-                                              "IDs held, by field.");
+        me->assignments[f] =
+            aa_metrics_gauge(ms, "autoassign_scorer_assignments", labels, "IDs held, by field.");
         me->rows[f] =
             aa_metrics_gauge(ms, "autoassign_scorer_rows", labels, "Rows held, by field.");
     }

@@ -12,8 +12,8 @@
 #include "scorer/idmap.h"
 #include "scorer/rowset.h"
 
-/* Scored at once. Below AA_DENSE_SMALL a score has the same bits on every CPU and whatever else is in
- * the list; larger blocks would be somewhat faster and lose that. */
+/* Scored at once. Below AA_DENSE_SMALL a score has the same bits on every CPU and whatever else is
+ * in the list; larger blocks would be somewhat faster and lose that. */
 #define BLOCK_ITEMS (AA_DENSE_SMALL - 1)
 
 /* Immutable once published. */
@@ -31,21 +31,21 @@ typedef struct {
 } replica_dense;
 
 typedef struct {
-    idmap  *ids;
-    rowset *rows;
+    idmap                    *ids;
+    rowset                   *rows;
     _Atomic(replica_new_id *) new_id; /* NULL: none yet */
 } replica_field;
 
 struct replica {
-    const aa_conf       *cfg; /* borrowed */
-    aa_model_shape       shape;
-    const aa_model_kind *kind;
-    size_t               W; /* K+1 */
-    epoch               *ep;
-    replica_field        field[AA_MAX_FIELDS]; /* (F) */
-    _Atomic(replica_dense *) dense;            /* NULL: none yet */
-    uint64_t assignments_run, model_run;       /* updater's: newest seen in each topic */
-    float   *row; /* (W) updater's scratch */
+    const aa_conf           *cfg; /* borrowed */
+    aa_model_shape           shape;
+    const aa_model_kind     *kind;
+    size_t                   W; /* K+1 */
+    epoch                   *ep;
+    replica_field            field[AA_MAX_FIELDS];       /* (F) */
+    _Atomic(replica_dense *) dense;                      /* NULL: none yet */
+    uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
+    float                   *row;                        /* (W) updater's scratch */
 };
 
 struct replica_reader {
@@ -441,7 +441,7 @@ score_block(replica_reader *rr, const replica_dense *dense, const uint64_t *item
     size_t         F = rp->shape.F, W = rp->W;
     for (size_t b = 0; b < B; b++) {
         aa_score_reading rd;
-        float          *x = rr->x + b * F * W;
+        float           *x = rr->x + b * F * W;
         memcpy(x, rr->fixed, F * W * sizeof *x);
         gather(rr, REPLICA_ITEM, item[b], x + REPLICA_ITEM * W, reading ? &reading[b] : &rd,
                answer);

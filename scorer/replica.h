@@ -1,16 +1,18 @@
-/* scorer/replica - a read-only copy of what the pipeline knows, built from its two compacted topics.
+/* scorer/replica - a read-only copy of what the pipeline knows, built from its two compacted
+ * topics.
  *
  * Records may come twice and late. Each carries (run_id, version); one that is below what is held
- * for its key changes nothing, and a newer run wins whatever its version. After a restart the pipeline
- * publishes everything again under its new run; what is left of older runs only bridges the gap.
+ * for its key changes nothing, and a newer run wins whatever its version. After a restart the
+ * pipeline publishes everything again under its new run; what is left of older runs only bridges
+ * the gap.
  *
  * What an ID reads:
  *   unknown                  the field's "new ID" record
  *   shared (born 0)          (1-mix)*row[slot] + mix*row[slot+1]
- *   unique (born > 0)        its own row if that row is of the same run and was made by the same batch
- *                            (row.born == born; a row that does not say: row.version >= born),
- *                            else its shared alternative: never half a row, never another owner's
- * A row that is not there (and slot AA_NO_SLOT) reads as zeros.
+ *   unique (born > 0)        its own row if that row is of the same run and was made by the same
+ * batch (row.born == born; a row that does not say: row.version >= born), else its shared
+ * alternative: never half a row, never another owner's A row that is not there (and slot
+ * AA_NO_SLOT) reads as zeros.
  *
  * Threads: one updater applies records; every thread that scores has a replica_reader of its own.
  * Readers take no lock and never wait for the updater (scorer/epoch, scorer/seqlock).
@@ -36,7 +38,7 @@ typedef struct replica_reader replica_reader;
 aa_status replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 /** @pre no reader is open */
-void      replica_free(replica **rp_p);
+void replica_free(replica **rp_p);
 
 /* ---- the updater's side ---- */
 
@@ -83,13 +85,13 @@ const char *replica_missing(const replica *rp);
 /** For one thread. @errors AA_EFULL too many readers; AA_ENOMEM */
 aa_status replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
-void      replica_reader_close(replica_reader **rr_p);
+void replica_reader_close(replica_reader **rr_p);
 
 typedef struct {
     uint64_t version; /* of the dense weights */
     int64_t  newest_kafka_ms;
-    uint32_t unknown;     /* IDs never seen */
-    uint32_t fallbacks;   /* unique IDs that read their alternative, the own row not being there */
+    uint32_t unknown;      /* IDs never seen */
+    uint32_t fallbacks;    /* unique IDs that read their alternative, the own row not being there */
     uint32_t rows_missing; /* rows that were read as zeros */
 } replica_answer;
 
@@ -107,7 +109,7 @@ typedef struct {
  * @thread the reader's
  */
 aa_status replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, size_t n,
-                        float *score, aa_score_reading *reading, replica_answer *answer, aa_err *err)
-    __attribute__((warn_unused_result));
+                        float *score, aa_score_reading *reading, replica_answer *answer,
+                        aa_err *err) __attribute__((warn_unused_result));
 
 #endif

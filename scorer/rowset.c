@@ -19,17 +19,17 @@ typedef struct {
 } rowset_row;
 
 typedef struct {
-    epoch_node node;
-    size_t     count;
+    epoch_node    node;
+    size_t        count;
     void *_Atomic chunk[]; /* (count) CHUNK_ROWS rows of `stride` bytes, or NULL */
 } rowset_directory;
 
 struct rowset {
-    epoch *ep; /* borrowed */
-    size_t width, stride;
+    epoch                      *ep; /* borrowed */
+    size_t                      width, stride;
     _Atomic(rowset_directory *) directory;
-    size_t live, chunks; /* updater's */
-    float *scratch;      /* (width) for the digest */
+    size_t                      live, chunks; /* updater's */
+    float                      *scratch;      /* (width) for the digest */
 };
 
 static rowset_directory *

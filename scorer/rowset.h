@@ -25,8 +25,8 @@ rowset *rowset_new(size_t width, epoch *ep);
 void    rowset_free(rowset **rs_p);
 
 /**
- * Apply one record: only if (run_id, version) is not below what is held for the slot, and above what
- * a deleted row had.
+ * Apply one record: only if (run_id, version) is not below what is held for the slot, and above
+ * what a deleted row had.
  * @param w        (width) read
  * @param applied  written: false when the record is an old one
  * @errors AA_EPARSE slot out of range; AA_ENOMEM. Nothing changed

@@ -4,8 +4,8 @@
 
 #include "scorer/score_json.h"
 
-#define HTTP_OK 200
-#define HTTP_NOT_FOUND 404
+#define HTTP_OK           200
+#define HTTP_NOT_FOUND    404
 #define HTTP_WRONG_METHOD 405
 
 void
@@ -23,9 +23,8 @@ score_http_answer(scorer *sc, const char *not_ready, size_t max_bytes, const aa_
         scorer_refuse(&reply, tally, AA_SCORE_TOO_LARGE, "%zu bytes, at most %zu", hq->body_len,
                       max_bytes);
     } else if (score_json_request(&rq, hq->body, hq->body_len, &err)) {
-        scorer_refuse(&reply, tally,
-                      err.code == AA_EPARSE ? AA_SCORE_BAD_REQUEST : AA_SCORE_FAILED, "%s",
-                      err.text);
+        scorer_refuse(&reply, tally, err.code == AA_EPARSE ? AA_SCORE_BAD_REQUEST : AA_SCORE_FAILED,
+                      "%s", err.text);
     } else {
         rq.token = (aa_text){hq->token, strlen(hq->token)};
         scorer_answer(sc, not_ready, &rq, &reply, tally);

@@ -62,8 +62,10 @@ check_members(const json_t *root, aa_err *err)
 {
     static const struct {
         const char *name, *want;
-    } member[] = {{"user", "an ID"},          {"items", "a list"},
-                  {"context", "a list"},      {"explain", "true or false"},
+    } member[] = {{"user", "an ID"},
+                  {"items", "a list"},
+                  {"context", "a list"},
+                  {"explain", "true or false"},
                   {"request_id", "an integer"}};
     const size_t n = sizeof member / sizeof member[0];
     const char  *name;
@@ -116,7 +118,8 @@ score_json_request(aa_score_request *rq, const void *body, size_t len, aa_err *e
     rq->source_free = source_free;
     aa_status st = AA_OK;
     if (!so->root)
-        st = aa_fail(err, AA_EPARSE, "not JSON: line %d column %d: %s", je.line, je.column, je.text);
+        st =
+            aa_fail(err, AA_EPARSE, "not JSON: line %d column %d: %s", je.line, je.column, je.text);
     else if (!json_is_object(so->root))
         st = aa_fail(err, AA_EPARSE, "expected a JSON object");
     else

@@ -76,7 +76,7 @@ static aa_status
 make_room(scorer *sc, size_t n)
 {
     if (n <= sc->cap) return AA_OK;
-    uint64_t         *item = realloc(sc->item, n * sizeof *item);
+    uint64_t *item = realloc(sc->item, n * sizeof *item);
     if (item) sc->item = item;
     float *score = realloc(sc->score, n * sizeof *score);
     if (score) sc->score = score;
@@ -165,8 +165,8 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
     }
     for (size_t i = 0; i < n; i++)
         if (!isfinite(sc->score[i])) {
-            scorer_refuse(reply, tally, AA_SCORE_FAILED, "items[%zu]: the model's score is no number",
-                          i);
+            scorer_refuse(reply, tally, AA_SCORE_FAILED,
+                          "items[%zu]: the model's score is no number", i);
             return;
         }
     reply->score = sc->score;

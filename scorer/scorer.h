@@ -1,7 +1,8 @@
 /* scorer/scorer - one request in, one reply out: who may ask, what is asked, the answer.
  *
  * No I/O and no clock. A scorer belongs to one thread; any number of them share a replica.
- * Whatever is wrong with a request becomes the reply's status and error text, never a failure of ours.
+ * Whatever is wrong with a request becomes the reply's status and error text, never a failure of
+ * ours.
  */
 #ifndef AA_SCORER_SCORER_H
 #define AA_SCORER_SCORER_H
@@ -27,7 +28,7 @@ typedef struct {
 /** cfg and rp are kept (borrowed). @errors AA_EFULL too many readers of the replica; AA_ENOMEM */
 aa_status scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
-void      scorer_free(scorer **sc_p);
+void scorer_free(scorer **sc_p);
 
 /**
  * Answer a request.
@@ -38,8 +39,8 @@ void scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq
                    aa_score_reply *reply, scorer_tally *tally);
 
 /** A reply that says what is wrong. */
-void scorer_refuse(aa_score_reply *reply, scorer_tally *tally, uint32_t status, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void scorer_refuse(aa_score_reply *reply, scorer_tally *tally, uint32_t status, const char *fmt,
+                   ...) __attribute__((format(printf, 4, 5)));
 
 /** The same from bytes to bytes (schemas/score.proto): what is not a request is answered with 400.
  *  @errors AA_ENOMEM: no reply */

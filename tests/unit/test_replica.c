@@ -60,8 +60,8 @@ send(fixture *fx, uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *val
     uint8_t      key[AA_TOPIC_KEY_BYTES];
     aa_topic_key k = {.kind = kind, .field = field, .id = id};
     aa_topic_key_put(key, &k);
-    return replica_apply(fx->rp, key, sizeof key, value ? value->data : NULL, value ? value->len : 0,
-                         effect, &fx->err);
+    return replica_apply(fx->rp, key, sizeof key, value ? value->data : NULL,
+                         value ? value->len : 0, effect, &fx->err);
 }
 
 static replica_effect
@@ -263,8 +263,10 @@ records_below_the_held_version_change_nothing(void **state)
     assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_APPLIED);
     assert_int_equal(reading_of_item(fx, 77).slot, 3);
 
-    assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 1, .version = 0}, 9), REPLICA_OLD);
-    assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 0, .version = 9}, 9), REPLICA_OLD);
+    assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 1, .version = 0}, 9),
+                     REPLICA_OLD);
+    assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 0, .version = 9}, 9),
+                     REPLICA_OLD);
     assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 2, .version = 0}, 9),
                      REPLICA_APPLIED);
     replica_effect effect;
@@ -313,8 +315,13 @@ a_unique_row_is_read_only_by_its_owner(void **state)
 {
     fixture      *fx = *state;
     float        *dense = put_basics(fx), user[W], item[W];
-    aa_assignment a = {.run_id = 1, .version = 20, .slot = 30, .position = 6, .born = 18,
-                       .alt_slot = 2, .alt_mix = 0.5f};
+    aa_assignment a = {.run_id = 1,
+                       .version = 20,
+                       .slot = 30,
+                       .position = 6,
+                       .born = 18,
+                       .alt_slot = 2,
+                       .alt_mix = 0.5f};
     put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
 
     /* not there yet: the alternative, and the score is the alternative's */
@@ -364,9 +371,10 @@ a_row_that_does_not_say_when_it_was_born_goes_by_its_version(void **state)
 {
     fixture *fx = *state;
     free(put_basics(fx));
-    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77,
-                   (aa_assignment){.run_id = 1, .version = 20, .slot = 30, .position = 6,
-                                   .born = 18, .alt_slot = 2});
+    put_assignment(
+        fx, AA_KEY_ASSIGNMENT, ITEM, 77,
+        (aa_assignment){
+            .run_id = 1, .version = 20, .slot = 30, .position = 6, .born = 18, .alt_slot = 2});
     put_row(fx, ITEM, 30, (aa_row_head){.run_id = 1, .version = 17}, 1);
     assert_false(reading_of_item(fx, 77).unique);
     put_row(fx, ITEM, 30, (aa_row_head){.run_id = 1, .version = 18}, 1);
@@ -406,9 +414,8 @@ other_lanes_are_left_alone(void **state)
     free(put_basics(fx));
     aa_topic_key_put(key, &k);
     assert_int_equal(aa_wire_pack_assignment(&fx->by, &a, &fx->err), AA_OK);
-    assert_int_equal(replica_apply(fx->rp, key, sizeof key, fx->by.data, fx->by.len, &effect,
-                                   &fx->err),
-                     AA_OK);
+    assert_int_equal(
+        replica_apply(fx->rp, key, sizeof key, fx->by.data, fx->by.len, &effect, &fx->err), AA_OK);
     assert_int_equal(effect, REPLICA_OTHER_LANE);
     assert_false(reading_of_item(fx, 77).known);
 }
@@ -442,9 +449,8 @@ scores_are_the_models_own_whatever_the_length_of_the_list(void **state)
         }
         for (size_t l = 0; l < sizeof length / sizeof length[0]; l++) {
             replica_answer answer;
-            assert_int_equal(replica_score(fx->rr, key, item, length[l], score, NULL, &answer,
-                                           &fx->err),
-                             AA_OK);
+            assert_int_equal(
+                replica_score(fx->rr, key, item, length[l], score, NULL, &answer, &fx->err), AA_OK);
             for (size_t i = 0; i < length[l]; i++) {
                 row_of((float)i * 0.01f - 1, x);
                 float want = model_score(fx, dense, user, x);
@@ -472,13 +478,14 @@ the_order_of_arrival_does_not_matter(void **state)
         set_up(&other_state);
         fixture *other = other_state;
         for (uint64_t n = 0; n < 2 * RECORDS; n++) {
-            uint64_t i = order == 0 ? n % RECORDS
-                                    : aa_rng_bits(seed, AA_RNG_TEST, order, n) % RECORDS;
+            uint64_t i =
+                order == 0 ? n % RECORDS : aa_rng_bits(seed, AA_RNG_TEST, order, n) % RECORDS;
             if (order && n >= RECORDS) i = n - RECORDS; /* each at least once */
             uint64_t version = i + 1, pick = aa_rng_bits(seed, AA_RNG_TEST, 9, i);
-            put_assignment(other, AA_KEY_ASSIGNMENT, (uint32_t)(pick & 1), 1 + (pick >> 8) % IDS,
-                           (aa_assignment){.run_id = 1, .version = version,
-                                           .slot = (uint32_t)i, .position = 3});
+            put_assignment(
+                other, AA_KEY_ASSIGNMENT, (uint32_t)(pick & 1), 1 + (pick >> 8) % IDS,
+                (aa_assignment){
+                    .run_id = 1, .version = version, .slot = (uint32_t)i, .position = 3});
             put_row(other, (uint32_t)(pick & 1), (uint32_t)((pick >> 8) % SLOTS),
                     (aa_row_head){.run_id = 1, .version = version}, (float)i);
         }
@@ -575,8 +582,14 @@ damaged_records_are_refused_and_change_nothing(void **state)
 
     /* dense weights of another shape */
     float            w[3] = {0};
-    aa_dense_message d = {.run_id = 9, .model = "deepfm", .F = F, .K = K, .w = w, .w_count = 3,
-                          .hidden = {7, 3}, .hidden_count = 2};
+    aa_dense_message d = {.run_id = 9,
+                          .model = "deepfm",
+                          .F = F,
+                          .K = K,
+                          .w = w,
+                          .w_count = 3,
+                          .hidden = {7, 3},
+                          .hidden_count = 2};
     assert_int_equal(aa_wire_pack_dense(&fx->by, &d, &fx->err), AA_OK);
     assert_int_equal(send(fx, AA_KEY_DENSE, 0, 0, &fx->by, &effect), AA_EPARSE);
     d.hidden[1] = 4;

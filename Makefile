@@ -2,7 +2,7 @@
 #   <module>/main.c        -> build/<kind>/bin/<module>
 #   <module>/main_<x>.c    -> build/<kind>/bin/<x>
 #   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c,
-#   tests/tools/*.c        -> one program each
+#   tests/tools/*.c        -> one program each; tests/fuzz/fuzz_*.c -> one libFuzzer target each
 # make check, demo and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS)
@@ -36,6 +36,8 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 ITESTS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/test_*.c))
 BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 600
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 
@@ -48,6 +50,14 @@ demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EV
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
+fuzz: ## each fuzz target for FUZZ_SECONDS (600); needs clang and libclang-rt-14-dev
+	@$(MAKE) --no-print-directory CC=clang WARN=-w BUILD=build/fuzz run-fuzz \
+	    OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+run-fuzz: $(FUZZ)
+	@set -e; for f in $(FUZZ); do t=$(BUILD)/$${f##*/}; mkdir -p $$t; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -verbosity=0 -print_funcs=0 \
+	        -print_final_stats=1 -artifact_prefix=$$t- $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
+	    echo "$${f##*/}: $$(sed -n 's/stat::number_of_executed_units: *//p' $$t.log) inputs, no finding"; done
 reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/settings.h
 	REFERENCE=write $<
 format: ; clang-format -i $(FMT) ## rewrite sources in house layout
@@ -68,8 +78,8 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps test reference check demo bench install uninstall format format-check \
-        tidy compdb clean help
+.PHONY: all build-tests build-bench deps test fuzz run-fuzz reference check demo bench install \
+        uninstall format format-check tidy compdb clean help
 .SECONDARY:
 
 define program_rule
@@ -77,6 +87,8 @@ $(BUILD)/bin/$(call name_of,$1): $(BUILD)/$(1:.c=.o) $(LIB)
 	@mkdir -p $$(@D); $(CC) $(CFLAGS) $$^ $(LDLIBS) -o $$@
 endef
 $(foreach m,$(MAINS),$(eval $(call program_rule,$m)))
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
+	@mkdir -p $(@D); $(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)

@@ -32,7 +32,8 @@ void assigner_free(assigner **as_p);
  * agent's action, and write what row to read; then, every agent.sweep_every events, one step of the
  * sweep over quiet IDs. The rewards of batch in->hd.seq - pipeline.depth must have been learned.
  * @param out  overwritten; out->hd = in->hd
- * @errors AA_ENOMEM; on error the assigner must not be used any more
+ * @errors AA_EPARSE wrong field count or seq, or rewards are missing: nothing changed;
+ *         AA_ENOMEM: the assigner must not be used any more
  */
 aa_status assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa_err *err)
     __attribute__((warn_unused_result));
@@ -56,6 +57,10 @@ typedef struct {
 /** @param all  begin again with every ID there is (after a restore) */
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));
+/** Before a last round of assigner_changes: nothing is held back for being small. Without this a
+ * mix is sent only when it moved by more than 0.05, and an ID that reads as an unseen one not at
+ * all. */
+aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_unused_result));
 /** What an ID that was never seen reads (position 1, no lean; control modes: see aa_assignment). */
 void assigner_new_id(const assigner *as, uint32_t field, aa_assignment *out);
 
@@ -66,7 +71,9 @@ typedef struct {
     uint64_t rows_shared; /* k*p, or the mode's own */
     uint64_t rows_unique, rows_unique_peak;
     uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
-    uint64_t promotions, demotions, swept;
+    uint64_t promotions, demotions;
+    uint64_t swept;       /* moves of the sweep among them */
+    uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
     uint64_t table_bytes; /* ID table */
     uint64_t agent_bytes; /* actor, rings */
@@ -75,7 +82,8 @@ void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out)
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);
-/** Everything, into sections of a checkpoint, and back. Restoring checks every value. */
+/** Everything, into sections of a checkpoint, and back. Restoring checks every value; it needs a
+ * new assigner, which after an error must not be used. The next assigner_changes sends every ID. */
 aa_status assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
 aa_status assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)

@@ -1,10 +1,10 @@
 #include "assigner/idtable.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "assigner/sections.h"
 #include "common/batch.h"
 #include "common/hash.h"
 
@@ -106,6 +106,25 @@ idtable_find(const idtable *tbl, uint64_t key)
         if (i != SIZE_MAX) return cell_handle(tbl->old.cell[i]);
     }
     return IDTABLE_NONE;
+}
+
+static uint32_t
+guess_in(const idtable_index *ix, uint32_t hash)
+{
+    for (size_t i = home(ix, hash);; i = after(ix, i)) {
+        uint64_t cell = ix->cell[i];
+        if (cell == 0) return IDTABLE_NONE;
+        if (cell_hash(cell) == hash && (uint32_t)cell != (uint32_t)MOVED) return cell_handle(cell);
+    }
+}
+
+uint32_t
+idtable_guess(const idtable *tbl, uint64_t key)
+{
+    uint32_t handle = guess_in(&tbl->now, idtable_hash(key));
+    if (handle == IDTABLE_NONE && tbl->old_count > 0)
+        handle = guess_in(&tbl->old, idtable_hash(key));
+    return handle;
 }
 
 void
@@ -313,22 +332,12 @@ idtable_digest(const idtable *tbl, uint64_t d)
     return d;
 }
 
-static void
-section_name(char out[AA_CKPT_NAME_BYTES], const char *prefix, const char *part)
-{
-    int n = snprintf(out, AA_CKPT_NAME_BYTES, "%s.%s", prefix, part);
-    AA_REQUIRE(n > 0 && n < AA_CKPT_NAME_BYTES);
-}
-
 aa_status
 idtable_save(const idtable *tbl, const char *prefix, aa_ckpt_writer *w, aa_err *err)
 {
-    char     name[AA_CKPT_NAME_BYTES];
-    id_entry chunk[CHUNK];
-    section_name(name, prefix, "free");
-    aa_status st = aa_ckpt_section(w, name, &tbl->free_head, sizeof tbl->free_head, err);
-    section_name(name, prefix, "ids");
-    if (st == AA_OK) st = aa_ckpt_begin(w, name, (size_t)tbl->end * sizeof *chunk, err);
+    id_entry  chunk[CHUNK];
+    aa_status st = sections_put(w, prefix, "free", &tbl->free_head, sizeof tbl->free_head, err);
+    if (st == AA_OK) st = sections_begin(w, prefix, "ids", (size_t)tbl->end * sizeof *chunk, err);
     for (size_t s = 0; st == AA_OK && s < segments_in_use(tbl); s++) {
         size_t n = entries_in(tbl, s);
         for (size_t i = 0; st == AA_OK && i < n; i += CHUNK) {
@@ -338,8 +347,7 @@ idtable_save(const idtable *tbl, const char *prefix, aa_ckpt_writer *w, aa_err *
         }
     }
     if (st != AA_OK || tbl->extra_bytes == 0) return st;
-    section_name(name, prefix, "extra");
-    st = aa_ckpt_begin(w, name, (size_t)tbl->end * tbl->extra_bytes, err);
+    st = sections_begin(w, prefix, "extra", (size_t)tbl->end * tbl->extra_bytes, err);
     for (size_t s = 0; st == AA_OK && s < segments_in_use(tbl); s++)
         st = aa_ckpt_append(w, tbl->extra[s], entries_in(tbl, s) * tbl->extra_bytes, err);
     return st;
@@ -380,36 +388,39 @@ restore_entry(idtable *tbl, const id_entry *e, aa_err *err)
     return AA_OK;
 }
 
+static aa_status
+restore_extra(idtable *tbl, const char *prefix, aa_ckpt_reader *r, aa_err *err)
+{
+    const void *data;
+    size_t      len;
+    aa_status   st = sections_get(r, prefix, "extra", tbl->extra_bytes, &data, &len, err);
+    if (st != AA_OK) return st;
+    if (len != (size_t)tbl->end * tbl->extra_bytes)
+        return aa_fail(err, AA_EPARSE, "%s: %zu bytes beside %u IDs", prefix, len, tbl->end);
+    for (size_t s = 0; s < segments_in_use(tbl); s++)
+        memcpy(tbl->extra[s], (const unsigned char *)data + s * IDTABLE_SEGMENT * tbl->extra_bytes,
+               entries_in(tbl, s) * tbl->extra_bytes);
+    return AA_OK;
+}
+
 aa_status
 idtable_restore(idtable *tbl, const char *prefix, aa_ckpt_reader *r, aa_err *err)
 {
-    char        name[AA_CKPT_NAME_BYTES];
-    const void *data, *head;
-    size_t      len, head_len;
+    const void *data;
+    size_t      len;
+    uint32_t    free_head;
     AA_REQUIRE(tbl->end == 0);
-    section_name(name, prefix, "free");
-    aa_status st = aa_ckpt_get(r, name, &head, &head_len, err);
-    section_name(name, prefix, "ids");
-    if (st == AA_OK) st = aa_ckpt_get(r, name, &data, &len, err);
+    aa_status st = sections_copy(r, prefix, "free", &free_head, sizeof free_head, err);
+    if (st == AA_OK) st = sections_get(r, prefix, "ids", sizeof(id_entry), &data, &len, err);
     if (st != AA_OK) return st;
-    if (head_len != sizeof tbl->free_head || len % sizeof(id_entry) != 0)
-        return aa_fail(err, AA_EPARSE, "section %s: %zu bytes", name, len);
     for (size_t at = 0; st == AA_OK && at < len; at += sizeof(id_entry)) {
         id_entry e;
         memcpy(&e, (const unsigned char *)data + at, sizeof e);
         st = restore_entry(tbl, &e, err);
     }
     if (st != AA_OK) return st;
-    memcpy(&tbl->free_head, head, sizeof tbl->free_head);
+    tbl->free_head = free_head;
     st = check_free_list(tbl, err);
-    if (st != AA_OK || tbl->extra_bytes == 0) return st;
-    section_name(name, prefix, "extra");
-    st = aa_ckpt_get(r, name, &data, &len, err);
-    if (st != AA_OK) return st;
-    if (len != (size_t)tbl->end * tbl->extra_bytes)
-        return aa_fail(err, AA_EPARSE, "section %s: %zu bytes", name, len);
-    for (size_t s = 0; s < segments_in_use(tbl); s++)
-        memcpy(tbl->extra[s], (const unsigned char *)data + s * IDTABLE_SEGMENT * tbl->extra_bytes,
-               entries_in(tbl, s) * tbl->extra_bytes);
-    return AA_OK;
+    if (st == AA_OK && tbl->extra_bytes > 0) st = restore_extra(tbl, prefix, r, err);
+    return st;
 }

@@ -67,6 +67,8 @@ aa_status idtable_insert(idtable *tbl, uint64_t key, uint32_t *handle, aa_err *e
     __attribute__((warn_unused_result));
 /** @pre the handle is in use */
 void idtable_remove(idtable *tbl, uint32_t handle);
+/** What idtable_find may return, without a look at entries: for prefetching them. */
+uint32_t idtable_guess(const idtable *tbl, uint64_t key);
 /** Ask the CPU for the cell that a look-up of key begins at. */
 void idtable_prefetch(const idtable *tbl, uint64_t key);
 

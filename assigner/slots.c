@@ -1,10 +1,10 @@
 #include "assigner/slots.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "assigner/idtable.h"
+#include "assigner/sections.h"
 #include "common/batch.h"
 #include "common/hash.h"
 
@@ -150,58 +150,40 @@ slots_digest(const slots *sl, uint64_t d)
     return aa_digest(d, sl->born, sl->end * sizeof *sl->born);
 }
 
-static void
-section_name(char out[AA_CKPT_NAME_BYTES], const char *prefix, const char *part)
-{
-    int n = snprintf(out, AA_CKPT_NAME_BYTES, "%s.%s", prefix, part);
-    AA_REQUIRE(n > 0 && n < AA_CKPT_NAME_BYTES);
-}
-
 aa_status
 slots_save(const slots *sl, const char *prefix, aa_ckpt_writer *w, aa_err *err)
 {
-    char     name[AA_CKPT_NAME_BYTES];
-    uint64_t peak = sl->peak;
-    section_name(name, prefix, "peak");
-    aa_status st = aa_ckpt_section(w, name, &peak, sizeof peak, err);
-    section_name(name, prefix, "holder");
-    if (st == AA_OK) st = aa_ckpt_section(w, name, sl->holder, sl->end * sizeof *sl->holder, err);
-    section_name(name, prefix, "born");
-    if (st == AA_OK) st = aa_ckpt_section(w, name, sl->born, sl->end * sizeof *sl->born, err);
+    uint64_t  peak = sl->peak;
+    aa_status st = sections_put(w, prefix, "peak", &peak, sizeof peak, err);
+    if (st == AA_OK)
+        st = sections_put(w, prefix, "holder", sl->holder, sl->end * sizeof *sl->holder, err);
+    if (st == AA_OK)
+        st = sections_put(w, prefix, "born", sl->born, sl->end * sizeof *sl->born, err);
     return st;
 }
 
 aa_status
 slots_restore(slots *sl, const char *prefix, aa_ckpt_reader *r, aa_err *err)
 {
-    char        name[AA_CKPT_NAME_BYTES];
-    const void *holder, *born, *peak;
-    size_t      holder_len, born_len, peak_len;
+    const void *holder;
+    size_t      len;
+    uint64_t    peak;
     AA_REQUIRE(sl->end == 0);
-    section_name(name, prefix, "peak");
-    aa_status st = aa_ckpt_get(r, name, &peak, &peak_len, err);
-    section_name(name, prefix, "holder");
-    if (st == AA_OK) st = aa_ckpt_get(r, name, &holder, &holder_len, err);
-    section_name(name, prefix, "born");
-    if (st == AA_OK) st = aa_ckpt_get(r, name, &born, &born_len, err);
+    aa_status st = sections_copy(r, prefix, "peak", &peak, sizeof peak, err);
+    if (st == AA_OK) st = sections_get(r, prefix, "holder", sizeof *sl->holder, &holder, &len, err);
     if (st != AA_OK) return st;
-    size_t end = holder_len / sizeof *sl->holder;
-    if (holder_len != end * sizeof *sl->holder || born_len != end * sizeof *sl->born ||
-        peak_len != sizeof(uint64_t) || end > AA_NO_SLOT - sl->base)
-        return aa_fail(err, AA_EPARSE, "section %s: %zu bytes for %zu rows", name, born_len, end);
-    if (end == 0) return AA_OK;
+    size_t end = len / sizeof *sl->holder;
+    if (end > AA_NO_SLOT - sl->base) return aa_fail(err, AA_EPARSE, "%s: %zu rows", prefix, end);
     st = reserve(sl, end, err);
+    if (st == AA_OK) st = sections_copy(r, prefix, "born", sl->born, end * sizeof *sl->born, err);
     if (st != AA_OK) return st;
-    memcpy(sl->holder, holder, holder_len);
-    memcpy(sl->born, born, born_len);
+    if (end > 0) memcpy(sl->holder, holder, len);
     sl->end = end;
     for (size_t i = 0; i < end; i++)
         if (sl->holder[i] == IDTABLE_NONE) heap_push(sl, (uint32_t)i);
     sl->used = end - sl->heap_count;
-    uint64_t was;
-    memcpy(&was, peak, sizeof was);
-    sl->peak = (size_t)was;
-    if (sl->used > sl->limit || sl->peak < sl->used || sl->peak > end)
+    sl->peak = (size_t)peak;
+    if (sl->used > sl->limit || peak < sl->used || peak > end)
         return aa_fail(err, AA_EPARSE, "%s: %zu rows held of %zu allowed", prefix, sl->used,
                        (size_t)sl->limit);
     return AA_OK;

@@ -1,0 +1,345 @@
+#include "assigner/assigner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "assigner/field.h"
+#include "assigner/inflight.h"
+#include "assigner/lean.h"
+#include "assigner/sections.h"
+#include "common/hash.h"
+
+/* Counters of the whole: saved and digested as they stand. */
+typedef struct {
+    uint64_t  events; /* assigned so far: the number of the last one */
+    uint64_t  next_batch, next_reward;
+    lean_mean mean; /* of the label */
+} whole;
+
+struct assigner {
+    const aa_conf *cfg;
+    size_t         F;
+    field         *fd; /* (F) */
+    inflight       fl;
+    whole          wh;
+    uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
+    size_t         guess_cap;
+};
+
+aa_status
+assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
+{
+    *out = NULL;
+    assigner *as = calloc(1, sizeof *as);
+    if (!as) return aa_fail(err, AA_ENOMEM, "assigner");
+    as->cfg = cfg;
+    as->F = cfg->field_count;
+    as->wh.next_batch = as->wh.next_reward = 1;
+    as->fd = calloc(as->F, sizeof *as->fd);
+    aa_status st = as->fd ? AA_OK : aa_fail(err, AA_ENOMEM, "%zu fields", as->F);
+    for (uint32_t f = 0; st == AA_OK && f < as->F; f++)
+        st = field_init(&as->fd[f], cfg, f, err);
+    if (st == AA_OK)
+        st = inflight_init(&as->fl, as->F, (size_t)cfg->pipeline.depth, as->fd[0].window > 0, err);
+    if (st != AA_OK) assigner_free(&as);
+    *out = as;
+    return st;
+}
+
+void
+assigner_free(assigner **as_p)
+{
+    assigner *as = *as_p;
+    if (!as) return;
+    for (size_t f = 0; as->fd && f < as->F; f++)
+        field_fini(&as->fd[f]);
+    free(as->fd);
+    inflight_fini(&as->fl);
+    free(as->guess);
+    free(as);
+    *as_p = NULL;
+}
+
+uint64_t
+assigner_next_reward(const assigner *as)
+{
+    return as->wh.next_reward;
+}
+
+uint64_t
+assigner_next_batch(const assigner *as)
+{
+    return as->wh.next_batch;
+}
+
+/* ---- assigning ---- */
+
+static aa_status
+check_batch(const assigner *as, const aa_event_batch *in, aa_err *err)
+{
+    unsigned long long seq = in->hd.seq, next = as->wh.next_batch, reward = as->wh.next_reward;
+    if (in->F != as->F)
+        return aa_fail(err, AA_EPARSE, "batch %llu: %zu fields, want %zu", seq, in->F, as->F);
+    if (seq != next) return aa_fail(err, AA_EPARSE, "batch %llu, want %llu", seq, next);
+    if (reward + (uint64_t)as->cfg->pipeline.depth <= seq)
+        return aa_fail(err, AA_EPARSE, "batch %llu: rewards of %llu are missing", seq, reward);
+    return AA_OK;
+}
+
+static aa_status
+begin_batch(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, field_step *sp,
+            aa_err *err)
+{
+    size_t    m = in->n * as->F;
+    aa_status st = aa_assigned_batch_reserve(out, in->n, as->F, err);
+    if (st == AA_OK && m > as->guess_cap) {
+        uint32_t *guess = realloc(as->guess, m * sizeof *guess);
+        if (!guess) return aa_fail(err, AA_ENOMEM, "batch of %zu events", in->n);
+        as->guess = guess;
+        as->guess_cap = m;
+    }
+    out->hd = in->hd;
+    out->n = in->n;
+    out->op_count = out->sweep_count = 0;
+    out->oldest_kafka_ms = in->oldest_kafka_ms;
+    *sp = (field_step){.out = out, .fl = &as->fl, .seq = in->hd.seq, .now = as->wh.events};
+    if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
+    for (size_t f = 0; st == AA_OK && f < as->F; f++) {
+        if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
+        if (in->hd.seq == 1) st = field_open(&as->fd[f], sp, err);
+    }
+    return st;
+}
+
+/* Two stages ahead of the event that is assigned: first the index's cell, then the entry. */
+#define CELL_AHEAD  16u
+#define ENTRY_AHEAD 8u
+
+static void
+prefetch(assigner *as, const aa_event_batch *in, size_t i)
+{
+    for (size_t f = 0; f < as->F; f++) {
+        const idtable *tbl = &as->fd[f].tbl;
+        if (i + CELL_AHEAD < in->n) idtable_prefetch(tbl, in->key[(i + CELL_AHEAD) * as->F + f]);
+        if (i + ENTRY_AHEAD >= in->n) continue;
+        size_t   at = (i + ENTRY_AHEAD) * as->F + f;
+        uint32_t h = as->guess[at] = idtable_guess(tbl, in->key[at]);
+        if (h == IDTABLE_NONE) continue;
+        const id_entry *e = idtable_at(tbl, h);
+        __builtin_prefetch(e, 1);
+        __builtin_prefetch((const char *)(e + 1) - 1, 1);
+        if (tbl->extra_bytes > 0) __builtin_prefetch(idtable_extra(tbl, h), 1);
+    }
+}
+
+/* Prefetching of the first events, which nobody prefetched ahead of. */
+static void
+prefetch_first(assigner *as, const aa_event_batch *in)
+{
+    for (size_t i = 0; i < in->n && i < CELL_AHEAD; i++)
+        for (size_t f = 0; f < as->F; f++) {
+            idtable_prefetch(&as->fd[f].tbl, in->key[i * as->F + f]);
+            if (i < ENTRY_AHEAD) as->guess[i * as->F + f] = IDTABLE_NONE;
+        }
+}
+
+/* All fields move before any of them takes the event in: a lean is read as it was before. */
+static aa_status
+assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
+{
+    uint32_t  handle[AA_MAX_FIELDS], seen = UINT32_MAX;
+    float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
+    aa_status st = AA_OK;
+    for (size_t f = 0; st == AA_OK && f < as->F; f++) {
+        field *fd = &as->fd[f];
+        size_t at = sp->i * as->F + f;
+        st = field_find(fd, in->key[at], as->guess[at], &handle[f], err);
+        if (st != AA_OK) break;
+        const id_entry *e = idtable_at(&fd->tbl, handle[f]);
+        seen = e->seen < seen ? e->seen : seen;
+        sum += lean[f] = lean_of(e);
+        st = field_assign(fd, sp, handle[f], err);
+    }
+    double mean = lean_mean_get(&as->wh.mean);
+    for (size_t f = 0; st == AA_OK && f < as->F; f++)
+        st = field_observe(&as->fd[f], sp->now, handle[f], label, mean, sum - lean[f], err);
+    sp->out->label[sp->i] = label;
+    sp->out->seen[sp->i] = seen;
+    as->wh.mean.sum += (double)label;
+    as->wh.mean.count++;
+    return st;
+}
+
+aa_status
+assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa_err *err)
+{
+    field_step sp;
+    aa_status  st = check_batch(as, in, err);
+    if (st == AA_OK) st = begin_batch(as, in, out, &sp, err);
+    if (st != AA_OK) return st;
+    const uint64_t every = (uint64_t)as->cfg->agent.sweep_every;
+    prefetch_first(as, in);
+    for (size_t i = 0; st == AA_OK && i < in->n; i++) {
+        prefetch(as, in, i);
+        sp.now = ++as->wh.events;
+        sp.i = i;
+        st = assign_event(as, in, &sp, err);
+        if (sp.now % every != 0) continue;
+        sp.i = i + 1;
+        for (size_t f = 0; st == AA_OK && f < as->F; f++)
+            st = field_sweep(&as->fd[f], &sp, err);
+    }
+    as->wh.next_batch++;
+    return st;
+}
+
+/* ---- learning ---- */
+
+static void
+return_losses(assigner *as, const inflight_batch *ib, const float *loss)
+{
+    for (size_t j = 0; j < ib->n * as->F; j++)
+        field_loss(&as->fd[j % as->F], ib->key[j], loss[j / as->F]);
+}
+
+static void
+note_rewards(assigner *as, const inflight_batch *ib, const float *advantage)
+{
+    const size_t m = ib->n * as->F;
+    for (size_t j = 0; j < m + ib->s; j++) {
+        uint32_t word = ib->word[j];
+        if (word == INFLIGHT_NONE || !isfinite(advantage[j])) continue;
+        size_t f = j < m ? j % as->F : ib->field[j - m];
+        actor_reward(&as->fd[f].ac, AA_STATE_IDX(word), AA_STATE_ACTION(word), advantage[j]);
+    }
+}
+
+aa_status
+assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
+{
+    unsigned long long seq = rw->hd.seq, next = as->wh.next_reward;
+    if (seq != next || seq >= as->wh.next_batch)
+        return aa_fail(err, AA_EPARSE, "rewards of batch %llu, want %llu", seq, next);
+    const inflight_batch *ib = inflight_at(&as->fl, seq);
+    if (rw->n != ib->n || rw->m != ib->n * as->F + ib->s)
+        return aa_fail(err, AA_EPARSE,
+                       "rewards of batch %llu: %zu events, %zu decisions; want %zu, %zu", seq,
+                       rw->n, rw->m, ib->n, ib->n * as->F + ib->s);
+    if (as->fl.with_keys) return_losses(as, ib, rw->loss);
+    if (as->fd[0].pk->use_actor) {
+        note_rewards(as, ib, rw->advantage);
+        for (size_t f = 0; f < as->F; f++)
+            actor_learn(&as->fd[f].ac, seq);
+    }
+    as->wh.next_reward++;
+    return AA_OK;
+}
+
+/* ---- publication ---- */
+
+static void
+change_of(const assigner *as, uint32_t f, uint32_t handle, assigner_change *out)
+{
+    const field *fd = &as->fd[f];
+    id_entry    *e = idtable_at(&fd->tbl, handle);
+    *out = (assigner_change){.field = f, .key = e->key};
+    field_reading(fd, e, &out->a);
+    out->a.version = as->wh.next_batch - 1;
+    publish_sent(e, publish_code(policy_holds_row(e), out->a.slot, out->a.mix));
+}
+
+aa_status
+assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
+                 aa_err *err)
+{
+    (void)err;
+    size_t n = 0;
+    for (uint32_t f = 0; f < as->F; f++) {
+        field *fd = &as->fd[f];
+        if (all) publish_all(&fd->pb);
+        while (n < max) {
+            uint64_t gone = publish_next_gone(&fd->pb);
+            if (gone != 0) {
+                out[n++] = (assigner_change){.field = f,
+                                             .key = gone,
+                                             .deleted = true,
+                                             .a = {.version = as->wh.next_batch - 1}};
+                continue;
+            }
+            uint32_t handle = publish_next(&fd->pb, &fd->tbl);
+            if (handle == IDTABLE_NONE) break;
+            change_of(as, f, handle, &out[n++]);
+        }
+    }
+    *count = n;
+    return AA_OK;
+}
+
+aa_status
+assigner_changes_exact(assigner *as, aa_err *err)
+{
+    aa_status st = AA_OK;
+    for (size_t f = 0; st == AA_OK && f < as->F; f++)
+        st = publish_exact(&as->fd[f].pb, &as->fd[f].tbl, err);
+    return st;
+}
+
+void
+assigner_new_id(const assigner *as, uint32_t f, aa_assignment *out)
+{
+    AA_REQUIRE(f < as->F);
+    field_unseen(&as->fd[f], out);
+    out->version = as->wh.next_batch - 1;
+}
+
+/* ---- counts, digest, checkpoint ---- */
+
+void
+assigner_stats_get(const assigner *as, uint32_t f, assigner_stats *out)
+{
+    AA_REQUIRE(f < as->F);
+    field_stats(&as->fd[f], out);
+    if (f == 0) /* shared by all fields; counted once */
+        out->agent_bytes += inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
+}
+
+uint64_t
+assigner_digest(const assigner *as)
+{
+    const whole *wh = &as->wh;
+    uint64_t     d = aa_digest(0, wh, sizeof *wh);
+    for (size_t f = 0; f < as->F; f++)
+        d = field_digest(&as->fd[f], d, wh->next_reward, wh->next_batch);
+    return inflight_digest(&as->fl, d, wh->next_reward, wh->next_batch);
+}
+
+aa_status
+assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
+{
+    const whole *wh = &as->wh;
+    aa_status    st = sections_put(w, "assigner", "whole", wh, sizeof *wh, err);
+    for (size_t f = 0; st == AA_OK && f < as->F; f++)
+        st = field_save(&as->fd[f], wh->next_reward, wh->next_batch, w, err);
+    if (st == AA_OK) st = inflight_save(&as->fl, wh->next_reward, wh->next_batch, w, err);
+    return st;
+}
+
+aa_status
+assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
+{
+    whole *wh = &as->wh;
+    AA_REQUIRE(wh->events == 0 && wh->next_batch == 1);
+    aa_status st = sections_copy(r, "assigner", "whole", wh, sizeof *wh, err);
+    if (st != AA_OK) return st;
+    if (wh->next_reward < 1 || wh->next_reward > wh->next_batch ||
+        wh->next_batch - wh->next_reward > (uint64_t)as->cfg->pipeline.depth ||
+        wh->mean.count != wh->events || !isfinite(wh->mean.sum))
+        return aa_fail(err, AA_EPARSE, "section assigner.whole: a number is out of range");
+    for (size_t f = 0; st == AA_OK && f < as->F; f++)
+        st = field_restore(&as->fd[f], wh->next_reward, wh->next_batch, wh->events, r, err);
+    if (st == AA_OK)
+        st = inflight_restore(&as->fl, wh->next_reward, wh->next_batch,
+                              aa_state_count((uint32_t)as->cfg->agent.positions), r, err);
+    return st;
+}

@@ -1,0 +1,61 @@
+#include "assigner/policy.h"
+
+#include <math.h>
+#include <string.h>
+
+const policy_kind *
+policy_find(const char *name)
+{
+    static const policy_kind *const kinds[] = {
+        &policy_default, &policy_paper,  &policy_unique,    &policy_hash,
+        &policy_rule,    &policy_random, &policy_threshold, &policy_shared_only};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i]->name, name) == 0) return kinds[i];
+    return NULL;
+}
+
+uint32_t
+policy_ladder(const policy_env *env, float frequency)
+{
+    uint32_t position = 1;
+    for (float step = 1.0f; frequency >= step && position < env->top; step *= 2.0f)
+        position++;
+    return position;
+}
+
+policy_move
+policy_stay(const policy_env *env, const policy_view *v)
+{
+    uint32_t at = policy_holds_row(v->e) ? env->k + 1 : policy_ladder(env, v->frequency);
+    return (policy_move){.from = at, .to = at, .action = AA_UNCHANGED};
+}
+
+policy_move
+policy_up(const policy_env *env, const policy_view *v)
+{
+    uint32_t from = policy_ladder(env, v->frequency);
+    return (policy_move){.from = from, .to = env->k + 1, .action = AA_ASCEND};
+}
+
+policy_move
+policy_down(const policy_env *env, const policy_view *v)
+{
+    (void)v;
+    return (policy_move){.from = env->k + 1, .to = env->top, .action = AA_DESCEND};
+}
+
+bool
+policy_quiet(const policy_env *env, const policy_view *v)
+{
+    uint64_t silence = v->now - v->e->last;
+    return silence >= (uint64_t)env->cfg->agent.quiet_events &&
+           (double)silence > env->cfg->agent.quiet_gaps * (double)v->e->gap;
+}
+
+float
+policy_frequency(const aa_conf *cfg, const id_entry *e, uint64_t now)
+{
+    double half_life = cfg->agent.half_life_events;
+    if (half_life == 0.0 || e->seen == 0) return e->frequency;
+    return e->frequency * exp2f(-(float)((double)(now - e->last) / half_life));
+}

@@ -63,8 +63,7 @@ reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CO
 format: ; clang-format -i $(FMT) ## rewrite sources in house layout
 format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
-	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS) \
-	    -isystem $(shell $(CC) -print-file-name=include); done
+	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS); done
 compdb: ; bear -- $(MAKE) -B all build-tests build-bench ## compile_commands.json
 install: all ## programs as autoassign-<name>, the default configuration, the schemas
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/schemas

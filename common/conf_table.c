@@ -225,8 +225,7 @@ format_num(double value, char *buf, size_t size)
 {
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(buf, size, "%.*g", digits, value);
-        double back = strtod(buf, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) return;
+        if (strtod(buf, NULL) == value) return;
     }
 }
 

@@ -253,11 +253,13 @@ static aa_status
 read_stream(reader *rd)
 {
     aa_status st;
-    if ((st = next(rd)) || (st = next(rd))) return st; /* stream start, first document */
+    if ((st = next(rd))) return st; /* the stream's start */
+    if ((st = next(rd))) return st; /* the document's start */
     if (rd->ev.type == YAML_STREAM_END_EVENT) return AA_OK;
     if ((st = next(rd))) return st;
     if ((st = each_pair(rd, "", read_section))) return st;
-    if ((st = next(rd)) || (st = next(rd))) return st; /* document end, stream end */
+    if ((st = next(rd))) return st; /* the document's end */
+    if ((st = next(rd))) return st; /* the stream's end */
     if (rd->ev.type != YAML_STREAM_END_EVENT)
         return fail_at(rd, event_line(rd), "", "more than one document");
     return AA_OK;

@@ -282,7 +282,7 @@ port_of(int fd)
         getnameinfo((struct sockaddr *)&sa, len, NULL, 0, service, sizeof service,
                     NI_NUMERICSERV) != 0)
         return 0;
-    return atoi(service);
+    return (int)strtol(service, NULL, 10);
 }
 
 aa_status

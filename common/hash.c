@@ -1,6 +1,5 @@
 #include "common/hash.h"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define DECIMAL_BYTES 20 /* "-9223372036854775808" */

@@ -136,7 +136,10 @@ aa_metrics_label(char *labels, size_t size, const char *name, const char *value)
     for (; *value; value++) {
         AA_REQUIRE(n + 4 < size); /* an escape, the quote, the end */
         if (*value == '"' || *value == '\\' || *value == '\n') labels[n++] = '\\';
-        labels[n++] = *value == '\n' ? 'n' : *value;
+        if (*value == '\n')
+            labels[n++] = 'n';
+        else
+            labels[n++] = *value;
     }
     AA_REQUIRE(n + 2 <= size);
     labels[n++] = '"';
@@ -370,13 +373,13 @@ print_sample(FILE *out, const family *fm, const sample *sm)
 static void
 print_process(FILE *out)
 {
-    long long       pages = 0, total;
+    long long       pages = 0;
     struct timespec cpu = {0};
+    char            line[128] = "", *rest = NULL; /* "<pages in all> <resident pages> ..." */
     FILE           *statm = fopen("/proc/self/statm", "r");
-    if (statm) {
-        if (fscanf(statm, "%lld %lld", &total, &pages) != 2) pages = 0;
-        fclose(statm);
-    }
+    if (statm && fgets(line, sizeof line, statm) && strtoll(line, &rest, 10) > 0)
+        pages = strtoll(rest, NULL, 10);
+    if (statm) fclose(statm);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     print_head(out, "process_resident_memory_bytes", "Resident memory.", "gauge");
     fprintf(out, "process_resident_memory_bytes %lld\n", pages * (long long)sysconf(_SC_PAGESIZE));

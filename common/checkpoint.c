@@ -107,7 +107,7 @@ static aa_status
 make_folders(const char *path, aa_err *err)
 {
     char part[CKPT_PATH_BYTES], parent[CKPT_PATH_BYTES];
-    strcpy(parent, path[0] == '/' ? "/" : ".");
+    snprintf(parent, sizeof parent, "%s", path[0] == '/' ? "/" : ".");
     for (const char *end = path; *end;) {
         end += strspn(end, "/");
         end += strcspn(end, "/");
@@ -119,7 +119,7 @@ make_folders(const char *path, aa_err *err)
         } else if (errno != EEXIST) {
             return aa_fail(err, AA_EIO, "cannot make folder %s: %s", part, strerror(errno));
         }
-        strcpy(parent, part);
+        memcpy(parent, part, (size_t)(end - path) + 1);
     }
     return AA_OK;
 }

@@ -52,7 +52,7 @@ static aa_status
 check_head(aa_ckpt_reader *r, aa_err *err)
 {
     ckpt_head *h = &r->head;
-    if (r->len < sizeof *h + sizeof(ckpt_end))
+    if (!r->bytes || r->len < sizeof *h + sizeof(ckpt_end))
         return aa_fail(err, AA_EPARSE, "truncated: %zu bytes are no checkpoint", r->len);
     memcpy(h, r->bytes, sizeof *h);
     if (memcmp(h->magic, CKPT_MAGIC, sizeof h->magic) != 0)
@@ -70,6 +70,7 @@ check_head(aa_ckpt_reader *r, aa_err *err)
 static aa_status
 check_end(aa_ckpt_reader *r, ckpt_end *end, aa_err *err)
 {
+    AA_REQUIRE(r->bytes);
     memcpy(end, r->bytes + r->len - sizeof *end, sizeof *end);
     if (r->len % CKPT_ALIGN || memcmp(end->magic, CKPT_END_MAGIC, sizeof end->magic) != 0)
         return aa_fail(err, AA_EPARSE, "no end mark at %zu bytes: truncated or damaged", r->len);
@@ -227,6 +228,7 @@ aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process, uint
     aa_status       st = aa_ckpt_path(path, sizeof path, cfg, process, epoch, err);
     if (st) return st;
     if ((st = aa_ckpt_open_path(&r, path, err))) return st;
+    AA_REQUIRE(r);
     if ((st = check_owner(&r->head, cfg, process, epoch, path, err))) {
         aa_ckpt_close(&r);
         return st;

@@ -27,7 +27,7 @@ check every_bad_event_is_a_dead_letter equal "$(wc -l <"$letters")" ${#bad[@]}
 check bytes_are_untouched equal "$(jq -c .value "$letters" | sort)" \
     "$(printf '%s\n' "${bad[@]:0:6}" | jq -Rc . | { cat; echo '{"hex":"fffefd206e6f7420616e206576656e74"}'; } | sort)"
 check headers_say_from_where equal \
-    "$(jq -r '[.headers.topic, .headers.partition] | join(" ")' "$letters" | sort -u)" "$TOPIC 2"
+    "$(jq -r '[.headers["autoassign.topic"], .headers["autoassign.partition"]] | join(" ")' "$letters" | sort -u)" "$TOPIC 2"
 check headers_say_which_offset equal \
-    "$(jq -r .headers.offset "$letters" | sort -n | uniq | wc -l)" ${#bad[@]}
-check headers_say_why equal "$(jq -r 'select(.headers.reason // "" | length > 0) | 1' "$letters" | wc -l)" ${#bad[@]}
+    "$(jq -r '.headers["autoassign.offset"]' "$letters" | sort -n | uniq | wc -l)" ${#bad[@]}
+check headers_say_why equal "$(jq -r 'select(.headers["autoassign.reason"] // "" | length > 0) | 1' "$letters" | wc -l)" ${#bad[@]}

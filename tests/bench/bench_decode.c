@@ -1,0 +1,86 @@
+/* Rate of the decoder, one thread: bench_decode [seconds per case] */
+#include "ingest/decode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "schemas/event.pb-c.h"
+
+enum { MESSAGES = 4096, ROOM = 160 };
+
+static unsigned char message[MESSAGES][ROOM];
+static size_t        len_of[MESSAGES];
+
+static void
+fill_protobuf(int text_ids)
+{
+    for (int i = 0; i < MESSAGES; i++) {
+        Autoassign__Interaction ia;
+        char                    user[24], item[24];
+        autoassign__interaction__init(&ia);
+        ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_NUMBER;
+        ia.user_number = i * 7919 % 100000;
+        ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_NUMBER;
+        ia.item_number = i * 104729 % 10000;
+        if (text_ids) {
+            size_t ul = (size_t)snprintf(user, sizeof user, "%lld", (long long)ia.user_number);
+            size_t il = (size_t)snprintf(item, sizeof item, "%lld", (long long)ia.item_number);
+            ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_ID;
+            ia.user_id = (ProtobufCBinaryData){ul, (uint8_t *)user};
+            ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
+            ia.item_id = (ProtobufCBinaryData){il, (uint8_t *)item};
+        }
+        ia.label = i % 2;
+        ia.timestamp_ms = 1700000000000 + i;
+        len_of[i] = autoassign__interaction__pack(&ia, message[i]);
+    }
+}
+
+static void
+fill_json(void)
+{
+    for (int i = 0; i < MESSAGES; i++)
+        len_of[i] =
+            (size_t)snprintf((char *)message[i], ROOM,
+                             "{\"user\":\"%d\",\"item\":\"%d\",\"label\":%d,\"timestamp_ms\":%lld}",
+                             i * 7919 % 100000, i * 104729 % 10000, i % 2, 1700000000000LL + i);
+}
+
+static void
+measure(decode *dc, const char *what, double seconds)
+{
+    uint64_t key[AA_MAX_FIELDS], events = 0, bad = 0;
+    float    label;
+    int64_t  time_ms, started_us = aa_now_us(), now_us = started_us;
+
+    while ((double)(now_us - started_us) < seconds * 1e6) {
+        for (int i = 0; i < MESSAGES; i++)
+            bad += decode_message(dc, message[i], len_of[i], 0, key, &label, &time_ms) != DECODE_OK;
+        events += MESSAGES;
+        now_us = aa_now_us();
+    }
+    printf("decode %-20s %8.2f M events/s (%zu bytes each, %llu bad)\n", what,
+           (double)events / (double)(now_us - started_us), len_of[0], (unsigned long long)bad);
+}
+
+int
+main(int argc, char **argv)
+{
+    double         seconds = argc > 1 ? strtod(argv[1], NULL) : 1;
+    static aa_conf cfg;
+    decode        *dc = NULL;
+    aa_err         err = AA_ERR_INIT;
+
+    aa_conf_defaults(&cfg);
+    if (decode_new(&dc, &cfg, &err) != AA_OK) return 1;
+    fill_protobuf(0);
+    measure(dc, "protobuf, numbers", seconds);
+    fill_protobuf(1);
+    measure(dc, "protobuf, text", seconds);
+    fill_json();
+    measure(dc, "json", seconds);
+    decode_free(&dc);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* ingest/order - the one order of the events of many partitions.
+ *
+ * Replay: a merge by (event time, partition, offset). An event leaves only when every partition
+ * that has not ended shows its next one, so the order is a function of the topic and not of who was
+ * faster. Within a partition the order is Kafka's; a late event there is taken when it comes. Live:
+ * the order of arrival, partition by partition in turns.
+ *
+ * Dead letters stand in their partition's line too and leave when nothing is before them. The
+ * position of a partition is the offset after the last thing that left it. Pure: no I/O, no clock.
+ */
+#ifndef INGEST_ORDER_H
+#define INGEST_ORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/status.h"
+#include "ingest/deadletter.h"
+
+typedef struct order order;
+
+/** @param room  events that each partition may hold back. @errors AA_ENOMEM */
+aa_status order_new(order **out, size_t F, size_t room, bool merge, aa_err *err)
+    __attribute__((warn_unused_result));
+void order_free(order **od_p);
+
+/** Begin again with n partitions; position[i] is where partition i is read from. Partitions are
+ * given in ascending number: that number is what ties are broken by. @errors AA_ENOMEM */
+aa_status order_begin(order *od, const int64_t *position, size_t n, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/** How many more events (or letters) partition idx may take now. */
+size_t order_room(const order *od, size_t idx);
+/** key (F) is copied. Needs room. */
+void order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label,
+                int64_t time_ms, int64_t kafka_ms);
+/** dl->offset says where it stands. Takes the letter. */
+void order_push_letter(order *od, size_t idx, deadletter **dl_p);
+/** Nothing more will come from partition idx; once empty its position is `position`. */
+void order_end(order *od, size_t idx, int64_t position);
+
+/** Append up to max events to b (which has room for them); returns how many. The first event of an
+ *  empty batch sets b->oldest_kafka_ms. */
+size_t order_take(order *od, aa_event_batch *b, size_t max);
+/** The next letter that nothing is before, or NULL. The caller owns it. */
+deadletter *order_take_letter(order *od);
+
+int64_t order_position(const order *od, size_t idx);
+size_t  order_partition_count(const order *od);
+/** Every partition has ended and all has been taken. */
+bool order_finished(const order *od);
+/** Merge: the partition waits for this one's next event; it is what to read from first. */
+bool order_waits_for(const order *od, size_t idx);
+
+#endif

@@ -1,0 +1,202 @@
+#include "ingest/resume.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checkpoint.h"
+
+void
+resume_fini(resume *re)
+{
+    free(re->part);
+    *re = (resume){0};
+}
+
+aa_status
+resume_reserve(resume *re, size_t n, aa_err *err)
+{
+    resume_part *part = realloc(re->part, (n + 1) * sizeof *part);
+    if (!part) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    re->part = part;
+    re->part_count = n;
+    return AA_OK;
+}
+
+aa_status
+resume_copy(resume *to, const resume *from, aa_err *err)
+{
+    aa_status    st = resume_reserve(to, from->part_count, err);
+    resume_part *part = to->part;
+    if (st != AA_OK) return st;
+    if (from->part_count > 0) memcpy(part, from->part, from->part_count * sizeof *part);
+    *to = *from;
+    to->part = part;
+    return AA_OK;
+}
+
+void
+resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane)
+{
+    snprintf(out, AA_KAFKA_METADATA, "epoch=%" PRIu64 " seq=%" PRIu64 " lane=%" PRId64, epoch, seq,
+             lane);
+}
+
+/* "name=123" and what follows; false if the text does not go on like that */
+static bool
+take_number(const char **text, const char *name, uint64_t *value)
+{
+    size_t len = strlen(name);
+    char  *end;
+    if (strncmp(*text, name, len) != 0 || (*text)[len] < '0' || (*text)[len] > '9') return false;
+    *value = strtoull(*text + len, &end, 10);
+    *text = end;
+    return true;
+}
+
+bool
+resume_parse(const char *metadata, int64_t lane, uint64_t *epoch, uint64_t *seq)
+{
+    const char *at = metadata;
+    uint64_t    e = 0, s = 0, l = 0;
+    if (!take_number(&at, "epoch=", &e) || !take_number(&at, " seq=", &s)) return false;
+    if (!take_number(&at, " lane=", &l) || *at != '\0') return false;
+    if (e == 0 || l != (uint64_t)lane) return false;
+    *epoch = e;
+    *seq = s;
+    return true;
+}
+
+uint64_t
+resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t *seq)
+{
+    uint64_t newest = 0, e = 0, s = 0;
+    *seq = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!resume_parse(committed[i].metadata, lane, &e, &s) || e <= newest) continue;
+        newest = e;
+        *seq = s;
+    }
+    return newest;
+}
+
+/* ---- the checkpoint ---- */
+
+/* Fixed widths, as they are in memory: a checkpoint stays on its machine. */
+typedef struct {
+    uint64_t seq, events, letters, batches, digest, final;
+} saved_figures;
+typedef struct {
+    int64_t partition, position, end;
+} saved_part;
+
+aa_status
+resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
+{
+    aa_status       st;
+    aa_ckpt_writer *w = NULL;
+    saved_figures figures = {re->seq, re->events, re->letters, re->batches, re->digest, re->final};
+    saved_part   *part = calloc(re->part_count + 1, sizeof *part);
+
+    if (!part) return aa_fail(err, AA_ENOMEM, "checkpoint");
+    for (size_t i = 0; i < re->part_count; i++)
+        part[i] = (saved_part){re->part[i].partition, re->part[i].position, re->part[i].end};
+    st = aa_ckpt_create(&w, cfg, "ingest", re->epoch, err);
+    if (st != AA_OK) goto out;
+    st = aa_ckpt_section(w, "figures", &figures, sizeof figures, err);
+    if (st != AA_OK) goto out;
+    st = aa_ckpt_section(w, "partitions", part, re->part_count * sizeof *part, err);
+    if (st != AA_OK) goto out;
+    st = aa_ckpt_commit(&w, err);
+out:
+    aa_ckpt_abort(&w);
+    free(part);
+    return st;
+}
+
+static aa_status
+take_parts(resume *re, const void *data, size_t len, aa_err *err)
+{
+    size_t    n = len / sizeof(saved_part);
+    aa_status st = resume_reserve(re, n, err);
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < n; i++) {
+        saved_part sp;
+        memcpy(&sp, (const char *)data + i * sizeof sp, sizeof sp);
+        if (sp.partition < 0 || sp.partition > INT32_MAX || sp.position < 0 || sp.end < 0 ||
+            (i > 0 && sp.partition <= re->part[i - 1].partition))
+            return aa_fail(err, AA_EPARSE, "checkpoint of ingest: partition %zu makes no sense", i);
+        re->part[i] = (resume_part){(int32_t)sp.partition, sp.position, sp.end};
+    }
+    return AA_OK;
+}
+
+aa_status
+resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
+{
+    aa_status       st;
+    aa_ckpt_reader *r = NULL;
+    const void     *data = NULL;
+    size_t          len = 0;
+    saved_figures   figures;
+
+    st = aa_ckpt_open(&r, cfg, "ingest", epoch, err);
+    if (st != AA_OK) goto out;
+    st = aa_ckpt_get(r, "figures", &data, &len, err);
+    if (st != AA_OK) goto out;
+    if (len != sizeof figures) {
+        st = aa_fail(err, AA_EPARSE,
+                     "checkpoint of ingest, epoch %" PRIu64 ": figures of %zu bytes", epoch, len);
+        goto out;
+    }
+    memcpy(&figures, data, sizeof figures);
+    st = aa_ckpt_get(r, "partitions", &data, &len, err);
+    if (st != AA_OK) goto out;
+    st = take_parts(re, data, len, err);
+    if (st != AA_OK) goto out;
+    re->epoch = epoch;
+    re->seq = figures.seq;
+    re->events = figures.events;
+    re->letters = figures.letters;
+    re->batches = figures.batches;
+    re->digest = figures.digest;
+    re->final = figures.final != 0;
+out:
+    aa_ckpt_close(&r);
+    return st;
+}
+
+static const resume_part *
+find_part(const resume *re, int32_t partition)
+{
+    for (size_t i = 0; i < re->part_count; i++)
+        if (re->part[i].partition == partition) return &re->part[i];
+    return NULL;
+}
+
+aa_status
+resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lane, bool ends,
+             aa_err *err)
+{
+    resume    merged = {0};
+    aa_status st = resume_reserve(&merged, n, err);
+
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < n; i++) {
+        const resume_part *saved = find_part(re, committed[i].partition);
+        resume_part       *part = &merged.part[i];
+        uint64_t           epoch = 0, seq = 0;
+        bool               ours = resume_parse(committed[i].metadata, lane, &epoch, &seq);
+
+        *part = (resume_part){committed[i].partition, committed[i].offset, RESUME_NO_END};
+        if (saved && (committed[i].offset == AA_KAFKA_NO_OFFSET || (ours && epoch < re->epoch)))
+            part->position = saved->position;
+        if (ends && saved) part->end = saved->end;
+        if (ends && !saved && re->epoch > 0) part->end = part->position = 0; /* came later */
+    }
+    free(re->part);
+    re->part = merged.part;
+    re->part_count = n;
+    return AA_OK;
+}

@@ -1,0 +1,67 @@
+/* ingest/resume - where the stream goes on: the last commit, and ingest's own checkpoint of it.
+ *
+ * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L", names the
+ * epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
+ * for: where a replay ends, and the running figures.
+ */
+#ifndef INGEST_RESUME_H
+#define INGEST_RESUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/kafka.h"
+#include "common/status.h"
+
+#define RESUME_NO_END INT64_MAX
+
+typedef struct {
+    int32_t partition;
+    int64_t position; /* offset of the next event */
+    int64_t end;      /* replay: offset at which the partition ends; RESUME_NO_END otherwise */
+} resume_part;
+
+typedef struct {
+    uint64_t     epoch, seq; /* 0, 0: fresh */
+    uint64_t     events, letters, batches;
+    uint64_t     digest;
+    bool         final; /* the replay has reached its end */
+    resume_part *part;  /* (part_count) owned, ascending partitions */
+    size_t       part_count;
+} resume;
+
+void resume_fini(resume *re);
+/** Room for n partitions; part_count = n. @errors AA_ENOMEM */
+aa_status resume_reserve(resume *re, size_t n, aa_err *err) __attribute__((warn_unused_result));
+aa_status resume_copy(resume *to, const resume *from, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/** What goes into a commit's metadata. */
+void resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane);
+/** @return false: not a commit of this lane */
+bool resume_parse(const char *metadata, int64_t lane, uint64_t *epoch, uint64_t *seq);
+/** The newest epoch among the commits; 0 if there is none of this lane. */
+uint64_t resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t *seq);
+
+/** The checkpoint of re->epoch. @errors AA_EIO, AA_ENOMEM */
+aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @errors AA_EIO none there; AA_EPARSE damaged; AA_ENOMEM */
+aa_status resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/**
+ * From the loaded checkpoint (or a fresh re) and the group's commits to where each partition
+ * begins. commit of this epoch: it counts (somebody may have moved it on purpose) commit of an
+ * older epoch of this lane, partition in the checkpoint: the checkpoint counts; the commit was only
+ * in part written other commit (another lane's, or made by hand): it counts no commit:
+ * AA_KAFKA_NO_OFFSET, the caller decides
+ * @param committed  (n) ascending partitions; these are the ones to read
+ * @param ends       replay: only partitions of the checkpoint go on, others have nothing to come
+ */
+aa_status resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lane,
+                       bool ends, aa_err *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,399 @@
+#include "learner/rows.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/hash.h"
+#include "common/rng.h"
+#include "common/state.h"
+#include "tests/check.h"
+#include "tests/fakes/ckpt_folder.h"
+
+enum { K = 5, W = K + 1, SHARED = 15 };
+
+static aa_conf cfg;
+
+static rows *
+table(void)
+{
+    rows  *ro = NULL;
+    aa_err err = AA_ERR_INIT;
+    aa_conf_defaults(&cfg);
+    cfg.model.dim = K;
+    assert_int_equal(aa_shared_rows(&cfg), SHARED);
+    assert_int_equal(rows_new(&ro, 1, &cfg, &err), AA_OK);
+    return ro;
+}
+
+static aa_op
+promote(uint32_t slot, uint32_t source, float mix)
+{
+    return (aa_op){.kind = AA_OP_PROMOTE, .field = 1, .slot = slot, .source = source,
+                   .source_mix = mix};
+}
+
+static aa_op
+plain_op(aa_op_kind kind, uint32_t slot)
+{
+    return (aa_op){.kind = (uint8_t)kind, .field = 1, .slot = slot};
+}
+
+static void
+do_op(rows *ro, aa_op op, uint64_t seq)
+{
+    aa_err err = AA_ERR_INIT;
+    if (rows_plan(ro, &op, &err)) fail_msg("%s", err.text);
+    rows_apply(ro, &op, seq, 0);
+}
+
+static void
+refuse(rows *ro, aa_op op)
+{
+    aa_err         err = AA_ERR_INIT;
+    const uint64_t before = rows_digest(ro, 0);
+    assert_int_equal(rows_plan(ro, &op, &err), AA_EPARSE);
+    assert_true(rows_digest(ro, 0) == before);
+}
+
+static void
+shared_rows_exist_from_the_start_and_differ(void **state)
+{
+    (void)state;
+    rows  *ro = table();
+    float  x[SHARED][W];
+    double sum = 0.0, square = 0.0;
+    for (uint32_t s = 0; s < SHARED; s++) {
+        assert_true(rows_planned(ro, s, 0.0f));
+        rows_read(ro, s, 0.0f, x[s]);
+        for (size_t i = 0; i < W; i++) {
+            sum += (double)x[s][i];
+            square += (double)x[s][i] * (double)x[s][i];
+        }
+        if (s) assert_memory_not_equal(x[s], x[s - 1], sizeof x[s]);
+    }
+    const double n = SHARED * W; /* 90 draws: mean within 4 sd, sd within 40 % */
+    check_close(sum / n, 0.0, 4.0 * 0.01 / sqrt(n), 0.0, 0);
+    check_close(sqrt(square / n), 0.01, 0.004, 0.0, 0);
+    assert_false(rows_planned(ro, SHARED, 0.0f));
+    assert_false(rows_planned(ro, SHARED - 1, 0.5f));
+    rows_free(&ro);
+}
+
+static void
+modes_without_shared_rows_start_empty(void **state)
+{
+    (void)state;
+    rows      *ro = NULL;
+    rows_stats rs;
+    aa_err     err = AA_ERR_INIT;
+    aa_conf_defaults(&cfg);
+    strcpy(cfg.agent.mode, "unique");
+    assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
+    rows_stats_get(ro, &rs);
+    assert_int_equal(rs.live, 0);
+    assert_int_equal(rs.allocated, 0);
+    assert_false(rows_planned(ro, 0, 0.0f));
+    do_op(ro, (aa_op){.kind = AA_OP_INIT, .slot = 0}, 1);
+    assert_true(rows_planned(ro, 0, 0.0f));
+    rows_free(&ro);
+}
+
+static void
+reading_interpolates_between_neighbours(void **state)
+{
+    (void)state;
+    rows *ro = table();
+    float low[W], high[W], x[W];
+    rows_read(ro, 3, 0.0f, low);
+    rows_read(ro, 4, 0.0f, high);
+    rows_read(ro, 3, 0.3f, x);
+    for (size_t i = 0; i < W; i++)
+        check_close((double)x[i], 0.7 * (double)low[i] + 0.3 * (double)high[i], 1e-9, 1e-6, i);
+    rows_read(ro, AA_NO_SLOT, 0.0f, x);
+    for (size_t i = 0; i < W; i++)
+        assert_true(x[i] == 0.0f);
+    rows_free(&ro);
+}
+
+static void
+readings_of_bad_mix_or_dead_rows_are_not_planned(void **state)
+{
+    (void)state;
+    rows *ro = table();
+    assert_true(rows_planned(ro, AA_NO_SLOT, 0.0f));
+    assert_false(rows_planned(ro, AA_NO_SLOT, 0.5f));
+    assert_true(rows_planned(ro, 2, 0.99f));
+    assert_false(rows_planned(ro, 2, 1.0f));
+    assert_false(rows_planned(ro, 2, -0.1f));
+    assert_false(rows_planned(ro, 2, NAN));
+    assert_false(rows_planned(ro, AA_NO_SLOT - 1, 0.0f));
+    rows_free(&ro);
+}
+
+/* Adagrad and the penalty on what was read, in double, for both rows of an interpolated reading. */
+static void
+learning_equals_adagrad_in_double(void **state)
+{
+    (void)state;
+    rows  *ro = table();
+    double w[2][W], acc[2][W];
+    float  x[W], dx[W];
+    for (uint32_t r = 0; r < 2; r++) {
+        rows_read(ro, 6 + r, 0.0f, x);
+        for (size_t i = 0; i < W; i++) {
+            w[r][i] = (double)x[i];
+            acc[r][i] = cfg.model.row_accumulator;
+        }
+    }
+    for (uint64_t t = 0; t < 200; t++) {
+        const float mix = t % 4 ? (float)aa_rng_uniform(1, AA_RNG_TEST, 1, t) : 0.0f;
+        aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
+        rows_read(ro, 6, mix, x);
+        rows_learn(ro, 6, mix, x, dx);
+        double share[2] = {1.0 - (double)mix, (double)mix};
+        for (size_t i = 0; i < W; i++) {
+            double read = share[0] * w[0][i] + share[1] * w[1][i];
+            for (size_t r = 0; r < 2; r++) {
+                double g = share[r] * ((double)dx[i] + cfg.model.row_l2 * read);
+                acc[r][i] += g * g;
+                w[r][i] -= cfg.model.row_rate * g / sqrt(acc[r][i]);
+            }
+        }
+    }
+    for (uint32_t r = 0; r < 2; r++) {
+        rows_read(ro, 6 + r, 0.0f, x);
+        for (size_t i = 0; i < W; i++) /* 200 steps of up to 0.2, float rounding 6e-8 of each */
+            check_close((double)x[i], w[r][i], 2e-6, 1e-5, i);
+    }
+    rows_free(&ro);
+}
+
+static void
+promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **state)
+{
+    (void)state;
+    rows  *ro = table();
+    float  x[W], dx[W], source[W], copy[W];
+    double square = 0.0;
+    for (uint64_t t = 0; t < 100; t++) {
+        aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
+        rows_read(ro, 9, 0.25f, x);
+        rows_learn(ro, 9, 0.25f, x, dx);
+    }
+    rows_read(ro, 9, 0.25f, source);
+    for (uint32_t slot = SHARED; slot < SHARED + 50; slot++) {
+        do_op(ro, promote(slot, 9, 0.25f), 7);
+        rows_read(ro, slot, 0.0f, copy);
+        for (size_t i = 0; i < W; i++)
+            square += pow((double)copy[i] - (double)source[i], 2.0);
+    }
+    check_close(sqrt(square / (50 * W)), 0.01, 0.002, 0.0, 0);
+    const double g = 0.3, step = 0.2 * g / sqrt(0.1 + g * g); /* of a fresh accumulator */
+    cfg.model.row_l2 = 0.0;
+    for (size_t i = 0; i < W; i++)
+        dx[i] = (float)g;
+    rows_read(ro, SHARED, 0.0f, copy);
+    rows_learn(ro, SHARED, 0.0f, source, dx);
+    rows_read(ro, SHARED, 0.0f, x);
+    for (size_t i = 0; i < W; i++) /* the penalty adds up to 0.003 * 2 to the gradient */
+        check_close((double)(copy[i] - x[i]), step, 4e-3, 0.0, i);
+    rows_free(&ro);
+}
+
+static void
+noise_depends_on_slot_batch_and_op(void **state)
+{
+    (void)state;
+    rows *a = table(), *b = table();
+    float x[W], y[W];
+    do_op(a, promote(20, 2, 0.0f), 5);
+    do_op(b, promote(20, 2, 0.0f), 5);
+    assert_true(rows_digest(a, 0) == rows_digest(b, 0));
+    do_op(a, promote(21, 2, 0.0f), 5);
+    rows_read(a, 20, 0.0f, x);
+    rows_read(a, 21, 0.0f, y);
+    assert_memory_not_equal(x, y, sizeof x);
+    do_op(a, plain_op(AA_OP_FREE, 20), 6);
+    do_op(a, promote(20, 2, 0.0f), 6);
+    rows_read(a, 20, 0.0f, y);
+    assert_memory_not_equal(x, y, sizeof x);
+    rows_free(&a);
+    rows_free(&b);
+}
+
+static void
+ops_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    rows *ro = table();
+    do_op(ro, promote(20, 2, 0.5f), 1);
+    refuse(ro, promote(20, 2, 0.5f));             /* live already */
+    refuse(ro, plain_op(AA_OP_INIT, 20));
+    refuse(ro, promote(3, 2, 0.0f));              /* a shared row */
+    refuse(ro, promote(21, SHARED, 0.0f));        /* source is not shared */
+    refuse(ro, promote(21, 20, 0.0f));
+    refuse(ro, promote(21, SHARED - 1, 0.5f));    /* nor is its neighbour */
+    refuse(ro, promote(21, 2, 1.0f));
+    refuse(ro, promote(21, 2, NAN));
+    refuse(ro, promote(ROWS_SLOT_END, 2, 0.0f));
+    refuse(ro, promote(AA_NO_SLOT, 2, 0.0f));
+    refuse(ro, plain_op(AA_OP_FREE, 21));         /* not live */
+    refuse(ro, plain_op(AA_OP_FREE, 3));          /* shared */
+    refuse(ro, plain_op(AA_OP_FREE, AA_NO_SLOT));
+    refuse(ro, (aa_op){.kind = 0, .slot = 30});
+    refuse(ro, (aa_op){.kind = 9, .slot = 30});
+    rows_free(&ro);
+}
+
+static void
+a_plan_can_be_taken_back(void **state)
+{
+    (void)state;
+    rows  *ro = table();
+    aa_err err = AA_ERR_INIT;
+    do_op(ro, promote(20, 2, 0.0f), 1);
+    const aa_op ops[] = {plain_op(AA_OP_FREE, 20), promote(20, 4, 0.0f), promote(5000, 4, 0.0f)};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(rows_plan(ro, &ops[i], &err), AA_OK);
+    assert_true(rows_planned(ro, 5000, 0.0f));
+    for (size_t i = 3; i-- > 0;)
+        rows_unplan(ro, &ops[i]);
+    assert_true(rows_planned(ro, 20, 0.0f));
+    assert_false(rows_planned(ro, 5000, 0.0f));
+    refuse(ro, promote(20, 2, 0.0f));
+    do_op(ro, promote(5000, 2, 0.0f), 1);
+    rows_free(&ro);
+}
+
+static void
+changes_name_each_row_once_until_it_changes_again(void **state)
+{
+    (void)state;
+    rows          *ro = table();
+    learner_change ch[64];
+    assert_int_equal(rows_changes(ro, ch, 64), SHARED); /* new rows are changes */
+    assert_int_equal(rows_changes(ro, ch, 64), 0);
+    float x[W], dx[W] = {1.0f};
+    do_op(ro, promote(20, 2, 0.0f), 9);
+    for (size_t i = 0; i < 3; i++) {
+        rows_read(ro, 7, 0.5f, x);
+        rows_learn(ro, 7, 0.5f, x, dx);
+    }
+    do_op(ro, promote(21, 2, 0.0f), 9);
+    do_op(ro, plain_op(AA_OP_FREE, 21), 9);
+    assert_int_equal(rows_changes(ro, ch, 2), 2); /* in pieces */
+    assert_int_equal(rows_changes(ro, ch + 2, 62), 2);
+    const uint32_t slots[] = {20, 7, 8, 21};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(ch[i].field, 1);
+        assert_int_equal(ch[i].slot, slots[i]);
+        assert_int_equal(ch[i].deleted, slots[i] == 21);
+        assert_int_equal(ch[i].born, slots[i] == 20 ? 9 : 0);
+    }
+    rows_read(ro, 7, 0.0f, x);
+    assert_memory_equal(ch[1].w, x, sizeof x);
+    rows_touch_all(ro);
+    assert_int_equal(rows_changes(ro, ch, 64), SHARED + 1);
+    rows_free(&ro);
+}
+
+static void
+many_rows_come_go_and_change_without_being_lost(void **state)
+{
+    (void)state;
+    rows          *ro = table();
+    static bool    live[3000];
+    learner_change ch[7];
+    static bool    told[3000];
+    for (uint64_t t = 0; t < 40000; t++) {
+        const uint64_t bits = aa_rng_bits(3, AA_RNG_TEST, 4, t);
+        const uint32_t slot = SHARED + (uint32_t)(bits % 2900);
+        do_op(ro, live[slot] ? plain_op(AA_OP_FREE, slot) : promote(slot, 1, 0.0f), t);
+        live[slot] = !live[slot];
+        size_t n = bits >> 40 & 1 ? rows_changes(ro, ch, 7) : 0;
+        for (size_t i = 0; i < n; i++)
+            told[ch[i].slot] = !ch[i].deleted;
+    }
+    for (size_t n; (n = rows_changes(ro, ch, 7)) > 0;)
+        for (size_t i = 0; i < n; i++)
+            told[ch[i].slot] = !ch[i].deleted;
+    uint64_t count = SHARED;
+    for (size_t s = SHARED; s < 3000; s++) {
+        assert_int_equal(told[s], live[s]);
+        assert_int_equal(rows_planned(ro, (uint32_t)s, 0.0f), live[s]);
+        count += live[s];
+    }
+    rows_stats rs;
+    rows_stats_get(ro, &rs);
+    assert_int_equal(rs.live, count);
+    assert_int_equal(rs.allocated, 3072);
+    assert_int_equal(rs.row_bytes, 2 * W * sizeof(float));
+    rows_free(&ro);
+}
+
+static void
+write_checkpoint(const rows *ro, uint64_t epoch)
+{
+    aa_ckpt_writer *w = NULL;
+    aa_err          err = AA_ERR_INIT;
+    if (aa_ckpt_create(&w, &cfg, "learner", epoch, &err) || rows_save(ro, w, &err) ||
+        aa_ckpt_commit(&w, &err))
+        fail_msg("%s", err.text);
+}
+
+static void
+a_table_comes_back_from_a_checkpoint(void **state)
+{
+    (void)state;
+    rows           *a = table(), *b = NULL;
+    aa_ckpt_reader *r = NULL;
+    aa_err          err = AA_ERR_INIT;
+    ckpt_folder_make(&cfg);
+    do_op(a, promote(16, 2, 0.5f), 3);
+    do_op(a, promote(70000, 2, 0.5f), 4);
+    do_op(a, plain_op(AA_OP_FREE, 16), 5);
+    write_checkpoint(a, 1);
+    assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
+    assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+    assert_int_equal(rows_restore(b, r, &err), AA_OK);
+    assert_true(rows_digest(a, 0) == rows_digest(b, 0));
+    assert_true(rows_served_digest(a, 0) == rows_served_digest(b, 0));
+    learner_change ch[64];
+    assert_int_equal(rows_changes(b, ch, 64), SHARED + 1);
+    refuse(b, promote(70000, 2, 0.0f));
+    do_op(b, promote(16, 2, 0.0f), 6);
+    rows_free(&b);
+    cfg.model.dim = K + 1; /* another shape */
+    assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+    assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
+    rows_free(&b);
+    rows_free(&a);
+    aa_ckpt_close(&r);
+    ckpt_folder_remove(&cfg);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shared_rows_exist_from_the_start_and_differ),
+        cmocka_unit_test(modes_without_shared_rows_start_empty),
+        cmocka_unit_test(reading_interpolates_between_neighbours),
+        cmocka_unit_test(readings_of_bad_mix_or_dead_rows_are_not_planned),
+        cmocka_unit_test(learning_equals_adagrad_in_double),
+        cmocka_unit_test(promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer),
+        cmocka_unit_test(noise_depends_on_slot_batch_and_op),
+        cmocka_unit_test(ops_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_plan_can_be_taken_back),
+        cmocka_unit_test(changes_name_each_row_once_until_it_changes_again),
+        cmocka_unit_test(many_rows_come_go_and_change_without_being_lost),
+        cmocka_unit_test(a_table_comes_back_from_a_checkpoint),
+    };
+    return cmocka_run_group_tests_name("learner/rows", tests, NULL, NULL);
+}

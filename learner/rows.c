@@ -200,7 +200,7 @@ rows_planned(const rows *ro, uint32_t slot, float mix)
 {
     if (!(mix >= 0.0f && mix < 1.0f)) return false;
     if (slot == AA_NO_SLOT) return mix == 0.0f;
-    return planned_one(ro, slot) && (mix == 0.0f || planned_one(ro, slot + 1));
+    return planned_one(ro, slot) && (mix == 0.0f || slot + 1 < ro->shared); /* or not a neighbour */
 }
 
 static aa_status

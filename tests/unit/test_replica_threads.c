@@ -1,0 +1,197 @@
+/* Readers score while the updater writes: nobody ever sees half a record. Run it under
+ * ThreadSanitizer too (make SAN=thread test). */
+#include "scorer/replica.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/rng.h"
+#include "scorer/epoch.h"
+#include "scorer/idmap.h"
+#include "scorer/rowset.h"
+
+enum { WIDTH = 17, SLOTS = 64, WRITES = 60000, READERS = 3 };
+
+typedef struct {
+    epoch           *ep;
+    rowset          *rs;
+    idmap           *im;
+    atomic_bool      stop;
+    _Atomic uint64_t torn, reads, found;
+} shared;
+
+/* Each record is made of one number, so that a mixture of two shows. */
+static bool
+row_is_whole(const aa_row_head *rh, const float *w)
+{
+    for (size_t k = 0; k < WIDTH; k++)
+        if (w[k] < (float)rh->version || w[k] > (float)rh->version) return false;
+    return rh->born == rh->version;
+}
+
+static bool
+assignment_is_whole(const aa_assignment *a)
+{
+    return a->slot == (uint32_t)a->version && a->born == a->version &&
+           a->alt_slot == (uint32_t)a->version + 1 && !(a->mix < (float)(a->version % 100) / 100) &&
+           a->position == a->version % 16;
+}
+
+static void *
+read_on(void *arg)
+{
+    shared *sh = arg;
+    int     place = epoch_join(sh->ep);
+    for (uint64_t n = 0; !atomic_load(&sh->stop); n++) {
+        aa_row_head   rh;
+        aa_assignment a;
+        float         w[WIDTH];
+        epoch_enter(sh->ep, place);
+        if (rowset_get(sh->rs, (uint32_t)(n * 31 % (SLOTS * 1024)), &rh, w))
+            atomic_fetch_add(&sh->torn, !row_is_whole(&rh, w));
+        if (rowset_get(sh->rs, (uint32_t)(n % SLOTS), &rh, w)) {
+            atomic_fetch_add(&sh->found, 1);
+            atomic_fetch_add(&sh->torn, !row_is_whole(&rh, w));
+        }
+        if (idmap_get(sh->im, 1 + n * 2654435761u % WRITES, &a))
+            atomic_fetch_add(&sh->torn, !assignment_is_whole(&a));
+        if (idmap_get(sh->im, 1 + n % SLOTS, &a)) {
+            atomic_fetch_add(&sh->found, 1);
+            atomic_fetch_add(&sh->torn, !assignment_is_whole(&a));
+        }
+        epoch_exit(sh->ep, place);
+        atomic_fetch_add(&sh->reads, 1);
+    }
+    epoch_leave(sh->ep, place);
+    return NULL;
+}
+
+static void
+write_one(shared *sh, uint64_t version)
+{
+    aa_err        err = AA_ERR_INIT;
+    float         w[WIDTH];
+    bool          applied;
+    aa_row_head   rh = {.run_id = 1, .version = version, .born = version};
+    aa_assignment a = {.run_id = 1,
+                       .version = version,
+                       .born = version,
+                       .slot = (uint32_t)version,
+                       .alt_slot = (uint32_t)version + 1,
+                       .mix = (float)(version % 100) / 100,
+                       .position = version % 16};
+    /* half the writes go to a few busy places, half make the tables grow */
+    bool     busy = version % 2;
+    uint32_t slot = (uint32_t)(busy ? version % SLOTS : version * 31 % (SLOTS * 1024));
+    for (size_t k = 0; k < WIDTH; k++)
+        w[k] = (float)version;
+    assert_int_equal(rowset_put(sh->rs, slot, &rh, w, &applied, &err), AA_OK);
+    assert_int_equal(
+        idmap_put(sh->im, busy ? 1 + version % SLOTS : 1 + version, &a, &applied, &err), AA_OK);
+    if (version % 37 == 0) rowset_delete(sh->rs, slot);
+    if (version % 41 == 0) idmap_delete(sh->im, 1 + version % SLOTS);
+}
+
+static void
+readers_never_see_half_a_record_while_tables_grow(void **state)
+{
+    (void)state;
+    pthread_t thread[READERS];
+    shared    sh = {.ep = epoch_new()};
+    sh.rs = rowset_new(WIDTH, sh.ep);
+    sh.im = idmap_new(sh.ep);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, read_on, &sh), 0);
+    for (uint64_t version = 1; version <= WRITES; version++)
+        write_one(&sh, version);
+    while (atomic_load(&sh.reads) < 1000) /* on one core they may not have had a turn */
+        epoch_reclaim(sh.ep);
+    atomic_store(&sh.stop, true);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(atomic_load(&sh.torn), 0);
+    assert_true(atomic_load(&sh.found) > 0);
+    idmap_free(&sh.im);
+    rowset_free(&sh.rs);
+    epoch_free(&sh.ep);
+}
+
+/* ---- epochs by themselves ---- */
+
+typedef struct {
+    epoch_node node;
+    int       *destroyed;
+} thing;
+
+static void
+thing_destroy(epoch_node *node)
+{
+    thing *th = (thing *)node;
+    (*th->destroyed)++;
+    free(th);
+}
+
+static void
+retire_one(epoch *ep, int *destroyed)
+{
+    thing *th = calloc(1, sizeof *th);
+    th->destroyed = destroyed;
+    epoch_retire(ep, &th->node, thing_destroy);
+}
+
+static void
+what_a_reader_may_hold_is_not_freed(void **state)
+{
+    (void)state;
+    int    destroyed = 0;
+    epoch *ep = epoch_new();
+    int    early = epoch_join(ep), late = epoch_join(ep);
+    retire_one(ep, &destroyed);
+    assert_int_equal(destroyed, 1); /* nobody inside */
+    epoch_enter(ep, early);
+    retire_one(ep, &destroyed);
+    epoch_enter(ep, late); /* after it was taken out: cannot hold it */
+    epoch_reclaim(ep);
+    assert_int_equal(destroyed, 1);
+    epoch_exit(ep, early);
+    epoch_reclaim(ep);
+    assert_int_equal(destroyed, 2);
+    retire_one(ep, &destroyed);
+    assert_int_equal(destroyed, 2);
+    epoch_exit(ep, late);
+    epoch_leave(ep, late);
+    epoch_leave(ep, early);
+    epoch_free(&ep);
+    assert_int_equal(destroyed, 3);
+}
+
+static void
+there_is_a_limit_of_readers_and_places_are_used_again(void **state)
+{
+    (void)state;
+    epoch *ep = epoch_new();
+    for (int i = 0; i < EPOCH_READERS; i++)
+        assert_int_equal(epoch_join(ep), i);
+    assert_int_equal(epoch_join(ep), -1);
+    epoch_leave(ep, 7);
+    assert_int_equal(epoch_join(ep), 7);
+    epoch_free(&ep);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readers_never_see_half_a_record_while_tables_grow),
+        cmocka_unit_test(what_a_reader_may_hold_is_not_freed),
+        cmocka_unit_test(there_is_a_limit_of_readers_and_places_are_used_again),
+    };
+    return cmocka_run_group_tests_name("scorer/replica, threads", tests, NULL, NULL);
+}

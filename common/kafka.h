@@ -14,6 +14,9 @@
 #include "common/conf.h"
 #include "common/status.h"
 
+/** The user's value of a property, or NULL. */
+const char *aa_kafka_property_of(const aa_conf *cfg, const char *key);
+
 /* ---- producing ---- */
 typedef struct aa_producer aa_producer;
 
@@ -100,7 +103,7 @@ typedef enum {
  * partitions and aa_consumer_poll reports it; without, the caller assigns what it wants.
  * Members are static (group.instance.id ingest-<lane>): a restarted ingest gets its partitions back
  * at once, and a second ingest of one lane ends the first.
- * @errors AA_ECONFIG; AA_EIO no broker, or no such topic
+ * @errors AA_ECONFIG properties, or no such topic; AA_EIO no broker
  */
 aa_status aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool subscribe,
                            aa_err *err) __attribute__((warn_unused_result));

@@ -20,11 +20,14 @@ struct deadletter {
     decode_reason reason;
     char          why[160];
     bool          has_key, has_value;
-    size_t        key_len, len;
-    unsigned char bytes[]; /* (key_len + len) */
+    size_t        key_len, len, full_len; /* len < full_len: cut, it would not fit a message */
+    unsigned char bytes[];                /* (key_len + len) */
 };
 
-/** Copies all of the record. @return NULL: out of memory */
+/* Key and value of a letter; brokers take about 1 MB with the headers. */
+#define DEADLETTER_MAX_BYTES 960000
+
+/** Copies the record. @return NULL: out of memory */
 deadletter *deadletter_new(const aa_kafka_record *rec, decode_reason reason, const char *why);
 void        deadletter_free(deadletter **dl_p);
 /** Memory that a letter holds. */

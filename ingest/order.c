@@ -337,9 +337,8 @@ order_finished(const order *od)
     return od->open == 0;
 }
 
-bool
-order_waits_for(const order *od, size_t idx)
+size_t
+order_held(const order *od, size_t idx)
 {
-    const line *ln = &od->ln[idx];
-    return ln->count == 0 && !ln->ended;
+    return od->ln[idx].count;
 }

@@ -51,7 +51,7 @@ int64_t order_position(const order *od, size_t idx);
 size_t  order_partition_count(const order *od);
 /** Every partition has ended and all has been taken. */
 bool order_finished(const order *od);
-/** Merge: the partition waits for this one's next event; it is what to read from first. */
-bool order_waits_for(const order *od, size_t idx);
+/** Events that partition idx holds back. */
+size_t order_held(const order *od, size_t idx);
 
 #endif

@@ -303,7 +303,7 @@ missing_topic_and_lost_offsets_are_clear_errors(void **state)
     size_t          n = 0;
 
     rd_kafka_mock_topic_set_error(fx->mb.mc, "nowhere", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-    assert_int_equal(aa_consumer_open(&cs, &fx->cfg, "nowhere", false, &fx->err), AA_EIO);
+    assert_int_equal(aa_consumer_open(&cs, &fx->cfg, "nowhere", false, &fx->err), AA_ECONFIG);
     assert_non_null(strstr(fx->err.text, "nowhere does not exist"));
     assert_int_equal(aa_reader_open(&rd, &fx->cfg, topics, 1, &fx->err), AA_EIO);
 

@@ -1,0 +1,418 @@
+/* ingest - Kafka's events to the assigner, in order and in batches, and the offsets back to Kafka.
+ *
+ * This file wires: it moves what arrives (messages, answers, signals, time) into ingest/ingest,
+ * which decides, and does what that says. One thread, one loop.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/wire.h"
+#include "ingest/deadletter.h"
+#include "ingest/ingest.h"
+#include "ingest/meter.h"
+#include "ingest/source.h"
+
+enum {
+    STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
+    RETRY_US = 500000,       /* between tries of a commit or a letter */
+    METER_US = 500000,       /* between updates of the metrics */
+    CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
+    LETTERS_FLUSH_MS = 30000 /* for letters to be delivered before a commit */
+};
+
+typedef struct {
+    aa_context    *ctx;
+    const aa_conf *cfg;
+    aa_link       *ln;
+    aa_producer   *pr;
+    source        *so;
+    ingest        *in;
+    meter         *me;
+    aa_bytes       out; /* the last message packed */
+    aa_control     control;
+    uint64_t       run_id;
+    int64_t        meter_us, retry_us; /* next update; no commits and letters before */
+    bool           letters_out;        /* sent since the last flush */
+    bool           ready, revoked, leaving;
+    aa_status      failed; /* the loop ends with it */
+} app;
+
+/* ---- start ---- */
+
+static aa_status
+open_kafka(app *ap, aa_err *err)
+{
+    char      topic[AA_CONF_STR + 8];
+    aa_status st = source_open(&ap->so, ap->cfg, err);
+
+    if (st != AA_OK) return st;
+    deadletter_topic(topic, ap->cfg);
+    st = aa_topic_ensure(ap->cfg, topic, 0, false, err);
+    if (st == AA_OK && !ap->pr) st = aa_producer_open(&ap->pr, ap->cfg, err);
+    if (st != AA_OK) source_close(&ap->so);
+    return st;
+}
+
+/* A broker that is not there yet is waited for. AA_EAGAIN: asked to stop meanwhile. */
+static aa_status
+connect_kafka(app *ap, aa_err *err)
+{
+    int pause_ms = 250;
+    for (;;) {
+        int       stop_fd = aa_stop_fd();
+        aa_status st = open_kafka(ap, err);
+        if (st != AA_EIO) return st;
+        aa_warn("KAFKA-WAIT", "%s", err->text);
+        st = aa_link_poll(NULL, 0, &stop_fd, 1, pause_ms, NULL, err);
+        if (st != AA_OK) return st;
+        if (aa_stop_requested()) return AA_EAGAIN;
+        pause_ms = pause_ms < CONNECT_MAX_MS / 2 ? pause_ms * 2 : CONNECT_MAX_MS;
+    }
+}
+
+/* Strictly greater than any before, in this process and, as far as clocks go, in those before it.
+ */
+static uint64_t
+next_run_id(app *ap)
+{
+    uint64_t now = (uint64_t)aa_wall_ms() * 1000 + (uint64_t)aa_now_us() % 1000;
+    ap->run_id = now > ap->run_id ? now : ap->run_id + 1;
+    return ap->run_id;
+}
+
+/* ---- one action each; false: not now ---- */
+
+static bool
+reopen(app *ap)
+{
+    aa_err    err = AA_ERR_INIT;
+    resume    re = {0};
+    bool      fresh = true;
+    char      kv[128];
+    aa_status st;
+
+    if (!source_has_partitions(ap->so)) { /* live: the group has not dealt them out */
+        ingest_abandon(ap->in);
+        return true;
+    }
+    st = source_lookup(ap->so, &re, &fresh, &err);
+    if (st == AA_OK) st = source_start(ap->so, &re, &err);
+    if (st == AA_OK) st = ingest_begin(ap->in, &re, next_run_id(ap), aa_now_us(), &err);
+    if (st == AA_EIO) {
+        aa_warn("RUN-RETRY", "%s", err.text);
+        ingest_restart(ap->in, err.text, aa_now_us());
+    } else if (st != AA_OK) {
+        aa_error("RUN-FAILED", "%s", err.text);
+        ap->failed = st;
+    } else {
+        snprintf(kv, sizeof kv,
+                 "run_id=%" PRIu64 " epoch=%" PRIu64 " seq=%" PRIu64 " partitions=%zu", ap->run_id,
+                 re.epoch, re.seq, re.part_count);
+        aa_log_write(AA_INFO, "RUN-OPEN", kv, "%s",
+                     fresh      ? "fresh, no commit of this pipeline"
+                     : re.final ? "the replay had ended already; another pipeline.name begins anew"
+                                : "from the last commit");
+    }
+    resume_fini(&re);
+    return st == AA_OK || st == AA_EIO;
+}
+
+static bool
+send_message(app *ap, const ingest_act *act)
+{
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = act->kind == AA_MSG_EVENTS ? aa_wire_pack_events(&ap->out, act->batch, &err)
+                                              : aa_wire_pack_control(&ap->out, act->control, &err);
+    int64_t   now_us;
+    size_t    events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
+
+    if (st != AA_OK) {
+        aa_error("SEND", "%s", err.text);
+        ap->failed = st;
+        return false;
+    }
+    st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
+    if (st != AA_OK) {
+        aa_warn("SEND", "%s", err.text);
+        return false;
+    }
+    now_us = aa_now_us();
+    ingest_done(ap->in, act, now_us);
+    if (events > 0) meter_batch(ap->me, events, act->waited_us, now_us);
+    return true;
+}
+
+static bool
+send_letter(app *ap, const ingest_act *act)
+{
+    aa_err        err = AA_ERR_INIT;
+    decode_reason reason = act->letter->reason;
+    aa_status     st = deadletter_send(ap->pr, ap->cfg, act->letter, aa_wall_ms(), &err);
+
+    aa_producer_poll(ap->pr);
+    if (st != AA_OK) {
+        aa_error("DEAD-LETTER", "%s", err.text);
+        ap->retry_us = aa_now_us() + RETRY_US;
+        return false;
+    }
+    ap->letters_out = true;
+    ingest_done(ap->in, act, aa_now_us());
+    meter_letter(ap->me, reason);
+    return true;
+}
+
+/* Letters durable, then the checkpoint, then the commit: only the last makes the epoch count. */
+static bool
+commit(app *ap, const ingest_act *act)
+{
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = AA_OK;
+    char      kv[128];
+
+    if (ap->letters_out) {
+        st = aa_producer_flush(ap->pr, LETTERS_FLUSH_MS, &err);
+        if (st != AA_OK) { /* they are lost to the producer: read them again */
+            aa_error("DEAD-LETTER", "%s", err.text);
+            ingest_restart(ap->in, "dead letters were not delivered", aa_now_us());
+            return true;
+        }
+        ap->letters_out = false;
+    }
+    st = resume_save(act->commit, ap->cfg, &err);
+    if (st == AA_OK)
+        st = source_commit(ap->so, act->commit, &err);
+    else if (st == AA_EIO)
+        st = AA_EAGAIN; /* disk full, perhaps: the epoch can wait */
+    if (st == AA_EAGAIN) {
+        aa_warn("COMMIT", "%s", err.text);
+        ap->retry_us = aa_now_us() + RETRY_US;
+        return false;
+    }
+    if (st != AA_OK) {
+        aa_warn("COMMIT", "%s", err.text);
+        ingest_restart(ap->in, err.text, aa_now_us());
+        return true;
+    }
+    snprintf(kv, sizeof kv, "epoch=%" PRIu64 " seq=%" PRIu64 " events=%" PRIu64, act->commit->epoch,
+             act->commit->seq, act->commit->events);
+    if (aa_log_on(AA_DEBUG)) aa_log_write(AA_DEBUG, "COMMIT", kv, "committed");
+    ingest_done(ap->in, act, aa_now_us());
+    return true;
+}
+
+/* Everything is committed, or will be read again: give the partitions back, or leave. */
+static bool
+drained(app *ap, bool given_up)
+{
+    aa_err err = AA_ERR_INIT;
+
+    if (given_up) aa_warn("DRAIN", "no answer from downstream: the rest will be read again");
+    if (aa_stop_requested() || ingest_ended(ap->in)) {
+        ap->leaving = true;
+        return false;
+    }
+    ingest_abandon(ap->in);
+    if (source_release(ap->so, &err) != AA_OK) {
+        aa_error("REBALANCE", "%s", err.text);
+        ap->failed = AA_EIO;
+    }
+    return false;
+}
+
+static bool
+perform(app *ap, const ingest_act *act)
+{
+    bool later = aa_now_us() < ap->retry_us;
+
+    switch (act->act) {
+    case INGEST_WAIT: return false;
+    case INGEST_SEND: return send_message(ap, act);
+    case INGEST_LETTER: return later ? false : send_letter(ap, act);
+    case INGEST_COMMIT: return later ? false : commit(ap, act);
+    case INGEST_REOPEN: return reopen(ap);
+    case INGEST_DRAINED: return drained(ap, false);
+    case INGEST_GIVEN_UP: return drained(ap, true);
+    }
+    return false;
+}
+
+/* ---- what arrives ---- */
+
+/* The group's wishes. Revoked: drain first, the group waits meanwhile. */
+static aa_status
+serve_group(app *ap, aa_err *err)
+{
+    aa_consumer_event event = AA_CONSUMER_NOTHING;
+    aa_status         st = source_poll(ap->so, &event, err);
+
+    if (st != AA_OK) return st;
+    switch (event) {
+    case AA_CONSUMER_NOTHING: return AA_OK;
+    case AA_CONSUMER_ASSIGNED:
+        aa_info("REBALANCE", "%zu partitions assigned", source_partition_count(ap->so));
+        if (source_has_partitions(ap->so)) {
+            reopen(ap);
+            return AA_OK;
+        }
+        ingest_abandon(ap->in);
+        return source_release(ap->so, err); /* a member without partitions still has to answer */
+    case AA_CONSUMER_REVOKED:
+        aa_info("REBALANCE", "partitions revoked: draining");
+        ingest_stop(ap->in, aa_now_us());
+        return AA_OK;
+    case AA_CONSUMER_LOST:
+        aa_warn("REBALANCE", "partitions lost: what is not committed will be read again");
+        ingest_abandon(ap->in);
+        return source_release(ap->so, err);
+    }
+    return AA_OK;
+}
+
+/* A message from the assigner, and what it changed, for the log. */
+static void
+take_control(app *ap, aa_msg_kind kind)
+{
+    ingest_stats before, after;
+    bool         opened = ingest_opened(ap->in);
+
+    ingest_stats_get(ap->in, &before);
+    ingest_control(ap->in, kind, &ap->control, aa_now_us());
+    ingest_stats_get(ap->in, &after);
+    if (after.resets > before.resets) aa_warn("RUN-RESET", "%s", ingest_reason(ap->in));
+    if (!opened && ingest_opened(ap->in)) {
+        meter_opened(ap->me, after.epoch, aa_now_us());
+        aa_info("RUN-OPENED", "downstream stands at epoch %" PRIu64, after.epoch);
+    }
+}
+
+static aa_status
+serve_link(app *ap, bool *progress, aa_err *err)
+{
+    for (;;) {
+        aa_msg_kind kind;
+        const void *buf = NULL;
+        size_t      len = 0;
+        aa_status   st = aa_link_recv(ap->ln, &kind, &buf, &len, err);
+
+        if (st == AA_EAGAIN) return AA_OK;
+        if (st == AA_OK) st = aa_wire_unpack_control(&ap->control, buf, len, err);
+        if (st == AA_OK)
+            take_control(ap, kind);
+        else if (st == AA_EPARSE)
+            aa_warn("LINK-GARBAGE", "%s", err->text);
+        else
+            return st;
+        *progress = true;
+    }
+}
+
+static void
+show(app *ap)
+{
+    int64_t now_us = aa_now_us();
+    bool    known;
+
+    if (now_us < ap->meter_us) return;
+    ap->meter_us = now_us + METER_US;
+    known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
+    aa_producer_poll(ap->pr);
+    aa_log_flush_repeats();
+    if (ap->ready == (known && ingest_running(ap->in))) return;
+    ap->ready = !ap->ready;
+    aa_set_ready(ap->ctx, ap->ready, "no run is open");
+}
+
+static aa_status
+wait_for_something(app *ap, int64_t due_us, aa_err *err)
+{
+    int       fds[2] = {source_fd(ap->so), aa_stop_fd()};
+    unsigned  ready = 0;
+    int64_t   wait_us = due_us - aa_now_us();
+    int       wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
+    aa_status st;
+
+    if (aa_stop_requested()) fds[1] = -1; /* it stays readable */
+    st = aa_link_poll(&ap->ln, 1, fds, 2, wait_ms, &ready, err);
+    if (ready & 2u) source_clear_fd(ap->so);
+    return st;
+}
+
+/* ---- the loop ---- */
+
+static aa_status
+turn(app *ap, aa_err *err)
+{
+    ingest_act act = {.due_us = 0};
+    bool       progress = false;
+    size_t     got = 0;
+    aa_status  st = serve_link(ap, &progress, err);
+
+    if (st == AA_OK) st = serve_group(ap, err);
+    if (st != AA_OK) return st;
+    if (aa_stop_requested()) ingest_stop(ap->in, aa_now_us());
+    if (ingest_running(ap->in)) st = source_pump(ap->so, ingest_order(ap->in), &got, err);
+    if (st != AA_OK) return st;
+    for (int i = 0; i < STEPS_AT_A_TIME && ap->failed == AA_OK; i++) {
+        ingest_step(ap->in, aa_now_us(), &act);
+        if (!perform(ap, &act)) break;
+        progress = true;
+    }
+    show(ap);
+    if (progress || got > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
+    return wait_for_something(ap, act.due_us, err);
+}
+
+static aa_status
+loop(app *ap, aa_err *err)
+{
+    while (!ap->leaving) {
+        aa_status st = turn(ap, err);
+        if (st == AA_OK && ap->failed != AA_OK)
+            st = aa_fail(err, ap->failed, "see the errors above");
+        if (st != AA_OK) return st;
+    }
+    aa_set_ready(ap->ctx, false, "drained");
+    return meter_finish(ap->me, ap->in, err);
+}
+
+static aa_status
+run(aa_context *ctx, aa_err *err)
+{
+    app          ap = {.ctx = ctx, .cfg = ctx->cfg};
+    aa_link_keys keys = aa_link_keys_of(ctx->cfg);
+    aa_status    st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
+
+    if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
+    if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
+    if (st == AA_OK) st = connect_kafka(&ap, err);
+    if (st == AA_OK) {
+        if (!source_has_partitions(ap.so)) ingest_abandon(ap.in); /* until the group deals */
+        st = loop(&ap, err);
+    }
+    if (st == AA_EAGAIN && aa_stop_requested()) st = AA_OK; /* stopped while there was no broker */
+    aa_producer_free(&ap.pr, 5000);
+    source_close(&ap.so);
+    aa_link_close(&ap.ln);
+    ingest_free(&ap.in);
+    meter_free(&ap.me);
+    aa_bytes_fini(&ap.out);
+    return st;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const aa_program program = {
+        .name = "ingest",
+        .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
+        .run = run,
+    };
+    return aa_program_main(&program, argc, argv);
+}

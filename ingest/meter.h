@@ -1,0 +1,35 @@
+/* ingest/meter - what ingest shows of itself: metrics, the STATS line, the summary at the end. */
+#ifndef INGEST_METER_H
+#define INGEST_METER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/metrics.h"
+#include "common/status.h"
+#include "ingest/decode.h"
+#include "ingest/ingest.h"
+#include "ingest/source.h"
+
+typedef struct meter meter;
+
+/** @errors AA_ENOMEM */
+aa_status meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
+    __attribute__((warn_unused_result));
+void meter_free(meter **me_p);
+
+/** The run began from this epoch (0: the configured start). */
+void meter_opened(meter *me, uint64_t epoch, int64_t now_us);
+void meter_batch(meter *me, size_t events, int64_t waited_us, int64_t now_us);
+void meter_letter(meter *me, decode_reason reason);
+
+/** Set gauges and counters; write the STATS line when it is due. Cheap enough for once a second.
+ *  @return the lag of every partition is known */
+bool meter_update(meter *me, const ingest *in, const order *od, const source *so, int64_t now_us);
+
+/** FINAL line and summary file. @errors AA_EIO the file */
+aa_status meter_finish(meter *me, const ingest *in, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

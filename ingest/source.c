@@ -1,0 +1,387 @@
+#include "ingest/source.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "ingest/decode.h"
+
+enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
+
+#define NOT_READ SIZE_MAX
+
+/* One partition of this run, in the order's numbering. */
+typedef struct {
+    int32_t partition;
+    size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
+    int64_t end;
+} source_part;
+
+typedef enum { FROM_BEGINNING, FROM_OFFSET, FROM_TIME } replay_from;
+
+struct source {
+    const aa_conf   *cfg;
+    aa_consumer     *cs; /* owned */
+    decode          *dc; /* owned */
+    bool             replay;
+    replay_from      from;
+    int64_t          from_value;
+    source_part     *part; /* (n) owned */
+    aa_kafka_offset *po;   /* (n) owned; scratch for questions and commits */
+    size_t           n;
+    aa_kafka_record  rec[CHUNK];
+};
+
+/* ---- open ---- */
+
+static bool
+take_int64(const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0';
+}
+
+static aa_status
+parse_from(source *so, aa_err *err)
+{
+    const char *from = so->cfg->ingest.replay_from;
+
+    if (strcmp(from, "beginning") == 0) return AA_OK;
+    if (strncmp(from, "offset:", 7) == 0 && take_int64(from + 7, &so->from_value) &&
+        so->from_value >= 0) {
+        so->from = FROM_OFFSET;
+        return AA_OK;
+    }
+    if (strncmp(from, "time:", 5) == 0 && take_int64(from + 5, &so->from_value) &&
+        so->from_value >= 0) {
+        so->from = FROM_TIME;
+        return AA_OK;
+    }
+    return aa_fail(err, AA_ECONFIG,
+                   "ingest.replay_from: \"%s\" is none of beginning, offset:N, time:MS", from);
+}
+
+/* The partitions of this run, ascending. */
+static aa_status
+set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
+{
+    source_part     *part = realloc(so->part, (n + 1) * sizeof *part);
+    aa_kafka_offset *scratch;
+
+    if (!part) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    so->part = part;
+    scratch = realloc(so->po, (n + 1) * sizeof *scratch);
+    if (!scratch) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    so->po = scratch;
+    so->n = n;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i;
+        while (at > 0 && part[at - 1].partition > po[i].partition) {
+            part[at] = part[at - 1];
+            at--;
+        }
+        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END};
+    }
+    return AA_OK;
+}
+
+static aa_status
+take_all_partitions(source *so, aa_err *err)
+{
+    size_t           n = aa_consumer_partition_count(so->cs);
+    aa_kafka_offset *all = calloc(n, sizeof *all);
+    aa_status        st;
+
+    if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    for (size_t i = 0; i < n; i++)
+        all[i].partition = (int32_t)i;
+    st = set_partitions(so, all, n, err);
+    free(all);
+    return st;
+}
+
+aa_status
+source_open(source **out, const aa_conf *cfg, aa_err *err)
+{
+    aa_status st;
+    source   *so = calloc(1, sizeof *so);
+
+    if (!so) return aa_fail(err, AA_ENOMEM, "source");
+    so->cfg = cfg;
+    so->replay = strcmp(cfg->ingest.run, "replay") == 0;
+    st = parse_from(so, err);
+    if (st != AA_OK) goto out;
+    st = decode_new(&so->dc, cfg, err);
+    if (st != AA_OK) goto out;
+    st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
+    if (st != AA_OK) goto out;
+    if (so->replay) st = take_all_partitions(so, err);
+    if (st != AA_OK) goto out;
+    *out = so;
+    so = NULL;
+out:
+    source_close(&so);
+    return st;
+}
+
+void
+source_close(source **so_p)
+{
+    source *so = *so_p;
+    if (!so) return;
+    aa_consumer_free(&so->cs);
+    decode_free(&so->dc);
+    free(so->part);
+    free(so->po);
+    free(so);
+    *so_p = NULL;
+}
+
+/* ---- the group ---- */
+
+aa_status
+source_poll(source *so, aa_consumer_event *event, aa_err *err)
+{
+    const aa_kafka_offset *po = NULL;
+    size_t                 n = 0;
+    aa_status              st = aa_consumer_poll(so->cs, event, &po, &n, err);
+
+    if (st == AA_OK && *event == AA_CONSUMER_ASSIGNED) st = set_partitions(so, po, n, err);
+    return st;
+}
+
+bool
+source_has_partitions(const source *so)
+{
+    return so->n > 0;
+}
+
+aa_status
+source_release(source *so, aa_err *err)
+{
+    so->n = 0;
+    return aa_consumer_release(so->cs, err);
+}
+
+/* ---- where to begin ---- */
+
+/* Where a partition without a commit begins. */
+static aa_status
+first_offset(source *so, size_t idx, int64_t *position, aa_err *err)
+{
+    const char *reset = aa_kafka_property_of(so->cfg, "auto.offset.reset");
+    int64_t     low = 0, high = 0;
+    aa_status   st = aa_consumer_watermarks(so->cs, so->part[idx].partition, &low, &high, err);
+
+    if (st != AA_OK) return st;
+    *position = low;
+    if (!so->replay) {
+        if (reset && (strcmp(reset, "latest") == 0 || strcmp(reset, "largest") == 0 ||
+                      strcmp(reset, "end") == 0))
+            *position = high;
+    } else if (so->from == FROM_OFFSET) {
+        if (so->from_value < low)
+            aa_warn("REPLAY-FROM", "partition %d begins at %" PRId64 ": nothing older is left",
+                    (int)so->part[idx].partition, low);
+        if (so->from_value > low) *position = so->from_value < high ? so->from_value : high;
+    } else if (so->from == FROM_TIME) {
+        aa_kafka_offset po = {.partition = so->part[idx].partition};
+        st = aa_consumer_offsets_at(so->cs, so->from_value, &po, 1, err);
+        *position = po.offset;
+    }
+    return st;
+}
+
+static aa_status
+fill_gaps(source *so, resume *re, aa_err *err)
+{
+    for (size_t i = 0; i < re->part_count; i++) {
+        resume_part *part = &re->part[i];
+        aa_status    st = AA_OK;
+        int64_t      low = 0;
+        if (part->position == AA_KAFKA_NO_OFFSET) st = first_offset(so, i, &part->position, err);
+        if (st == AA_OK && so->replay && part->end == RESUME_NO_END)
+            st = aa_consumer_watermarks(so->cs, part->partition, &low, &part->end, err);
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+aa_status
+source_lookup(source *so, resume *re, bool *fresh, aa_err *err)
+{
+    int64_t   lane = so->cfg->pipeline.lane;
+    uint64_t  epoch, seq = 0;
+    aa_status st;
+
+    for (size_t i = 0; i < so->n; i++)
+        so->po[i].partition = so->part[i].partition;
+    st = aa_consumer_committed(so->cs, so->po, so->n, err);
+    if (st != AA_OK) return st;
+    resume_fini(re);
+    epoch = resume_epoch(so->po, so->n, lane, &seq);
+    *fresh = epoch == 0;
+    if (epoch > 0) {
+        aa_err why = AA_ERR_INIT;
+        st = resume_load(re, so->cfg, epoch, &why);
+        if (st == AA_ENOMEM) return aa_fail(err, st, "%s", why.text);
+        if (st != AA_OK)
+            return aa_fail(err, AA_EPARSE, "the group's commit is of epoch %" PRIu64 ", but: %s",
+                           epoch, why.text);
+        if (re->seq != seq)
+            return aa_fail(err, AA_EPARSE,
+                           "the group's commit of epoch %" PRIu64 " ends with batch %" PRIu64
+                           ", its checkpoint with %" PRIu64,
+                           epoch, seq, re->seq);
+    }
+    st = resume_merge(re, so->po, so->n, lane, so->replay, err);
+    if (st != AA_OK) return st;
+    return fill_gaps(so, re, err);
+}
+
+aa_status
+source_start(source *so, const resume *re, aa_err *err)
+{
+    size_t slots = 0;
+
+    AA_REQUIRE(re->part_count == so->n);
+    for (size_t i = 0; i < so->n; i++) {
+        source_part *part = &so->part[i];
+        AA_REQUIRE(part->partition == re->part[i].partition);
+        part->end = re->part[i].end;
+        part->slot = NOT_READ;
+        if (re->part[i].position >= part->end) continue;
+        part->slot = slots;
+        so->po[slots].partition = part->partition;
+        so->po[slots++].offset = re->part[i].position;
+    }
+    return aa_consumer_assign(so->cs, so->po, slots, err);
+}
+
+aa_status
+source_commit(source *so, const resume *re, aa_err *err)
+{
+    AA_REQUIRE(re->part_count == so->n);
+    for (size_t i = 0; i < so->n; i++) {
+        so->po[i].partition = re->part[i].partition;
+        so->po[i].offset = re->part[i].position;
+        resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane);
+    }
+    return aa_consumer_commit(so->cs, so->po, so->n, err);
+}
+
+/* ---- what has arrived ---- */
+
+static aa_status
+push_letter(source *so, order *od, size_t idx, const aa_kafka_record *rec, decode_reason reason,
+            aa_err *err)
+{
+    deadletter *dl = deadletter_new(rec, reason, decode_why(so->dc));
+
+    if (!dl) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
+    if (aa_log_on(AA_WARN)) {
+        char kv[128];
+        snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " reason=%s len_bytes=%zu",
+                 rec->partition, rec->offset, decode_slug(reason), rec->len);
+        aa_log_write(AA_WARN, "EVENT-BAD", kv, "%s", decode_why(so->dc));
+    }
+    order_push_letter(od, idx, &dl);
+    return AA_OK;
+}
+
+static aa_status
+push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
+{
+    uint64_t key[AA_MAX_FIELDS];
+    float    label;
+    int64_t  time_ms, end = so->part[idx].end;
+
+    for (size_t i = 0; i < n; i++) {
+        const aa_kafka_record *rec = &so->rec[i];
+        decode_reason          reason;
+        if (rec->offset >= end) break; /* written after the replay began */
+        reason =
+            decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
+        if (reason == DECODE_OK) {
+            order_push(od, idx, rec->offset, key, label, time_ms, rec->timestamp_ms);
+        } else {
+            aa_status st = push_letter(so, od, idx, rec, reason, err);
+            if (st != AA_OK) return st;
+        }
+    }
+    return AA_OK;
+}
+
+static aa_status
+pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
+{
+    source_part *part = &so->part[idx];
+    size_t       room = order_room(od, idx), n = 0;
+    int64_t      met = AA_KAFKA_NO_OFFSET;
+    aa_status    st;
+
+    if (room > CHUNK) room = CHUNK;
+    st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
+    if (st != AA_OK) return st;
+    st = push_records(so, od, idx, n, err);
+    if (st != AA_OK) return st;
+    *got += n;
+    /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
+    if (part->end == RESUME_NO_END) return AA_OK;
+    if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end)) return AA_OK;
+    order_end(od, idx, part->end);
+    part->slot = NOT_READ;
+    (*got)++;
+    return AA_OK;
+}
+
+aa_status
+source_pump(source *so, order *od, size_t *got, aa_err *err)
+{
+    *got = 0;
+    for (size_t idx = 0; idx < so->n; idx++) {
+        aa_status st;
+        if (so->part[idx].slot == NOT_READ || order_room(od, idx) == 0) continue;
+        if (order_held(od, idx) >= CHUNK) continue; /* the others first */
+        st = pump_partition(so, od, idx, got, err);
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+int
+source_fd(const source *so)
+{
+    return aa_consumer_fd(so->cs);
+}
+
+void
+source_clear_fd(source *so)
+{
+    aa_consumer_clear_fd(so->cs);
+}
+
+size_t
+source_partition_count(const source *so)
+{
+    return so->n;
+}
+
+int32_t
+source_partition(const source *so, size_t idx)
+{
+    return so->part[idx].partition;
+}
+
+int64_t
+source_lag(const source *so, size_t idx, int64_t position)
+{
+    const source_part *part = &so->part[idx];
+    if (part->end != RESUME_NO_END) return part->end > position ? part->end - position : 0;
+    return aa_consumer_lag(so->cs, part->partition, position);
+}

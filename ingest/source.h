@@ -1,0 +1,61 @@
+/* ingest/source - Kafka's side of ingest: where to begin, what has arrived, what is committed.
+ *
+ * Replay assigns itself every partition of the topic; live is a member of the group and gets some.
+ * Messages become events here and go into the order; what does not decode goes there as a letter.
+ */
+#ifndef INGEST_SOURCE_H
+#define INGEST_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/kafka.h"
+#include "common/status.h"
+#include "ingest/order.h"
+#include "ingest/resume.h"
+
+typedef struct source source;
+
+/** cfg is kept (borrowed).
+ *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker; AA_ENOMEM
+ */
+aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+void source_close(source **so_p);
+
+/** Serve the group. @errors AA_EIO the consumer is of no more use */
+aa_status source_poll(source *so, aa_consumer_event *event, aa_err *err)
+    __attribute__((warn_unused_result));
+/** There are partitions to read (replay: always; live: between ASSIGNED and release). */
+bool source_has_partitions(const source *so);
+/** Where the partitions go on: the last commit, or the configured start. `fresh`: no commit.
+ *  @errors AA_EIO broker trouble; AA_EPARSE the commit's checkpoint is missing or damaged;
+ * AA_ENOMEM */
+aa_status source_lookup(source *so, resume *re, bool *fresh, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Read from there. */
+aa_status source_start(source *so, const resume *re, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Move what has arrived into the order as far as it has room; *got: messages and ends.
+ *  @errors AA_ECONFIG the events to go on from are gone; AA_EIO; AA_ENOMEM */
+aa_status source_pump(source *so, order *od, size_t *got, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @errors as aa_consumer_commit */
+aa_status source_commit(source *so, const resume *re, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Give the partitions back to the group. */
+aa_status source_release(source *so, aa_err *err) __attribute__((warn_unused_result));
+
+/** Readable when something has arrived; cleared before looking. */
+int  source_fd(const source *so);
+void source_clear_fd(source *so);
+
+/** Number of partitions, and of each its number in Kafka. */
+size_t  source_partition_count(const source *so);
+int32_t source_partition(const source *so, size_t idx);
+/** Messages of partition idx from position to its end (replay: the replay's); -1: not known yet. */
+int64_t source_lag(const source *so, size_t idx, int64_t position);
+
+#endif

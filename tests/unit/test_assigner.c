@@ -1,0 +1,615 @@
+#include "assigner/assigner.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "assigner/lean.h"
+#include "tests/check.h"
+#include "tests/world.h"
+
+static const char *const all_modes[] = {"default",   "paper", "unique", "hash",
+                                        "threshold", "rule",  "random", "shared-only"};
+enum { MODES = sizeof all_modes / sizeof *all_modes };
+
+/* A configuration in which everything happens: budget, decay, forgetting, sweeps, exploration. */
+static void
+busy_conf(world *wo, const char *mode)
+{
+    world_conf(wo, mode);
+    bool fixed = strcmp(mode, "unique") == 0 || strcmp(mode, "hash") == 0;
+    wo->cfg.fields[0].budget_rows = fixed ? 0 : 20;
+    wo->cfg.agent.half_life_events = 700;
+    wo->cfg.agent.forget_events = 400;
+    wo->cfg.agent.quiet_events = 60;
+    wo->cfg.agent.quiet_gaps = 3;
+    wo->cfg.agent.prior_strength = 2;
+    wo->cfg.agent.actor_rate = 0.01;
+    wo->cfg.agent.warm_up_events = strcmp(mode, "paper") == 0 ? 100 : 0;
+    wo->cfg.fields[0].threshold = 3;
+}
+
+/* ---- order ---- */
+
+static void
+batches_and_rewards_out_of_order_are_refused_and_change_nothing(void **state)
+{
+    (void)state;
+    world wo;
+    world_conf(&wo, "default");
+    wo.cfg.pipeline.depth = 2;
+    world_open(&wo);
+    aa_err err = AA_ERR_INIT;
+    world_random(&wo, 1, 4, 10, 100, 1);
+    assert_int_equal(assigner_next_batch(wo.as), 5);
+    assert_int_equal(assigner_next_reward(wo.as), 3);
+    uint64_t d = assigner_digest(wo.as);
+
+    const uint64_t wrong[] = {1, 2, 4, 5, 99};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        world_rewards(&wo, 3);
+        wo.rw.hd.seq = wrong[i];
+        assert_int_equal(assigner_learn(wo.as, &wo.rw, &err), AA_EPARSE);
+    }
+    world_rewards(&wo, 3);
+    wo.rw.n--;
+    assert_int_equal(assigner_learn(wo.as, &wo.rw, &err), AA_EPARSE);
+    wo.rw.n++;
+    wo.rw.m--;
+    assert_int_equal(assigner_learn(wo.as, &wo.rw, &err), AA_EPARSE);
+    wo.in.hd.seq = 6;
+    assert_int_equal(assigner_step(wo.as, &wo.in, &wo.out, &err), AA_EPARSE);
+    wo.in.hd.seq = 5; /* the rewards of batch 3 are missing */
+    assert_int_equal(assigner_step(wo.as, &wo.in, &wo.out, &err), AA_EPARSE);
+    assert_true(assigner_digest(wo.as) == d);
+    world_random(&wo, 1, 1, 10, 100, 1);
+    assert_int_equal(assigner_next_batch(wo.as), 6);
+    world_close(&wo);
+}
+
+static void
+rewards_of_a_batch_not_assigned_yet_are_refused(void **state)
+{
+    (void)state;
+    world wo;
+    world_conf(&wo, "default");
+    world_open(&wo);
+    aa_err err = AA_ERR_INIT;
+    assert_int_equal(aa_reward_batch_reserve(&wo.rw, 1, 1, NULL), AA_OK);
+    wo.rw.hd.seq = 1;
+    assert_int_equal(assigner_learn(wo.as, &wo.rw, &err), AA_EPARSE);
+    world_close(&wo);
+}
+
+static void
+an_empty_batch_is_a_batch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MODES; i++) {
+        world wo;
+        world_conf(&wo, all_modes[i]);
+        world_open(&wo);
+        for (size_t b = 0; b < 8; b++)
+            world_step(&wo);
+        world_random(&wo, 1, 2, 10, 100, 1);
+        assert_int_equal(assigner_next_batch(wo.as), 11);
+        world_close(&wo);
+    }
+}
+
+/* ---- determinism ---- */
+
+static void
+the_same_batches_give_the_same_state_and_the_seed_matters(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MODES; i++) {
+        uint64_t digest[3];
+        for (size_t run = 0; run < 3; run++) {
+            world wo;
+            busy_conf(&wo, all_modes[i]);
+            wo.cfg.pipeline.seed = run == 2 ? 2 : 1;
+            world_open(&wo);
+            world_random(&wo, 11, 40, 30, 400, 1);
+            digest[run] = assigner_digest(wo.as);
+            world_close(&wo);
+        }
+        bool drawn = i == 0 || i == 1 || i == 6;
+        assert_true(digest[0] == digest[1]);
+        assert_int_equal(digest[0] != digest[2], drawn);
+    }
+}
+
+/* One pass over the events in batches of another size: all but the actor's timing is the same. */
+static void
+where_batches_are_cut_makes_no_difference_to_a_rule(void **state)
+{
+    (void)state;
+    uint64_t ids[2], rows[2];
+    for (size_t run = 0; run < 2; run++) {
+        world wo;
+        busy_conf(&wo, "rule");
+        world_open(&wo);
+        for (uint64_t n = 0; n < 1200; n++) {
+            uint64_t key[2] = {1 + (uint64_t)pow(300, aa_rng_uniform(1, AA_RNG_TEST, n, 0)),
+                               1 + n % 7};
+            world_event(&wo, key, n % 3 == 0 ? 1.0f : 0.0f);
+            if (n % (run == 0 ? 40 : 75) == 0) world_step(&wo);
+        }
+        world_step(&wo);
+        assigner_stats st;
+        assigner_stats_get(wo.as, 0, &st);
+        ids[run] = st.ids_seen * 1000 + st.promotions;
+        rows[run] = st.rows_unique;
+        world_close(&wo);
+    }
+    assert_int_equal(ids[0], ids[1]);
+    assert_int_equal(rows[0], rows[1]);
+}
+
+/* ---- checkpoints ---- */
+
+static void
+checkpoint_dir(world *wo, char folder[32])
+{
+    strcpy(folder, "/tmp/aa-assigner-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(wo->cfg.checkpoint.dir, sizeof wo->cfg.checkpoint.dir, "%s", folder);
+}
+
+static void
+remove_checkpoint(const world *wo, const char *folder)
+{
+    char path[AA_CONF_STR + 128];
+    assert_int_equal(aa_ckpt_path(path, sizeof path, &wo->cfg, "assigner", 1, NULL), AA_OK);
+    unlink(path);
+    for (char *cut = strrchr(path, '/'); cut && strlen(path) > strlen(folder);
+         cut = strrchr(path, '/')) {
+        *cut = '\0';
+        rmdir(path);
+    }
+}
+
+static void
+save(const world *wo)
+{
+    aa_ckpt_writer *w;
+    aa_err          err = AA_ERR_INIT;
+    aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
+    if (st == AA_OK) st = assigner_save(wo->as, w, &err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, &err);
+    if (st != AA_OK) fail_msg("%s", err.text);
+}
+
+static aa_status
+restore(const aa_conf *cfg, assigner **out, aa_err *err)
+{
+    aa_ckpt_reader *r;
+    aa_status       st = aa_ckpt_open(&r, cfg, "assigner", 1, err);
+    if (st != AA_OK) return st;
+    st = assigner_new(out, cfg, err);
+    if (st == AA_OK) st = assigner_restore(*out, r, err);
+    aa_ckpt_close(&r);
+    return st;
+}
+
+static void
+a_restored_assigner_goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MODES; i++) {
+        world  wo;
+        char   folder[32];
+        aa_err err = AA_ERR_INIT;
+        busy_conf(&wo, all_modes[i]);
+        checkpoint_dir(&wo, folder);
+        world_open(&wo);
+        world_random(&wo, 11, 35, 30, 400, 1);
+        assert_int_equal(assigner_next_batch(wo.as) - assigner_next_reward(wo.as), 4);
+        save(&wo);
+        uint64_t  at_save = assigner_digest(wo.as);
+        assigner *second = NULL;
+        if (restore(&wo.cfg, &second, &err) != AA_OK) fail_msg("%s", err.text);
+        assert_true(assigner_digest(second) == at_save);
+
+        assigner *first = wo.as; /* the world goes on with either; its rows are the same */
+        world_random(&wo, 12, 0, 30, 400, 1);
+        for (size_t b = 0; b < 25; b++) {
+            unsigned char *live[2];
+            world          before = wo;
+            for (size_t f = 0; f < 2; f++) {
+                live[f] = malloc(WORLD_ROWS);
+                assert_non_null(live[f]);
+                memcpy(live[f], wo.live[f], WORLD_ROWS);
+            }
+            wo.as = first;
+            world_random(&wo, 12, 1, 30, 400, 1 + b * 20);
+            uint64_t d = assigner_digest(first);
+            for (size_t f = 0; f < 2; f++) {
+                memcpy(wo.live[f], live[f], WORLD_ROWS);
+                free(live[f]);
+                wo.rows[f] = before.rows[f];
+                wo.most[f] = before.most[f];
+            }
+            wo.as = second;
+            world_random(&wo, 12, 1, 30, 400, 1 + b * 20);
+            assert_true(assigner_digest(second) == d);
+        }
+        assigner_free(&first);
+        world_close(&wo);
+        remove_checkpoint(&wo, folder);
+    }
+}
+
+static void
+a_fresh_assigner_can_be_saved_and_restored(void **state)
+{
+    (void)state;
+    world     wo;
+    char      folder[32];
+    assigner *second = NULL;
+    busy_conf(&wo, "paper");
+    checkpoint_dir(&wo, folder);
+    world_open(&wo);
+    save(&wo);
+    assert_int_equal(restore(&wo.cfg, &second, NULL), AA_OK);
+    assert_true(assigner_digest(second) == assigner_digest(wo.as));
+    assigner_free(&second);
+    world_close(&wo);
+    remove_checkpoint(&wo, folder);
+}
+
+/* The file's own digests are right, but what is in it does not fit together. */
+static void
+rewrite(const world *wo, const char *section, size_t at, unsigned char with)
+{
+    aa_ckpt_reader *r;
+    aa_ckpt_writer *w;
+    aa_ckpt_info    info;
+    assert_int_equal(aa_ckpt_open(&r, &wo->cfg, "assigner", 1, NULL), AA_OK);
+    assert_int_equal(aa_ckpt_create(&w, &wo->cfg, "assigner", 1, NULL), AA_OK);
+    aa_ckpt_info_get(r, &info);
+    bool changed = false;
+    for (size_t i = 0; i < info.section_count; i++) {
+        const char *name;
+        const void *data;
+        size_t      len;
+        uint64_t    digest;
+        aa_ckpt_section_at(r, i, &name, &len, &digest);
+        assert_int_equal(aa_ckpt_get(r, name, &data, &len, NULL), AA_OK);
+        unsigned char *copy = malloc(len + 1);
+        assert_non_null(copy);
+        memcpy(copy, data, len);
+        if (strcmp(name, section) == 0) {
+            assert_true(at < len && copy[at] != with);
+            copy[at] = with;
+            changed = true;
+        }
+        assert_int_equal(aa_ckpt_section(w, name, copy, len, NULL), AA_OK);
+        free(copy);
+    }
+    assert_true(changed);
+    aa_ckpt_close(&r);
+    assert_int_equal(aa_ckpt_commit(&w, NULL), AA_OK);
+}
+
+static void
+a_checkpoint_that_does_not_fit_together_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char   *section;
+        size_t        at;
+        unsigned char with;
+    } damage[] = {
+        {"assigner.whole", 16, 200},   /* next_reward beyond next_batch */
+        {"assigner.whole", 0, 3},      /* fewer events than IDs say */
+        {"field.0.ids", 32 + 4, 99},   /* position of the first ID */
+        {"field.0.ids", 0, 0},         /* its key: another, so not the one in flight or free */
+        {"field.1.ids", 16 + 3, 0x7f}, /* frequency: not finite, with the byte before */
+        {"field.0.free", 3, 1},        /* head of the free handles */
+        {"field.0.holder", 0, 77},     /* holder of the first unique row */
+        {"field.0.peak", 0, 0},        /* fewer than are held */
+        {"field.0.born", 7, 255},      /* born in the future */
+        {"field.0.actor", 3, 0x7f},    /* weight: not finite, with the byte before */
+        {"inflight.word", 3, 0x17},    /* action that there is not */
+        {"inflight.word", 2, 0x17},    /* state that there is not */
+        {"inflight.sizes", 0, 29},     /* an event less */
+    };
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        world     wo;
+        char      folder[32];
+        assigner *second = NULL;
+        aa_err    err = AA_ERR_INIT;
+        busy_conf(&wo, "default");
+        checkpoint_dir(&wo, folder);
+        world_open(&wo);
+        world_random(&wo, 11, 35, 30, 400, 1);
+        save(&wo);
+        rewrite(&wo, damage[i].section, damage[i].at, damage[i].with);
+        if (i == 4 || i == 9) rewrite(&wo, damage[i].section, damage[i].at - 1, 0xff);
+        if (i == 3) /* a key of zeros is a free handle that no list names */
+            for (size_t b = 1; b < 8; b++) {
+                aa_ckpt_reader *r;
+                const void     *data;
+                size_t          len;
+                assert_int_equal(aa_ckpt_open(&r, &wo.cfg, "assigner", 1, NULL), AA_OK);
+                assert_int_equal(aa_ckpt_get(r, "field.0.ids", &data, &len, NULL), AA_OK);
+                bool zero = ((const unsigned char *)data)[b] == 0;
+                aa_ckpt_close(&r);
+                if (!zero) rewrite(&wo, "field.0.ids", b, 0);
+            }
+        if (restore(&wo.cfg, &second, &err) != AA_EPARSE) fail_msg("damage %zu was not seen", i);
+        assert_true(strlen(err.text) > 0);
+        assigner_free(&second);
+        world_close(&wo);
+        remove_checkpoint(&wo, folder);
+    }
+}
+
+/* ---- lean ---- */
+
+static void
+readings_follow_a_plain_recomputation_of_the_lean(void **state)
+{
+    (void)state;
+    enum { IDS = 12, N = 600 };
+    world wo;
+    world_conf(&wo, "shared-only");
+    world_open(&wo);
+    double sum[2][IDS] = {0}, label_sum = 0.5;
+    size_t n[2][IDS] = {0};
+    for (size_t t = 0; t < N; t += 20) {
+        size_t id[20][2];
+        float  label[20];
+        for (size_t i = 0; i < 20; i++) {
+            for (uint64_t f = 0; f < 2; f++)
+                id[i][f] = aa_rng_bits(3, AA_RNG_TEST, t + i, f) % IDS;
+            uint64_t key[2] = {id[i][0] + 1, id[i][1] + 1};
+            label[i] =
+                aa_rng_uniform(3, AA_RNG_TEST, t + i, 2) < 0.1 * (double)id[i][0] ? 1.0f : 0.0f;
+            world_event(&wo, key, label[i]);
+        }
+        world_step(&wo);
+        for (size_t i = 0; i < 20; i++) {
+            double lean[2], mean = label_sum / (1.0 + (double)(t + i));
+            for (size_t f = 0; f < 2; f++) {
+                size_t *seen = &n[f][id[i][f]];
+                lean[f] = sum[f][id[i][f]] / ((double)*seen + 4.0);
+                double   c = fmin(fmax(1.0 + 3.0 * lean[f], 0.0), 2.0);
+                uint32_t position =
+                    *seen == 0 ? 1 : (uint32_t)fmin(2 + floor(log2((double)*seen)), 5);
+                double got = (double)wo.out.slot[i * 2 + f] + (double)wo.out.mix[i * 2 + f];
+                check_close(got, (position - 1) * 3 + c, 1e-4, 0.0, t + i);
+            }
+            for (size_t f = 0; f < 2; f++) {
+                sum[f][id[i][f]] += (double)label[i] - mean - lean[1 - f];
+                n[f][id[i][f]]++;
+            }
+            label_sum += (double)label[i];
+        }
+    }
+    world_close(&wo);
+}
+
+/* ---- publication ---- */
+
+enum { HEARD = 4096 };
+typedef struct {
+    uint64_t      key[HEARD];
+    aa_assignment a[HEARD];
+    size_t        count, messages, deletions;
+} heard;
+
+static size_t
+place(heard *hr, uint64_t key)
+{
+    size_t i = 0;
+    while (i < hr->count && hr->key[i] != key)
+        i++;
+    return i;
+}
+
+static void
+listen(world *wo, heard *hr, uint32_t field, bool all)
+{
+    assigner_change change[7]; /* small, so that it takes several calls */
+    size_t          count;
+    do {
+        assert_int_equal(assigner_changes(wo->as, all, change, 7, &count, NULL), AA_OK);
+        all = false;
+        for (size_t c = 0; c < count; c++) {
+            if (change[c].field != field) continue;
+            size_t i = place(hr, change[c].key);
+            hr->messages++;
+            if (change[c].deleted) {
+                hr->deletions++;
+                if (i == hr->count) continue;
+                hr->count--;
+                hr->key[i] = hr->key[hr->count];
+                hr->a[i] = hr->a[hr->count];
+                continue;
+            }
+            assert_int_equal(change[c].a.version, assigner_next_batch(wo->as) - 1);
+            if (i == hr->count) {
+                assert_true(hr->count < HEARD);
+                hr->key[hr->count++] = change[c].key;
+            }
+            hr->a[i] = change[c].a;
+        }
+    } while (count > 0);
+}
+
+/* What the next batch reads against what a scorer would: the heard one, or an unseen ID's. */
+static void
+check_heard(world *wo, heard *hr, const uint64_t *keys, size_t n, double tolerance)
+{
+    aa_assignment unseen;
+    assigner_new_id(wo->as, 0, &unseen);
+    for (size_t i = 0; i < n; i++) {
+        size_t               at = place(hr, keys[i * 2]);
+        const aa_assignment *a = at < hr->count ? &hr->a[at] : &unseen;
+        bool                 unique = wo->out.slot[i * 2] >= aa_shared_rows(&wo->cfg);
+        if (unique || a->position > wo->cfg.agent.positions) {
+            if (a->slot != wo->out.slot[i * 2]) { /* promoted by this very event */
+                bool promoted = false;
+                for (size_t j = 0; j < wo->out.op_count; j++)
+                    promoted |= wo->out.op[j].event_idx == i &&
+                                wo->out.op[j].kind == AA_OP_PROMOTE && wo->out.op[j].field == 0;
+                assert_true(promoted);
+            }
+            continue;
+        }
+        double got = (double)a->slot + (double)a->mix;
+        check_close(got, (double)wo->out.slot[i * 2] + (double)wo->out.mix[i * 2], tolerance, 0.0,
+                    i);
+    }
+}
+
+static void
+scorers_hear_what_the_next_events_will_read(void **state)
+{
+    (void)state;
+    world wo;
+    heard hr = {0};
+    world_conf(&wo, "rule");
+    wo.cfg.fields[0].threshold = 6;
+    wo.cfg.agent.quiet_events = 100;
+    world_open(&wo);
+    for (uint64_t b = 0; b < 60; b++) {
+        uint64_t key[2 * 20];
+        for (uint64_t i = 0; i < 20; i++) { /* an ID once per batch, so that none moves within it */
+            key[2 * i] = 1 + i * 10 + aa_rng_bits(2, AA_RNG_TEST, b, i) % (b < 30 ? 10 : 3);
+            key[2 * i + 1] = 1 + aa_rng_bits(2, AA_RNG_TEST, b, i + 50) % 9;
+            world_event(&wo, key + 2 * i, aa_rng_uniform(2, AA_RNG_TEST, b, i + 99) < 0.5 ? 1 : 0);
+        }
+        world_step(&wo);
+        check_heard(&wo, &hr, key, 20, b % 2 ? 1e-6 : 0.055);
+        if (b % 2 == 0) assert_int_equal(assigner_changes_exact(wo.as, NULL), AA_OK);
+        listen(&wo, &hr, 0, false);
+    }
+    assert_true(wo.ops[AA_OP_FREE] > 0);
+    size_t          before = hr.messages;
+    assigner_change none;
+    size_t          count;
+    assert_int_equal(assigner_changes(wo.as, false, &none, 1, &count, NULL), AA_OK);
+    assert_int_equal(count, 0);
+    listen(&wo, &hr, 0, true);
+    assigner_stats st;
+    assigner_stats_get(wo.as, 0, &st);
+    assert_int_equal(hr.messages - before, st.ids);
+    assert_int_equal(hr.count, st.ids);
+    world_close(&wo);
+}
+
+static void
+changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
+{
+    (void)state;
+    world wo;
+    heard hr = {0};
+    world_conf(&wo, "shared-only");
+    world_open(&wo);
+    for (size_t n = 0; n < 64; n++)
+        world_one(&wo, 1, 1000 + n, n % 2 ? 1.0f : 0.0f);
+    listen(&wo, &hr, 0, false);
+    assert_int_equal(hr.messages, 1);
+    for (size_t n = 0; n < 40; n++) { /* at the top position; the lean moves a little each time */
+        world_one(&wo, 1, 2000 + n, n % 2 ? 1.0f : 0.0f);
+        listen(&wo, &hr, 0, false);
+    }
+    assert_true(hr.messages <= 3);
+    world_close(&wo);
+}
+
+static void
+a_forgotten_id_is_deleted_and_may_return(void **state)
+{
+    (void)state;
+    world wo;
+    heard hr = {0};
+    world_conf(&wo, "rule");
+    wo.cfg.agent.forget_events = 100;
+    world_open(&wo);
+    for (size_t n = 0; n < 3; n++)
+        world_one(&wo, 1, 500, 1.0f);
+    listen(&wo, &hr, 0, false);
+    assert_int_equal(place(&hr, 1), 0);
+    for (size_t n = 0; n < 150; n++)
+        world_one(&wo, 2, 500, 1.0f);
+    assigner_stats st;
+    assigner_stats_get(wo.as, 0, &st);
+    assert_int_equal(st.forgotten, 1);
+    assert_int_equal(st.ids, 1);
+    world_one(&wo, 1, 500, 1.0f); /* back before the news of its going was sent */
+    world_one(&wo, 1, 500, 1.0f);
+    assert_int_equal(wo.out.seen[0], 1);
+    listen(&wo, &hr, 0, false);
+    assert_int_equal(hr.deletions, 1);
+    assert_true(place(&hr, 1) < hr.count);
+    assert_int_equal(hr.a[place(&hr, 1)].position, 3);
+    world_close(&wo);
+}
+
+static void
+an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on(void **state)
+{
+    (void)state;
+    world wo;
+    heard hr = {0};
+    world_conf(&wo, "rule");
+    wo.cfg.fields[0].threshold = 3;
+    world_open(&wo);
+    for (size_t n = 0; n < 4; n++)
+        world_one(&wo, 1, 500 + n, 1.0f);
+    listen(&wo, &hr, 0, false);
+    assert_int_equal(hr.count, 1);
+    assert_int_equal(hr.a[0].position, 6);
+    assert_int_equal(hr.a[0].born, 4); /* batch 4 promoted it */
+    assert_int_equal(hr.a[0].slot, 15);
+    assert_int_equal(hr.a[0].alt_slot / 3, 4);
+    world_close(&wo);
+}
+
+static void
+nothing_is_kept_for_scorers_when_publishing_is_off(void **state)
+{
+    (void)state;
+    world wo;
+    world_conf(&wo, "rule");
+    wo.cfg.publish.enabled = false;
+    world_open(&wo);
+    world_random(&wo, 1, 20, 50, 200, 1);
+    assigner_change change;
+    size_t          count = 9;
+    assert_int_equal(assigner_changes(wo.as, true, &change, 1, &count, NULL), AA_OK);
+    assert_int_equal(count, 0);
+    world_close(&wo);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches_and_rewards_out_of_order_are_refused_and_change_nothing),
+        cmocka_unit_test(rewards_of_a_batch_not_assigned_yet_are_refused),
+        cmocka_unit_test(an_empty_batch_is_a_batch),
+        cmocka_unit_test(the_same_batches_give_the_same_state_and_the_seed_matters),
+        cmocka_unit_test(where_batches_are_cut_makes_no_difference_to_a_rule),
+        cmocka_unit_test(a_restored_assigner_goes_on_bit_for_bit),
+        cmocka_unit_test(a_fresh_assigner_can_be_saved_and_restored),
+        cmocka_unit_test(a_checkpoint_that_does_not_fit_together_is_refused),
+        cmocka_unit_test(readings_follow_a_plain_recomputation_of_the_lean),
+        cmocka_unit_test(scorers_hear_what_the_next_events_will_read),
+        cmocka_unit_test(changes_of_one_id_are_sent_once_and_small_ones_not_at_all),
+        cmocka_unit_test(a_forgotten_id_is_deleted_and_may_return),
+        cmocka_unit_test(an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on),
+        cmocka_unit_test(nothing_is_kept_for_scorers_when_publishing_is_off),
+    };
+    return cmocka_run_group_tests_name("assigner/assigner", tests, NULL, NULL);
+}

@@ -1,7 +1,7 @@
 /* common/link - one ZeroMQ socket per link.
  *
  * A message of ours is one frame: the kind, then the bytes. A ROUTER sees the peer's identity frame
- * before it (and an empty one from a peer that uses a REQ socket); answers repeat both.
+ * before it, and puts it before the answer.
  *
  * Each connecting end names itself with a random identity that stays for its life, and the binding
  * end hands that identity over to the newest connection that shows it: so an answer still finds a
@@ -40,7 +40,6 @@ struct aa_link {
     zmq_msg_t    in; /* the message that recv handed out */
     uint8_t      peer[256];
     size_t       peer_len; /* 0: nobody heard from yet */
-    bool         peer_delimiter;
     uint64_t     garbage, lost;
     char         endpoint[256];
 };
@@ -290,16 +289,6 @@ aa_link_lost(const aa_link *ln)
 /* ---- sending ---- */
 
 static int
-send_frame(aa_link *ln, const void *data, size_t len, int more)
-{
-    int rc;
-    do {
-        rc = zmq_send(ln->sock, data, len, ZMQ_DONTWAIT | more);
-    } while (rc < 0 && errno == EINTR);
-    return rc;
-}
-
-static int
 send_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
 {
     zmq_msg_t msg;
@@ -315,13 +304,16 @@ send_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
     return rc;
 }
 
-/* Where a ROUTER's message goes. The first frame decides: later ones of a message cannot fail for
+/* Where a ROUTER's message goes. This frame decides: the next one of the message cannot fail for
  * want of room. */
 static int
-send_envelope(aa_link *ln)
+send_identity(aa_link *ln)
 {
-    if (send_frame(ln, ln->peer, ln->peer_len, ZMQ_SNDMORE) < 0) return -1;
-    return ln->peer_delimiter ? send_frame(ln, "", 0, ZMQ_SNDMORE) : 0;
+    int rc;
+    do {
+        rc = zmq_send(ln->sock, ln->peer, ln->peer_len, ZMQ_DONTWAIT | ZMQ_SNDMORE);
+    } while (rc < 0 && errno == EINTR);
+    return rc;
 }
 
 aa_status
@@ -335,7 +327,7 @@ aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, a
     if (ln->role == AA_LINK_BIND) {
         if (!ln->peer_len)
             return aa_fail(err, AA_EFULL, "%s: nobody has connected yet", ln->endpoint);
-        rc = send_envelope(ln);
+        rc = send_identity(ln);
     }
     if (rc >= 0) rc = send_message(ln, kind, buf, len_bytes);
     if (rc >= 0) return AA_OK;
@@ -365,9 +357,7 @@ known_kind(unsigned kind)
     case AA_MSG_DURABLE:
     case AA_MSG_CREDIT:
     case AA_MSG_PING:
-    case AA_MSG_RESET:
-    case AA_MSG_SCORE:
-    case AA_MSG_SCORED: return true;
+    case AA_MSG_RESET: return true;
     }
     return false;
 }
@@ -385,63 +375,58 @@ recv_frame(aa_link *ln, zmq_msg_t *msg, aa_err *err)
     return aa_fail(err, AA_EIO, "%s: receive: %s", ln->endpoint, zmq_strerror(errno));
 }
 
-/* All frames of one message. The last of the first MAX_FRAMES ends up in ln->in; *frames counts
- * all. A multipart message is there as a whole or not at all, so only the first recv can find
- * nothing. */
+/* All frames of one message: the first of several goes to `identity`, the last one to ln->in.
+ * A multipart message is there as a whole or not at all, so only the first recv can find nothing.
+ */
 static aa_status
-recv_frames(aa_link *ln, zmq_msg_t head[MAX_FRAMES - 1], size_t *frames, aa_err *err)
+recv_frames(aa_link *ln, zmq_msg_t *identity, size_t *frames, aa_err *err)
 {
     size_t n = 0;
     for (bool more = true; more; n++) {
-        zmq_msg_t *into = &ln->in;
-        aa_status  st = recv_frame(ln, into, err);
+        aa_status st = recv_frame(ln, &ln->in, err);
         if (st) return st;
-        more = zmq_msg_more(into) != 0;
-        if (more && n < MAX_FRAMES - 1) zmq_msg_move(&head[n], into);
+        more = zmq_msg_more(&ln->in) != 0;
+        if (more && n == 0) zmq_msg_move(identity, &ln->in);
     }
     *frames = n;
     return AA_OK;
 }
 
-/* Is it [identity] [empty]? message, as this role has it? Remembers the peer. */
+/* Is what came a message of ours, as this role gets them? */
 static bool
-take_envelope(aa_link *ln, zmq_msg_t head[MAX_FRAMES - 1], size_t frames)
+well_formed(aa_link *ln, size_t frames)
 {
-    if (ln->role != AA_LINK_BIND) return frames == 1;
-    if (frames < 2 || frames > 3) return false;
-    bool   delimiter = frames == 3;
-    size_t len = zmq_msg_size(&head[0]);
-    if (len > sizeof ln->peer || (delimiter && zmq_msg_size(&head[1]) != 0)) return false;
-    memcpy(ln->peer, zmq_msg_data(&head[0]), len);
-    ln->peer_len = len;
-    ln->peer_delimiter = delimiter;
-    return true;
+    const uint8_t *at = zmq_msg_data(&ln->in);
+    return frames == (ln->role == AA_LINK_BIND ? 2 : 1) && zmq_msg_size(&ln->in) > 0 &&
+           known_kind(at[0]);
 }
 
 aa_status
 aa_link_recv(aa_link *ln, aa_msg_kind *kind, const void **buf, size_t *len_bytes, aa_err *err)
 {
-    zmq_msg_t head[MAX_FRAMES - 1];
+    zmq_msg_t identity;
     size_t    frames = 0;
     AA_REQUIRE(ln->role != AA_LINK_PUBLISH);
-    for (size_t i = 0; i < MAX_FRAMES - 1; i++)
-        zmq_msg_init(&head[i]);
-    aa_status st = recv_frames(ln, head, &frames, err);
+    zmq_msg_init(&identity);
+    aa_status st = recv_frames(ln, &identity, &frames, err);
     if (st) goto out;
-    const uint8_t *at = zmq_msg_data(&ln->in);
-    size_t         len = zmq_msg_size(&ln->in);
-    if (len == 0 || !known_kind(at[0]) || !take_envelope(ln, head, frames)) {
+    if (!well_formed(ln, frames)) {
         ln->garbage++;
         st = aa_fail(err, AA_EPARSE, "%s: not a message of ours: %zu frames, last of %zu bytes",
-                     ln->endpoint, frames, len);
+                     ln->endpoint, frames, zmq_msg_size(&ln->in));
         goto out;
     }
+    if (ln->role == AA_LINK_BIND) {
+        ln->peer_len = zmq_msg_size(&identity); /* at most 255 bytes, says ZeroMQ */
+        AA_REQUIRE(ln->peer_len <= sizeof ln->peer);
+        memcpy(ln->peer, zmq_msg_data(&identity), ln->peer_len);
+    }
+    const uint8_t *at = zmq_msg_data(&ln->in);
     *kind = (aa_msg_kind)at[0];
     *buf = at + 1;
-    *len_bytes = len - 1;
+    *len_bytes = zmq_msg_size(&ln->in) - 1;
 out:
-    for (size_t i = 0; i < MAX_FRAMES - 1; i++)
-        zmq_msg_close(&head[i]);
+    zmq_msg_close(&identity);
     return st;
 }
 

@@ -1,4 +1,4 @@
-/* common/link - ZeroMQ between the processes; with link_zap, the only file that includes zmq.h.
+/* common/link - ZeroMQ between the processes. Only this, link_zap and rpc include zmq.h.
  *
  * A message is a kind (one byte) and bytes (a protobuf of common/wire). Nothing is dropped
  * silently: pair links (DEALER/ROUTER) have queues of 4096 messages each way, far more than the
@@ -29,9 +29,7 @@ typedef enum {
     AA_MSG_DURABLE = 'D',  /* up: epoch is on disk */
     AA_MSG_CREDIT = 'C',   /* up: batches up to seq are assigned */
     AA_MSG_PING = 'P',     /* down: do you know this run? answered only by RESET when not */
-    AA_MSG_RESET = 'X',    /* up: unknown run or a gap; begin again from the last commit */
-    AA_MSG_SCORE = 'S',    /* client -> scorer: ScoreRequest */
-    AA_MSG_SCORED = 's'    /* scorer -> client: ScoreReply */
+    AA_MSG_RESET = 'X'     /* up: unknown run or a gap; begin again from the last commit */
 } aa_msg_kind;
 
 typedef struct aa_link aa_link;

@@ -157,15 +157,30 @@ readings_of(Autoassign__Explanation **m, size_t n)
     return rd;
 }
 
+/* What no scorer says, and no JSON could hold. */
+static aa_status
+check_reply(const Autoassign__ScoreReply *m, aa_err *err)
+{
+    aa_status st = wire_check_finite("score", m->score, m->n_score, err);
+    for (size_t i = 0; !st && i < m->n_explanation; i++)
+        st = wire_check_finite("mix", &m->explanation[i]->mix, 1, err);
+    for (const char *c = m->error; !st && *c; c++)
+        if (*c < ' ' || *c > '~') st = aa_fail(err, AA_EPARSE, "reply whose error is not text");
+    return st;
+}
+
 aa_status
 aa_score_unpack_reply(aa_score_reply *rp, const void *buf, size_t len, aa_err *err)
 {
     aa_status st = AA_OK;
     *rp = (aa_score_reply){0};
     Autoassign__ScoreReply *m = autoassign__score_reply__unpack(NULL, len, buf);
+    float                  *score = NULL;
+    aa_score_reading       *rd = NULL;
     if (!m) return aa_fail(err, AA_EPARSE, "%zu bytes that are not a reply", len);
-    float            *score = calloc(m->n_score + 1, sizeof *score);
-    aa_score_reading *rd = readings_of(m->explanation, m->n_explanation);
+    if ((st = check_reply(m, err))) goto out;
+    score = calloc(m->n_score + 1, sizeof *score);
+    rd = readings_of(m->explanation, m->n_explanation);
     if (!score || !rd) {
         free(score);
         free(rd);

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -501,6 +502,16 @@ a_reply_travels_unchanged(void **state)
     aa_score_reply_fini(&got);
     assert_int_equal(aa_score_unpack_reply(&got, "\xff", 1, &fx->err), AA_EPARSE);
     assert_null(got.owned[0]);
+    /* found by fuzzing: values that no JSON can hold */
+    const float nan_score[] = {0.5f, NAN};
+    sent.score = nan_score;
+    assert_int_equal(aa_score_pack_reply(&fx->out, &sent, &fx->err), AA_OK);
+    assert_int_equal(aa_score_unpack_reply(&got, fx->out.data, fx->out.len, &fx->err), AA_EPARSE);
+    assert_null(got.owned[0]);
+    sent.score = score;
+    strcpy(sent.error, "\xff\xfe");
+    assert_int_equal(aa_score_pack_reply(&fx->out, &sent, &fx->err), AA_OK);
+    assert_int_equal(aa_score_unpack_reply(&got, fx->out.data, fx->out.len, &fx->err), AA_EPARSE);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -1,9 +1,9 @@
 /* The step from request to reply, through bytes and through HTTP's JSON. */
 #include "scorer/scorer.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

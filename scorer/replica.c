@@ -297,7 +297,7 @@ replica_served_digest(const replica *rp)
     const replica_dense *dense = atomic_load(&rp->dense);
     uint64_t             d = 0;
     for (size_t f = 0; f < rp->shape.F; f++)
-        d = rowset_digest(rp->field[f].rows, rp->model_run, d);
+        d = rowset_digest(rp->field[f].rows, rp->model_run, (uint32_t)f, d);
     return dense ? aa_digest(d, dense->w, dense->count * sizeof dense->w[0]) : d;
 }
 

@@ -195,13 +195,15 @@ rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w)
 }
 
 uint64_t
-rowset_digest(const rowset *rs, uint64_t run_id, uint64_t d)
+rowset_digest(const rowset *rs, uint64_t run_id, uint32_t field, uint64_t d)
 {
     const rowset_directory *dir = atomic_load(&rs->directory);
     for (size_t slot = 0; slot < dir->count * CHUNK_ROWS; slot++) {
-        aa_row_head rh;
-        if (rowset_get(rs, (uint32_t)slot, &rh, rs->scratch) && rh.run_id == run_id)
-            d = aa_digest(d, rs->scratch, rs->width * sizeof *rs->scratch);
+        aa_row_head    rh;
+        const uint32_t head[2] = {field, (uint32_t)slot};
+        if (!rowset_get(rs, head[1], &rh, rs->scratch) || rh.run_id != run_id) continue;
+        d = aa_digest(d, head, sizeof head);
+        d = aa_digest(d, rs->scratch, rs->width * sizeof *rs->scratch);
     }
     return d;
 }

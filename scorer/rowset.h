@@ -43,7 +43,8 @@ size_t rowset_bytes(const rowset *rs); /* @thread updater */
  *  @thread a reader between epoch_enter and _exit; updater */
 bool rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w);
 
-/** Fold the values of all rows with this run_id into d, by ascending slot. @thread updater */
-uint64_t rowset_digest(const rowset *rs, uint64_t run_id, uint64_t d);
+/** Fold field, slot and values of all rows with this run_id into d, by ascending slot.
+ *  @thread updater */
+uint64_t rowset_digest(const rowset *rs, uint64_t run_id, uint32_t field, uint64_t d);
 
 #endif

@@ -515,9 +515,11 @@ the_served_digest_is_rows_by_field_and_slot_then_dense_weights(void **state)
     put_row(fx, USER, 5, (aa_row_head){.run_id = 7, .version = 1}, 9);
     delete_key(fx, AA_KEY_ROW, USER, 5);
     dense = put_dense(fx, 7, 1, 3, &effect);
-    for (int i = 1; i <= 3; i++) {
-        row_of((float)i * 0.1f, w);
-        if (i == 3) row_of(0.3f, w);
+    const uint32_t head[3][2] = {{USER, 3}, {USER, 2000}, {ITEM, 1}};
+    const float    mark[3] = {0.1f, 0.2f, 0.3f};
+    for (int i = 0; i < 3; i++) {
+        row_of(mark[i], w);
+        want = aa_digest(want, head[i], sizeof head[i]);
         want = aa_digest(want, w, sizeof w);
     }
     aa_model_shape_of(&sh, &fx->cfg);

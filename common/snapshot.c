@@ -28,8 +28,9 @@ aa_snapshot_start(aa_snapshot *sn, uint64_t epoch, aa_snapshot_save save, const 
     AA_REQUIRE(sn->pid == 0);
     int     fds[2];
     int64_t start_us = aa_now_us();
-    if (pipe(fds)) return aa_fail(err, AA_EIO, "checkpoint %llu: pipe: %s",
-                                  (unsigned long long)epoch, strerror(errno));
+    if (pipe(fds))
+        return aa_fail(err, AA_EIO, "checkpoint %llu: pipe: %s", (unsigned long long)epoch,
+                       strerror(errno));
     pid_t pid = fork();
     if (pid < 0) {
         int fork_errno = errno;

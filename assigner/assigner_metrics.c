@@ -1,0 +1,226 @@
+#include "assigner/assigner_metrics.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/summary.h"
+
+enum { POSITIONS_MAX = 17 };
+
+/* of one ID field */
+typedef struct {
+    aa_gauge *ids_seen, *ids, *rows_shared, *rows_unique, *rows_unique_peak;
+    aa_gauge *table_bytes, *agent_bytes;
+    aa_gauge *actions[AA_ACTIONS], *promotions, *demotions, *swept;
+    aa_gauge *ids_at[POSITIONS_MAX];
+} field_metrics;
+
+struct assigner_metrics {
+    const aa_conf *cfg; /* borrowed */
+    aa_counter    *events, *batches, *gaps, *rewards_missed, *resets, *refused, *published;
+    aa_counter    *checkpoints;
+    aa_histogram  *step, *learn, *pause;
+    aa_gauge      *epoch, *seq, *in_flight;
+    uint64_t       published_before;
+    field_metrics  field[AA_MAX_FIELDS];
+};
+
+static void
+register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
+{
+    static const char *const action[AA_ACTIONS] = {"descend", "unchanged", "ascend"};
+    const char              *name = cfg->fields[f].name;
+    char                     labels[160];
+    snprintf(labels, sizeof labels, "field=\"%s\"", name);
+#define GAUGE(member, metric, help)                                                                \
+    fm->member = aa_metrics_gauge(ms, "autoassign_" metric, labels, help)
+    GAUGE(ids_seen, "ids_seen", "Distinct IDs seen.");
+    GAUGE(ids, "ids", "IDs in the table now.");
+    GAUGE(rows_shared, "rows_shared", "Shared rows.");
+    GAUGE(rows_unique, "rows_unique", "IDs that hold a row of their own.");
+    GAUGE(rows_unique_peak, "rows_unique_peak", "Most unique rows so far.");
+    GAUGE(table_bytes, "id_table_bytes", "Bytes of the ID table.");
+    GAUGE(agent_bytes, "agent_bytes", "Bytes of the agent.");
+    GAUGE(promotions, "promotions", "Unique rows given so far.");
+    GAUGE(demotions, "demotions", "Unique rows taken back so far.");
+    GAUGE(swept, "swept", "Decisions of the sweep over quiet IDs so far.");
+    for (size_t a = 0; a < AA_ACTIONS; a++) {
+        snprintf(labels, sizeof labels, "field=\"%s\",action=\"%s\"", name, action[a]);
+        GAUGE(actions[a], "actions", "Actions taken so far.");
+    }
+    for (int64_t p = 1; p <= cfg->agent.positions + 1; p++) {
+        snprintf(labels, sizeof labels, "field=\"%s\",position=\"%d\"", name, (int)p);
+        GAUGE(ids_at[p], "ids_at_position", "IDs at a position; the last one is unique.");
+    }
+#undef GAUGE
+}
+
+aa_status
+assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg, aa_err *err)
+{
+    assigner_metrics *am = calloc(1, sizeof *am);
+    if (!am) return aa_fail(err, AA_ENOMEM, "metrics");
+    am->cfg = cfg;
+#define COUNTER(member, name, help)                                                                \
+    am->member = aa_metrics_counter(ms, "autoassign_" name, "", help)
+#define HISTOGRAM(member, name, help)                                                              \
+    am->member = aa_metrics_histogram(ms, "autoassign_" name, "", help)
+    COUNTER(events, "events_total", "Events assigned.");
+    COUNTER(batches, "batches_total", "Batches assigned.");
+    COUNTER(gaps, "reward_gaps_total", "Gaps seen in the sequence of rewards.");
+    COUNTER(rewards_missed, "rewards_missed_total",
+            "Reward batches that had to be asked for again.");
+    COUNTER(resets, "resets_total", "Runs that had to begin again.");
+    COUNTER(refused, "messages_refused_total",
+            "Messages that were damaged or not for this process.");
+    COUNTER(published, "assignments_published_total", "Assignments sent to their topic.");
+    COUNTER(checkpoints, "checkpoints_total", "Checkpoints made durable, the learner's part too.");
+    HISTOGRAM(step, "step_seconds", "Time to assign one batch.");
+    HISTOGRAM(learn, "learn_seconds", "Time to learn from one batch of rewards.");
+    HISTOGRAM(pause, "checkpoint_pause_seconds", "Time a checkpoint held up the stream.");
+#undef COUNTER
+#undef HISTOGRAM
+    am->epoch = aa_metrics_gauge(ms, "autoassign_checkpoint_epoch", "", "Newest durable epoch.");
+    am->seq =
+        aa_metrics_gauge(ms, "autoassign_batch_seq", "", "Sequence number of the newest batch.");
+    am->in_flight = aa_metrics_gauge(ms, "autoassign_batches_in_flight", "",
+                                     "Batches assigned whose rewards have not been learned from.");
+    for (size_t f = 0; f < cfg->field_count; f++)
+        register_field(&am->field[f], ms, cfg, f);
+    *out = am;
+    return AA_OK;
+}
+
+void
+assigner_metrics_free(assigner_metrics **am_p)
+{
+    free(*am_p);
+    *am_p = NULL;
+}
+
+void
+assigner_metrics_step(assigner_metrics *am, const aa_event_batch *in, int64_t duration_us)
+{
+    aa_counter_add(am->events, in->n);
+    aa_counter_add(am->batches, 1);
+    aa_histogram_observe(am->step, (double)duration_us / 1e6);
+    aa_gauge_set(am->seq, (double)in->hd.seq);
+}
+
+void
+assigner_metrics_learned(assigner_metrics *am, int64_t duration_us)
+{
+    aa_histogram_observe(am->learn, (double)duration_us / 1e6);
+}
+
+void
+assigner_metrics_gap(assigner_metrics *am, uint64_t missing)
+{
+    aa_counter_add(am->gaps, 1);
+    aa_counter_add(am->rewards_missed, missing);
+}
+
+void
+assigner_metrics_reset(assigner_metrics *am)
+{
+    aa_counter_add(am->resets, 1);
+}
+
+void
+assigner_metrics_refused(assigner_metrics *am)
+{
+    aa_counter_add(am->refused, 1);
+}
+
+void
+assigner_metrics_pause(assigner_metrics *am, int64_t pause_us)
+{
+    aa_histogram_observe(am->pause, (double)pause_us / 1e6);
+}
+
+void
+assigner_metrics_epoch(assigner_metrics *am, uint64_t epoch)
+{
+    aa_counter_add(am->checkpoints, 1);
+    aa_gauge_set(am->epoch, (double)epoch);
+}
+
+void
+assigner_metrics_published(assigner_metrics *am, uint64_t assignments_total)
+{
+    aa_counter_add(am->published, assignments_total - am->published_before);
+    am->published_before = assignments_total;
+}
+
+void
+assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
+{
+    if (!as) return;
+    aa_gauge_set(am->in_flight, (double)(assigner_next_batch(as) - assigner_next_reward(as)));
+    for (uint32_t f = 0; f < am->cfg->field_count; f++) {
+        const field_metrics *fm = &am->field[f];
+        assigner_stats       s;
+        assigner_stats_get(as, f, &s);
+        aa_gauge_set(fm->ids_seen, (double)s.ids_seen);
+        aa_gauge_set(fm->ids, (double)s.ids);
+        aa_gauge_set(fm->rows_shared, (double)s.rows_shared);
+        aa_gauge_set(fm->rows_unique, (double)s.rows_unique);
+        aa_gauge_set(fm->rows_unique_peak, (double)s.rows_unique_peak);
+        aa_gauge_set(fm->table_bytes, (double)s.table_bytes);
+        aa_gauge_set(fm->agent_bytes, (double)s.agent_bytes);
+        aa_gauge_set(fm->promotions, (double)s.promotions);
+        aa_gauge_set(fm->demotions, (double)s.demotions);
+        aa_gauge_set(fm->swept, (double)s.swept);
+        for (size_t a = 0; a < AA_ACTIONS; a++)
+            aa_gauge_set(fm->actions[a], (double)s.actions[a]);
+        for (int64_t p = 1; p <= am->cfg->agent.positions + 1; p++)
+            aa_gauge_set(fm->ids_at[p], (double)s.ids_at[p]);
+    }
+}
+
+aa_status
+assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
+{
+    assigner_stats sum = {0};
+    aa_summary    *su = aa_summary_new();
+    for (uint32_t f = 0; f < cfg->field_count; f++) {
+        assigner_stats s;
+        char           key[128];
+        assigner_stats_get(as, f, &s);
+        sum.ids_seen += s.ids_seen;
+        sum.rows_shared += s.rows_shared;
+        sum.rows_unique += s.rows_unique;
+        sum.rows_unique_peak += s.rows_unique_peak;
+        sum.table_bytes += s.table_bytes;
+        sum.agent_bytes += s.agent_bytes;
+        sum.promotions += s.promotions;
+        sum.demotions += s.demotions;
+        snprintf(key, sizeof key, "%s_ids_seen", cfg->fields[f].name);
+        aa_summary_int(su, key, s.ids_seen);
+        snprintf(key, sizeof key, "%s_rows_unique", cfg->fields[f].name);
+        aa_summary_int(su, key, s.rows_unique);
+        snprintf(key, sizeof key, "%s_rows_unique_peak", cfg->fields[f].name);
+        aa_summary_int(su, key, s.rows_unique_peak);
+    }
+    const uint64_t digest = assigner_digest(as);
+    aa_info("FINAL",
+            "ids_seen=%" PRIu64 " rows_shared=%" PRIu64 " rows_unique=%" PRIu64
+            " rows_unique_peak=%" PRIu64 " promotions=%" PRIu64 " demotions=%" PRIu64
+            " digest=%016" PRIx64,
+            sum.ids_seen, sum.rows_shared, sum.rows_unique, sum.rows_unique_peak, sum.promotions,
+            sum.demotions, digest);
+    aa_summary_int(su, "ids_seen", sum.ids_seen);
+    aa_summary_int(su, "rows_shared", sum.rows_shared);
+    aa_summary_int(su, "rows_unique", sum.rows_unique);
+    aa_summary_int(su, "rows_unique_peak", sum.rows_unique_peak);
+    aa_summary_int(su, "promotions", sum.promotions);
+    aa_summary_int(su, "demotions", sum.demotions);
+    aa_summary_int(su, "table_bytes", sum.table_bytes);
+    aa_summary_int(su, "agent_bytes", sum.agent_bytes);
+    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_hex(su, "digest", digest);
+    return aa_summary_write(&su, cfg, "assigner", err);
+}

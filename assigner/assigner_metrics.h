@@ -1,0 +1,36 @@
+/* assigner/assigner_metrics - the assigner as operators see it: /metrics, the FINAL record, the
+ * summary. */
+#ifndef AA_ASSIGNER_ASSIGNER_METRICS_H
+#define AA_ASSIGNER_ASSIGNER_METRICS_H
+
+#include <stdint.h>
+
+#include "assigner/assigner.h"
+#include "common/batch.h"
+#include "common/conf.h"
+#include "common/metrics.h"
+#include "common/status.h"
+
+typedef struct assigner_metrics assigner_metrics;
+
+/** Registers everything with ms, which must outlive it. */
+aa_status assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
+                               aa_err *err) __attribute__((warn_unused_result));
+void      assigner_metrics_free(assigner_metrics **am_p);
+
+void assigner_metrics_step(assigner_metrics *am, const aa_event_batch *in, int64_t duration_us);
+void assigner_metrics_learned(assigner_metrics *am, int64_t duration_us);
+void assigner_metrics_gap(assigner_metrics *am, uint64_t missing);
+void assigner_metrics_reset(assigner_metrics *am);
+void assigner_metrics_refused(assigner_metrics *am);
+void assigner_metrics_pause(assigner_metrics *am, int64_t pause_us);
+void assigner_metrics_epoch(assigner_metrics *am, uint64_t epoch);
+void assigner_metrics_published(assigner_metrics *am, uint64_t assignments_total);
+/** Rows, IDs and actions: read from the assigner now and then. as may be NULL. */
+void assigner_metrics_refresh(assigner_metrics *am, const assigner *as);
+
+/** The FINAL record on stderr and assigner.json. */
+aa_status assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,441 @@
+/* assigner - the Identity Agent's process: IDs in, slots out; learns from the rewards.
+ *
+ * Wiring only: links, Kafka, checkpoints, metrics. What is decided is assigner/assigner.c's. The
+ * protocol between the processes is described in ARCHITECTURE.md. The rule that makes a replay
+ * reproducible is in `may_take_events`: batch n waits for the rewards of batch n - depth.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "assigner/assigner.h"
+#include "assigner/assigner_metrics.h"
+#include "assigner/publish_assignments.h"
+#include "common/batch.h"
+#include "common/checkpoint.h"
+#include "common/clock.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/snapshot.h"
+#include "common/wire.h"
+
+enum { POLL_MS = 50, BURST = 64, REPEAT_MS = 200 };
+
+typedef struct {
+    aa_context          *ctx;
+    const aa_conf       *cfg;
+    aa_link             *up;      /* ingest talks to us here */
+    aa_link             *down;    /* to the learner */
+    aa_link             *rewards; /* from the learner */
+    assigner            *as;
+    publish_assignments *pa; /* NULL: publish.enabled is off */
+    assigner_metrics    *am;
+
+    uint64_t          run_id; /* 0: none under way */
+    bool              opened; /* the learner has opened it too */
+    aa_event_batch    in;
+    aa_assigned_batch out;
+    aa_reward_batch   rw;
+    aa_bytes          bytes;
+    aa_control        barrier;      /* under way: its epoch is not 0 */
+    bool              here_durable; /* ... our part is on disk */
+    bool              down_durable; /* ... the learner's is */
+    aa_snapshot       snapshot;
+    bool              done;
+    bool              publish_all; /* scorers may hold assignments of an abandoned run */
+    int64_t           asked_ms, heard_ms, published_ms;
+} app;
+
+static aa_status
+send_control(app *ap, aa_link *ln, aa_msg_kind kind, const aa_control *c, aa_err *err)
+{
+    aa_status st = aa_wire_pack_control(&ap->bytes, c, err);
+    if (st != AA_OK) return st;
+    st = aa_link_send(ln, kind, ap->bytes.data, ap->bytes.len, err);
+    return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
+}
+
+/* Ask ingest for a new beginning; this run is over here. */
+static aa_status
+reset(app *ap, uint64_t run_id, const char *reason, aa_err *err)
+{
+    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane}};
+    snprintf(c.reason, sizeof c.reason, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
+    aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, c.reason);
+    assigner_metrics_reset(ap->am);
+    if (run_id == ap->run_id) {
+        ap->run_id = 0;
+        ap->opened = false;
+        aa_snapshot_cancel(&ap->snapshot);
+        ap->barrier.epoch = 0;
+    }
+    return send_control(ap, ap->up, AA_MSG_RESET, &c, err);
+}
+
+/* ---- a run begins ---- */
+
+static aa_status
+restore(app *ap, uint64_t epoch, aa_err *err)
+{
+    aa_ckpt_reader *r = NULL;
+    assigner       *fresh = NULL;
+    aa_status       st = assigner_new(&fresh, ap->cfg, err);
+    if (st != AA_OK) return st;
+    if (epoch > 0) {
+        st = aa_ckpt_open(&r, ap->cfg, "assigner", epoch, err);
+        if (st == AA_OK) st = assigner_restore(fresh, r, err);
+        aa_ckpt_close(&r);
+    }
+    if (st == AA_OK) {
+        assigner_free(&ap->as);
+        ap->as = fresh;
+        fresh = NULL;
+    }
+    assigner_free(&fresh);
+    return st;
+}
+
+static aa_status
+on_open(app *ap, const aa_control *c, aa_err *err)
+{
+    if (c->hd.run_id == ap->run_id) { /* ingest repeats itself: so does the answer */
+        if (ap->opened) return send_control(ap, ap->up, AA_MSG_OPENED, c, err);
+        return send_control(ap, ap->down, AA_MSG_OPEN, c, err);
+    }
+    if (c->hd.run_id < ap->run_id) return AA_OK; /* a message of the past */
+    if (c->config_digest != aa_conf_digest(ap->cfg))
+        return aa_fail(err, AA_ECONFIG,
+                       "the configuration differs from ingest's: fields, agent, "
+                       "model, seed and depth must agree");
+    aa_snapshot_cancel(&ap->snapshot);
+    ap->run_id = 0;
+    ap->opened = false;
+    ap->barrier.epoch = 0;
+    aa_status st = restore(ap, c->epoch, err);
+    if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
+        aa_error("CHECKPOINT-REFUSED", "%s", err->text);
+        char reason[sizeof err->text];
+        memcpy(reason, err->text, sizeof reason);
+        return reset(ap, c->hd.run_id, reason, err);
+    }
+    if (st != AA_OK) return st;
+    if (assigner_next_batch(ap->as) != c->hd.seq + 1)
+        return aa_fail(err, AA_EIO,
+                       "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
+                       c->epoch, assigner_next_batch(ap->as) - 1, c->hd.seq);
+    ap->run_id = c->hd.run_id;
+    ap->publish_all = true;
+    ap->heard_ms = aa_now_ms();
+    aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
+            c->epoch, c->hd.seq);
+    return send_control(ap, ap->down, AA_MSG_OPEN, c, err);
+}
+
+/* ---- rewards ---- */
+
+static bool
+rewards_missing(const app *ap)
+{
+    return ap->opened && assigner_next_reward(ap->as) < assigner_next_batch(ap->as);
+}
+
+static aa_status
+ask_again(app *ap, uint64_t to_seq, aa_err *err)
+{
+    const aa_control c = {.hd = {.run_id = ap->run_id, .seq = assigner_next_reward(ap->as)},
+                          .to_seq = to_seq};
+    ap->asked_ms = aa_now_ms();
+    return send_control(ap, ap->down, AA_MSG_RESEND, &c, err);
+}
+
+static aa_status
+on_rewards(app *ap, const void *buf, size_t len, aa_err *err)
+{
+    aa_status st = aa_wire_unpack_rewards(&ap->rw, buf, len, err);
+    if (st != AA_OK) return st;
+    if (!ap->run_id || ap->rw.hd.run_id != ap->run_id) return AA_OK; /* another run's */
+    const uint64_t want = assigner_next_reward(ap->as);
+    if (ap->rw.hd.seq < want) return AA_OK; /* had it already */
+    ap->heard_ms = aa_now_ms();
+    if (ap->rw.hd.seq > want) {
+        assigner_metrics_gap(ap->am, ap->rw.hd.seq - want);
+        return ap->heard_ms - ap->asked_ms < POLL_MS ? AA_OK : ask_again(ap, ap->rw.hd.seq, err);
+    }
+    int64_t start_us = aa_now_us();
+    st = assigner_learn(ap->as, &ap->rw, err);
+    assigner_metrics_learned(ap->am, aa_now_us() - start_us);
+    return st;
+}
+
+/* ---- the stream ---- */
+
+/* Only the rewards decide this, never time: the feedback has a fixed lag, so a replay gives the
+ * same result however fast the processes run. */
+static bool
+may_take_events(const app *ap)
+{
+    if (ap->run_id && !ap->opened) return false;
+    if (ap->barrier.epoch && ap->barrier.final) return false;
+    if (!ap->run_id) return true; /* to answer, and to see the next OPEN */
+    return assigner_next_reward(ap->as) + (uint64_t)ap->cfg->pipeline.depth >
+           assigner_next_batch(ap->as);
+}
+
+static aa_status
+on_events(app *ap, const void *buf, size_t len, aa_err *err)
+{
+    aa_status st = aa_wire_unpack_events(&ap->in, buf, len, err);
+    if (st != AA_OK) return st;
+    const uint64_t run_id = ap->in.hd.run_id;
+    if (!ap->run_id || run_id != ap->run_id)
+        return run_id > ap->run_id ? reset(ap, run_id, "unknown run", err) : AA_OK;
+    if (ap->in.hd.seq != assigner_next_batch(ap->as))
+        return reset(ap, run_id, "a batch is missing", err);
+
+    int64_t start_us = aa_now_us();
+    st = assigner_step(ap->as, &ap->in, &ap->out, err);
+    if (st != AA_OK) return st;
+    assigner_metrics_step(ap->am, &ap->in, aa_now_us() - start_us);
+    st = aa_wire_pack_assigned(&ap->bytes, &ap->out, err);
+    if (st != AA_OK) return st;
+    st = aa_link_send(ap->down, AA_MSG_ASSIGNED, ap->bytes.data, ap->bytes.len, err);
+    if (st == AA_EFULL) return reset(ap, run_id, "the learner does not take batches", err);
+    if (st != AA_OK) return st;
+    const aa_control credit = {.hd = ap->in.hd};
+    return send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err);
+}
+
+/* ---- checkpoints ---- */
+
+static aa_status
+save(const void *arg, uint64_t epoch, aa_err *err)
+{
+    const app      *ap = arg;
+    aa_ckpt_writer *w = NULL;
+    aa_status       st = aa_ckpt_create(&w, ap->cfg, "assigner", epoch, err);
+    if (st == AA_OK) st = assigner_save(ap->as, w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    aa_ckpt_abort(&w);
+    return st;
+}
+
+static aa_status
+on_barrier(app *ap, const aa_control *c, aa_err *err)
+{
+    if (!ap->run_id || c->hd.run_id != ap->run_id)
+        return c->hd.run_id > ap->run_id ? reset(ap, c->hd.run_id, "unknown run", err) : AA_OK;
+    if (c->hd.seq != assigner_next_batch(ap->as) - 1)
+        return reset(ap, ap->run_id, "a batch before the barrier is missing", err);
+    bool      done;
+    aa_status st = aa_snapshot_poll(&ap->snapshot, true, &done, err); /* one at a time */
+    if (st != AA_OK) return st;
+    ap->barrier = *c;
+    ap->here_durable = ap->down_durable = false;
+    st = aa_snapshot_start(&ap->snapshot, c->epoch, save, ap, err);
+    if (st != AA_OK) return st;
+    assigner_metrics_pause(ap->am, ap->snapshot.pause_us);
+    return send_control(ap, ap->down, AA_MSG_BARRIER, c, err);
+}
+
+static aa_status
+poll_barrier(app *ap, aa_err *err)
+{
+    bool      done;
+    aa_status st = aa_snapshot_poll(&ap->snapshot, false, &done, err);
+    if (st != AA_OK) return st;
+    if (done && ap->snapshot.epoch == ap->barrier.epoch) ap->here_durable = true;
+    if (!ap->barrier.epoch || !ap->here_durable || !ap->down_durable) return AA_OK;
+    const aa_control durable = ap->barrier;
+    if (durable.final && rewards_missing(ap)) return AA_OK; /* end with all that was learned */
+    ap->barrier.epoch = 0;
+    ap->done = durable.final;
+    assigner_metrics_epoch(ap->am, durable.epoch);
+    return send_control(ap, ap->up, AA_MSG_DURABLE, &durable, err);
+}
+
+/* ---- the loop ---- */
+
+static aa_status
+from_up(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
+{
+    aa_control c;
+    if (kind == AA_MSG_EVENTS) return on_events(ap, buf, len, err);
+    aa_status st = aa_wire_unpack_control(&c, buf, len, err);
+    if (st != AA_OK) return st;
+    switch (kind) {
+    case AA_MSG_OPEN: return on_open(ap, &c, err);
+    case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
+    case AA_MSG_PING:
+        return c.hd.run_id > ap->run_id ? reset(ap, c.hd.run_id, "unknown run", err) : AA_OK;
+    default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from ingest", kind);
+    }
+}
+
+static aa_status
+from_down(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
+{
+    aa_control c;
+    if (kind == AA_MSG_REWARDS) return on_rewards(ap, buf, len, err);
+    aa_status st = aa_wire_unpack_control(&c, buf, len, err);
+    if (st != AA_OK) return st;
+    if (c.hd.run_id != ap->run_id) return AA_OK; /* of a run that is over */
+    ap->heard_ms = aa_now_ms();
+    switch (kind) {
+    case AA_MSG_OPENED:
+        if (ap->opened) return AA_OK;
+        ap->opened = true;
+        aa_set_ready(ap->ctx, true, "");
+        st = send_control(ap, ap->up, AA_MSG_OPENED, &c, err);
+        if (st == AA_OK && rewards_missing(ap)) /* those in flight at the checkpoint */
+            st = ask_again(ap, assigner_next_batch(ap->as) - 1, err);
+        return st;
+    case AA_MSG_DURABLE:
+        if (c.epoch == ap->barrier.epoch) ap->down_durable = true;
+        return AA_OK;
+    case AA_MSG_RESET: return reset(ap, ap->run_id, c.reason, err);
+    default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from the learner", kind);
+    }
+}
+
+typedef aa_status (*handler)(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err);
+
+/* One message of a link; *got: there was one. A bad one is logged and dropped: gaps are noticed. */
+static aa_status
+receive(app *ap, aa_link *ln, handler handle, bool *got, aa_err *err)
+{
+    aa_msg_kind kind;
+    const void *buf;
+    size_t      len;
+    aa_status   st = aa_link_recv(ln, &kind, &buf, &len, err);
+    *got = st != AA_EAGAIN;
+    if (st == AA_EAGAIN) return AA_OK;
+    if (st == AA_OK) st = handle(ap, kind, buf, len, err);
+    if (st != AA_EPARSE) return st;
+    aa_warn("MESSAGE-REFUSED", "%s", err->text);
+    assigner_metrics_refused(ap->am);
+    return AA_OK;
+}
+
+static aa_status
+receive_all(app *ap, aa_err *err)
+{
+    bool any = true;
+    for (int i = 0; i < BURST && any; i++) {
+        bool      got = false;
+        aa_status st = AA_OK;
+        any = false;
+        aa_link *const from[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up : NULL};
+        for (size_t l = 0; l < 3 && st == AA_OK; l++) {
+            if (!from[l]) continue;
+            st = receive(ap, from[l], from[l] == ap->up ? from_up : from_down, &got, err);
+            any = any || got;
+        }
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+/* Whoever has been silent for too long is asked: a learner that lost the run says RESET. */
+static aa_status
+repeat(app *ap, aa_err *err)
+{
+    const int64_t now_ms = aa_now_ms();
+    if (!ap->run_id || now_ms - ap->heard_ms < REPEAT_MS || now_ms - ap->asked_ms < REPEAT_MS)
+        return AA_OK;
+    ap->asked_ms = now_ms;
+    if (rewards_missing(ap)) return ask_again(ap, assigner_next_batch(ap->as) - 1, err);
+    const aa_control ping = {.hd = {.run_id = ap->run_id}};
+    return send_control(ap, ap->down, AA_MSG_PING, &ping, err);
+}
+
+static aa_status
+publish(app *ap, aa_err *err)
+{
+    if (!ap->pa || !ap->run_id) return AA_OK;
+    aa_status st = publish_assignments_send(ap->pa, ap->as, ap->run_id, ap->publish_all, err);
+    if (st != AA_OK) return st;
+    ap->publish_all = false;
+    assigner_metrics_published(ap->am, publish_assignments_sent(ap->pa));
+    return AA_OK;
+}
+
+static aa_status
+loop(app *ap, aa_err *err)
+{
+    const int stop_fd = aa_stop_fd();
+    while (!ap->done && !aa_stop_requested()) {
+        aa_link  *links[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up : NULL};
+        aa_status st =
+            aa_link_poll(links, 3, &stop_fd, 1, ap->snapshot.pid ? 2 : POLL_MS, NULL, err);
+        if (st == AA_OK) st = receive_all(ap, err);
+        if (st == AA_OK) st = poll_barrier(ap, err);
+        if (st == AA_OK) st = repeat(ap, err);
+        if (st == AA_OK && aa_now_ms() - ap->published_ms >= ap->cfg->publish.every_ms) {
+            st = publish(ap, err);
+            ap->published_ms = aa_now_ms();
+            assigner_metrics_refresh(ap->am, ap->as);
+        }
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+static aa_status
+finish(app *ap, aa_err *err)
+{
+    if (!ap->as) return AA_OK;                     /* stopped before a run began */
+    ap->publish_all = ap->publish_all || ap->done; /* exact values for scorers at the end */
+    aa_status st = publish(ap, err);
+    if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, err);
+    if (st != AA_OK) return st;
+    assigner_metrics_refresh(ap->am, ap->as);
+    return assigner_metrics_final(ap->as, ap->cfg, err);
+}
+
+static aa_status
+open_all(app *ap, aa_err *err)
+{
+    const aa_conf     *cfg = ap->cfg;
+    const aa_link_keys keys = {0};
+    aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.events, &keys, err);
+    if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
+    if (st == AA_OK)
+        st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
+    if (st == AA_OK && cfg->publish.enabled) st = publish_assignments_open(&ap->pa, cfg, err);
+    if (st == AA_OK) st = assigner_metrics_new(&ap->am, ap->ctx->ms, cfg, err);
+    return st;
+}
+
+static aa_status
+run(aa_context *ctx, aa_err *err)
+{
+    app ap = {.ctx = ctx, .cfg = ctx->cfg};
+    aa_set_ready(ctx, false, "no run has begun");
+    aa_status st = open_all(&ap, err);
+    if (st == AA_OK) st = loop(&ap, err);
+    if (st == AA_OK) st = finish(&ap, err);
+    aa_snapshot_cancel(&ap.snapshot);
+    assigner_metrics_free(&ap.am);
+    publish_assignments_close(&ap.pa);
+    aa_link_close(&ap.up);
+    aa_link_close(&ap.down);
+    aa_link_close(&ap.rewards);
+    assigner_free(&ap.as);
+    aa_event_batch_fini(&ap.in);
+    aa_assigned_batch_fini(&ap.out);
+    aa_reward_batch_fini(&ap.rw);
+    aa_bytes_fini(&ap.bytes);
+    return st;
+}
+
+int
+main(int argc, char **argv)
+{
+    const aa_program program = {
+        .name = "assigner",
+        .summary = "the Identity Agent: gives IDs shared or unique rows",
+        .run = run,
+    };
+    return aa_program_main(&program, argc, argv);
+}

@@ -1,0 +1,30 @@
+/* assigner/publish_assignments - what changed in the ID tables, to the compacted topic. */
+#ifndef AA_ASSIGNER_PUBLISH_ASSIGNMENTS_H
+#define AA_ASSIGNER_PUBLISH_ASSIGNMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "assigner/assigner.h"
+#include "common/conf.h"
+#include "common/status.h"
+
+typedef struct publish_assignments publish_assignments;
+
+/** Opens a producer and creates the topic if need be. cfg is kept.
+ *  @errors AA_ENOMEM, AA_ECONFIG, AA_EIO */
+aa_status publish_assignments_open(publish_assignments **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/** Send what changed since the last call. all: everything there is. Waits while the queue is full.
+ *  @errors AA_EIO, AA_EFULL, AA_ENOMEM */
+aa_status publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id, bool all,
+                                   aa_err *err) __attribute__((warn_unused_result));
+
+/** Wait until the broker has everything. */
+aa_status publish_assignments_flush(publish_assignments *pa, aa_err *err)
+    __attribute__((warn_unused_result));
+uint64_t publish_assignments_sent(const publish_assignments *pa);
+void     publish_assignments_close(publish_assignments **pa_p);
+
+#endif

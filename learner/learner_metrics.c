@@ -1,0 +1,189 @@
+#include "learner/learner_metrics.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/summary.h"
+
+struct learner_metrics {
+    aa_counter   *events, *batches, *refused, *rows_published, *checkpoints;
+    aa_histogram *step, *publish, *pause;
+    aa_gauge     *auc, *logloss, *mse, *accuracy;
+    aa_gauge     *auc_recent, *logloss_recent, *auc_lt10;
+    aa_gauge     *label_mean, *prediction_mean;
+    aa_gauge     *rows, *row_bytes, *row_bytes_peak, *dense_bytes, *critic_bytes;
+    aa_gauge     *reward, *td_error, *epoch, *seq;
+    uint64_t      rows_published_before;
+};
+
+aa_status
+learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, aa_err *err)
+{
+    learner_metrics *lm = calloc(1, sizeof *lm);
+    if (!lm) return aa_fail(err, AA_ENOMEM, "metrics");
+    (void)cfg;
+#define COUNTER(field, name, help) lm->field = aa_metrics_counter(ms, "autoassign_" name, "", help)
+#define GAUGE(field, name, labels, help)                                                           \
+    lm->field = aa_metrics_gauge(ms, "autoassign_" name, labels, help)
+#define HISTOGRAM(field, name, help)                                                               \
+    lm->field = aa_metrics_histogram(ms, "autoassign_" name, "", help)
+    COUNTER(events, "events_total", "Events predicted and learned from.");
+    COUNTER(batches, "batches_total", "Batches learned from.");
+    COUNTER(refused, "messages_refused_total",
+            "Messages that were damaged or not for this process.");
+    COUNTER(rows_published, "rows_published_total", "Rows sent to the model topic.");
+    COUNTER(checkpoints, "checkpoints_total", "Checkpoints made durable.");
+    HISTOGRAM(step, "step_seconds", "Time to predict, record and train one batch.");
+    HISTOGRAM(publish, "publish_seconds", "Time to hand what changed to Kafka's client.");
+    HISTOGRAM(pause, "checkpoint_pause_seconds", "Time a checkpoint held up the stream.");
+    GAUGE(auc, "auc", "window=\"all\"", "Prequential area under the ROC curve.");
+    GAUGE(auc_recent, "auc", "window=\"recent\"", "Prequential area under the ROC curve.");
+    GAUGE(auc_lt10, "auc", "window=\"seen_lt10\"", "Prequential area under the ROC curve.");
+    GAUGE(logloss, "logloss", "window=\"all\"", "Prequential log-loss.");
+    GAUGE(logloss_recent, "logloss", "window=\"recent\"", "Prequential log-loss.");
+    GAUGE(mse, "mse", "", "Prequential mean squared error of the probability.");
+    GAUGE(accuracy, "accuracy", "", "Prequential accuracy at 0.5.");
+    GAUGE(label_mean, "label_mean", "", "Mean target so far.");
+    GAUGE(prediction_mean, "prediction_mean", "",
+          "Mean prediction so far; near label_mean when calibrated.");
+    GAUGE(rows, "rows_live", "", "Embedding rows that hold something.");
+    GAUGE(row_bytes, "row_bytes", "", "Bytes of live rows with their optimizer state.");
+    GAUGE(row_bytes_peak, "row_bytes_peak", "", "Most bytes of live rows so far.");
+    GAUGE(dense_bytes, "dense_bytes", "", "Bytes of dense weights with their optimizer state.");
+    GAUGE(critic_bytes, "critic_bytes", "", "Bytes of the critic.");
+    GAUGE(reward, "reward_mean", "", "Recent mean reward of the agent's decisions.");
+    GAUGE(td_error, "td_error_mean_abs", "", "Recent mean absolute TD error of the critic.");
+    GAUGE(epoch, "checkpoint_epoch", "", "Newest durable epoch.");
+    GAUGE(seq, "batch_seq", "", "Sequence number of the newest batch.");
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+    *out = lm;
+    return AA_OK;
+}
+
+void
+learner_metrics_free(learner_metrics **lm_p)
+{
+    free(*lm_p);
+    *lm_p = NULL;
+}
+
+void
+learner_metrics_step(learner_metrics *lm, const aa_assigned_batch *in, int64_t duration_us)
+{
+    aa_counter_add(lm->events, in->n);
+    aa_counter_add(lm->batches, 1);
+    aa_histogram_observe(lm->step, (double)duration_us / 1e6);
+    aa_gauge_set(lm->seq, (double)in->hd.seq);
+}
+
+void
+learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t duration_us)
+{
+    aa_counter_add(lm->rows_published, rows_total - lm->rows_published_before);
+    lm->rows_published_before = rows_total;
+    aa_histogram_observe(lm->publish, (double)duration_us / 1e6);
+}
+
+void
+learner_metrics_pause(learner_metrics *lm, int64_t pause_us)
+{
+    aa_histogram_observe(lm->pause, (double)pause_us / 1e6);
+}
+
+void
+learner_metrics_epoch(learner_metrics *lm, uint64_t epoch)
+{
+    aa_counter_add(lm->checkpoints, 1);
+    aa_gauge_set(lm->epoch, (double)epoch);
+}
+
+void
+learner_metrics_refused(learner_metrics *lm)
+{
+    aa_counter_add(lm->refused, 1);
+}
+
+void
+learner_metrics_refresh(learner_metrics *lm, const learner *le)
+{
+    if (!le) return;
+    metric_summary q;
+    learner_stats  s;
+    learner_metrics_get(le, &q);
+    learner_stats_get(le, &s);
+    const metric_values *all = &q.slice[METRIC_ALL];
+    aa_gauge_set(lm->auc, all->auc);
+    aa_gauge_set(lm->auc_recent, q.recent.auc);
+    aa_gauge_set(lm->auc_lt10, q.slice[METRIC_LT10].auc);
+    aa_gauge_set(lm->logloss, all->logloss);
+    aa_gauge_set(lm->logloss_recent, q.recent.logloss);
+    aa_gauge_set(lm->mse, all->mse);
+    aa_gauge_set(lm->accuracy, all->accuracy);
+    aa_gauge_set(lm->label_mean, all->label_mean);
+    aa_gauge_set(lm->prediction_mean, all->prediction_mean);
+    aa_gauge_set(lm->rows, (double)s.rows_live);
+    aa_gauge_set(lm->row_bytes, (double)s.row_bytes);
+    aa_gauge_set(lm->row_bytes_peak, (double)s.row_bytes_peak);
+    aa_gauge_set(lm->dense_bytes, (double)s.dense_bytes);
+    aa_gauge_set(lm->critic_bytes, (double)s.critic_bytes);
+    aa_gauge_set(lm->reward, s.reward_mean);
+    aa_gauge_set(lm->td_error, s.td_error_mean_abs);
+}
+
+static void
+summarise_slice(aa_summary *su, const metric_values *v, const char *auc, const char *logloss,
+                const char *events)
+{
+    aa_summary_num(su, auc, v->auc);
+    aa_summary_num(su, logloss, v->logloss);
+    aa_summary_int(su, events, v->events);
+}
+
+aa_status
+learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, double seconds,
+                      aa_err *err)
+{
+    metric_summary q;
+    learner_stats  s;
+    learner_metrics_get(le, &q);
+    learner_stats_get(le, &s);
+    const metric_values *all = &q.slice[METRIC_ALL];
+    const double         rate = seconds > 0 ? (double)events / seconds : 0.0;
+    aa_info("FINAL",
+            "events=%" PRIu64 " events_per_s=%.0f mse=%.6f accuracy=%.6f auc=%.6f logloss=%.6f "
+            "rows=%" PRIu64 " digest=%016" PRIx64 " served_digest=%016" PRIx64,
+            all->events, rate, all->mse, all->accuracy, all->auc, all->logloss, s.rows_live,
+            learner_digest(le), learner_served_digest(le));
+    aa_summary *su = aa_summary_new();
+    aa_summary_int(su, "events", all->events);
+    aa_summary_num(su, "seconds", seconds);
+    aa_summary_num(su, "events_per_s", rate);
+    aa_summary_num(su, "mse", all->mse);
+    aa_summary_num(su, "accuracy", all->accuracy);
+    aa_summary_num(su, "auc", all->auc);
+    aa_summary_num(su, "logloss", all->logloss);
+    aa_summary_num(su, "label_mean", all->label_mean);
+    aa_summary_num(su, "prediction_mean", all->prediction_mean);
+    summarise_slice(su, &q.slice[METRIC_LT5], "auc_seen_lt5", "logloss_seen_lt5",
+                    "events_seen_lt5");
+    summarise_slice(su, &q.slice[METRIC_LT10], "auc_seen_lt10", "logloss_seen_lt10",
+                    "events_seen_lt10");
+    summarise_slice(su, &q.slice[METRIC_LT20], "auc_seen_lt20", "logloss_seen_lt20",
+                    "events_seen_lt20");
+    aa_summary_int(su, "rows_live", s.rows_live);
+    aa_summary_int(su, "row_bytes", s.row_bytes);
+    aa_summary_int(su, "row_bytes_peak", s.row_bytes_peak);
+    aa_summary_int(su, "dense_bytes", s.dense_bytes);
+    aa_summary_int(su, "critic_bytes", s.critic_bytes);
+    aa_summary_num(su, "reward_mean", s.reward_mean);
+    aa_summary_num(su, "td_error_mean_abs", s.td_error_mean_abs);
+    aa_summary_str(su, "model", cfg->model.kind);
+    aa_summary_int(su, "dim", (uint64_t)cfg->model.dim);
+    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_hex(su, "digest", learner_digest(le));
+    aa_summary_hex(su, "served_digest", learner_served_digest(le));
+    return aa_summary_write(&su, cfg, "learner", err);
+}

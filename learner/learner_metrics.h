@@ -1,0 +1,33 @@
+/* learner/learner_metrics - the learner as operators see it: /metrics, the FINAL record, the
+ * summary. */
+#ifndef AA_LEARNER_LEARNER_METRICS_H
+#define AA_LEARNER_LEARNER_METRICS_H
+
+#include <stdint.h>
+
+#include "common/batch.h"
+#include "common/conf.h"
+#include "common/metrics.h"
+#include "common/status.h"
+#include "learner/learner.h"
+
+typedef struct learner_metrics learner_metrics;
+
+/** Registers everything with ms, which must outlive it. */
+aa_status learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
+                              aa_err *err) __attribute__((warn_unused_result));
+void      learner_metrics_free(learner_metrics **lm_p);
+
+void learner_metrics_step(learner_metrics *lm, const aa_assigned_batch *in, int64_t duration_us);
+void learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t duration_us);
+void learner_metrics_pause(learner_metrics *lm, int64_t pause_us);
+void learner_metrics_epoch(learner_metrics *lm, uint64_t epoch);
+void learner_metrics_refused(learner_metrics *lm);
+/** Quality, rows and rewards: read from the learner now and then, not per batch. le may be NULL. */
+void learner_metrics_refresh(learner_metrics *lm, const learner *le);
+
+/** The FINAL record on stderr and learner.json. events, seconds: of this run. */
+aa_status learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events,
+                                double seconds, aa_err *err) __attribute__((warn_unused_result));
+
+#endif

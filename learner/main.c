@@ -1,0 +1,387 @@
+/* learner - predicts, records, then trains; rewards go back, rows and weights go to the scorers.
+ *
+ * Wiring only: links, Kafka, checkpoints, metrics. What is computed is learner/learner.c's. The
+ * protocol between the processes is described in ARCHITECTURE.md.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/batch.h"
+#include "common/checkpoint.h"
+#include "common/clock.h"
+#include "common/kafka.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "common/snapshot.h"
+#include "common/summary.h"
+#include "common/wire.h"
+#include "learner/learner.h"
+#include "learner/learner_metrics.h"
+#include "learner/publish_model.h"
+#include "learner/publish_predictions.h"
+
+enum { POLL_MS = 50, BURST = 64 };
+
+typedef struct {
+    aa_context          *ctx;
+    const aa_conf       *cfg;
+    aa_link             *up;      /* assigner talks to us here */
+    aa_link             *rewards; /* to whoever listens */
+    learner             *le;
+    publish_model       *pm; /* NULL: publish.enabled is off */
+    publish_predictions *pp; /* NULL: no topic */
+    learner_metrics     *lm;
+
+    uint64_t          run_id; /* 0: none under way */
+    aa_assigned_batch in;
+    aa_reward_batch   out;
+    aa_bytes          bytes;
+    float            *prediction; /* (prediction_cap) */
+    size_t            prediction_cap;
+    aa_snapshot       snapshot;
+    bool              final; /* the snapshot under way is the stream's last */
+    bool              done;
+    bool              publish_all; /* scorers may hold rows of an abandoned run */
+    int64_t           newest_kafka_ms, published_ms;
+    int64_t           run_start_us, last_update_us;
+    uint64_t          run_events;
+} app;
+
+static aa_status
+send_control(app *ap, aa_msg_kind kind, const aa_control *c, aa_err *err)
+{
+    aa_status st = aa_wire_pack_control(&ap->bytes, c, err);
+    if (st != AA_OK) return st;
+    return aa_link_send(ap->up, kind, ap->bytes.data, ap->bytes.len, err);
+}
+
+/* Ask for a new beginning. Being unable to is not fatal: the next message asks again. */
+static void
+send_reset(app *ap, uint64_t run_id, const char *reason)
+{
+    aa_err     err = AA_ERR_INIT;
+    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane}};
+    snprintf(c.reason, sizeof c.reason, "learner: %s", reason);
+    aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, reason);
+    if (send_control(ap, AA_MSG_RESET, &c, &err) != AA_OK) aa_warn("LINK-SEND", "%s", err.text);
+}
+
+/* ---- publishing ---- */
+
+static aa_status
+publish(app *ap, aa_err *err)
+{
+    if (!ap->pm || !ap->run_id) return AA_OK;
+    int64_t   start_us = aa_now_us();
+    aa_status st =
+        publish_model_send(ap->pm, ap->le, ap->run_id, ap->newest_kafka_ms, ap->publish_all, err);
+    if (st != AA_OK) return st;
+    ap->publish_all = false;
+    ap->published_ms = aa_now_ms();
+    learner_metrics_published(ap->lm, publish_model_sent(ap->pm), aa_now_us() - start_us);
+    return AA_OK;
+}
+
+/* ---- a run begins ---- */
+
+static aa_status
+restore(app *ap, uint64_t epoch, aa_err *err)
+{
+    aa_ckpt_reader *r = NULL;
+    learner        *fresh = NULL;
+    aa_status       st = learner_new(&fresh, ap->cfg, err);
+    if (st != AA_OK) return st;
+    if (epoch > 0) {
+        st = aa_ckpt_open(&r, ap->cfg, "learner", epoch, err);
+        if (st == AA_OK) st = learner_restore(fresh, r, err);
+        aa_ckpt_close(&r);
+    }
+    if (st == AA_OK) {
+        learner_free(&ap->le);
+        ap->le = fresh;
+        fresh = NULL;
+    }
+    learner_free(&fresh);
+    return st;
+}
+
+static aa_status
+on_open(app *ap, const aa_control *c, aa_err *err)
+{
+    const aa_control opened = {.hd = c->hd, .epoch = c->epoch};
+    if (c->hd.run_id == ap->run_id) return send_control(ap, AA_MSG_OPENED, &opened, err);
+    if (c->hd.run_id < ap->run_id) return AA_OK; /* a message of the past */
+    if (c->config_digest != aa_conf_digest(ap->cfg))
+        return aa_fail(err, AA_ECONFIG,
+                       "the configuration differs from ingest's: fields, agent, "
+                       "model, seed and depth must agree");
+    aa_snapshot_cancel(&ap->snapshot);
+    ap->run_id = 0;
+    aa_status st = restore(ap, c->epoch, err);
+    if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
+        aa_error("CHECKPOINT-REFUSED", "%s", err->text);
+        send_reset(ap, c->hd.run_id, err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    if (learner_next_batch(ap->le) != c->hd.seq + 1)
+        return aa_fail(err, AA_EIO,
+                       "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
+                       c->epoch, learner_next_batch(ap->le) - 1, c->hd.seq);
+    ap->run_id = c->hd.run_id;
+    ap->publish_all = true;
+    ap->final = false;
+    ap->run_start_us = ap->last_update_us = aa_now_us();
+    ap->run_events = 0;
+    aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
+            c->epoch, c->hd.seq);
+    aa_set_ready(ap->ctx, true, "");
+    return send_control(ap, AA_MSG_OPENED, &opened, err);
+}
+
+/* ---- the stream ---- */
+
+static aa_status
+send_rewards(app *ap, aa_link *ln, const aa_reward_batch *rw, aa_err *err)
+{
+    aa_status st = aa_wire_pack_rewards(&ap->bytes, rw, err);
+    if (st != AA_OK) return st;
+    st = aa_link_send(ln, AA_MSG_REWARDS, ap->bytes.data, ap->bytes.len, err);
+    return st == AA_EFULL ? AA_OK : st; /* the assigner misses it and asks again */
+}
+
+static aa_status
+on_assigned(app *ap, const void *buf, size_t len, aa_err *err)
+{
+    aa_status st = aa_wire_unpack_assigned(&ap->in, buf, len, err);
+    if (st != AA_OK) return st;
+    if (!ap->run_id || ap->in.hd.run_id != ap->run_id) {
+        if (ap->in.hd.run_id > ap->run_id) send_reset(ap, ap->in.hd.run_id, "unknown run");
+        return AA_OK;
+    }
+    if (ap->in.hd.seq != learner_next_batch(ap->le)) {
+        send_reset(ap, ap->run_id, "a batch is missing");
+        ap->run_id = 0;
+        return AA_OK;
+    }
+    if (ap->in.n > ap->prediction_cap) {
+        float *grown = realloc(ap->prediction, ap->in.n * sizeof *grown);
+        if (!grown) return aa_fail(err, AA_ENOMEM, "predictions of %zu events", ap->in.n);
+        ap->prediction = grown;
+        ap->prediction_cap = ap->in.n;
+    }
+    int64_t start_us = aa_now_us();
+    st = learner_step(ap->le, &ap->in, &ap->out, ap->prediction, err);
+    if (st != AA_OK) return st;
+    ap->last_update_us = aa_now_us();
+    ap->run_events += ap->in.n;
+    ap->newest_kafka_ms = ap->in.oldest_kafka_ms;
+    learner_metrics_step(ap->lm, &ap->in, ap->last_update_us - start_us);
+    if (ap->pp) {
+        st = publish_predictions_send(ap->pp, &ap->in, ap->prediction, err);
+        if (st != AA_OK) return st;
+    }
+    return send_rewards(ap, ap->rewards, &ap->out, err);
+}
+
+static aa_status
+on_resend(app *ap, const aa_control *c, aa_err *err)
+{
+    if (c->hd.run_id != ap->run_id || !ap->run_id) {
+        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, "unknown run");
+        return AA_OK;
+    }
+    for (uint64_t seq = c->hd.seq; seq <= c->to_seq && seq < learner_next_batch(ap->le); seq++) {
+        const aa_reward_batch *rw = learner_rewards(ap->le, seq);
+        if (!rw) {
+            send_reset(ap, ap->run_id, "rewards asked for are no longer kept");
+            ap->run_id = 0;
+            return AA_OK;
+        }
+        aa_reward_batch copy = *rw; /* shallow: only the run differs, after a restore */
+        copy.hd.run_id = ap->run_id;
+        aa_status st = send_rewards(ap, ap->up, &copy, err);
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+/* ---- checkpoints ---- */
+
+static aa_status
+save(const void *arg, uint64_t epoch, aa_err *err)
+{
+    const app      *ap = arg;
+    aa_ckpt_writer *w = NULL;
+    aa_status       st = aa_ckpt_create(&w, ap->cfg, "learner", epoch, err);
+    if (st == AA_OK) st = learner_save(ap->le, w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    aa_ckpt_abort(&w);
+    return st;
+}
+
+static aa_status
+on_barrier(app *ap, const aa_control *c, aa_err *err)
+{
+    if (!ap->run_id || c->hd.run_id != ap->run_id) {
+        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, "unknown run");
+        return AA_OK;
+    }
+    if (c->hd.seq != learner_next_batch(ap->le) - 1) {
+        send_reset(ap, ap->run_id, "a batch before the barrier is missing");
+        ap->run_id = 0;
+        return AA_OK;
+    }
+    bool      done;
+    aa_status st = aa_snapshot_poll(&ap->snapshot, true, &done, err); /* one at a time */
+    if (st != AA_OK) return st;
+    ap->final = c->final;
+    st = aa_snapshot_start(&ap->snapshot, c->epoch, save, ap, err);
+    if (st == AA_OK) learner_metrics_pause(ap->lm, ap->snapshot.pause_us);
+    return st;
+}
+
+static aa_status
+poll_snapshot(app *ap, aa_err *err)
+{
+    bool      done;
+    aa_status st = aa_snapshot_poll(&ap->snapshot, ap->final, &done, err);
+    if (st != AA_OK || !done) return st;
+    if (ap->final) { /* scorers are to end up with exactly this state */
+        st = publish(ap, err);
+        if (st == AA_OK && ap->pm) st = publish_model_flush(ap->pm, err);
+        if (st != AA_OK) return st;
+        ap->done = true;
+    }
+    const aa_control c = {.hd = {.run_id = ap->run_id, .seq = learner_next_batch(ap->le) - 1},
+                          .epoch = ap->snapshot.epoch};
+    learner_metrics_epoch(ap->lm, c.epoch);
+    return send_control(ap, AA_MSG_DURABLE, &c, err);
+}
+
+/* ---- the loop ---- */
+
+static aa_status
+dispatch(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
+{
+    aa_control c;
+    if (kind == AA_MSG_ASSIGNED) return on_assigned(ap, buf, len, err);
+    aa_status st = aa_wire_unpack_control(&c, buf, len, err);
+    if (st != AA_OK) return st;
+    switch (kind) {
+    case AA_MSG_OPEN: return on_open(ap, &c, err);
+    case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
+    case AA_MSG_RESEND: return on_resend(ap, &c, err);
+    case AA_MSG_PING:
+        if (c.hd.run_id > ap->run_id) send_reset(ap, c.hd.run_id, "unknown run");
+        return AA_OK;
+    default: return aa_fail(err, AA_EPARSE, "message of kind '%c' is not for the learner", kind);
+    }
+}
+
+/* Up to BURST messages; a bad one is logged and dropped: the gap it leaves is noticed. */
+static aa_status
+receive(app *ap, aa_err *err)
+{
+    for (int i = 0; i < BURST && !ap->final; i++) {
+        aa_msg_kind kind;
+        const void *buf;
+        size_t      len;
+        aa_status   st = aa_link_recv(ap->up, &kind, &buf, &len, err);
+        if (st == AA_EAGAIN) return AA_OK;
+        if (st == AA_OK) st = dispatch(ap, kind, buf, len, err);
+        if (st == AA_EPARSE) {
+            aa_warn("MESSAGE-REFUSED", "%s", err->text);
+            learner_metrics_refused(ap->lm);
+        } else if (st != AA_OK) {
+            return st;
+        }
+    }
+    return AA_OK;
+}
+
+static aa_status
+loop(app *ap, aa_err *err)
+{
+    const int stop_fd = aa_stop_fd();
+    while (!ap->done && !aa_stop_requested()) {
+        aa_link  *links[] = {ap->up};
+        aa_status st =
+            aa_link_poll(links, 1, &stop_fd, 1, ap->snapshot.pid ? 2 : POLL_MS, NULL, err);
+        if (st == AA_OK) st = receive(ap, err);
+        if (st == AA_OK) st = poll_snapshot(ap, err);
+        if (st == AA_OK && aa_now_ms() - ap->published_ms >= ap->cfg->publish.every_ms) {
+            st = publish(ap, err);
+            learner_metrics_refresh(ap->lm, ap->le);
+        }
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+static aa_status
+finish(app *ap, aa_err *err)
+{
+    if (!ap->le) return AA_OK; /* stopped before a run began */
+    if (!ap->done) {
+        aa_status st = publish(ap, err);
+        if (st == AA_OK && ap->pm) st = publish_model_flush(ap->pm, err);
+        if (st != AA_OK) return st;
+    }
+    if (ap->pp) {
+        aa_status st = publish_predictions_flush(ap->pp, err);
+        if (st != AA_OK) return st;
+    }
+    learner_metrics_refresh(ap->lm, ap->le);
+    double seconds = (double)(ap->last_update_us - ap->run_start_us) / 1e6;
+    return learner_metrics_final(ap->le, ap->cfg, ap->run_events, seconds, err);
+}
+
+static aa_status
+open_all(app *ap, aa_err *err)
+{
+    const aa_conf     *cfg = ap->cfg;
+    const aa_link_keys keys = {0};
+    aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
+    if (st == AA_OK)
+        st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
+    if (st == AA_OK && cfg->publish.enabled) st = publish_model_open(&ap->pm, cfg, err);
+    if (st == AA_OK && cfg->topics.predictions[0]) st = publish_predictions_open(&ap->pp, cfg, err);
+    if (st == AA_OK) st = learner_metrics_new(&ap->lm, ap->ctx->ms, cfg, err);
+    return st;
+}
+
+static aa_status
+run(aa_context *ctx, aa_err *err)
+{
+    app ap = {.ctx = ctx, .cfg = ctx->cfg};
+    aa_set_ready(ctx, false, "no run has begun");
+    aa_status st = open_all(&ap, err);
+    if (st == AA_OK) st = loop(&ap, err);
+    if (st == AA_OK) st = finish(&ap, err);
+    aa_snapshot_cancel(&ap.snapshot);
+    learner_metrics_free(&ap.lm);
+    publish_predictions_close(&ap.pp);
+    publish_model_close(&ap.pm);
+    aa_link_close(&ap.up);
+    aa_link_close(&ap.rewards);
+    learner_free(&ap.le);
+    aa_assigned_batch_fini(&ap.in);
+    aa_reward_batch_fini(&ap.out);
+    aa_bytes_fini(&ap.bytes);
+    free(ap.prediction);
+    return st;
+}
+
+int
+main(int argc, char **argv)
+{
+    const aa_program program = {
+        .name = "learner",
+        .summary = "predicts first, then trains: recommender, critic, rewards",
+        .run = run,
+    };
+    return aa_program_main(&program, argc, argv);
+}

@@ -1,0 +1,124 @@
+#include "learner/publish_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/kafka.h"
+#include "common/wire.h"
+
+enum { CHUNK = 1024, FLUSH_MS = 60000 };
+
+struct publish_model {
+    const aa_conf *cfg;      /* borrowed */
+    aa_producer   *producer; /* owned */
+    aa_bytes       value;    /* reused */
+    size_t         width;    /* W = K+1 */
+    uint64_t       sent;
+    learner_change change[CHUNK];
+};
+
+aa_status
+publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
+{
+    publish_model *pm = calloc(1, sizeof *pm);
+    if (!pm) return aa_fail(err, AA_ENOMEM, "publisher of the model");
+    pm->cfg = cfg;
+    pm->width = (size_t)cfg->model.dim + 1;
+    aa_status st = aa_topic_ensure(cfg, cfg->topics.model, 0, true, err);
+    if (st == AA_OK) st = aa_producer_open(&pm->producer, cfg, err);
+    if (st != AA_OK) {
+        publish_model_close(&pm);
+        return st;
+    }
+    *out = pm;
+    return AA_OK;
+}
+
+/* value: pm->value, or NULL for a tombstone */
+static aa_status
+send_keyed(publish_model *pm, aa_key_kind kind, uint32_t field, uint64_t id, const aa_bytes *value,
+           aa_err *err)
+{
+    uint8_t            key[AA_TOPIC_KEY_BYTES];
+    const aa_topic_key k = {
+        .lane = (uint32_t)pm->cfg->pipeline.lane, .kind = (uint8_t)kind, .field = field, .id = id};
+    aa_topic_key_put(key, &k);
+    return aa_producer_send(pm->producer, pm->cfg->topics.model, -1, key, sizeof key,
+                            value ? value->data : NULL, value ? value->len : 0, 0, NULL, 0, err);
+}
+
+static aa_status
+send_row(publish_model *pm, const learner_change *ch, uint64_t run_id, uint64_t version,
+         aa_err *err)
+{
+    if (ch->deleted) return send_keyed(pm, AA_KEY_ROW, ch->field, ch->slot, NULL, err);
+    const aa_row_head rh = {.run_id = run_id, .version = version, .born = ch->born};
+    aa_status         st = aa_wire_pack_row(&pm->value, &rh, ch->w, pm->width, err);
+    if (st != AA_OK) return st;
+    return send_keyed(pm, AA_KEY_ROW, ch->field, ch->slot, &pm->value, err);
+}
+
+static aa_status
+send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t version,
+           int64_t newest_kafka_ms, aa_err *err)
+{
+    const aa_conf   *cfg = pm->cfg;
+    learner_stats    stats;
+    aa_dense_message d = {.run_id = run_id,
+                          .version = version,
+                          .F = cfg->field_count,
+                          .K = (size_t)cfg->model.dim,
+                          .hidden_count = cfg->hidden_count,
+                          .newest_kafka_ms = newest_kafka_ms};
+    learner_stats_get(le, &stats);
+    d.events = stats.events;
+    snprintf(d.model, sizeof d.model, "%.31s", cfg->model.kind);
+    for (size_t h = 0; h < cfg->hidden_count; h++)
+        d.hidden[h] = cfg->hidden[h];
+    d.w = learner_dense(le, &d.w_count);
+    aa_status st = aa_wire_pack_dense(&pm->value, &d, err);
+    if (st != AA_OK) return st;
+    return send_keyed(pm, AA_KEY_DENSE, 0, 0, &pm->value, err);
+}
+
+aa_status
+publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t newest_kafka_ms,
+                   bool all, aa_err *err)
+{
+    const uint64_t version = learner_next_batch(le) - 1;
+    size_t         count = CHUNK;
+    while (count == CHUNK) {
+        aa_status st = learner_changes(le, all, pm->change, CHUNK, &count, err);
+        all = false; /* the first call began again; the next go on from there */
+        for (size_t i = 0; st == AA_OK && i < count; i++)
+            st = send_row(pm, &pm->change[i], run_id, version, err);
+        if (st != AA_OK) return st;
+        pm->sent += count;
+    }
+    aa_status st = send_dense(pm, le, run_id, version, newest_kafka_ms, err);
+    aa_producer_poll(pm->producer);
+    return st;
+}
+
+aa_status
+publish_model_flush(publish_model *pm, aa_err *err)
+{
+    return aa_producer_flush(pm->producer, FLUSH_MS, err);
+}
+
+uint64_t
+publish_model_sent(const publish_model *pm)
+{
+    return pm->sent;
+}
+
+void
+publish_model_close(publish_model **pm_p)
+{
+    publish_model *pm = *pm_p;
+    if (!pm) return;
+    aa_producer_free(&pm->producer, 5000);
+    aa_bytes_fini(&pm->value);
+    free(pm);
+    *pm_p = NULL;
+}

@@ -56,11 +56,13 @@ send_control(app *ap, aa_link *ln, aa_msg_kind kind, const aa_control *c, aa_err
     return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
 }
 
-/* Ask ingest for a new beginning; this run is over here. */
+/* Ask ingest for a new beginning; this run is over here. bad_epoch: its checkpoint is unusable, 0:
+ * none. */
 static aa_status
-reset(app *ap, uint64_t run_id, const char *reason, aa_err *err)
+reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason, aa_err *err)
 {
-    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane}};
+    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
+                    .epoch = bad_epoch};
     snprintf(c.reason, sizeof c.reason, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
     aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, c.reason);
     assigner_metrics_reset(ap->am);
@@ -117,7 +119,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
         char reason[sizeof err->text];
         memcpy(reason, err->text, sizeof reason);
-        return reset(ap, c->hd.run_id, reason, err);
+        return reset(ap, c->hd.run_id, c->epoch, reason, err);
     }
     if (st != AA_OK) return st;
     if (assigner_next_batch(ap->as) != c->hd.seq + 1)
@@ -189,9 +191,9 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     if (st != AA_OK) return st;
     const uint64_t run_id = ap->in.hd.run_id;
     if (!ap->run_id || run_id != ap->run_id)
-        return run_id > ap->run_id ? reset(ap, run_id, "unknown run", err) : AA_OK;
+        return run_id > ap->run_id ? reset(ap, run_id, 0, "unknown run", err) : AA_OK;
     if (ap->in.hd.seq != assigner_next_batch(ap->as))
-        return reset(ap, run_id, "a batch is missing", err);
+        return reset(ap, run_id, 0, "a batch is missing", err);
 
     int64_t start_us = aa_now_us();
     st = assigner_step(ap->as, &ap->in, &ap->out, err);
@@ -200,7 +202,7 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     st = aa_wire_pack_assigned(&ap->bytes, &ap->out, err);
     if (st != AA_OK) return st;
     st = aa_link_send(ap->down, AA_MSG_ASSIGNED, ap->bytes.data, ap->bytes.len, err);
-    if (st == AA_EFULL) return reset(ap, run_id, "the learner does not take batches", err);
+    if (st == AA_EFULL) return reset(ap, run_id, 0, "the learner does not take batches", err);
     if (st != AA_OK) return st;
     const aa_control credit = {.hd = ap->in.hd};
     return send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err);
@@ -224,9 +226,9 @@ static aa_status
 on_barrier(app *ap, const aa_control *c, aa_err *err)
 {
     if (!ap->run_id || c->hd.run_id != ap->run_id)
-        return c->hd.run_id > ap->run_id ? reset(ap, c->hd.run_id, "unknown run", err) : AA_OK;
+        return c->hd.run_id > ap->run_id ? reset(ap, c->hd.run_id, 0, "unknown run", err) : AA_OK;
     if (c->hd.seq != assigner_next_batch(ap->as) - 1)
-        return reset(ap, ap->run_id, "a batch before the barrier is missing", err);
+        return reset(ap, ap->run_id, 0, "a batch before the barrier is missing", err);
     bool      done;
     aa_status st = aa_snapshot_poll(&ap->snapshot, true, &done, err); /* one at a time */
     if (st != AA_OK) return st;
@@ -267,7 +269,7 @@ from_up(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
     case AA_MSG_OPEN: return on_open(ap, &c, err);
     case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
     case AA_MSG_PING:
-        return c.hd.run_id > ap->run_id ? reset(ap, c.hd.run_id, "unknown run", err) : AA_OK;
+        return c.hd.run_id > ap->run_id ? reset(ap, c.hd.run_id, 0, "unknown run", err) : AA_OK;
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from ingest", kind);
     }
 }
@@ -293,7 +295,7 @@ from_down(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
     case AA_MSG_DURABLE:
         if (c.epoch == ap->barrier.epoch) ap->down_durable = true;
         return AA_OK;
-    case AA_MSG_RESET: return reset(ap, ap->run_id, c.reason, err);
+    case AA_MSG_RESET: return reset(ap, ap->run_id, c.epoch, c.reason, err);
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from the learner", kind);
     }
 }

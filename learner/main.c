@@ -57,12 +57,14 @@ send_control(app *ap, aa_msg_kind kind, const aa_control *c, aa_err *err)
     return aa_link_send(ap->up, kind, ap->bytes.data, ap->bytes.len, err);
 }
 
-/* Ask for a new beginning. Being unable to is not fatal: the next message asks again. */
+/* Ask for a new beginning. Being unable to is not fatal: the next message asks again.
+ * bad_epoch: its checkpoint is unusable, 0: none. */
 static void
-send_reset(app *ap, uint64_t run_id, const char *reason)
+send_reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason)
 {
     aa_err     err = AA_ERR_INIT;
-    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane}};
+    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
+                    .epoch = bad_epoch};
     snprintf(c.reason, sizeof c.reason, "learner: %s", reason);
     aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, reason);
     if (send_control(ap, AA_MSG_RESET, &c, &err) != AA_OK) aa_warn("LINK-SEND", "%s", err.text);
@@ -122,7 +124,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     aa_status st = restore(ap, c->epoch, err);
     if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
-        send_reset(ap, c->hd.run_id, err->text);
+        send_reset(ap, c->hd.run_id, c->epoch, err->text);
         return AA_OK;
     }
     if (st != AA_OK) return st;
@@ -158,11 +160,11 @@ on_assigned(app *ap, const void *buf, size_t len, aa_err *err)
     aa_status st = aa_wire_unpack_assigned(&ap->in, buf, len, err);
     if (st != AA_OK) return st;
     if (!ap->run_id || ap->in.hd.run_id != ap->run_id) {
-        if (ap->in.hd.run_id > ap->run_id) send_reset(ap, ap->in.hd.run_id, "unknown run");
+        if (ap->in.hd.run_id > ap->run_id) send_reset(ap, ap->in.hd.run_id, 0, "unknown run");
         return AA_OK;
     }
     if (ap->in.hd.seq != learner_next_batch(ap->le)) {
-        send_reset(ap, ap->run_id, "a batch is missing");
+        send_reset(ap, ap->run_id, 0, "a batch is missing");
         ap->run_id = 0;
         return AA_OK;
     }
@@ -190,13 +192,13 @@ static aa_status
 on_resend(app *ap, const aa_control *c, aa_err *err)
 {
     if (c->hd.run_id != ap->run_id || !ap->run_id) {
-        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, "unknown run");
+        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, 0, "unknown run");
         return AA_OK;
     }
     for (uint64_t seq = c->hd.seq; seq <= c->to_seq && seq < learner_next_batch(ap->le); seq++) {
         const aa_reward_batch *rw = learner_rewards(ap->le, seq);
         if (!rw) {
-            send_reset(ap, ap->run_id, "rewards asked for are no longer kept");
+            send_reset(ap, ap->run_id, 0, "rewards asked for are no longer kept");
             ap->run_id = 0;
             return AA_OK;
         }
@@ -226,11 +228,11 @@ static aa_status
 on_barrier(app *ap, const aa_control *c, aa_err *err)
 {
     if (!ap->run_id || c->hd.run_id != ap->run_id) {
-        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, "unknown run");
+        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, 0, "unknown run");
         return AA_OK;
     }
     if (c->hd.seq != learner_next_batch(ap->le) - 1) {
-        send_reset(ap, ap->run_id, "a batch before the barrier is missing");
+        send_reset(ap, ap->run_id, 0, "a batch before the barrier is missing");
         ap->run_id = 0;
         return AA_OK;
     }
@@ -275,7 +277,7 @@ dispatch(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
     case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
     case AA_MSG_RESEND: return on_resend(ap, &c, err);
     case AA_MSG_PING:
-        if (c.hd.run_id > ap->run_id) send_reset(ap, c.hd.run_id, "unknown run");
+        if (c.hd.run_id > ap->run_id) send_reset(ap, c.hd.run_id, 0, "unknown run");
         return AA_OK;
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' is not for the learner", kind);
     }

@@ -7,7 +7,7 @@
 
 #include "common/kernel.h"
 
-#define LANES 16
+#define LANES ((size_t)16)
 
 /* 16 floats as one value; GCC splits it into what the target has. Passed by address only, so that
  * no calling convention depends on the instruction set. */

@@ -5,13 +5,13 @@
 
 #include "common/model_parts.h"
 
-static const aa_model_kind *const kinds[] = {&aa_model_fm, &aa_model_mlp, &aa_model_widedeep,
-                                             &aa_model_deepfm, &aa_model_dcn};
+static const aa_model_kind *const kinds[] = {&aa_model_fm,     &aa_model_mlp, &aa_model_widedeep,
+                                             &aa_model_deepfm, &aa_model_dcn, NULL};
 
 const aa_model_kind *
 aa_model_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    for (size_t i = 0; kinds[i]; i++)
         if (strcmp(kinds[i]->name, name) == 0) return kinds[i];
     return NULL;
 }

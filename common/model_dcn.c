@@ -30,9 +30,15 @@ plan_of(const aa_model_shape *sh, size_t B, float *scratch)
     pl.D = pl.tw.width[0];
     pl.last = pl.tw.width[pl.tw.count];
     const size_t BD = B * pl.D;
-    const size_t sizes[] = {(CROSS + 1) * BD, CROSS * BD, aa_tower_act_count(&pl.tw, B),
-                            B * pl.last,      BD,         BD,
-                            BD,               BD,         aa_tower_tmp_count(&pl.tw, B)};
+    const size_t sizes[] = {(CROSS + 1) * BD,
+                            CROSS * BD,
+                            aa_tower_act_count(&pl.tw, B),
+                            B * pl.last,
+                            BD,
+                            BD,
+                            BD,
+                            BD,
+                            aa_tower_tmp_count(&pl.tw, B)};
     float      **parts[] = {&pl.x,    &pl.u,  &pl.acts, &pl.dh, &pl.dcat,
                             &pl.dcur, &pl.du, &pl.dlow, &pl.tmp};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -15,7 +15,8 @@ aa_parts_pair_forward(const aa_model_shape *sh, const float *x, size_t B, float 
         for (size_t f = 1; f < F; f++)
             for (size_t k = 0; k < K; k++)
                 sum_b[k] += x_b[f * W + k];
-        float twice = 0.0f; /* sum_f v (sum - v): twice each pair, without a difference of squares */
+        float twice =
+            0.0f; /* sum_f v (sum - v): twice each pair, without a difference of squares */
         for (size_t f = 0; f < F; f++)
             for (size_t k = 0; k < K; k++)
                 twice += x_b[f * W + k] * (sum_b[k] - x_b[f * W + k]);

@@ -21,5 +21,5 @@ backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, con
 }
 
 const aa_model_kind aa_model_mlp = {
-    "mlp",   aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count, aa_parts_mlp_init,
-    forward, backward};
+    "mlp",   aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count, aa_parts_mlp_init, forward,
+    backward};

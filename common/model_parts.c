@@ -132,25 +132,27 @@ typedef struct {
     aa_tower tw;
     size_t   D, last; /* widths at both ends */
     float   *cat, *acts, *dout, *dcat, *tmp;
-    size_t   count;
 } mlp_scratch;
 
 static mlp_scratch
 mlp_scratch_of(const aa_model_shape *sh, size_t B, float *scratch)
 {
-    mlp_scratch ms = {.tw = aa_tower_of(sh)};
+    mlp_scratch ms = {.tw = aa_tower_of(sh), .cat = scratch};
     ms.D = ms.tw.width[0];
     ms.last = ms.tw.width[ms.tw.count];
-    const size_t acts = B * ms.D, dout = acts + aa_tower_act_count(&ms.tw, B);
-    const size_t dcat = dout + B * ms.last, tmp = dcat + B * ms.D;
-    ms.count = tmp + aa_tower_tmp_count(&ms.tw, B);
-    if (!scratch) return ms;
-    ms.cat = scratch;
-    ms.acts = scratch + acts;
-    ms.dout = scratch + dout;
-    ms.dcat = scratch + dcat;
-    ms.tmp = scratch + tmp;
+    ms.acts = ms.cat + B * ms.D;
+    ms.dout = ms.acts + aa_tower_act_count(&ms.tw, B);
+    ms.dcat = ms.dout + B * ms.last;
+    ms.tmp = ms.dcat + B * ms.D;
     return ms;
+}
+
+size_t
+aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B)
+{
+    const aa_tower tw = aa_tower_of(sh);
+    return B * (2 * tw.width[0] + tw.width[tw.count]) + aa_tower_act_count(&tw, B) +
+           aa_tower_tmp_count(&tw, B);
 }
 
 size_t
@@ -158,12 +160,6 @@ aa_parts_mlp_weight_count(const aa_model_shape *sh)
 {
     aa_tower tw = aa_tower_of(sh);
     return aa_tower_weight_count(&tw) + tw.width[tw.count] + 1;
-}
-
-size_t
-aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B)
-{
-    return mlp_scratch_of(sh, B, NULL).count;
 }
 
 void

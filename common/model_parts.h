@@ -24,7 +24,8 @@ void aa_parts_concat(const aa_model_shape *sh, const float *x, size_t B, float *
 void aa_parts_concat_backward(const aa_model_shape *sh, const float *dcat, size_t B, float *dx);
 
 /* ---- tower: hidden layers with ReLU, from width[0] to width[count] ----
- * Weights: for each layer W (I,O) row-major, then b (O). Activations: (B,width[1]), (B,width[2])... */
+ * Weights: for each layer W (I,O) row-major, then b (O). Activations: (B,width[1]), (B,width[2])...
+ */
 typedef struct {
     size_t count; /* layers, may be 0 */
     size_t width[AA_MAX_HIDDEN + 1];
@@ -46,7 +47,8 @@ void aa_tower_backward(const aa_tower *tw, const float *w, const float *x, size_
                        const float *acts, float *dout, float *dx, float *dw, float *tmp);
 
 /* ---- "mlp head": tower over the concatenation, then one output and a bias ----
- * Weights: the tower's, then the head's w (H), then the bias. Shared by mlp, widedeep and deepfm. */
+ * Weights: the tower's, then the head's w (H), then the bias. Shared by mlp, widedeep and deepfm.
+ */
 size_t aa_parts_mlp_weight_count(const aa_model_shape *sh);
 size_t aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B);
 void   aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed);

@@ -10,25 +10,25 @@
 #include "common/rng.h"
 #include "common/state.h"
 
-#define POLYAK      0.05f
-#define MANY        10000.0 /* choices in a state after which older ones count half */
-#define ERROR_RATE  0.01    /* of the running mean of |Q - y| */
+#define POLYAK     0.05f
+#define MANY       10000.0 /* choices in a state after which older ones count half */
+#define ERROR_RATE 0.01    /* of the running mean of |Q - y| */
 
 struct critic {
     uint32_t k;
     size_t   S; /* states */
     float    gamma;
     double   rate;
-    aa_nn    nn;                       /* Q */
-    float   *target;                   /* (P) weights of the target network */
-    float   *x, *h;                    /* (S,inputs), (S,hidden) */
-    float   *q, *q_target, *dq;        /* (S,A) */
-    float   *v, *v_target;             /* (S) */
-    float   *dw;                       /* (P) */
-    double  *chosen;                   /* (S,A) how often the actor chose a in s */
-    double  *y_sum, *count;            /* (S,A) of this batch */
-    double   error_sum, error_mean;    /* of this batch; running */
-    uint64_t decisions;                /* of this batch */
+    aa_nn    nn;                    /* Q */
+    float   *target;                /* (P) weights of the target network */
+    float   *x, *h;                 /* (S,inputs), (S,hidden) */
+    float   *q, *q_target, *dq;     /* (S,A) */
+    float   *v, *v_target;          /* (S) */
+    float   *dw;                    /* (P) */
+    double  *chosen;                /* (S,A) how often the actor chose a in s */
+    double  *y_sum, *count;         /* (S,A) of this batch */
+    double   error_sum, error_mean; /* of this batch; running */
+    uint64_t decisions;             /* of this batch */
 };
 
 static inline int
@@ -71,9 +71,15 @@ allocate(critic *cr, aa_err *err)
     struct {
         float **array;
         size_t  count;
-    } floats[] = {{&cr->target, P}, {&cr->x, S * AA_STATE_INPUTS}, {&cr->h, S * AA_NN_HIDDEN},
-                  {&cr->q, S * A},  {&cr->q_target, S * A},        {&cr->dq, S * A},
-                  {&cr->v, S},      {&cr->v_target, S},            {&cr->dw, P}};
+    } floats[] = {{&cr->target, P},
+                  {&cr->x, S * AA_STATE_INPUTS},
+                  {&cr->h, S * AA_NN_HIDDEN},
+                  {&cr->q, S * A},
+                  {&cr->q_target, S * A},
+                  {&cr->dq, S * A},
+                  {&cr->v, S},
+                  {&cr->v_target, S},
+                  {&cr->dw, P}};
     double **doubles[] = {&cr->chosen, &cr->y_sum, &cr->count};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         if (!(*floats[i].array = calloc(floats[i].count, sizeof(float)))) goto fail;
@@ -113,8 +119,8 @@ critic_free(critic **cr_p)
 {
     if (!cr_p || !*cr_p) return;
     critic *cr = *cr_p;
-    float  *floats[] = {cr->target, cr->x, cr->h, cr->q, cr->q_target, cr->dq, cr->v, cr->v_target,
-                        cr->dw};
+    float  *floats[] = {cr->target, cr->x, cr->h,        cr->q, cr->q_target,
+                        cr->dq,     cr->v, cr->v_target, cr->dw};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(cr->chosen);

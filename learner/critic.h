@@ -28,7 +28,7 @@ typedef struct critic critic;
 
 aa_status critic_new(critic **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-void      critic_free(critic **cr_p);
+void critic_free(critic **cr_p);
 
 /** Is word a state word, next a state index (or both AA_NO_STATE)? */
 int critic_knows(const critic *cr, uint32_t word, uint32_t next);

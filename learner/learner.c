@@ -230,7 +230,8 @@ compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
     compare(le, in->label + start, n);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it, in order. */
+/* Dense weights learn from the mean of the step, each row from every event that read it, in order.
+ */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
@@ -251,11 +252,11 @@ reward_events(learner *le, const pass *ps, size_t start, size_t B)
         const float loss = ps->out->loss[start + i];
         for (size_t f = 0; f < le->F; f++) {
             const size_t      at = (start + i) * le->F + f;
-            const reward_case rc = {
-                .loss = loss,
-                .baseline = in->baseline[at],
-                .shared_loss = le->wk.shared_loss[i * le->F + f],
-                .own_row = in->slot[at] >= le->shared && in->slot[at] != AA_NO_SLOT};
+            const reward_case rc = {.loss = loss,
+                                    .baseline = in->baseline[at],
+                                    .shared_loss = le->wk.shared_loss[i * le->F + f],
+                                    .own_row =
+                                        in->slot[at] >= le->shared && in->slot[at] != AA_NO_SLOT};
             ps->out->reward[at] = reward_of(&le->rw, &rc);
         }
         reward_event(&le->rw, loss);
@@ -271,7 +272,8 @@ judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
     const size_t   events = in->n * le->F;
     const uint32_t k = (uint32_t)le->cfg->agent.positions;
     for (size_t d = 0; d < events; d++)
-        out->advantage[d] = critic_decision(le->cr, in->state[d], in->next_state[d], out->reward[d]);
+        out->advantage[d] =
+            critic_decision(le->cr, in->state[d], in->next_state[d], out->reward[d]);
     for (size_t s = 0; s < in->sweep_count; s++) {
         const uint32_t next = in->sweep_next_state[s];
         const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;

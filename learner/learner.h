@@ -22,11 +22,11 @@ typedef struct learner learner;
 /** cfg is kept (borrowed) for the learner's life. */
 aa_status learner_new(learner **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-void      learner_free(learner **le_p);
+void learner_free(learner **le_p);
 
 /**
- * One batch: for each optimizer step (model.step events): apply the ops that come before its events,
- * predict all of them, record, train. Then rewards, and the critic's update.
+ * One batch: for each optimizer step (model.step events): apply the ops that come before its
+ * events, predict all of them, record, train. Then rewards, and the critic's update.
  * @param out         overwritten; out->hd = in->hd
  * @param prediction  (n) written if not NULL
  * @errors AA_EPARSE a slot or state out of range or an op that does not fit: nothing changed;
@@ -69,7 +69,7 @@ uint64_t learner_digest(const learner *le);
 /** Digest of what scorers hold. From d = 0, for each live row in order of (field, slot)
  *    d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d = aa_digest(d, w, (K+1) floats)
  *  and then aa_digest(d, dense weights). */
-uint64_t learner_served_digest(const learner *le);
+uint64_t  learner_served_digest(const learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
 /** On error the learner is as it was. After success every row counts as changed. */

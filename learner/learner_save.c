@@ -157,9 +157,9 @@ restore_batch(learner *le, size_t i, const unsigned char **at, size_t *left, aa_
 static aa_status
 restore_rewards(learner *le, aa_ckpt_reader *r, aa_err *err)
 {
-    const void *data;
-    size_t      left;
-    aa_status   st = aa_ckpt_get(r, "rewards", &data, &left, err);
+    const void          *data;
+    size_t               left;
+    aa_status            st = aa_ckpt_get(r, "rewards", &data, &left, err);
     const unsigned char *at = data;
     for (size_t i = 0; !st && i < le->ring_count; i++)
         st = restore_batch(le, i, &at, &left, err);

@@ -15,13 +15,13 @@
 /* Scratch of one optimizer step of up to `cap` events. */
 typedef struct {
     size_t    cap;
-    float    *x, *dx;                            /* (cap,F,W) */
-    float    *logit, *dlogit;                    /* (cap) */
-    float    *scratch;                           /* the model's, of cap events */
-    uint32_t *slot;                              /* (cap,F) as read; AA_NO_SLOT when freed since */
-    float    *shared_loss;                       /* (cap,F) NaN: not compared */
-    float    *alt_x, *alt_logit, *alt_scratch;   /* of LEARNER_ALT_MAX events */
-    size_t    alt_of[LEARNER_ALT_MAX];           /* index into (cap,F) */
+    float    *x, *dx;                          /* (cap,F,W) */
+    float    *logit, *dlogit;                  /* (cap) */
+    float    *scratch;                         /* the model's, of cap events */
+    uint32_t *slot;                            /* (cap,F) as read; AA_NO_SLOT when freed since */
+    float    *shared_loss;                     /* (cap,F) NaN: not compared */
+    float    *alt_x, *alt_logit, *alt_scratch; /* of LEARNER_ALT_MAX events */
+    size_t    alt_of[LEARNER_ALT_MAX];         /* index into (cap,F) */
 } learner_work;
 
 struct learner {

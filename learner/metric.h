@@ -1,7 +1,7 @@
 /* learner/metric - prequential (test-then-train) quality of predictions.
  *
- * Exact AUC needs all scores. Here they are counted in 2^16 equal bins of their logit, in fixed memory
- * for any length of stream; the tests measure the error against the exact rank statistic.
+ * Exact AUC needs all scores. Here they are counted in 2^16 equal bins of their logit, in fixed
+ * memory for any length of stream; the tests measure the error against the exact rank statistic.
  */
 #ifndef AA_LEARNER_METRIC_H
 #define AA_LEARNER_METRIC_H
@@ -29,11 +29,11 @@ typedef struct metric metric;
 metric *metric_new(void); /* NULL: out of memory */
 void    metric_free(metric **me_p);
 /** Record one prediction (0..1) made before its label was used. */
-void    metric_add(metric *me, float prediction, float label, uint32_t seen);
-void    metric_get(const metric *me, metric_summary *out);
+void     metric_add(metric *me, float prediction, float label, uint32_t seen);
+void     metric_get(const metric *me, metric_summary *out);
 uint64_t metric_digest(const metric *me);
 /* Whole state as plain bytes, for checkpoints. */
-size_t  metric_bytes(const metric *me, const void **data);
-int     metric_set_bytes(metric *me, const void *data, size_t len); /* 0, or -1: wrong size */
+size_t metric_bytes(const metric *me, const void **data);
+int    metric_set_bytes(metric *me, const void *data, size_t len); /* 0, or -1: wrong size */
 
 #endif

@@ -64,7 +64,7 @@ row_at(const rows *ro, uint32_t slot)
 static inline size_t
 chunk_bytes(const rows *ro)
 {
-    return sizeof(chunk) + CHUNK * 2 * ro->W * sizeof(float);
+    return sizeof(chunk) + (size_t)CHUNK * 2 * ro->W * sizeof(float);
 }
 
 /* Room for chunk idx in the list of chunks. */
@@ -119,11 +119,12 @@ mark_changed(rows *ro, uint32_t slot)
 
 /* ---- making and freeing rows ---- */
 
-/* row (2,W) += N(0, sd^2), accumulators as new. Each (field, slot, seq, op_idx) has its own noise. */
+/* row (2,W) += N(0, sd^2), accumulators as new. Each (field, slot, seq, op_idx) has its own noise.
+ */
 static void
 add_noise(rows *ro, uint32_t slot, uint64_t seq, uint64_t op_idx)
 {
-    float         noise[256], *row = row_at(ro, slot);
+    float          noise[256], *row = row_at(ro, slot);
     const uint64_t place = (uint64_t)ro->field << 32 | slot;
     uint64_t       a = aa_rng_bits(ro->seed, AA_RNG_ROW, place, seq << 20 ^ op_idx);
     for (size_t at = 0; at < ro->W; at += 256, a++) {
@@ -231,14 +232,14 @@ rows_plan(rows *ro, const aa_op *op, aa_err *err)
 {
     aa_status st = check_op(ro, op, err);
     if (!st && op->kind != AA_OP_FREE) st = make_chunk(ro, op->slot / CHUNK, err);
-    if (!st) bit_put(chunk_at(ro, op->slot)->plan, op->slot, op->kind != AA_OP_FREE);
+    if (!st) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
     return st;
 }
 
 void
 rows_unplan(rows *ro, const aa_op *op)
 {
-    bit_put(chunk_at(ro, op->slot)->plan, op->slot, op->kind == AA_OP_FREE);
+    bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind == AA_OP_FREE);
 }
 
 void

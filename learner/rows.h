@@ -27,7 +27,7 @@ typedef struct rows rows;
 /** A table with its shared rows (aa_shared_rows) drawn from N(0, model.row_init^2). */
 aa_status rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-void      rows_free(rows **ro_p);
+void rows_free(rows **ro_p);
 
 /* ---- one batch: plan, then apply ---- */
 /** Would op fit after those planned so far? If so it is planned, and there is memory for it.

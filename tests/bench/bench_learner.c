@@ -1,5 +1,6 @@
 /* Events per second of learner_step, per model and events per optimizer step; batches of 512 events
- * that are made beforehand. One line each: name value. An argument is the least seconds per figure. */
+ * that are made beforehand. One line each: name value. An argument is the least seconds per figure.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

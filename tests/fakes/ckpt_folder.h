@@ -26,7 +26,8 @@ ckpt_folder_remove_tree(const char *path)
     for (const struct dirent *e; dir && (e = readdir(dir));) {
         char inner[1024];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        if ((size_t)snprintf(inner, sizeof inner, "%s/%s", path, e->d_name) >= sizeof inner) continue;
+        if ((size_t)snprintf(inner, sizeof inner, "%s/%s", path, e->d_name) >= sizeof inner)
+            continue;
         if (unlink(inner) != 0) ckpt_folder_remove_tree(inner);
     }
     if (dir) closedir(dir);

@@ -21,11 +21,11 @@ typedef struct {
     uint64_t       seed, event; /* events so far */
     uint64_t       seq;
     uint32_t       shared;
-    double        *zipf;                        /* (IDS) cumulative */
-    uint32_t      *seen[AA_MAX_FIELDS];         /* (IDS) events of each ID */
-    uint32_t      *slot[AA_MAX_FIELDS];         /* (IDS) or AA_NO_SLOT */
-    uint32_t       next_slot[AA_MAX_FIELDS];    /* lowest slot never used */
-    uint32_t      *spare[AA_MAX_FIELDS];        /* freed slots */
+    double        *zipf;                     /* (IDS) cumulative */
+    uint32_t      *seen[AA_MAX_FIELDS];      /* (IDS) events of each ID */
+    uint32_t      *slot[AA_MAX_FIELDS];      /* (IDS) or AA_NO_SLOT */
+    uint32_t       next_slot[AA_MAX_FIELDS]; /* lowest slot never used */
+    uint32_t      *spare[AA_MAX_FIELDS];     /* freed slots */
     size_t         spare_count[AA_MAX_FIELDS];
 } stream;
 
@@ -100,7 +100,8 @@ stream_label(const stream *sr, const size_t *id)
 }
 
 static inline void
-stream_op(aa_assigned_batch *b, aa_op_kind kind, size_t f, uint32_t slot, uint32_t source, float mix)
+stream_op(aa_assigned_batch *b, aa_op_kind kind, size_t f, uint32_t slot, uint32_t source,
+          float mix)
 {
     aa_op op = {(uint32_t)b->n, (uint8_t)kind, (uint8_t)f, slot, source, mix};
     AA_REQUIRE(aa_assigned_batch_op(b, op, NULL) == AA_OK);

@@ -364,7 +364,8 @@ changes_rebuild_what_is_served(void **state)
 
 /* ---- rewards ---- */
 
-/* Two learners of equal past; one reads the ID's own row and compares, the other reads the shared. */
+/* Two learners of equal past; one reads the ID's own row and compares, the other reads the shared.
+ */
 static void
 gain_is_the_loss_difference_of_the_two_readings(void **state)
 {
@@ -443,7 +444,8 @@ sweep_decisions_follow_those_of_the_events(void **state)
     aa_reward_batch   out = {0};
     const uint32_t    k = (uint32_t)cfg.agent.positions, s = aa_state_idx(3, k + 1, k);
     plain_batch(&b, 1, 2, 0);
-    assert_int_equal(aa_assigned_batch_sweep(&b, 1, AA_STATE_WORD(s, AA_UNCHANGED), s, NULL), AA_OK);
+    assert_int_equal(aa_assigned_batch_sweep(&b, 1, AA_STATE_WORD(s, AA_UNCHANGED), s, NULL),
+                     AA_OK);
     assert_int_equal(aa_assigned_batch_sweep(&b, 1, AA_STATE_WORD(s, AA_DESCEND), s - 1, NULL),
                      AA_OK);
     take(le, &b, &out, NULL);

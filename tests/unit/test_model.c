@@ -73,9 +73,9 @@ objective(subject *su)
     return sum;
 }
 
-/* Central difference along one coordinate, h = 2^-9: exact in float; rounding of the logits (1e-6 of
- * about 10, 64 of them) over 2h stays below the tolerance. Across a ReLU's corner the two one-sided
- * slopes differ: then the coordinate is left out, and 0 returned. */
+/* Central difference along one coordinate, h = 2^-9: exact in float; rounding of the logits (1e-6
+ * of about 10, 64 of them) over 2h stays below the tolerance. Across a ReLU's corner the two
+ * one-sided slopes differ: then the coordinate is left out, and 0 returned. */
 static int
 slope(subject *su, float *coordinate, double at, double *out)
 {
@@ -145,7 +145,8 @@ towers_of_no_and_of_three_layers_have_right_gradients(void **state)
     (void)state;
     size_t checked = 0, skipped = 0;
     for (size_t m = 0; m < NAMES; m++) {
-        aa_model_shape none = {.F = 2, .K = 5}, three = {.F = 2, .K = 5, .hidden = {9, 8, 3}, .H = 3};
+        aa_model_shape none = {.F = 2, .K = 5},
+                       three = {.F = 2, .K = 5, .hidden = {9, 8, 3}, .H = 3};
         for (size_t B = 1; B <= 9; B += 8) {
             check_gradient(names[m], none, B, &checked, &skipped);
             check_gradient(names[m], three, B, &checked, &skipped);

@@ -34,8 +34,8 @@ table(void)
 static aa_op
 promote(uint32_t slot, uint32_t source, float mix)
 {
-    return (aa_op){.kind = AA_OP_PROMOTE, .field = 1, .slot = slot, .source = source,
-                   .source_mix = mix};
+    return (aa_op){
+        .kind = AA_OP_PROMOTE, .field = 1, .slot = slot, .source = source, .source_mix = mix};
 }
 
 static aa_op
@@ -233,18 +233,18 @@ ops_that_do_not_fit_are_refused(void **state)
     (void)state;
     rows *ro = table();
     do_op(ro, promote(20, 2, 0.5f), 1);
-    refuse(ro, promote(20, 2, 0.5f));             /* live already */
+    refuse(ro, promote(20, 2, 0.5f)); /* live already */
     refuse(ro, plain_op(AA_OP_INIT, 20));
-    refuse(ro, promote(3, 2, 0.0f));              /* a shared row */
-    refuse(ro, promote(21, SHARED, 0.0f));        /* source is not shared */
+    refuse(ro, promote(3, 2, 0.0f));       /* a shared row */
+    refuse(ro, promote(21, SHARED, 0.0f)); /* source is not shared */
     refuse(ro, promote(21, 20, 0.0f));
-    refuse(ro, promote(21, SHARED - 1, 0.5f));    /* nor is its neighbour */
+    refuse(ro, promote(21, SHARED - 1, 0.5f)); /* nor is its neighbour */
     refuse(ro, promote(21, 2, 1.0f));
     refuse(ro, promote(21, 2, NAN));
     refuse(ro, promote(ROWS_SLOT_END, 2, 0.0f));
     refuse(ro, promote(AA_NO_SLOT, 2, 0.0f));
-    refuse(ro, plain_op(AA_OP_FREE, 21));         /* not live */
-    refuse(ro, plain_op(AA_OP_FREE, 3));          /* shared */
+    refuse(ro, plain_op(AA_OP_FREE, 21)); /* not live */
+    refuse(ro, plain_op(AA_OP_FREE, 3));  /* shared */
     refuse(ro, plain_op(AA_OP_FREE, AA_NO_SLOT));
     refuse(ro, (aa_op){.kind = 0, .slot = 30});
     refuse(ro, (aa_op){.kind = 9, .slot = 30});

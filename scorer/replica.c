@@ -113,13 +113,13 @@ replica_free(replica **rp_p)
 
 /* ---- applying ---- */
 
-static aa_status
-field_of(replica *rp, const aa_topic_key *k, replica_field **out, aa_err *err)
+/* NULL, and err says so: no such field. */
+static replica_field *
+field_of(replica *rp, const aa_topic_key *k, aa_err *err)
 {
-    if (k->field >= rp->shape.F)
-        return aa_fail(err, AA_EPARSE, "field %u of %zu", k->field, rp->shape.F);
-    *out = &rp->field[k->field];
-    return AA_OK;
+    if (k->field < rp->shape.F) return &rp->field[k->field];
+    aa_fail(err, AA_EPARSE, "field %u of %zu", k->field, rp->shape.F);
+    return NULL;
 }
 
 static bool
@@ -151,12 +151,12 @@ aa_status
 replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, size_t len,
                          replica_effect *effect, aa_err *err)
 {
-    replica_field *fi = NULL;
-    aa_assignment  a;
+    replica_field *fi = field_of(rp, k, err);
+    aa_assignment  a = {0};
     bool           applied = false;
     *effect = REPLICA_OLD;
-    aa_status st = field_of(rp, k, &fi, err);
-    if (!st && value) st = aa_wire_unpack_assignment(&a, value, len, err);
+    if (!fi) return AA_EPARSE;
+    aa_status st = value ? aa_wire_unpack_assignment(&a, value, len, err) : AA_OK;
     if (st) return st;
     if (k->kind == AA_KEY_NEW_ID) {
         st = apply_new_id(rp, fi, value ? &a : NULL, effect, err);
@@ -178,16 +178,15 @@ aa_status
 replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t len,
                   replica_effect *effect, aa_err *err)
 {
-    replica_field *fi = NULL;
+    replica_field *fi = field_of(rp, k, err);
     aa_row_head    rh;
     bool           applied = false;
     *effect = REPLICA_OLD;
-    aa_status st = field_of(rp, k, &fi, err);
-    if (st) return st;
+    if (!fi) return AA_EPARSE;
     if (k->id >= ROWSET_MAX_SLOTS)
         return aa_fail(err, AA_EPARSE, "slot %llu out of range", (unsigned long long)k->id);
     if (value) {
-        st = aa_wire_unpack_row(&rh, rp->row, rp->W, value, len, err);
+        aa_status st = aa_wire_unpack_row(&rh, rp->row, rp->W, value, len, err);
         if (!st) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
         if (st) return st;
         if (rh.run_id > rp->model_run) rp->model_run = rh.run_id;
@@ -203,7 +202,7 @@ check_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
 {
     const aa_model_shape *sh = &rp->shape;
     size_t                want = rp->kind->weight_count(sh);
-    if (strcmp(d->model, rp->kind->name) || d->F != sh->F || d->K != sh->K ||
+    if (strcmp(d->model, rp->kind->name) != 0 || d->F != sh->F || d->K != sh->K ||
         d->hidden_count != sh->H)
         return aa_fail(err, AA_EPARSE,
                        "dense weights are of a %s with %zu fields, %zu dimensions and %zu layers, "

@@ -75,7 +75,7 @@ check_members(const json_t *root, aa_err *err)
         size_t i = 0;
         name = json_object_iter_key(at);
         value = json_object_iter_value(at);
-        while (i < n && strcmp(member[i].name, name))
+        while (i < n && strcmp(member[i].name, name) != 0)
             i++;
         bool fits = i == 0   ? true /* id_of says it better */
                     : i <= 2 ? json_is_array(value)

@@ -1,0 +1,77 @@
+/* What producers put into the interactions topic. Any bytes are an event or a reason why not; an
+ * event has keys that are not 0, a finite label and a time within the bounds. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "ingest/decode.h"
+
+static aa_conf cfg[3]; /* both formats; with a threshold and seconds; JSON only, three fields */
+static decode *dc[3];
+
+static void
+start(void)
+{
+    aa_err err = AA_ERR_INIT;
+    for (size_t i = 0; i < 3; i++)
+        aa_conf_defaults(&cfg[i]);
+    strcpy(cfg[1].event.label, "threshold");
+    strcpy(cfg[1].event.time_unit, "s");
+    strcpy(cfg[2].event.format, "json");
+    strcpy(cfg[2].model.loss, "mse");
+    cfg[2].fields[2] = cfg[2].fields[1];
+    strcpy(cfg[2].fields[2].name, "device");
+    strcpy(cfg[2].fields[2].json, "device");
+    cfg[2].field_count = 3;
+    for (size_t i = 0; i < 3; i++)
+        AA_REQUIRE(decode_new(&dc[i], &cfg[i], &err) == AA_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (!dc[0]) start();
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t key[AA_MAX_FIELDS] = {0};
+        float    label = NAN;
+        int64_t  time_ms = INT64_MIN;
+        int64_t  kafka_ms = size % 2 ? 1700000000000 : -1;
+        if (decode_message(dc[i], data, size, kafka_ms, key, &label, &time_ms) != DECODE_OK) {
+            AA_REQUIRE(decode_why(dc[i])[0]);
+            continue;
+        }
+        for (size_t f = 0; f < cfg[i].field_count; f++)
+            AA_REQUIRE(key[f] != 0);
+        AA_REQUIRE(isfinite(label));
+        AA_REQUIRE(time_ms >= cfg[i].event.time_min_ms && time_ms <= cfg[i].event.time_max_ms);
+    }
+    return 0;
+}
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+/* Now and then begin anew from a valid event, which takes the place of seed files. */
+size_t
+LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+#define EVENT(text)                                                                                \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
+    }
+    static const struct {
+        const char *text;
+        size_t      len;
+    } events[] = {
+        EVENT("{\"user\": \"u1\", \"item\": 42, \"label\": 1, \"timestamp_ms\": 1700000000000}"),
+        EVENT("{\"user\": -7, \"item\": \"\\u00e9\", \"label\": 0.5, \"device\": \"tv\"}"),
+        EVENT("{\"label\": 1e0, \"timestamp_ms\": 1.7e9, \"item\": \"i\", \"user\": \"\\\\\"}"),
+        EVENT("\x0a\x02u1\x20\x2a\x29\0\0\0\0\0\0\xf0\x3f\x30\x80\xd0\x95\xff\xbc\x31"),
+    };
+    size_t pick = seed / 16 % 4;
+    if ((size > 1 && seed % 16) || events[pick].len > max_size)
+        return LLVMFuzzerMutate(data, size, max_size);
+    memcpy(data, events[pick].text, events[pick].len);
+    return events[pick].len;
+}

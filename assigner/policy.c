@@ -53,9 +53,7 @@ policy_quiet(const policy_env *env, const policy_view *v)
 }
 
 float
-policy_frequency(const aa_conf *cfg, const id_entry *e, uint64_t now)
+policy_decay(const aa_conf *cfg, uint64_t silence)
 {
-    double half_life = cfg->agent.half_life_events;
-    if (half_life == 0.0 || e->seen == 0) return e->frequency;
-    return e->frequency * exp2f(-(float)((double)(now - e->last) / half_life));
+    return exp2f(-(float)((double)silence / cfg->agent.half_life_events));
 }

@@ -76,8 +76,15 @@ policy_move policy_up(const policy_env *env, const policy_view *v);
 policy_move policy_down(const policy_env *env, const policy_view *v);
 /** Silent for more than agent.quiet_gaps of its own mean gaps and at least agent.quiet_events? */
 bool policy_quiet(const policy_env *env, const policy_view *v);
+/** The factor 2^(-silence / half-life). */
+float policy_decay(const aa_conf *cfg, uint64_t silence);
 /** Frequency of an ID at event `now`, decayed by agent.half_life_events. */
-float policy_frequency(const aa_conf *cfg, const id_entry *e, uint64_t now);
+static inline float
+policy_frequency(const aa_conf *cfg, const id_entry *e, uint64_t now)
+{
+    bool decays = cfg->agent.half_life_events > 0.0 && e->seen > 0;
+    return decays ? e->frequency * policy_decay(cfg, now - e->last) : e->frequency;
+}
 
 static inline bool
 policy_holds_row(const id_entry *e)

@@ -50,7 +50,8 @@ demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EV
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
-fuzz: ## each fuzz target for FUZZ_SECONDS (600); needs clang and libclang-rt-14-dev
+fuzz: ## each fuzz target for FUZZ_SECONDS (600); installs clang if it is missing
+	@compose/deps.sh fuzz
 	@$(MAKE) --no-print-directory CC=clang WARN=-w BUILD=build/fuzz run-fuzz \
 	    OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 run-fuzz: $(FUZZ)

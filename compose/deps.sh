@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   compose/deps.sh [packages] [kafka]      (both unless named)
+#   compose/deps.sh [packages] [kafka] [fuzz]      (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
+# fuzz: clang and its libFuzzer, for `make fuzz` only
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
@@ -76,13 +77,17 @@ kafka() {
     mv "$LIBS.part" "$LIBS"
 }
 
+fuzz() {
+    install_missing clang libclang-rt-14-dev
+}
+
 (($#)) || set -- packages kafka
 mkdir -p "$ROOT/build"
 exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka) "$part" ;;
-    *) die -2 "usage: compose/deps.sh [packages] [kafka]" ;;
+    packages | kafka | fuzz) "$part" ;;
+    *) die -2 "usage: compose/deps.sh [packages] [kafka] [fuzz]" ;;
     esac
 done

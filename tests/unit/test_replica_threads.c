@@ -17,7 +17,7 @@
 #include "scorer/idmap.h"
 #include "scorer/rowset.h"
 
-enum { WIDTH = 17, SLOTS = 64, WRITES = 60000, READERS = 3 };
+enum { WIDTH = 17, SLOTS = 4, WIDE = 65536, WRITES = 60000, READS = 100000, READERS = 3 };
 
 typedef struct {
     epoch           *ep;
@@ -54,7 +54,7 @@ read_on(void *arg)
         aa_assignment a;
         float         w[WIDTH];
         epoch_enter(sh->ep, place);
-        if (rowset_get(sh->rs, (uint32_t)(n * 31 % (SLOTS * 1024)), &rh, w))
+        if (rowset_get(sh->rs, (uint32_t)(n * 31 % WIDE), &rh, w))
             atomic_fetch_add(&sh->torn, !row_is_whole(&rh, w));
         if (rowset_get(sh->rs, (uint32_t)(n % SLOTS), &rh, w)) {
             atomic_fetch_add(&sh->found, 1);
@@ -89,7 +89,7 @@ write_one(shared *sh, uint64_t version)
                        .position = version % 16};
     /* half the writes go to a few busy places, half make the tables grow */
     bool     busy = version % 2;
-    uint32_t slot = (uint32_t)(busy ? version % SLOTS : version * 31 % (SLOTS * 1024));
+    uint32_t slot = (uint32_t)(busy ? version % SLOTS : version * 31 % WIDE);
     for (size_t k = 0; k < WIDTH; k++)
         w[k] = (float)version;
     assert_int_equal(rowset_put(sh->rs, slot, &rh, w, &applied, &err), AA_OK);
@@ -109,10 +109,8 @@ readers_never_see_half_a_record_while_tables_grow(void **state)
     sh.im = idmap_new(sh.ep);
     for (int i = 0; i < READERS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_on, &sh), 0);
-    for (uint64_t version = 1; version <= WRITES; version++)
+    for (uint64_t version = 1; version <= WRITES || atomic_load(&sh.reads) < READS; version++)
         write_one(&sh, version);
-    while (atomic_load(&sh.reads) < 1000) /* on one core they may not have had a turn */
-        epoch_reclaim(sh.ep);
     atomic_store(&sh.stop, true);
     for (int i = 0; i < READERS; i++)
         assert_int_equal(pthread_join(thread[i], NULL), 0);

@@ -304,6 +304,13 @@ assigner_stats_get(const assigner *as, uint32_t f, assigner_stats *out)
         out->agent_bytes += inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
 }
 
+void
+assigner_buckets_get(const assigner *as, uint32_t f, assigner_bucket *out)
+{
+    AA_REQUIRE(f < as->F);
+    field_buckets(&as->fd[f], as->wh.events, out);
+}
+
 uint64_t
 assigner_digest(const assigner *as)
 {

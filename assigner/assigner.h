@@ -73,12 +73,24 @@ typedef struct {
     uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
     uint64_t promotions, demotions;
     uint64_t swept;       /* moves of the sweep among them */
+    uint64_t visits;      /* of the sweep, to IDs of any kind */
+    uint64_t own_reads;   /* events that read a row of the ID's own */
     uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
     uint64_t table_bytes; /* ID table */
     uint64_t agent_bytes; /* actor, rings */
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
+
+/* IDs of one frequency (AA_FREQ_BUCKETS of them, common/state.h), as of now: reports over time. */
+typedef struct {
+    uint64_t ids_at[17];          /* by position; [k+1] is unique */
+    uint64_t actions[AA_ACTIONS]; /* so far, at events and visits, by the frequency they met */
+    double   ascend, descend; /* mean probability that the actor gives to IDs without, with a row;
+                                 NaN: no such IDs, or the mode has no actor */
+} assigner_bucket;
+/** Looks at every ID: for a report now and then. */
+void assigner_buckets_get(const assigner *as, uint32_t field, assigner_bucket *out);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);

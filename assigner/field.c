@@ -206,7 +206,7 @@ apply(field *fd, const field_step *sp, uint32_t handle, float frequency, policy_
         st = demote(fd, sp, handle, e, mv->to, err);
     }
     if (e->position != mv->to) set_position(fd, e, mv->to);
-    fd->fs.actions[mv->action]++;
+    fd->fs.actions[aa_freq_bucket(frequency)][mv->action]++;
     return st;
 }
 
@@ -264,7 +264,7 @@ field_loss(field *fd, uint64_t key, float loss)
 
 /* Own row, or the shared one; with an own row perhaps the shared reading beside it. */
 static void
-write_reading(const field *fd, const field_step *sp, const id_entry *e, uint32_t position)
+write_reading(field *fd, const field_step *sp, const id_entry *e, uint32_t position)
 {
     aa_assigned_batch *out = sp->out;
     const aa_conf     *cfg = fd->env.cfg;
@@ -278,6 +278,7 @@ write_reading(const field *fd, const field_step *sp, const id_entry *e, uint32_t
         lean_reading(position, lean_of(e), fd->p, &out->slot[at], &out->mix[at]);
     } else {
         out->slot[at] = e->slot;
+        fd->fs.own_reads++;
         double share = cfg->agent.counterfactual_share;
         if (fd->pk->counterfactual &&
             (share >= 1.0 || aa_rng_uniform((uint64_t)cfg->pipeline.seed, AA_RNG_ACTION, sp->now,

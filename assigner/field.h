@@ -26,7 +26,8 @@
 /* Counters and cursors: plain state, saved and digested as it stands. */
 typedef struct {
     uint64_t ids_seen;
-    uint64_t actions[AA_ACTIONS];
+    uint64_t actions[AA_FREQ_BUCKETS][AA_ACTIONS]; /* by the frequency they met */
+    uint64_t own_reads;
     uint64_t promotions, demotions, swept, forgotten;
     uint64_t visits; /* of the sweep so far: its counter of random numbers */
     uint32_t next_slot, next_id, next_forget; /* the sweep's cursors */
@@ -87,6 +88,7 @@ void field_reading(const field *fd, const id_entry *e, aa_assignment *out);
 void field_unseen(const field *fd, aa_assignment *out);
 
 void      field_stats(const field *fd, assigner_stats *out);
+void      field_buckets(const field *fd, uint64_t now, assigner_bucket *out);
 uint64_t  field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last);
 aa_status field_save(const field *fd, uint64_t first, uint64_t last, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));

@@ -9,7 +9,8 @@
 #include "assigner/sections.h"
 #include "common/hash.h"
 
-static_assert(sizeof(field_state) == 8 * 9 + 4 * 4 + sizeof(victims),
+static_assert(sizeof(field_state) ==
+                  8 * (7 + AA_FREQ_BUCKETS * AA_ACTIONS) + 4 * 4 + sizeof(victims),
               "saved as it stands: no gaps");
 
 void
@@ -24,12 +25,48 @@ field_stats(const field *fd, assigner_stats *out)
                             .promotions = fs->promotions,
                             .demotions = fs->demotions,
                             .swept = fs->swept,
+                            .visits = fs->visits,
+                            .own_reads = fs->own_reads,
                             .forgotten = fs->forgotten,
                             .table_bytes = idtable_bytes(&fd->tbl) + slots_bytes(&fd->sl) +
                                            publish_bytes(&fd->pb),
                             .agent_bytes = fd->pk->use_actor ? actor_bytes(&fd->ac) : 0};
-    memcpy(out->actions, fs->actions, sizeof out->actions);
+    for (size_t b = 0; b < AA_FREQ_BUCKETS; b++)
+        for (size_t a = 0; a < AA_ACTIONS; a++)
+            out->actions[a] += fs->actions[b][a];
     memcpy(out->ids_at, fd->ids_at, sizeof out->ids_at);
+}
+
+/* The actor's probability of leaving the ID's state: up to a row, or off it. */
+static double
+leave_probability(const field *fd, const id_entry *e, uint32_t bucket)
+{
+    const uint32_t state = aa_state_idx(bucket, e->position, fd->env.k);
+    const float   *pi = fd->ac.pi + (size_t)state * AA_ACTIONS;
+    return (double)pi[policy_holds_row(e) ? AA_DESCEND : AA_ASCEND];
+}
+
+void
+field_buckets(const field *fd, uint64_t now, assigner_bucket *out)
+{
+    double sum[AA_FREQ_BUCKETS][2] = {{0.0}}, ids[AA_FREQ_BUCKETS][2] = {{0.0}};
+    for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) {
+        out[b] = (assigner_bucket){0};
+        memcpy(out[b].actions, fd->fs.actions[b], sizeof out[b].actions);
+    }
+    for (uint32_t h = 0; h < fd->tbl.end; h++) {
+        const id_entry *e = idtable_at(&fd->tbl, h);
+        if (e->key == 0) continue;
+        const uint32_t b = aa_freq_bucket(policy_frequency(fd->env.cfg, e, now));
+        const bool     row = policy_holds_row(e);
+        out[b].ids_at[e->position]++;
+        ids[b][row] += 1.0;
+        if (fd->pk->use_actor) sum[b][row] += leave_probability(fd, e, b);
+    }
+    for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) { /* 0/0: NaN */
+        out[b].ascend = fd->pk->use_actor ? sum[b][0] / ids[b][0] : (double)NAN;
+        out[b].descend = fd->pk->use_actor ? sum[b][1] / ids[b][1] : (double)NAN;
+    }
 }
 
 uint64_t

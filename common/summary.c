@@ -44,10 +44,25 @@ aa_summary_int(aa_summary *su, const char *key, uint64_t value)
     set(su, key, json_integer((json_int_t)value));
 }
 
+static json_t *
+number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 void
 aa_summary_num(aa_summary *su, const char *key, double value)
 {
-    set(su, key, isfinite(value) ? json_real(value) : json_null());
+    set(su, key, number(value));
+}
+
+void
+aa_summary_nums(aa_summary *su, const char *key, const double *value, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(list, number(value[i])) && su) su->failed = true;
+    set(su, key, list);
 }
 
 void
@@ -64,6 +79,20 @@ aa_summary_hex(aa_summary *su, const char *key, uint64_t digest)
     aa_summary_str(su, key, text);
 }
 
+/* The most memory that the process ever had (Linux's VmHWM); 0: not known here. */
+static uint64_t
+peak_resident_bytes(void)
+{
+    char     line[256];
+    uint64_t kib = 0;
+    FILE    *in = fopen("/proc/self/status", "r");
+    if (!in) return 0;
+    while (fgets(line, sizeof line, in))
+        if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1) break;
+    fclose(in);
+    return kib * 1024;
+}
+
 aa_status
 aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_err *err)
 {
@@ -73,6 +102,7 @@ aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_
     *su_p = NULL;
     if (!su) return aa_fail(err, AA_ENOMEM, "summary");
     if (!cfg->pipeline.summary_dir[0]) goto out;
+    aa_summary_int(su, "peak_resident_bytes", peak_resident_bytes());
     if (su->failed) {
         st = aa_fail(err, AA_ENOMEM, "summary of %s", process);
         goto out;

@@ -2,6 +2,7 @@
 #ifndef AA_COMMON_SUMMARY_H
 #define AA_COMMON_SUMMARY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/conf.h"
@@ -13,10 +14,11 @@ typedef struct aa_summary aa_summary;
 aa_summary *aa_summary_new(void);
 void        aa_summary_int(aa_summary *su, const char *key, uint64_t value);
 void        aa_summary_num(aa_summary *su, const char *key, double value); /* not finite: null */
+void        aa_summary_nums(aa_summary *su, const char *key, const double *value, size_t count);
 void        aa_summary_str(aa_summary *su, const char *key, const char *value);
 void        aa_summary_hex(aa_summary *su, const char *key, uint64_t digest); /* 16 hex digits */
 
-/** Write the file (whole or not at all) if summary_dir is set; frees su either way.
+/** Add peak_resident_bytes, write the file (whole or not at all) if summary_dir is set; frees su either way.
  *  @errors AA_EIO, AA_ENOMEM */
 aa_status aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_err *err)
     __attribute__((warn_unused_result));

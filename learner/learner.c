@@ -90,7 +90,7 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     le->live_peak = live_rows(le);
     le->dw = calloc(le->dense.count, sizeof *le->dw);
     le->ring = calloc(le->ring_count, sizeof *le->ring);
-    le->me = metric_new();
+    le->me = metric_new((uint64_t)cfg->pipeline.late_from);
     if (!le->dw || !le->ring || !le->me) return aa_fail(err, AA_ENOMEM, "learner");
     return work_reserve(le, 1, err);
 }
@@ -346,6 +346,12 @@ void
 learner_metrics_get(const learner *le, metric_summary *out)
 {
     metric_get(le->me, out);
+}
+
+void
+learner_window(learner *le, metric_values *out)
+{
+    metric_window(le->me, out);
 }
 
 aa_status

@@ -41,6 +41,8 @@ uint64_t               learner_next_batch(const learner *le);
 
 /** Prequential metrics so far. */
 void learner_metrics_get(const learner *le, metric_summary *out);
+/** Those of the events since the last call (metric_window). Does not show in the digest. */
+void learner_window(learner *le, metric_values *out);
 
 /* Rows that changed since the last call, for the model topic. */
 typedef struct {

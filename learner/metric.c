@@ -1,6 +1,7 @@
 #include "learner/metric.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,16 +31,25 @@ typedef struct {
     sums     group[GROUPS];
     uint64_t bin[GROUPS][BINS][2];
     block    current, previous; /* the recent window is both */
+    /* from here on depends on how figures are asked for: not in the digest */
+    uint64_t late_from;
+    sums     late;
+    uint64_t late_bin[BINS][2];
+    sums     calibration[METRIC_BINS];
+    block    window;
 } state;
+#define DIGEST_BYTES offsetof(state, late_from)
 
 struct metric {
     state st;
 };
 
 metric *
-metric_new(void)
+metric_new(uint64_t late_from)
 {
-    return calloc(1, sizeof(metric));
+    metric *me = calloc(1, sizeof *me);
+    if (me) me->st.late_from = late_from;
+    return me;
 }
 
 void
@@ -109,6 +119,19 @@ events_so_far(const state *st)
     return n;
 }
 
+static void
+add_reports(state *st, const outcome *oc, size_t positive, uint64_t events)
+{
+    const double at = oc->p * METRIC_BINS;
+    const size_t b = at < METRIC_BINS ? (at > 0.0 ? (size_t)at : 0) : METRIC_BINS - 1;
+    sums_add(&st->calibration[b], oc);
+    sums_add(&st->window.total, oc);
+    st->window.bin[bin_of(oc, RECENT_BINS)][positive]++;
+    if (events <= st->late_from) return;
+    sums_add(&st->late, oc);
+    st->late_bin[bin_of(oc, BINS)][positive]++;
+}
+
 void
 metric_add(metric *me, float prediction, float label, uint32_t seen)
 {
@@ -120,7 +143,9 @@ metric_add(metric *me, float prediction, float label, uint32_t seen)
     st->bin[g][bin_of(&oc, BINS)][positive]++;
     sums_add(&cur->total, &oc);
     cur->bin[bin_of(&oc, RECENT_BINS)][positive]++;
-    uint64_t length = events_so_far(st) / 10;
+    const uint64_t events = events_so_far(st);
+    add_reports(st, &oc, positive, events);
+    const uint64_t length = events / 10;
     if (cur->total.events < (length > LEAST_BLOCK ? length : LEAST_BLOCK)) return;
     st->previous = *cur;
     *cur = (block){0};
@@ -146,6 +171,15 @@ roc_auc(const roc *ro)
 {
     if (ro->below == 0.0 || ro->positives == 0.0) return (double)NAN;
     return ro->area / ro->below / ro->positives;
+}
+
+static double
+auc_of(const uint64_t bin[][2], size_t bins)
+{
+    roc ro = {0};
+    for (size_t b = 0; b < bins; b++)
+        roc_bin(&ro, bin[b][0], bin[b][1]);
+    return roc_auc(&ro);
 }
 
 static void
@@ -195,12 +229,26 @@ metric_get(const metric *me, metric_summary *out)
         roc_bin(&ro, st->current.bin[b][0] + st->previous.bin[b][0],
                 st->current.bin[b][1] + st->previous.bin[b][1]);
     values_of(&out->recent, &total, roc_auc(&ro));
+    values_of(&out->late, &st->late, auc_of(st->late_bin, BINS));
+    for (size_t b = 0; b < METRIC_BINS; b++) {
+        metric_values v;
+        values_of(&v, &st->calibration[b], (double)NAN);
+        out->calibration[b] = (metric_bin){v.events, v.prediction_mean, v.label_mean};
+    }
+}
+
+void
+metric_window(metric *me, metric_values *out)
+{
+    const block *window = &me->st.window;
+    values_of(out, &window->total, auc_of(window->bin, RECENT_BINS));
+    me->st.window = (block){0};
 }
 
 uint64_t
 metric_digest(const metric *me)
 {
-    return aa_digest(0, &me->st, sizeof me->st);
+    return aa_digest(0, &me->st, DIGEST_BYTES);
 }
 
 size_t

@@ -70,7 +70,7 @@ auc_is_within_1e_4_of_the_exact_rank_statistic(void **state)
         for (size_t s = 0; s < 2; s++) {
             const size_t n = 30000;
             event       *ev = draw(n, middles[m], spreads[s], 10 * m + 5 * s);
-            metric      *me = metric_new();
+            metric      *me = metric_new(0);
             assert_non_null(me);
             for (size_t i = 0; i < n; i++)
                 metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
@@ -119,7 +119,7 @@ slices_hold_the_events_seen_fewer_times(void **state)
     (void)state;
     const size_t n = 8000;
     event       *ev = draw(n, 0.4, 1.0, 77), *part = malloc(n * sizeof *part);
-    metric      *me = metric_new();
+    metric      *me = metric_new(0);
     assert_non_null(part);
     assert_non_null(me);
     for (size_t i = 0; i < n; i++)
@@ -138,7 +138,7 @@ static void
 recent_covers_the_last_tenth_to_fifth(void **state)
 {
     (void)state;
-    metric *me = metric_new();
+    metric *me = metric_new(0);
     assert_non_null(me);
     for (size_t i = 0; i < 50000; i++) { /* wrong for 40,000 events, then right */
         float label = (float)(i % 2);
@@ -154,10 +154,75 @@ recent_covers_the_last_tenth_to_fifth(void **state)
 }
 
 static void
+late_figures_are_of_the_events_after_the_bound(void **state)
+{
+    (void)state;
+    const size_t n = 9001, from = 4500;
+    event       *ev = draw(n, 0.4, 1.0, 123);
+    metric      *me = metric_new(from);
+    assert_non_null(me);
+    for (size_t i = 0; i < n; i++)
+        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
+    metric_summary ms;
+    metric_get(me, &ms);
+    check_values(&ms.late, ev + from, n - from, 0);
+    metric_free(&me);
+    free(ev);
+}
+
+static void
+a_window_holds_the_events_since_the_last_one(void **state)
+{
+    (void)state;
+    const size_t n = 6000;
+    event       *ev = draw(n, 0.4, 1.0, 321);
+    metric      *me = metric_new(0), *other = metric_new(n);
+    assert_non_null(me);
+    assert_non_null(other);
+    for (size_t i = 0; i < n; i++) {
+        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
+        metric_add(other, ev[i].score, ev[i].label, ev[i].seen);
+        if (i + 1 != 2000 && i + 1 != n) continue;
+        metric_values v;
+        const size_t  start = i + 1 == n ? 2000 : 0;
+        metric_window(me, &v);
+        assert_int_equal(v.events, i + 1 - start);
+        if (i + 1 == n) check_values(&v, ev + start, n - start, start);
+    }
+    assert_int_equal(metric_digest(me), metric_digest(other));
+    metric_free(&me);
+    metric_free(&other);
+    free(ev);
+}
+
+static void
+calibration_bins_hold_their_predictions_and_labels(void **state)
+{
+    (void)state;
+    metric *me = metric_new(0);
+    assert_non_null(me);
+    metric_add(me, 0.51f, 1.0f, 0);
+    metric_add(me, 0.53f, 0.0f, 0);
+    metric_add(me, 0.0f, 0.0f, 0);
+    metric_add(me, 1.0f, 1.0f, 0);
+    metric_summary ms;
+    metric_get(me, &ms);
+    const size_t middle = METRIC_BINS / 2, last = METRIC_BINS - 1;
+    assert_int_equal(ms.calibration[middle].events, 2);
+    check_close(ms.calibration[middle].prediction_mean, 0.52, 1e-7, 0.0, 0);
+    check_close(ms.calibration[middle].label_mean, 0.5, 0.0, 0.0, 0);
+    assert_int_equal(ms.calibration[0].events, 1);
+    check_close(ms.calibration[last].label_mean, 1.0, 0.0, 0.0, 0);
+    assert_int_equal(ms.calibration[1].events, 0);
+    assert_true(isnan(ms.calibration[1].label_mean));
+    metric_free(&me);
+}
+
+static void
 auc_is_nan_until_both_classes_were_seen(void **state)
 {
     (void)state;
-    metric *me = metric_new();
+    metric *me = metric_new(0);
     assert_non_null(me);
     metric_summary ms;
     metric_get(me, &ms);
@@ -180,7 +245,7 @@ static void
 extreme_predictions_are_counted_and_cost_a_finite_logloss(void **state)
 {
     (void)state;
-    metric *me = metric_new();
+    metric *me = metric_new(0);
     assert_non_null(me);
     metric_add(me, 0.0f, 1.0f, 0);
     metric_add(me, 1.0f, 0.0f, 0);
@@ -196,7 +261,7 @@ saved_bytes_restore_the_same_state(void **state)
 {
     (void)state;
     event  *ev = draw(5000, 0.4, 1.0, 99);
-    metric *a = metric_new(), *b = metric_new();
+    metric *a = metric_new(0), *b = metric_new(0);
     assert_non_null(a);
     assert_non_null(b);
     for (size_t i = 0; i < 3000; i++)
@@ -223,6 +288,9 @@ main(void)
         cmocka_unit_test(auc_is_within_1e_4_of_the_exact_rank_statistic),
         cmocka_unit_test(slices_hold_the_events_seen_fewer_times),
         cmocka_unit_test(recent_covers_the_last_tenth_to_fifth),
+        cmocka_unit_test(late_figures_are_of_the_events_after_the_bound),
+        cmocka_unit_test(a_window_holds_the_events_since_the_last_one),
+        cmocka_unit_test(calibration_bins_hold_their_predictions_and_labels),
         cmocka_unit_test(auc_is_nan_until_both_classes_were_seen),
         cmocka_unit_test(extreme_predictions_are_counted_and_cost_a_finite_logloss),
         cmocka_unit_test(saved_bytes_restore_the_same_state),

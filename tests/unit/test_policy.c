@@ -415,6 +415,37 @@ a_share_of_the_counterfactual_readings_can_be_asked_for(void **state)
 }
 
 static void
+buckets_of_frequency_account_for_every_id_and_action(void **state)
+{
+    (void)state;
+    world wo;
+    world_conf(&wo, "default");
+    world_open(&wo);
+    world_random(&wo, 8, 20, 100, 300, 1);
+    for (uint32_t f = 0; f < 2; f++) {
+        assigner_bucket b[AA_FREQ_BUCKETS];
+        assigner_stats  st = stats(&wo, f);
+        uint64_t        ids[17] = {0}, actions[AA_ACTIONS] = {0}, rare = 0;
+        assigner_buckets_get(wo.as, f, b);
+        for (size_t i = 0; i < AA_FREQ_BUCKETS; i++) {
+            for (size_t p = 0; p < 17; p++)
+                ids[p] += b[i].ids_at[p];
+            for (size_t a = 0; a < AA_ACTIONS; a++)
+                actions[a] += b[i].actions[a];
+        }
+        assert_memory_equal(ids, st.ids_at, sizeof ids);
+        assert_memory_equal(actions, st.actions, sizeof actions);
+        for (size_t p = 1; p < 17; p++)
+            rare += b[1].ids_at[p];
+        assert_true(rare > 0 && b[0].ids_at[1] == 0);        /* an ID in the table had an event */
+        assert_true(b[1].ascend > 0.0 && b[1].ascend < 0.2); /* below the threshold: the prior */
+        assert_true(isnan(b[0].ascend));
+        assert_true(st.own_reads > 0 && st.own_reads < 2000 && st.visits > 0);
+    }
+    world_close(&wo);
+}
+
+static void
 settings_that_do_not_fit_the_mode_are_refused(void **state)
 {
     (void)state;
@@ -452,6 +483,7 @@ main(void)
         cmocka_unit_test(default_without_exploration_is_the_rule),
         cmocka_unit_test(default_frees_rows_in_the_sweep_only_and_reads_both_rows),
         cmocka_unit_test(a_share_of_the_counterfactual_readings_can_be_asked_for),
+        cmocka_unit_test(buckets_of_frequency_account_for_every_id_and_action),
         cmocka_unit_test(settings_that_do_not_fit_the_mode_are_refused),
     };
     return cmocka_run_group_tests_name("assigner/policy", tests, NULL, NULL);

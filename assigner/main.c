@@ -2,7 +2,8 @@
  *
  * Wiring only: links, Kafka, checkpoints, metrics. What is decided is assigner/assigner.c's. The
  * protocol between the processes is described in ARCHITECTURE.md. The rule that makes a replay
- * reproducible is in `may_take_events`: batch n waits for the rewards of batch n - depth.
+ * reproducible is in `may_take_events` and `learn_before`: batch n is assigned after learning from
+ * the rewards of batch n - depth, and from none that is younger, however early they arrive.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -36,15 +37,17 @@ typedef struct {
     bool              opened; /* the learner has opened it too */
     aa_event_batch    in;
     aa_assigned_batch out;
-    aa_reward_batch   rw;
-    aa_bytes          bytes;
-    aa_control        barrier;      /* under way: its epoch is not 0 */
-    bool              here_durable; /* ... our part is on disk */
-    bool              down_durable; /* ... the learner's is */
-    aa_snapshot       snapshot;
-    bool              done;
-    bool              publish_all; /* scorers may hold assignments of an abandoned run */
-    int64_t           asked_ms, heard_ms, published_ms;
+    aa_reward_batch   rw;     /* as it arrives */
+    aa_reward_batch *waiting; /* (depth) arrived, not learned from: that of seq is at seq % depth */
+    uint64_t         next_reward; /* sequence number of the next to arrive */
+    aa_bytes         bytes;
+    aa_control       barrier;      /* under way: its epoch is not 0 */
+    bool             here_durable; /* ... our part is on disk */
+    bool             down_durable; /* ... the learner's is */
+    aa_snapshot      snapshot;
+    bool             done;
+    bool             publish_all; /* scorers may hold assignments of an abandoned run */
+    int64_t          asked_ms, heard_ms, published_ms;
 } app;
 
 static aa_status
@@ -63,6 +66,9 @@ reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason, aa_err *
 {
     aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
                     .epoch = bad_epoch};
+    if (run_id == ap->reset_run_id && aa_now_ms() - ap->reset_ms < REPEAT_MS) return AA_OK;
+    ap->reset_run_id = run_id;
+    ap->reset_ms = aa_now_ms();
     snprintf(c.reason, sizeof c.reason, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
     aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, c.reason);
     assigner_metrics_reset(ap->am);
@@ -127,6 +133,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
                        "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
                        c->epoch, assigner_next_batch(ap->as) - 1, c->hd.seq);
     ap->run_id = c->hd.run_id;
+    ap->next_reward = assigner_next_reward(ap->as);
     ap->publish_all = true;
     ap->heard_ms = aa_now_ms();
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
@@ -139,14 +146,13 @@ on_open(app *ap, const aa_control *c, aa_err *err)
 static bool
 rewards_missing(const app *ap)
 {
-    return ap->opened && assigner_next_reward(ap->as) < assigner_next_batch(ap->as);
+    return ap->opened && ap->next_reward < assigner_next_batch(ap->as);
 }
 
 static aa_status
 ask_again(app *ap, uint64_t to_seq, aa_err *err)
 {
-    const aa_control c = {.hd = {.run_id = ap->run_id, .seq = assigner_next_reward(ap->as)},
-                          .to_seq = to_seq};
+    const aa_control c = {.hd = {.run_id = ap->run_id, .seq = ap->next_reward}, .to_seq = to_seq};
     ap->asked_ms = aa_now_ms();
     return send_control(ap, ap->down, AA_MSG_RESEND, &c, err);
 }
@@ -156,32 +162,49 @@ on_rewards(app *ap, const void *buf, size_t len, aa_err *err)
 {
     aa_status st = aa_wire_unpack_rewards(&ap->rw, buf, len, err);
     if (st != AA_OK) return st;
+    const uint64_t seq = ap->rw.hd.seq;
     if (!ap->run_id || ap->rw.hd.run_id != ap->run_id) return AA_OK; /* another run's */
-    const uint64_t want = assigner_next_reward(ap->as);
-    if (ap->rw.hd.seq < want) return AA_OK; /* had it already */
+    if (seq < ap->next_reward) return AA_OK;                         /* had it already */
+    if (seq >= assigner_next_batch(ap->as))
+        return aa_fail(err, AA_EPARSE, "rewards of batch %" PRIu64 ", which was not assigned", seq);
     ap->heard_ms = aa_now_ms();
-    if (ap->rw.hd.seq > want) {
-        assigner_metrics_gap(ap->am, ap->rw.hd.seq - want);
-        return ap->heard_ms - ap->asked_ms < POLL_MS ? AA_OK : ask_again(ap, ap->rw.hd.seq, err);
+    if (seq > ap->next_reward) {
+        assigner_metrics_gap(ap->am, seq - ap->next_reward);
+        return ap->heard_ms - ap->asked_ms < POLL_MS ? AA_OK : ask_again(ap, seq, err);
     }
-    int64_t start_us = aa_now_us();
-    st = assigner_learn(ap->as, &ap->rw, err);
-    assigner_metrics_learned(ap->am, aa_now_us() - start_us);
-    return st;
+    aa_reward_batch      *place = &ap->waiting[seq % (uint64_t)ap->cfg->pipeline.depth];
+    const aa_reward_batch freed = *place;
+    *place = ap->rw;
+    ap->rw = freed;
+    ap->next_reward++;
+    return AA_OK;
+}
+
+/* Learn, in order, from the rewards that arrived of batches before `seq`. */
+static aa_status
+learn_before(app *ap, uint64_t seq, aa_err *err)
+{
+    while (assigner_next_reward(ap->as) < seq && assigner_next_reward(ap->as) < ap->next_reward) {
+        const uint64_t next = assigner_next_reward(ap->as);
+        const int64_t  start_us = aa_now_us();
+        aa_status      st =
+            assigner_learn(ap->as, &ap->waiting[next % (uint64_t)ap->cfg->pipeline.depth], err);
+        if (st != AA_OK) return st;
+        assigner_metrics_learned(ap->am, aa_now_us() - start_us);
+    }
+    return AA_OK;
 }
 
 /* ---- the stream ---- */
 
-/* Only the rewards decide this, never time: the feedback has a fixed lag, so a replay gives the
- * same result however fast the processes run. */
+/* Batch n waits for the rewards of batch n - depth: back-pressure, and half of the fixed lag. */
 static bool
 may_take_events(const app *ap)
 {
     if (ap->run_id && !ap->opened) return false;
     if (ap->barrier.epoch && ap->barrier.final) return false;
     if (!ap->run_id) return true; /* to answer, and to see the next OPEN */
-    return assigner_next_reward(ap->as) + (uint64_t)ap->cfg->pipeline.depth >
-           assigner_next_batch(ap->as);
+    return ap->next_reward + (uint64_t)ap->cfg->pipeline.depth > assigner_next_batch(ap->as);
 }
 
 static aa_status
@@ -195,7 +218,12 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     if (ap->in.hd.seq != assigner_next_batch(ap->as))
         return reset(ap, run_id, 0, "a batch is missing", err);
 
-    int64_t start_us = aa_now_us();
+    const uint64_t depth = (uint64_t)ap->cfg->pipeline.depth;
+    if (ap->in.hd.seq > depth) {
+        st = learn_before(ap, ap->in.hd.seq - depth + 1, err);
+        if (st != AA_OK) return st;
+    }
+    const int64_t start_us = aa_now_us();
     st = assigner_step(ap->as, &ap->in, &ap->out, err);
     if (st != AA_OK) return st;
     assigner_metrics_step(ap->am, &ap->in, aa_now_us() - start_us);
@@ -249,7 +277,11 @@ poll_barrier(app *ap, aa_err *err)
     if (done && ap->snapshot.epoch == ap->barrier.epoch) ap->here_durable = true;
     if (!ap->barrier.epoch || !ap->here_durable || !ap->down_durable) return AA_OK;
     const aa_control durable = ap->barrier;
-    if (durable.final && rewards_missing(ap)) return AA_OK; /* end with all that was learned */
+    if (durable.final) { /* end with all that was to be learned */
+        if (rewards_missing(ap)) return AA_OK;
+        st = learn_before(ap, ap->next_reward, err);
+        if (st != AA_OK) return st;
+    }
     ap->barrier.epoch = 0;
     ap->done = durable.final;
     assigner_metrics_epoch(ap->am, durable.epoch);
@@ -405,6 +437,8 @@ open_all(app *ap, aa_err *err)
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
     if (st == AA_OK && cfg->publish.enabled) st = publish_assignments_open(&ap->pa, cfg, err);
+    ap->waiting = calloc((size_t)cfg->pipeline.depth, sizeof *ap->waiting);
+    if (st == AA_OK && !ap->waiting) st = aa_fail(err, AA_ENOMEM, "ring of rewards");
     if (st == AA_OK) st = assigner_metrics_new(&ap->am, ap->ctx->ms, cfg, err);
     return st;
 }
@@ -427,6 +461,9 @@ run(aa_context *ctx, aa_err *err)
     aa_event_batch_fini(&ap.in);
     aa_assigned_batch_fini(&ap.out);
     aa_reward_batch_fini(&ap.rw);
+    for (int64_t i = 0; ap.waiting && i < ap.cfg->pipeline.depth; i++)
+        aa_reward_batch_fini(&ap.waiting[i]);
+    free(ap.waiting);
     aa_bytes_fini(&ap.bytes);
     return st;
 }

@@ -22,7 +22,7 @@
 #include "learner/publish_model.h"
 #include "learner/publish_predictions.h"
 
-enum { POLL_MS = 50, BURST = 64 };
+enum { POLL_MS = 50, BURST = 64, REPEAT_MS = 200 };
 
 typedef struct {
     aa_context          *ctx;
@@ -46,6 +46,8 @@ typedef struct {
     bool              publish_all; /* scorers may hold rows of an abandoned run */
     int64_t           newest_kafka_ms, published_ms;
     int64_t           run_start_us, last_update_us;
+    uint64_t          reset_run_id; /* of the last RESET, and when: a run that is over is told so */
+    int64_t           reset_ms;     /* once per REPEAT_MS, not once per message of it */
     uint64_t          run_events;
 } app;
 
@@ -65,6 +67,9 @@ send_reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason)
     aa_err     err = AA_ERR_INIT;
     aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
                     .epoch = bad_epoch};
+    if (run_id == ap->reset_run_id && aa_now_ms() - ap->reset_ms < REPEAT_MS) return;
+    ap->reset_run_id = run_id;
+    ap->reset_ms = aa_now_ms();
     snprintf(c.reason, sizeof c.reason, "learner: %s", reason);
     aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, reason);
     if (send_control(ap, AA_MSG_RESET, &c, &err) != AA_OK) aa_warn("LINK-SEND", "%s", err.text);

@@ -48,6 +48,8 @@ typedef struct {
     bool             done;
     bool             publish_all; /* scorers may hold assignments of an abandoned run */
     int64_t          asked_ms, heard_ms, published_ms;
+    uint64_t         reset_run_id; /* of the last RESET, and when: a run that is over is told so */
+    int64_t          reset_ms;     /* once per REPEAT_MS, not once per message of it */
 } app;
 
 static aa_status
@@ -431,7 +433,7 @@ static aa_status
 open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
-    const aa_link_keys keys = {0};
+    const aa_link_keys keys = aa_link_keys_of(cfg);
     aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.events, &keys, err);
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)

@@ -350,7 +350,7 @@ static aa_status
 open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
-    const aa_link_keys keys = {0};
+    const aa_link_keys keys = aa_link_keys_of(cfg);
     aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);

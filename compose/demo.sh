@@ -98,7 +98,8 @@ run_pipeline() {
 # A few users and items of the stream's end, and an item that nobody has ever seen.
 query_scorer() {
     local lines users items user
-    wait_until 30 scorer_has_all || die "the scorer did not catch up within 30 s"
+    wait_until 30 pipeline_scorer_caught_up ||
+        { pipeline_show_log scorer; die "the scorer did not catch up within 30 s"; }
     lines=$(case $STREAM in *.gz) zcat "$STREAM" ;; *) cat "$STREAM" ;; esac | tail -n 500 | sed 's/::/,/g; s/\t/,/g')
     mapfile -t users < <(cut -d, -f1 <<<"$lines" | awk '!seen[$0]++' | head -n 3)
     mapfile -t items < <(cut -d, -f2 <<<"$lines" | awk '!seen[$0]++' | head -n 5)
@@ -106,10 +107,6 @@ query_scorer() {
     for user in "${users[@]}"; do
         pipeline_tool score "$user" "${items[@]}" never-seen-item | sed 's/^/         /'
     done
-}
-scorer_has_all() {
-    pipeline_ready scorer &&
-        [[ $(pipeline_http scorer /metrics | metric autoassign_scorer_lag) == 0 ]]
 }
 
 # From what each process wrote at its end. A full table has a row for every ID ever seen, with the same

@@ -128,3 +128,11 @@ metric() {
         m == name { sum += $NF; n++ }
         END { if (n) printf "%.10g", sum }'
 }
+
+# The scorer has applied all that a replay which has ended published.
+pipeline_scorer_caught_up() {
+    local text
+    pipeline_ready scorer && text=$(pipeline_http scorer /metrics) || return 1
+    [[ $(metric autoassign_scorer_lag <<<"$text") == 0 ]] &&
+        [[ $(metric autoassign_scorer_model_events <<<"$text") == "$(jq .events "$PIPELINE_DIR/learner.json")" ]]
+}

@@ -65,11 +65,8 @@ replay() {
     pipeline_start assigner learner scorer ingest
     ${2:-:}
     pipeline_wait_end "$1" || return 1
-    wait_until 30 scorer_has_all || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
+    wait_until 30 pipeline_scorer_caught_up || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
     pipeline_stop
-}
-scorer_has_all() {
-    pipeline_ready scorer && [[ $(pipeline_http scorer /metrics | metric autoassign_scorer_lag) == 0 ]]
 }
 
 # Stop and continue the processes at random moments until `calm`. The seed is printed.

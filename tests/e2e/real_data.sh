@@ -20,5 +20,5 @@ replay_file() { # replay_file NAME POSITIVE EVENTS AUC_FLOOR
         "$(figure assigner ids_seen) IDs, $(figure learner events_per_s) events/s"
 }
 
-replay_file movietweetings-100k 7 100000 0.68
-replay_file ml-100k 3 100000 0.70
+replay_file movietweetings-100k 7 100000 0.75
+replay_file ml-100k 3 100000 0.74

@@ -2,11 +2,9 @@
  * is offered twice: as it is, and with its digests made right, which leaves lengths, counts, names
  * and padding for the reader to judge. */
 #include <stdlib.h>
-#include <string.h>
-#include <xxhash.h>
 
 #include "common/checkpoint.h"
-#include "common/checkpoint_format.h"
+#include "tests/checkpoint_repair.h"
 
 /* Read all that an accepted file claims to hold. */
 static void
@@ -33,39 +31,6 @@ offer(const uint8_t *data, size_t size)
     aa_ckpt_close(&r);
 }
 
-static void
-put_digest(uint8_t *digest_at, const uint8_t *from, size_t len)
-{
-    uint64_t digest = XXH3_64bits(from, len);
-    memcpy(digest_at, &digest, sizeof digest);
-}
-
-/* Magic numbers, version and digests, along the lengths that are there. */
-static void
-make_right(uint8_t *data, size_t size)
-{
-    if (size < sizeof(ckpt_head) + sizeof(ckpt_end)) return;
-    ckpt_head *head = (ckpt_head *)(void *)data;
-    memcpy(head->magic, CKPT_MAGIC, sizeof head->magic);
-    head->format_version = AA_CKPT_FORMAT_VERSION;
-    put_digest(data + offsetof(ckpt_head, digest), data, offsetof(ckpt_head, digest));
-    size_t at = sizeof *head, stop = size - sizeof(ckpt_end);
-    while (stop - at >= sizeof(ckpt_section)) {
-        uint8_t     *h = data + at;
-        ckpt_section section;
-        put_digest(h + offsetof(ckpt_section, digest), h, offsetof(ckpt_section, digest));
-        memcpy(&section, h, sizeof section);
-        at += sizeof section;
-        size_t padding = ckpt_padding(section.len_bytes);
-        if (section.len_bytes > stop - at || stop - at - section.len_bytes < padding + 8) break;
-        size_t len = (size_t)section.len_bytes;
-        put_digest(data + at + len + padding, data + at, len);
-        at += len + padding + 8;
-    }
-    memcpy(data + stop, CKPT_END_MAGIC, 8);
-    put_digest(data + size - 8, data, size - 8);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -74,7 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *right = aligned_alloc(64, (size + 64) / 64 * 64);
     if (!right) return 0;
     memcpy(right, data, size);
-    make_right(right, size);
+    repair_checkpoint(right, size);
     offer(right, size);
     free(right);
     return 0;
@@ -99,6 +64,6 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
     }
     ckpt_end end = {.section_count = count, .file_bytes = at + sizeof end};
     memcpy(data + at, &end, sizeof end);
-    make_right(data, at + sizeof end);
+    repair_checkpoint(data, at + sizeof end);
     return at + sizeof end;
 }

@@ -73,6 +73,12 @@ assigner_next_batch(const assigner *as)
     return as->wh.next_batch;
 }
 
+uint64_t
+assigner_events(const assigner *as)
+{
+    return as->wh.events;
+}
+
 /* ---- assigning ---- */
 
 static aa_status

@@ -45,6 +45,7 @@ aa_status assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
 /** Sequence number of the next rewards that assigner_learn takes; of the next batch to assign. */
 uint64_t assigner_next_reward(const assigner *as);
 uint64_t assigner_next_batch(const assigner *as);
+uint64_t assigner_events(const assigner *as); /* assigned so far */
 
 /* What changed for scorers since the last call: at most max assignments. *deleted[i]: forgotten ID.
  */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/series.h"
+#include "common/state.h"
 #include "common/summary.h"
 
 enum { POSITIONS_MAX = 17 };
@@ -26,6 +28,7 @@ struct assigner_metrics {
     aa_gauge      *epoch, *seq, *in_flight;
     uint64_t       published_before;
     field_metrics  field[AA_MAX_FIELDS];
+    aa_series     *series, *frequency; /* NULL: off */
 };
 
 static void
@@ -56,6 +59,24 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
         GAUGE(ids_at[p], "ids_at_position", "IDs at a position; the last one is unique.");
     }
 #undef GAUGE
+}
+
+static aa_status
+open_series(assigner_metrics *am, aa_err *err)
+{
+    char columns[512], at[16 * POSITIONS_MAX] = "";
+    for (int64_t p = 1; p <= am->cfg->agent.positions + 1; p++)
+        snprintf(at + strlen(at), sizeof at - strlen(at), ",ids_at_%d", (int)p);
+    snprintf(columns, sizeof columns,
+             "field,ids_seen,ids,rows_shared,rows_unique,promotions,demotions,swept,visits,"
+             "own_reads,descend,unchanged,ascend%s",
+             at);
+    aa_status st = aa_series_open(&am->series, am->cfg, "assigner_series", columns, err);
+    if (st != AA_OK) return st;
+    snprintf(columns, sizeof columns,
+             "field,frequency,descend,unchanged,ascend,ascend_probability,descend_probability%s",
+             at);
+    return aa_series_open(&am->frequency, am->cfg, "assigner_frequency", columns, err);
 }
 
 aa_status
@@ -90,6 +111,11 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
                                      "Batches assigned whose rewards have not been learned from.");
     for (size_t f = 0; f < cfg->field_count; f++)
         register_field(&am->field[f], ms, cfg, f);
+    aa_status st = open_series(am, err);
+    if (st != AA_OK) {
+        assigner_metrics_free(&am);
+        return st;
+    }
     *out = am;
     return AA_OK;
 }
@@ -97,6 +123,10 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
 void
 assigner_metrics_free(assigner_metrics **am_p)
 {
+    if (*am_p) {
+        aa_series_close(&(*am_p)->series);
+        aa_series_close(&(*am_p)->frequency);
+    }
     free(*am_p);
     *am_p = NULL;
 }
@@ -182,13 +212,95 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
 }
 
 aa_status
+assigner_metrics_begin(assigner_metrics *am, const assigner *as, aa_err *err)
+{
+    aa_status st = aa_series_rewind(am->series, assigner_events(as), err);
+    if (st == AA_OK) st = aa_series_rewind(am->frequency, assigner_events(as), err);
+    return st;
+}
+
+static void
+series_counts(aa_series *se, const uint64_t *count, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        aa_series_int(se, count[i]);
+}
+
+static aa_status
+series_field(assigner_metrics *am, const assigner *as, uint32_t f, aa_err *err)
+{
+    aa_series     *se = am->series;
+    const size_t   positions = (size_t)am->cfg->agent.positions + 1;
+    assigner_stats s;
+    assigner_stats_get(as, f, &s);
+    const uint64_t counts[] = {s.ids_seen,  s.ids,   s.rows_shared, s.rows_unique, s.promotions,
+                               s.demotions, s.swept, s.visits,      s.own_reads};
+    aa_series_str(se, am->cfg->fields[f].name);
+    series_counts(se, counts, sizeof counts / sizeof *counts);
+    series_counts(se, s.actions, AA_ACTIONS);
+    series_counts(se, s.ids_at + 1, positions);
+    return aa_series_row(se, assigner_events(as), err);
+}
+
+/* One row for each frequency that any ID has or had. */
+static aa_status
+series_frequencies(assigner_metrics *am, const assigner *as, uint32_t f, aa_err *err)
+{
+    aa_series      *se = am->frequency;
+    const size_t    positions = (size_t)am->cfg->agent.positions + 1;
+    assigner_bucket bucket[AA_FREQ_BUCKETS];
+    aa_status       st = AA_OK;
+    assigner_buckets_get(as, f, bucket);
+    for (uint32_t b = 0; st == AA_OK && b < AA_FREQ_BUCKETS; b++) {
+        const assigner_bucket *bk = &bucket[b];
+        uint64_t               any = 0;
+        for (size_t p = 1; p <= positions; p++)
+            any += bk->ids_at[p];
+        for (size_t a = 0; a < AA_ACTIONS; a++)
+            any += bk->actions[a];
+        if (any == 0) continue;
+        aa_series_str(se, am->cfg->fields[f].name);
+        aa_series_num(se, (double)aa_freq_bucket_floor(b));
+        series_counts(se, bk->actions, AA_ACTIONS);
+        aa_series_num(se, bk->ascend);
+        aa_series_num(se, bk->descend);
+        series_counts(se, bk->ids_at + 1, positions);
+        st = aa_series_row(se, assigner_events(as), err);
+    }
+    return st;
+}
+
+aa_status
+assigner_metrics_series(assigner_metrics *am, const assigner *as, bool last, aa_err *err)
+{
+    const uint64_t events = assigner_events(as);
+    aa_status      st = AA_OK;
+    if (!aa_series_due(am->series, events, last)) return AA_OK;
+    for (uint32_t f = 0; st == AA_OK && f < am->cfg->field_count; f++) {
+        st = series_field(am, as, f, err);
+        if (st == AA_OK) st = series_frequencies(am, as, f, err);
+    }
+    aa_series_done(am->series, events);
+    aa_series_done(am->frequency, events);
+    return st;
+}
+
+/* A figure of one field, e.g. user_rows_unique. */
+static void
+field_int(aa_summary *su, const aa_conf *cfg, uint32_t f, const char *name, uint64_t value)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s_%s", cfg->fields[f].name, name);
+    aa_summary_int(su, key, value);
+}
+
+aa_status
 assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
 {
     assigner_stats sum = {0};
     aa_summary    *su = aa_summary_new();
     for (uint32_t f = 0; f < cfg->field_count; f++) {
         assigner_stats s;
-        char           key[128];
         assigner_stats_get(as, f, &s);
         sum.ids_seen += s.ids_seen;
         sum.rows_shared += s.rows_shared;
@@ -198,12 +310,12 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
         sum.agent_bytes += s.agent_bytes;
         sum.promotions += s.promotions;
         sum.demotions += s.demotions;
-        snprintf(key, sizeof key, "%s_ids_seen", cfg->fields[f].name);
-        aa_summary_int(su, key, s.ids_seen);
-        snprintf(key, sizeof key, "%s_rows_unique", cfg->fields[f].name);
-        aa_summary_int(su, key, s.rows_unique);
-        snprintf(key, sizeof key, "%s_rows_unique_peak", cfg->fields[f].name);
-        aa_summary_int(su, key, s.rows_unique_peak);
+        sum.visits += s.visits;
+        sum.own_reads += s.own_reads;
+        field_int(su, cfg, f, "ids_seen", s.ids_seen);
+        field_int(su, cfg, f, "rows_shared", s.rows_shared);
+        field_int(su, cfg, f, "rows_unique", s.rows_unique);
+        field_int(su, cfg, f, "rows_unique_peak", s.rows_unique_peak);
     }
     const uint64_t digest = assigner_digest(as);
     aa_info("FINAL",
@@ -218,6 +330,9 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
     aa_summary_int(su, "rows_unique_peak", sum.rows_unique_peak);
     aa_summary_int(su, "promotions", sum.promotions);
     aa_summary_int(su, "demotions", sum.demotions);
+    aa_summary_int(su, "visits", sum.visits);
+    aa_summary_int(su, "own_reads", sum.own_reads);
+    aa_summary_int(su, "events", assigner_events(as));
     aa_summary_int(su, "table_bytes", sum.table_bytes);
     aa_summary_int(su, "agent_bytes", sum.agent_bytes);
     aa_summary_str(su, "mode", cfg->agent.mode);

@@ -134,6 +134,8 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         return aa_fail(err, AA_EIO,
                        "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
                        c->epoch, assigner_next_batch(ap->as) - 1, c->hd.seq);
+    st = assigner_metrics_begin(ap->am, ap->as, err);
+    if (st != AA_OK) return st;
     ap->run_id = c->hd.run_id;
     ap->next_reward = assigner_next_reward(ap->as);
     ap->publish_all = true;
@@ -229,6 +231,8 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     st = assigner_step(ap->as, &ap->in, &ap->out, err);
     if (st != AA_OK) return st;
     assigner_metrics_step(ap->am, &ap->in, aa_now_us() - start_us);
+    st = assigner_metrics_series(ap->am, ap->as, false, err);
+    if (st != AA_OK) return st;
     st = aa_wire_pack_assigned(&ap->bytes, &ap->out, err);
     if (st != AA_OK) return st;
     st = aa_link_send(ap->down, AA_MSG_ASSIGNED, ap->bytes.data, ap->bytes.len, err);
@@ -424,6 +428,7 @@ finish(app *ap, aa_err *err)
     ap->publish_all = ap->publish_all || ap->done; /* exact values for scorers at the end */
     aa_status st = publish(ap, err);
     if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, err);
+    if (st == AA_OK && ap->done) st = assigner_metrics_series(ap->am, ap->as, true, err);
     if (st != AA_OK) return st;
     assigner_metrics_refresh(ap->am, ap->as);
     return assigner_metrics_final(ap->as, ap->cfg, err);

@@ -78,9 +78,10 @@ aa_series_rewind(aa_series *se, uint64_t events, aa_err *err)
 }
 
 bool
-aa_series_due(const aa_series *se, uint64_t events)
+aa_series_due(const aa_series *se, uint64_t events, bool last)
 {
-    return se && events / se->every > se->last / se->every;
+    if (!se || events == se->last) return false;
+    return last || events / se->every > se->last / se->every;
 }
 
 static void

@@ -26,8 +26,9 @@ void      aa_series_close(aa_series **se_p);
  *  @errors AA_EIO */
 aa_status aa_series_rewind(aa_series *se, uint64_t events, aa_err *err)
     __attribute__((warn_unused_result));
-/** Is there a row to write at this count? True once per series_events. */
-bool aa_series_due(const aa_series *se, uint64_t events);
+/** Is there a row to write at this count? True once per series_events, and at the stream's last
+ *  event. */
+bool aa_series_due(const aa_series *se, uint64_t events, bool last);
 /** A value of the row that is being made; not finite: empty. */
 void aa_series_int(aa_series *se, uint64_t value);
 void aa_series_num(aa_series *se, double value);

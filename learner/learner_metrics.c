@@ -1,10 +1,16 @@
 #include "learner/learner_metrics.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "common/series.h"
 #include "common/summary.h"
+
+#define SERIES_COLUMNS                                                                             \
+    "auc,mse,logloss,accuracy,window_events,window_auc,window_mse,window_logloss,"                 \
+    "window_accuracy,rows_live,row_bytes,reward_mean,td_error_mean_abs"
 
 struct learner_metrics {
     aa_counter   *events, *batches, *refused, *rows_published, *checkpoints;
@@ -15,6 +21,7 @@ struct learner_metrics {
     aa_gauge     *rows, *row_bytes, *row_bytes_peak, *dense_bytes, *critic_bytes;
     aa_gauge     *reward, *td_error, *epoch, *seq;
     uint64_t      rows_published_before;
+    aa_series    *series; /* NULL: off */
 };
 
 aa_status
@@ -22,7 +29,6 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
 {
     learner_metrics *lm = calloc(1, sizeof *lm);
     if (!lm) return aa_fail(err, AA_ENOMEM, "metrics");
-    (void)cfg;
 #define COUNTER(field, name, help) lm->field = aa_metrics_counter(ms, "autoassign_" name, "", help)
 #define GAUGE(field, name, labels, help)                                                           \
     lm->field = aa_metrics_gauge(ms, "autoassign_" name, labels, help)
@@ -59,6 +65,11 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+    aa_status st = aa_series_open(&lm->series, cfg, "learner_series", SERIES_COLUMNS, err);
+    if (st != AA_OK) {
+        learner_metrics_free(&lm);
+        return st;
+    }
     *out = lm;
     return AA_OK;
 }
@@ -66,6 +77,7 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
 void
 learner_metrics_free(learner_metrics **lm_p)
 {
+    if (*lm_p) aa_series_close(&(*lm_p)->series);
     free(*lm_p);
     *lm_p = NULL;
 }
@@ -133,13 +145,75 @@ learner_metrics_refresh(learner_metrics *lm, const learner *le)
     aa_gauge_set(lm->td_error, s.td_error_mean_abs);
 }
 
-static void
-summarise_slice(aa_summary *su, const metric_values *v, const char *auc, const char *logloss,
-                const char *events)
+aa_status
+learner_metrics_begin(learner_metrics *lm, const learner *le, aa_err *err)
 {
-    aa_summary_num(su, auc, v->auc);
-    aa_summary_num(su, logloss, v->logloss);
-    aa_summary_int(su, events, v->events);
+    learner_stats s;
+    learner_stats_get(le, &s);
+    return aa_series_rewind(lm->series, s.events, err);
+}
+
+static void
+series_quality(aa_series *se, const metric_values *v)
+{
+    aa_series_num(se, v->auc);
+    aa_series_num(se, v->mse);
+    aa_series_num(se, v->logloss);
+    aa_series_num(se, v->accuracy);
+}
+
+aa_status
+learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
+{
+    aa_series     *se = lm->series;
+    learner_stats  s;
+    metric_summary q;
+    metric_values  window;
+    if (!se) return AA_OK;
+    learner_stats_get(le, &s);
+    if (!aa_series_due(se, s.events, last)) return AA_OK;
+    learner_metrics_get(le, &q);
+    learner_window(le, &window);
+    series_quality(se, &q.slice[METRIC_ALL]);
+    aa_series_int(se, window.events);
+    series_quality(se, &window);
+    aa_series_int(se, s.rows_live);
+    aa_series_int(se, s.row_bytes);
+    aa_series_num(se, s.reward_mean);
+    aa_series_num(se, s.td_error_mean_abs);
+    aa_status st = aa_series_row(se, s.events, err);
+    aa_series_done(se, s.events);
+    return st;
+}
+
+/* The figures of a part of the stream, under their names and the part's. */
+static void
+summarise(aa_summary *su, const metric_values *v, const char *part)
+{
+    char key[64];
+#define KEY(name) (snprintf(key, sizeof key, "%s%s", name, part), key)
+    aa_summary_int(su, KEY("events"), v->events);
+    aa_summary_num(su, KEY("mse"), v->mse);
+    aa_summary_num(su, KEY("accuracy"), v->accuracy);
+    aa_summary_num(su, KEY("auc"), v->auc);
+    aa_summary_num(su, KEY("logloss"), v->logloss);
+    aa_summary_num(su, KEY("label_mean"), v->label_mean);
+    aa_summary_num(su, KEY("prediction_mean"), v->prediction_mean);
+#undef KEY
+}
+
+static void
+summarise_calibration(aa_summary *su, const metric_bin *bin)
+{
+    double events[METRIC_BINS], prediction[METRIC_BINS], label[METRIC_BINS];
+    for (size_t b = 0; b < METRIC_BINS; b++) {
+        events[b] = (double)bin[b].events;
+        prediction[b] = bin[b].prediction_mean;
+        label[b] = bin[b].label_mean;
+    }
+    aa_summary_nums(su, "calibration_events", events, METRIC_BINS);
+    aa_summary_nums(su, "calibration_prediction_mean", prediction, METRIC_BINS);
+    aa_summary_nums(su, "calibration_label_mean", label, METRIC_BINS);
 }
 
 aa_status
@@ -158,21 +232,14 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
             all->events, rate, all->mse, all->accuracy, all->auc, all->logloss, s.rows_live,
             learner_digest(le), learner_served_digest(le));
     aa_summary *su = aa_summary_new();
-    aa_summary_int(su, "events", all->events);
+    summarise(su, all, "");
+    summarise(su, &q.late, "_late");
+    summarise(su, &q.slice[METRIC_LT5], "_seen_lt5");
+    summarise(su, &q.slice[METRIC_LT10], "_seen_lt10");
+    summarise(su, &q.slice[METRIC_LT20], "_seen_lt20");
+    summarise_calibration(su, q.calibration);
     aa_summary_num(su, "seconds", seconds);
     aa_summary_num(su, "events_per_s", rate);
-    aa_summary_num(su, "mse", all->mse);
-    aa_summary_num(su, "accuracy", all->accuracy);
-    aa_summary_num(su, "auc", all->auc);
-    aa_summary_num(su, "logloss", all->logloss);
-    aa_summary_num(su, "label_mean", all->label_mean);
-    aa_summary_num(su, "prediction_mean", all->prediction_mean);
-    summarise_slice(su, &q.slice[METRIC_LT5], "auc_seen_lt5", "logloss_seen_lt5",
-                    "events_seen_lt5");
-    summarise_slice(su, &q.slice[METRIC_LT10], "auc_seen_lt10", "logloss_seen_lt10",
-                    "events_seen_lt10");
-    summarise_slice(su, &q.slice[METRIC_LT20], "auc_seen_lt20", "logloss_seen_lt20",
-                    "events_seen_lt20");
     aa_summary_int(su, "rows_live", s.rows_live);
     aa_summary_int(su, "row_bytes", s.row_bytes);
     aa_summary_int(su, "row_bytes_peak", s.row_bytes_peak);

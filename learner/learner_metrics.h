@@ -3,6 +3,7 @@
 #ifndef AA_LEARNER_LEARNER_METRICS_H
 #define AA_LEARNER_LEARNER_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/batch.h"
@@ -25,6 +26,13 @@ void learner_metrics_epoch(learner_metrics *lm, uint64_t epoch);
 void learner_metrics_refused(learner_metrics *lm);
 /** Quality, rows and rewards: read from the learner now and then, not per batch. le may be NULL. */
 void learner_metrics_refresh(learner_metrics *lm, const learner *le);
+
+/** A run begins with le as it was after so many events: learner_series.csv goes on from there. */
+aa_status learner_metrics_begin(learner_metrics *lm, const learner *le, aa_err *err)
+    __attribute__((warn_unused_result));
+/** A row of learner_series.csv if one is due, or if it is the stream's last. */
+aa_status learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
+    __attribute__((warn_unused_result));
 
 /** The FINAL record on stderr and learner.json. events, seconds: of this run. */
 aa_status learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events,

@@ -137,6 +137,8 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         return aa_fail(err, AA_EIO,
                        "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
                        c->epoch, learner_next_batch(ap->le) - 1, c->hd.seq);
+    st = learner_metrics_begin(ap->lm, ap->le, err);
+    if (st != AA_OK) return st;
     ap->run_id = c->hd.run_id;
     ap->publish_all = true;
     ap->final = false;
@@ -186,6 +188,8 @@ on_assigned(app *ap, const void *buf, size_t len, aa_err *err)
     ap->run_events += ap->in.n;
     ap->newest_kafka_ms = ap->in.oldest_kafka_ms;
     learner_metrics_step(ap->lm, &ap->in, ap->last_update_us - start_us);
+    st = learner_metrics_series(ap->lm, ap->le, false, err);
+    if (st != AA_OK) return st;
     if (ap->pp) {
         st = publish_predictions_send(ap->pp, &ap->in, ap->prediction, err);
         if (st != AA_OK) return st;
@@ -342,6 +346,10 @@ finish(app *ap, aa_err *err)
         if (st != AA_OK) return st;
     }
     learner_metrics_refresh(ap->lm, ap->le);
+    if (ap->done) {
+        aa_status st = learner_metrics_series(ap->lm, ap->le, true, err);
+        if (st != AA_OK) return st;
+    }
     double seconds = (double)(ap->last_update_us - ap->run_start_us) / 1e6;
     return learner_metrics_final(ap->le, ap->cfg, ap->run_events, seconds, err);
 }

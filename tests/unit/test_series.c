@@ -52,7 +52,7 @@ run(aa_series *se, uint64_t from, uint64_t to, uint64_t step)
 {
     aa_err err = AA_ERR_INIT;
     for (uint64_t at = from; at <= to; at += step) {
-        if (!aa_series_due(se, at)) continue;
+        if (!aa_series_due(se, at, false)) continue;
         aa_series_num(se, (double)at / 3.0);
         aa_series_str(se, "x");
         assert_int_equal(aa_series_row(se, at, &err), AA_OK);
@@ -78,8 +78,10 @@ a_row_is_due_at_the_first_count_past_each_multiple(void **state)
     place pl;
     place_make(&pl, 100);
     aa_series *se = open_at(&pl, 0);
-    assert_false(aa_series_due(se, 99));
+    assert_false(aa_series_due(se, 99, false));
     run(se, 64, 320, 64);
+    assert_false(aa_series_due(se, 320, true)); /* the last event has its row already */
+    assert_true(aa_series_due(se, 321, true));
     check_text(&pl, "events,value,name\n128,42.6666667,x\n256,85.3333333,x\n320,106.666667,x\n");
     aa_series_close(&se);
     place_remove(&pl);
@@ -153,7 +155,7 @@ without_series_nothing_is_due_and_nothing_written(void **state)
     assert_int_equal(aa_series_open(&se, &pl.cfg, "figures", "value", &err), AA_OK);
     assert_null(se);
     assert_int_equal(aa_series_rewind(se, 0, &err), AA_OK);
-    assert_false(aa_series_due(se, 1000000));
+    assert_false(aa_series_due(se, 1000000, true));
     aa_series_close(&se);
     place_remove(&pl);
 }

@@ -45,6 +45,10 @@ work_reserve(learner *le, size_t B, aa_err *err)
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         if (!(*floats[i].array = malloc(floats[i].count * sizeof(float)))) goto fail;
     if (!(wk->slot = malloc(rows_B * sizeof *wk->slot))) goto fail;
+    for (size_t f = 0; f < le->F; f++) {
+        aa_status st = rows_reserve(le->tables[f], B, err);
+        if (st) return st;
+    }
     wk->cap = B;
     return AA_OK;
 fail:
@@ -242,6 +246,8 @@ train(learner *le, const pass *ps, size_t start, size_t B)
     for (size_t at = 0; at < B * F; at++)
         rows_learn(le->tables[at % F], wk->slot[at], ps->in->mix[start * F + at], wk->x + at * W,
                    wk->dx + at * W);
+    for (size_t f = 0; f < F; f++)
+        rows_update(le->tables[f]);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "common/kernel.h"
 #include "common/rng.h"
 #include "common/state.h"
+#include "learner/collect.h"
 
 #define CHUNK      1024u /* rows */
 #define WORDS      (CHUNK / 64)
@@ -31,6 +32,7 @@ struct rows {
     uint64_t  live;
     uint32_t *changed; /* slots whose dirty bit is set: a queue from head to count */
     size_t    changed_head, changed_count, changed_cap;
+    collect   gradients; /* of the step */
 };
 
 static inline bool
@@ -183,6 +185,7 @@ rows_free(rows **ro_p)
         free(ro->chunks[i]);
     free(ro->chunks);
     free(ro->changed);
+    collect_fini(&ro->gradients);
     free(ro);
     *ro_p = NULL;
 }
@@ -276,31 +279,46 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
 }
 
 AA_KERNEL static void
-adagrad(float *restrict w, float *restrict acc, const float *restrict x, const float *restrict dx,
-        size_t n, float share, float l2, float rate)
+adagrad(float *restrict w, float *restrict acc, const float *restrict g, size_t n, float rate)
 {
     for (size_t i = 0; i < n; i++) {
-        float g = share * (dx[i] + l2 * x[i]);
-        float a = acc[i] + g * g;
+        float a = acc[i] + g[i] * g[i];
         acc[i] = a;
-        w[i] -= rate * g / sqrtf(a);
+        w[i] -= rate * g[i] / sqrtf(a);
     }
 }
 
-static void
-learn_one(rows *ro, uint32_t slot, float share, const float *x, const float *dx)
+AA_KERNEL static void
+add_gradient(float *restrict g, const float *restrict x, const float *restrict dx, size_t n,
+             float share, float l2)
 {
-    float *row = row_at(ro, slot);
-    adagrad(row, row + ro->W, x, dx, ro->W, share, ro->l2, ro->rate);
-    mark_changed(ro, slot);
+    for (size_t i = 0; i < n; i++)
+        g[i] += share * (dx[i] + l2 * x[i]);
+}
+
+aa_status
+rows_reserve(rows *ro, size_t readings, aa_err *err)
+{
+    return collect_reserve(&ro->gradients, ro->W, 2 * readings, err);
 }
 
 void
 rows_learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx)
 {
     if (slot == AA_NO_SLOT) return;
-    learn_one(ro, slot, 1.0f - mix, x, dx);
-    if (mix != 0.0f) learn_one(ro, slot + 1, mix, x, dx);
+    add_gradient(collect_at(&ro->gradients, slot), x, dx, ro->W, 1.0f - mix, ro->l2);
+    if (mix != 0.0f) add_gradient(collect_at(&ro->gradients, slot + 1), x, dx, ro->W, mix, ro->l2);
+}
+
+void
+rows_update(rows *ro)
+{
+    for (size_t i = 0; i < ro->gradients.count; i++) {
+        float *row = row_at(ro, ro->gradients.slot[i]);
+        adagrad(row, row + ro->W, ro->gradients.g + i * ro->W, ro->W, ro->rate);
+        mark_changed(ro, ro->gradients.slot[i]);
+    }
+    collect_clear(&ro->gradients);
 }
 
 /* ---- what there is ---- */

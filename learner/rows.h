@@ -42,12 +42,17 @@ void rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx);
 
 /** x (W) = (1-mix) row[slot] + mix row[slot+1]; zeros for AA_NO_SLOT. */
 void rows_read(const rows *ro, uint32_t slot, float mix, float *x);
+/** Room for the gradients of a step of so many readings. */
+aa_status rows_reserve(rows *ro, size_t readings, aa_err *err) __attribute__((warn_unused_result));
 /**
- * Learn from the gradient dx (W) towards what was read, x (W). With the penalty l2/2 |x|^2 on it
- * the gradient is g = dx + l2 x; the rows get (1-mix) g and mix g; then Adagrad for each:
- *   acc += g^2,  row -= rate g / sqrt(acc)
+ * Note the gradient dx (W) towards what was read, x (W). With the penalty l2/2 |x|^2 on it the
+ * gradient is g = dx + l2 x, of which the two rows get (1-mix) g and mix g.
  */
 void rows_learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx);
+/** End of the step: Adagrad for each row that was read, with the sum of its gradients:
+ *    acc += g^2,  row -= rate g / sqrt(acc)
+ *  One update per row and step cannot overshoot, however often the step read the row. */
+void rows_update(rows *ro);
 
 /* ---- what there is ---- */
 typedef struct {

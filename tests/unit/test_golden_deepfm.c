@@ -176,7 +176,9 @@ adagrad_steps_are_those_of_pytorch(void **state)
     for (int t = 0; t < 3; t++) {
         for (size_t i = 0; i < w.n; i++)
             dx[i] = g.as_float[i] * (float)(1 - t);
+        assert_int_equal(rows_reserve(ro, 1, &err), AA_OK);
         rows_learn(ro, 0, 0.0f, x, dx);
+        rows_update(ro);
     }
     rows_read(ro, 0, 0.0f, x);
     for (size_t i = 0; i < w.n; i++)

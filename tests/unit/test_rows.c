@@ -61,6 +61,15 @@ refuse(rows *ro, aa_op op)
     assert_true(rows_digest(ro, 0) == before);
 }
 
+/* A step of one reading. */
+static void
+learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx)
+{
+    assert_int_equal(rows_reserve(ro, 1, NULL), AA_OK);
+    rows_learn(ro, slot, mix, x, dx);
+    rows_update(ro);
+}
+
 static void
 shared_rows_exist_from_the_start_and_differ(void **state)
 {
@@ -155,7 +164,7 @@ learning_equals_adagrad_in_double(void **state)
         const float mix = t % 4 ? (float)aa_rng_uniform(1, AA_RNG_TEST, 1, t) : 0.0f;
         aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
         rows_read(ro, 6, mix, x);
-        rows_learn(ro, 6, mix, x, dx);
+        learn(ro, 6, mix, x, dx);
         double share[2] = {1.0 - (double)mix, (double)mix};
         for (size_t i = 0; i < W; i++) {
             double read = share[0] * w[0][i] + share[1] * w[1][i];
@@ -175,6 +184,47 @@ learning_equals_adagrad_in_double(void **state)
 }
 
 static void
+a_step_moves_each_row_once_by_the_sum_of_its_gradients(void **state)
+{
+    (void)state;
+    enum { READINGS = 3000 };
+    rows  *ro = table();
+    double w[SHARED][W], g[SHARED][W] = {{0}};
+    float  x[W], dx[W];
+    aa_err err = AA_ERR_INIT;
+    for (uint32_t s = 0; s < SHARED; s++) {
+        rows_read(ro, s, 0.0f, x);
+        for (size_t i = 0; i < W; i++)
+            w[s][i] = (double)x[i];
+    }
+    assert_int_equal(rows_reserve(ro, READINGS, &err), AA_OK);
+    for (uint64_t t = 0; t < READINGS; t++) {
+        const uint32_t slot = (uint32_t)(aa_rng_bits(1, AA_RNG_TEST, 8, t) % (SHARED - 2));
+        const float    mix = t % 3 ? 0.75f : 0.0f;
+        aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
+        rows_read(ro, slot, mix, x);
+        rows_learn(ro, slot, mix, x, dx);
+        for (size_t i = 0; i < W; i++) {
+            double each = (double)dx[i] + cfg.model.row_l2 * (double)x[i];
+            g[slot][i] += (1.0 - (double)mix) * each;
+            g[slot + 1][i] += (double)mix * each;
+        }
+    }
+    rows_update(ro);
+    for (uint32_t s = 0; s < SHARED; s++) {
+        rows_read(ro, s, 0.0f, x);
+        for (size_t i = 0; i < W; i++)
+            check_close((double)x[i],
+                        w[s][i] - cfg.model.row_rate * g[s][i] / sqrt(0.1 + g[s][i] * g[s][i]),
+                        1e-5, 1e-5, s * W + i);
+    }
+    const uint64_t before = rows_digest(ro, 0);
+    rows_update(ro); /* nothing is left over */
+    assert_true(rows_digest(ro, 0) == before);
+    rows_free(&ro);
+}
+
+static void
 promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **state)
 {
     (void)state;
@@ -184,7 +234,7 @@ promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **stat
     for (uint64_t t = 0; t < 100; t++) {
         aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
         rows_read(ro, 9, 0.25f, x);
-        rows_learn(ro, 9, 0.25f, x, dx);
+        learn(ro, 9, 0.25f, x, dx);
     }
     rows_read(ro, 9, 0.25f, source);
     for (uint32_t slot = SHARED; slot < SHARED + 50; slot++) {
@@ -199,7 +249,7 @@ promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **stat
     for (size_t i = 0; i < W; i++)
         dx[i] = (float)g;
     rows_read(ro, SHARED, 0.0f, copy);
-    rows_learn(ro, SHARED, 0.0f, source, dx);
+    learn(ro, SHARED, 0.0f, source, dx);
     rows_read(ro, SHARED, 0.0f, x);
     for (size_t i = 0; i < W; i++) /* the penalty adds up to 0.003 * 2 to the gradient */
         check_close((double)(copy[i] - x[i]), step, 4e-3, 0.0, i);
@@ -283,7 +333,7 @@ changes_name_each_row_once_until_it_changes_again(void **state)
     do_op(ro, promote(20, 2, 0.0f), 9);
     for (size_t i = 0; i < 3; i++) {
         rows_read(ro, 7, 0.5f, x);
-        rows_learn(ro, 7, 0.5f, x, dx);
+        learn(ro, 7, 0.5f, x, dx);
     }
     do_op(ro, promote(21, 2, 0.0f), 9);
     do_op(ro, plain_op(AA_OP_FREE, 21), 9);
@@ -387,6 +437,7 @@ main(void)
         cmocka_unit_test(reading_interpolates_between_neighbours),
         cmocka_unit_test(readings_of_bad_mix_or_dead_rows_are_not_planned),
         cmocka_unit_test(learning_equals_adagrad_in_double),
+        cmocka_unit_test(a_step_moves_each_row_once_by_the_sum_of_its_gradients),
         cmocka_unit_test(promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer),
         cmocka_unit_test(noise_depends_on_slot_batch_and_op),
         cmocka_unit_test(ops_that_do_not_fit_are_refused),

@@ -239,7 +239,7 @@ idmap_digest(const idmap *im, uint64_t run_id)
         aa_assignment a;
         uint64_t      key = atomic_load(&tbl->entry[i].key);
         if (!key || !entry_read(&tbl->entry[i], &a) || a.run_id != run_id) continue;
-        uint32_t part[] = {a.slot, bits_of(a.mix), a.alt_slot, bits_of(a.alt_mix), a.position};
+        uint32_t part[] = {a.slot, bits_of(a.mix), a.position};
         sum += aa_digest(aa_digest(key, part, sizeof part), &a.born, sizeof a.born);
     }
     return sum;

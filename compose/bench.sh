@@ -70,11 +70,16 @@ stages() { # stages STEP
     "$BENCH_BIN/bench_stages" model.step="$1" <"$STREAM" >"$OUT/stages-step$1.json"
 }
 
+scorer_alone() {
+    say "a score request alone, and beside updates"
+    "$BENCH_BIN/bench_scorer" >"$OUT/scorer.json"
+}
+
 write_summary() {
     jq -n --slurpfile k "$OUT/limit.json" \
         --slurpfile p1 "$OUT/learner-step1.json" --slurpfile p64 "$OUT/learner-step64.json" \
         --slurpfile s1 "$OUT/stages-step1.json" --slurpfile s64 "$OUT/stages-step64.json" \
-        --slurpfile i "$OUT/ingest.json" --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
+        --slurpfile i "$OUT/ingest.json" --slurpfile sc "$OUT/scorer.json" --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
         --argjson cores "$(nproc)" '
         $k[0].messages_per_s as $limit |
         {machine: $cpu, cores: $cores, events: $p1[0].events,
@@ -90,7 +95,7 @@ write_summary() {
          wire_unpack_events_per_s: $s64[0].wire_unpack_events_per_s,
          wire_bytes_per_event: $s64[0].wire_bytes_per_event} |
         . + {ratio_step1_to_limit: (.pipeline_events_per_s_step1 / $limit),
-             ratio_step64_to_limit: (.pipeline_events_per_s_step64 / $limit)}' >"$OUT/summary.json"
+             ratio_step64_to_limit: (.pipeline_events_per_s_step64 / $limit)} + $sc[0]' >"$OUT/summary.json"
 }
 
 show_summary() {
@@ -105,6 +110,8 @@ show_summary() {
         row("assigner alone"; .assigner_ids_per_s; "IDs/s"),
         row("learner alone, step 1"; .learner_events_per_s_step1; "events/s"),
         row("learner alone, step 64"; .learner_events_per_s_step64; "events/s"),
+        row("score request, p50"; .score_step_p50_us; "us for \(.score_candidates) items: \(.score_forward_us) forward, \(.score_lookup_us) look-ups; p99 \(.score_step_p99_us)"),
+        row("  beside updates, p50"; .score_step_beside_updates_p50_us; "us, p99 \(.score_step_beside_updates_p99_us), at \(.score_updates_per_s | group) updates/s"),
         row("links: packing"; .wire_pack_events_per_s; "events/s, all three messages, \(.wire_bytes_per_event) bytes/event"),
         row("links: unpacking"; .wire_unpack_events_per_s; "events/s, all three messages")' "$OUT/summary.json" |
         awk -F'\t' '{ printf "  %-26s %12s  %s\n", $1, $2, $3 }'
@@ -131,5 +138,6 @@ pipeline 1
 pipeline 64
 stages 1
 stages 64
+scorer_alone
 write_summary
 show_summary

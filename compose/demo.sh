@@ -103,9 +103,12 @@ query_scorer() {
     lines=$(case $STREAM in *.gz) zcat "$STREAM" ;; *) cat "$STREAM" ;; esac | tail -n 500 | sed 's/::/,/g; s/\t/,/g')
     mapfile -t users < <(cut -d, -f1 <<<"$lines" | awk '!seen[$0]++' | head -n 3)
     mapfile -t items < <(cut -d, -f2 <<<"$lines" | awk '!seen[$0]++' | head -n 5)
-    say "asking the scorer (bin/score USER ITEM...); the last item is one nobody has seen"
+    say "asking the scorer: items of the stream's end, and one that nobody has seen, for three users"
+    printf '  %-16s' 'user \ item' "${items[@]}" never-seen
+    echo
     for user in "${users[@]}"; do
-        pipeline_tool score "$user" "${items[@]}" never-seen-item | sed 's/^/         /'
+        pipeline_tool score "$user" "${items[@]}" never-seen |
+            awk -v user="$user" 'BEGIN { printf "  %-16s", user } { printf "  %-16.4f", $NF } END { print "" }'
     done
 }
 
@@ -125,7 +128,7 @@ write_summary() {
 }
 
 show_summary() {
-    jq -r '
+    jq -r --slurpfile a "$RUN/assigner.json" --slurpfile l "$RUN/learner.json" '
         def group: tostring | [while(length > 0; .[:-3])| .[-3:]] | reverse | join(",");
         def mb: . / 104857.6 | round / 10 | tostring + " MB";
         def dec(n): . as $x | pow(10; n) as $p | ($x * $p | round) / $p | tostring;
@@ -137,7 +140,8 @@ show_summary() {
         "log-loss            \(.logloss | dec(4))",
         "IDs seen            \(.ids_seen | group)",
         "rows                \(.rows_shared | group) shared, \(.rows_unique | group) unique",
-        "embedding memory    \(.table_bytes | mb) (rows, ID table and agent); a full table: \(.full_table_bytes | mb)",
+        "embedding memory    \(.table_bytes | mb): rows \($l[0].row_bytes | mb), ID table \($a[0].table_bytes | mb), agent \($a[0].agent_bytes | mb)",
+        "a full table\u0027s      \(.full_table_bytes | mb): a row for every ID seen, without the ID table that it would need too",
         "digest              \(.digest)"' "$OUT/summary.json" | sed 's/^/  /'
     say "summary: build/demo/summary.json; logs: build/demo/last"
 }
@@ -159,7 +163,7 @@ BROKER=$("$ROOT/compose/local-kafka.sh" start "$RUN/kafka")
 pipeline_init "$RUN" "$BROKER" pipeline.name=demo ingest.run=replay "${LABELS[@]}"
 say "recording the stream into topic interactions, $PARTITIONS partitions, at $BROKER"
 pipeline_tool record --partitions "$PARTITIONS" "$STREAM"
-TOTAL=$EVENTS
+TOTAL=$(jq .events "$RUN/describe.json")
 run_pipeline
 query_scorer
 pipeline_stop

@@ -36,8 +36,13 @@ assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
     as->cfg = cfg;
     as->F = cfg->field_count;
     as->wh.next_batch = as->wh.next_reward = 1;
+    AA_REQUIRE(as->F >= 1 && as->F <= AA_MAX_FIELDS);
     as->fd = calloc(as->F, sizeof *as->fd);
-    aa_status st = as->fd ? AA_OK : aa_fail(err, AA_ENOMEM, "%zu fields", as->F);
+    if (!as->fd) {
+        free(as);
+        return aa_fail(err, AA_ENOMEM, "%zu fields", cfg->field_count);
+    }
+    aa_status st = AA_OK;
     for (uint32_t f = 0; st == AA_OK && f < as->F; f++)
         st = field_init(&as->fd[f], cfg, f, err);
     if (st == AA_OK)
@@ -94,11 +99,11 @@ check_batch(const assigner *as, const aa_event_batch *in, aa_err *err)
 }
 
 static aa_status
-begin_batch(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, field_step *sp,
-            aa_err *err)
+begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
 {
-    size_t    m = in->n * as->F;
-    aa_status st = aa_assigned_batch_reserve(out, in->n, as->F, err);
+    aa_assigned_batch *out = sp->out;
+    size_t             m = in->n * as->F;
+    aa_status          st = aa_assigned_batch_reserve(out, in->n, as->F, err);
     if (st == AA_OK && m > as->guess_cap) {
         uint32_t *guess = realloc(as->guess, m * sizeof *guess);
         if (!guess) return aa_fail(err, AA_ENOMEM, "batch of %zu events", in->n);
@@ -109,7 +114,6 @@ begin_batch(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, fiel
     out->n = in->n;
     out->op_count = out->sweep_count = 0;
     out->oldest_kafka_ms = in->oldest_kafka_ms;
-    *sp = (field_step){.out = out, .fl = &as->fl, .seq = in->hd.seq, .now = as->wh.events};
     if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
@@ -154,24 +158,24 @@ prefetch_first(assigner *as, const aa_event_batch *in)
 static aa_status
 assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
 {
-    uint32_t  handle[AA_MAX_FIELDS], seen = UINT32_MAX;
+    uint32_t  handle[AA_MAX_FIELDS], *seen = &sp->out->seen[sp->i];
     float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
     aa_status st = AA_OK;
+    *seen = UINT32_MAX;
+    sp->out->label[sp->i] = label;
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;
         st = field_find(fd, in->key[at], as->guess[at], &handle[f], err);
         if (st != AA_OK) break;
         const id_entry *e = idtable_at(&fd->tbl, handle[f]);
-        seen = e->seen < seen ? e->seen : seen;
+        *seen = e->seen < *seen ? e->seen : *seen;
         sum += lean[f] = lean_of(e);
         st = field_assign(fd, sp, handle[f], err);
     }
     double mean = lean_mean_get(&as->wh.mean);
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
         st = field_observe(&as->fd[f], sp->now, handle[f], label, mean, sum - lean[f], err);
-    sp->out->label[sp->i] = label;
-    sp->out->seen[sp->i] = seen;
     as->wh.mean.sum += (double)label;
     as->wh.mean.count++;
     return st;
@@ -180,9 +184,9 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
 aa_status
 assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa_err *err)
 {
-    field_step sp;
+    field_step sp = {.out = out, .fl = &as->fl, .seq = in->hd.seq, .now = as->wh.events};
     aa_status  st = check_batch(as, in, err);
-    if (st == AA_OK) st = begin_batch(as, in, out, &sp, err);
+    if (st == AA_OK) st = begin_batch(as, in, &sp, err);
     if (st != AA_OK) return st;
     const uint64_t every = (uint64_t)as->cfg->agent.sweep_every;
     prefetch_first(as, in);

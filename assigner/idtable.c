@@ -72,6 +72,7 @@ idtable_fini(idtable *tbl)
     free(tbl->extra);
     free(tbl->now.cell);
     free(tbl->old.cell);
+    free(tbl->next.cell);
     *tbl = (idtable){0};
 }
 
@@ -164,23 +165,43 @@ move_some(idtable *tbl)
     }
 }
 
+#define CELLS_PER_PAGE 512u
+
+/* The next index is allocated early and touched page by page, or the first insertions after the
+ * switch would wait for the kernel to clear a page each, with huge pages a long time. */
+static aa_status
+prepare_next(idtable *tbl, aa_err *err)
+{
+    size_t cells = (size_t)1 << tbl->now.bits;
+    if (tbl->count < cells - cells / 4 - cells / 8) return AA_OK;
+    if (!tbl->next.cell) {
+        if (tbl->now.bits == MAX_BITS)
+            return aa_fail(err, AA_ENOMEM, "%zu IDs in one field", tbl->count);
+        tbl->next_touched = 0;
+        aa_status st = index_init(&tbl->next, tbl->now.bits + 1, err);
+        if (st != AA_OK) return st;
+    }
+    if (tbl->next_touched < 2 * cells) {
+        *(volatile uint64_t *)&tbl->next.cell[tbl->next_touched] = 0;
+        tbl->next_touched += CELLS_PER_PAGE;
+    }
+    return AA_OK;
+}
+
 /* Keeps the load at most 3/4. An index that doubles at 3/4 of 2^b cells has been emptied long
  * before the new one is that full, as each insertion moves MOVE_PER_INSERT cells. */
 static aa_status
 grow_index(idtable *tbl, aa_err *err)
 {
-    size_t cells = (size_t)1 << tbl->now.bits;
-    if (tbl->count < cells - cells / 4) return AA_OK;
-    AA_REQUIRE(!tbl->old.cell);
-    if (tbl->now.bits == MAX_BITS)
-        return aa_fail(err, AA_ENOMEM, "%zu IDs in one field", tbl->count);
-    idtable_index bigger;
-    aa_status     st = index_init(&bigger, tbl->now.bits + 1, err);
-    if (st != AA_OK) return st;
+    aa_status st = prepare_next(tbl, err);
+    size_t    cells = (size_t)1 << tbl->now.bits;
+    if (st != AA_OK || tbl->count < cells - cells / 4) return st;
+    AA_REQUIRE(!tbl->old.cell && tbl->next.cell);
     tbl->old = tbl->now;
     tbl->old_next = 0;
     tbl->old_count = tbl->count;
-    tbl->now = bigger;
+    tbl->now = tbl->next;
+    tbl->next = (idtable_index){0};
     return AA_OK;
 }
 
@@ -188,7 +209,7 @@ static aa_status
 add_segment(idtable *tbl, aa_err *err)
 {
     size_t     n = tbl->segment_count;
-    id_entry **segment = realloc(tbl->segment, (n + 1) * sizeof *segment);
+    id_entry **segment = realloc(tbl->segment, (n + 1) * sizeof(id_entry *));
     if (!segment) return aa_fail(err, AA_ENOMEM, "%zu segments of IDs", n + 1);
     tbl->segment = segment;
     unsigned char **extra = NULL;
@@ -283,9 +304,9 @@ idtable_bytes(const idtable *tbl)
 {
     size_t cells = (size_t)1 << tbl->now.bits;
     if (tbl->old.cell) cells += (size_t)1 << tbl->old.bits;
+    if (tbl->next.cell) cells += (size_t)1 << tbl->next.bits;
     return sizeof *tbl + cells * sizeof *tbl->now.cell +
-           tbl->segment_count *
-               (sizeof *tbl->segment + IDTABLE_SEGMENT * (sizeof(id_entry) + tbl->extra_bytes));
+           tbl->segment_count * IDTABLE_SEGMENT * (sizeof(id_entry) + tbl->extra_bytes);
 }
 
 /* ---- digest and checkpoint: entries in handle order, segment by segment ---- */

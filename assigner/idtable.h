@@ -6,9 +6,9 @@
  * bits, handle): a look-up touches one cell's line and one entry's line, and both can be
  * prefetched.
  *
- * The index grows by moving a few cells of the old one at every insertion, so no insertion is long.
- * During a move a key is in one of the two indexes. Keys that share a cell (a hostile choice of
- * IDs) are found by probing on: slow, never wrong.
+ * The index grows by making the next one ready and then moving a few cells of the old one at every
+ * insertion, so that no insertion is long. During a move a key is in one of the two indexes. Keys
+ * that share a cell (a hostile choice of IDs) are found by probing on: slow, never wrong.
  *
  * Each entry may have extra bytes beside it (the paper's window of losses), zeroed at insertion.
  */
@@ -54,6 +54,8 @@ typedef struct {
     size_t          count;     /* IDs */
     idtable_index   now, old;  /* old.cell is NULL when no move is under way */
     size_t          old_next, old_count; /* next cell to move; IDs still in old */
+    idtable_index   next; /* being made ready for the next doubling; cell is NULL before */
+    size_t          next_touched;
 } idtable;
 
 aa_status idtable_init(idtable *tbl, size_t extra_bytes, aa_err *err)

@@ -7,18 +7,20 @@ const policy_kind *
 policy_find(const char *name)
 {
     static const policy_kind *const kinds[] = {
-        &policy_default, &policy_paper,  &policy_unique,    &policy_hash,
-        &policy_rule,    &policy_random, &policy_threshold, &policy_shared_only};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i]->name, name) == 0) return kinds[i];
-    return NULL;
+        &policy_default, &policy_paper,     &policy_unique,      &policy_hash, &policy_rule,
+        &policy_random,  &policy_threshold, &policy_shared_only, NULL};
+    const policy_kind *const *pk = kinds;
+    while (*pk && strcmp((*pk)->name, name) != 0)
+        pk++;
+    return *pk;
 }
 
 uint32_t
 policy_ladder(const policy_env *env, float frequency)
 {
     uint32_t position = 1;
-    for (float step = 1.0f; frequency >= step && position < env->top; step *= 2.0f)
+    uint32_t doublings = frequency < 4e9f ? (uint32_t)frequency : UINT32_MAX;
+    for (; doublings > 0 && position < env->top; doublings /= 2)
         position++;
     return position;
 }

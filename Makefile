@@ -56,7 +56,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (600); installs clang if it is missin
 	    OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 run-fuzz: $(FUZZ)
 	@set -e; for f in $(FUZZ); do t=$(BUILD)/$${f##*/}; mkdir -p $$t; \
-	    $$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -verbosity=0 -print_funcs=0 \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -max_len=131072 -timeout=10 -verbosity=0 -print_funcs=0 \
 	        -print_final_stats=1 -artifact_prefix=$$t- $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
 	    echo "$${f##*/}: $$(sed -n 's/stat::number_of_executed_units: *//p' $$t.log) inputs, no finding"; done
 reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/settings.h

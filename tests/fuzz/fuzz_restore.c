@@ -10,17 +10,20 @@
 #include "tests/checkpoint_repair.h"
 #include "tests/wire_samples.h"
 
-#define EVENTS  12 /* of a batch */
-#define BATCHES 40
+#define EVENTS         12 /* of a batch */
+#define BATCHES        40
+#define MAX_FILE_BYTES ((size_t)1 << 25)
 
 static aa_conf           cfg;
 static aa_event_batch    ev;
 static aa_assigned_batch as_batch;
 static aa_reward_batch   rw;
-static struct {
+typedef struct {
     uint8_t *data;
     size_t   len;
-} seed_file[2]; /* assigner's, learner's */
+} bytes;
+static bytes seed_file[2]; /* assigner's, learner's without its metrics */
+static bytes metrics;      /* the section that it lacks, with its head and tail */
 
 static void
 must(aa_status st, const aa_err *err)
@@ -37,15 +40,67 @@ load(const char *process, size_t which)
     must(aa_ckpt_path(path, sizeof path, &cfg, process, 1, &err), &err);
     FILE *f = fopen(path, "rb");
     AA_REQUIRE(f);
-    seed_file[which].data = malloc(1 << 20);
+    seed_file[which].data = malloc(MAX_FILE_BYTES);
     AA_REQUIRE(seed_file[which].data);
-    seed_file[which].len = fread(seed_file[which].data, 1, 1 << 20, f);
+    seed_file[which].len = fread(seed_file[which].data, 1, MAX_FILE_BYTES, f);
+    AA_REQUIRE(seed_file[which].len < MAX_FILE_BYTES);
     fclose(f);
     unlink(path);
     for (int up = 0; up < 3; up++) { /* its folder, lane and pipeline, as far as they are empty */
         *strrchr(path, '/') = '\0';
         if (rmdir(path) != 0) break;
     }
+}
+
+/* Move the section called metric from the learner's file to `metrics`. */
+static void
+take_metrics(bytes *file)
+{
+    ckpt_end end;
+    size_t   at = sizeof(ckpt_head), stop = file->len - sizeof end;
+    while (at < stop) {
+        ckpt_section h;
+        memcpy(&h, file->data + at, sizeof h);
+        const size_t len = sizeof h + h.len_bytes + ckpt_padding(h.len_bytes) + 8;
+        if (strcmp(h.name, "metric") == 0) {
+            metrics = (bytes){malloc(len), len};
+            AA_REQUIRE(metrics.data);
+            memcpy(metrics.data, file->data + at, len);
+            memmove(file->data + at, file->data + at + len, file->len - at - len);
+            file->len -= len;
+            stop -= len;
+            continue;
+        }
+        if (metrics.data) h.index--;
+        memcpy(file->data + at, &h, sizeof h);
+        at += len;
+    }
+    AA_REQUIRE(metrics.data);
+    memcpy(&end, file->data + stop, sizeof end);
+    end.section_count--;
+    end.file_bytes = file->len;
+    memcpy(file->data + stop, &end, sizeof end);
+}
+
+/* A copy of a whole file with `metrics` as its last section, digests right. */
+static uint8_t *
+put_metrics_back(const uint8_t *file, size_t size)
+{
+    ckpt_end     end;
+    ckpt_section h;
+    uint8_t     *whole = aligned_alloc(64, size + metrics.len);
+    AA_REQUIRE(whole);
+    memcpy(&end, file + size - sizeof end, sizeof end);
+    memcpy(&h, metrics.data, sizeof h);
+    h.index = end.section_count;
+    end.section_count++;
+    end.file_bytes += metrics.len;
+    memcpy(whole, file, size - sizeof end);
+    memcpy(whole + size - sizeof end, metrics.data, metrics.len);
+    memcpy(whole + size - sizeof end, &h, sizeof h);
+    memcpy(whole + size + metrics.len - sizeof end, &end, sizeof end);
+    repair_checkpoint(whole, size + metrics.len);
+    return whole;
 }
 
 /* A short run of both, with few IDs so that some are promoted, saved in the middle of it. */
@@ -80,6 +135,7 @@ make_seed_files(void)
     learner_free(&le);
     load("assigner", 0);
     load("learner", 1);
+    take_metrics(&seed_file[1]);
     rmdir(cfg.checkpoint.dir);
 }
 
@@ -156,10 +212,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!right) return 0;
     memcpy(right, data, size);
     repair_checkpoint(right, size);
-    if (aa_ckpt_open_bytes(&r, right, size, &err) == AA_OK) {
+    if (aa_ckpt_open_bytes(&r, right, size, &err) != AA_OK) goto out;
+    const void *data_unused;
+    size_t      len_unused;
+    if (aa_ckpt_get(r, "learner", &data_unused, &len_unused, &err) != AA_OK) {
         try_assigner(r);
-        try_learner(r);
+        goto out;
     }
+    aa_ckpt_close(&r);
+    uint8_t *whole = put_metrics_back(right, size);
+    if (aa_ckpt_open_bytes(&r, whole, size + metrics.len, &err) == AA_OK) try_learner(r);
+    free(whole);
+out:
     aa_ckpt_close(&r);
     free(right);
     return 0;

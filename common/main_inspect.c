@@ -58,8 +58,8 @@ main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         aa_err          err = AA_ERR_INIT;
         aa_ckpt_reader *r = NULL;
-        if (i > 1) putchar('\n');
         if (aa_ckpt_open_path(&r, argv[i], &err) == AA_OK) {
+            if (i > 1) putchar('\n');
             print_checkpoint(argv[i], r);
         } else {
             fflush(stdout);

@@ -1,0 +1,110 @@
+/* The program `inspect` on checkpoint files, whole and damaged. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/checkpoint.h"
+#include "tests/integration/process.h"
+
+static char    folder[64];
+static aa_conf cfg;
+static char    path[600];
+
+static int
+setup(void **state)
+{
+    aa_ckpt_writer *w = NULL;
+    (void)state;
+    strcpy(folder, "/tmp/aa-inspect-XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    aa_conf_defaults(&cfg);
+    strcpy(cfg.checkpoint.dir, folder);
+    strcpy(cfg.pipeline.name, "films");
+    if (aa_ckpt_create(&w, &cfg, "learner", 3, NULL) ||
+        aa_ckpt_section(w, "rows.0", "hello", 5, NULL) ||
+        aa_ckpt_section(w, "dense", NULL, 0, NULL) || aa_ckpt_commit(&w, NULL))
+        return -1;
+    return aa_ckpt_path(path, sizeof path, &cfg, "learner", 3, NULL) == AA_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+    char out[128];
+    (void)state;
+    snprintf(out, sizeof out, "%s/inspect.out", folder);
+    unlink(out);
+    unlink(path);
+    for (int up = 0; up < 4; up++) { /* the file, then learner, lane and pipeline */
+        *strrchr(path, '/') = '\0';
+        rmdir(path);
+    }
+    return access(folder, F_OK) == 0 ? -1 : 0;
+}
+
+/* Run it, and read what it said. */
+static int
+inspect(const char *argument, char *said, size_t size)
+{
+    process           pc;
+    const char *const argv[] = {"inspect", argument, NULL};
+    process_start(&pc, folder, argv);
+    const int code = process_wait(&pc);
+    FILE     *f = fopen(pc.out_path, "r");
+    assert_non_null(f);
+    said[fread(said, 1, size - 1, f)] = '\0';
+    fclose(f);
+    return code;
+}
+
+static void
+whole_file_is_listed(void **state)
+{
+    char said[4096];
+    (void)state;
+    assert_int_equal(inspect(path, said, sizeof said), 0);
+    assert_non_null(strstr(said, "process        learner\n"));
+    assert_non_null(strstr(said, "pipeline       films\n"));
+    assert_non_null(strstr(said, "epoch          3\n"));
+    assert_non_null(strstr(said, "sections       2\n"));
+    assert_non_null(strstr(said, "rows.0"));
+    assert_non_null(strstr(said, "verified       yes\n"));
+}
+
+static void
+damaged_and_missing_files_are_refused(void **state)
+{
+    char said[4096];
+    (void)state;
+    assert_int_equal(truncate(path, 500), 0);
+    assert_int_equal(inspect(path, said, sizeof said), 1);
+    assert_non_null(strstr(said, "truncated or damaged"));
+    assert_int_equal(inspect("/nowhere", said, sizeof said), 1);
+    assert_non_null(strstr(said, "/nowhere: No such file"));
+}
+
+static void
+usage_is_shown_when_there_is_nothing_to_do(void **state)
+{
+    char said[4096];
+    (void)state;
+    assert_int_equal(inspect(NULL, said, sizeof said), 2);
+    assert_non_null(strstr(said, "usage: inspect FILE"));
+    assert_int_equal(inspect("--help", said, sizeof said), 0);
+    assert_int_equal(inspect("--nonsense", said, sizeof said), 2);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(whole_file_is_listed, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_and_missing_files_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(usage_is_shown_when_there_is_nothing_to_do, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests_name("inspect", tests, NULL, NULL);
+}

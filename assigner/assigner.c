@@ -321,6 +321,14 @@ assigner_buckets_get(const assigner *as, uint32_t f, assigner_bucket *out)
     field_buckets(&as->fd[f], as->wh.events, out);
 }
 
+const float *
+assigner_policy(const assigner *as, uint32_t f, size_t *states)
+{
+    AA_REQUIRE(f < as->F);
+    *states = as->fd[f].ac.S;
+    return as->fd[f].ac.pi;
+}
+
 uint64_t
 assigner_digest(const assigner *as)
 {

@@ -93,6 +93,10 @@ typedef struct {
 /** Looks at every ID: for a report now and then. */
 void assigner_buckets_get(const assigner *as, uint32_t field, assigner_bucket *out);
 
+/** The policy now: (states,3) probabilities by aa_state_idx and action, the assigner's until the
+ * next assigner_learn; NULL: the mode has no actor. For reports: does it learn, and what? */
+const float *assigner_policy(const assigner *as, uint32_t field, size_t *states);
+
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);
 /** Everything, into sections of a checkpoint, and back. Restoring checks every value; it needs a

@@ -393,6 +393,37 @@ default_frees_rows_in_the_sweep_only_and_reads_both_rows(void **state)
     world_close(&wo);
 }
 
+/* With a prior of strength 4 and an untrained network: e^4 to 1 for what the rule says. */
+static void
+default_begins_near_the_rule_and_learns_from_there(void **state)
+{
+    (void)state;
+    world wo;
+    world_conf(&wo, "default");
+    wo.cfg.fields[0].threshold = 5;
+    wo.cfg.agent.actor_rate = 0.05;
+    world_open(&wo);
+    size_t       states;
+    const float *pi = assigner_policy(wo.as, 0, &states);
+    assert_int_equal(states, aa_state_count(5));
+    for (uint32_t b = 0; b < AA_FREQ_BUCKETS; b++) {
+        const float *p = pi + (size_t)aa_state_idx(b, 3, 5) * AA_ACTIONS;
+        check_close((double)p[AA_ASCEND], b >= 5 ? 0.982 : 0.018, 0.01, 0.0, b);
+        assert_true(p[AA_DESCEND] == 0.0f);
+        check_close((double)pi[(size_t)aa_state_idx(b, 6, 5) * AA_ACTIONS], 0.982, 0.01, 0.0, b);
+    }
+    float was = pi[(size_t)aa_state_idx(1, 2, 5) * AA_ACTIONS + AA_ASCEND];
+    world_random(&wo, 2, 60, 50, 5000, 1);
+    assert_true(assigner_policy(wo.as, 0,
+                                &states)[(size_t)aa_state_idx(1, 2, 5) * AA_ACTIONS + AA_ASCEND] !=
+                was);
+    world_close(&wo);
+    world_conf(&wo, "rule");
+    world_open(&wo);
+    assert_null(assigner_policy(wo.as, 0, &states));
+    world_close(&wo);
+}
+
 static void
 a_share_of_the_counterfactual_readings_can_be_asked_for(void **state)
 {
@@ -482,6 +513,7 @@ main(void)
         cmocka_unit_test(paper_compares_with_the_mean_of_the_last_losses),
         cmocka_unit_test(default_without_exploration_is_the_rule),
         cmocka_unit_test(default_frees_rows_in_the_sweep_only_and_reads_both_rows),
+        cmocka_unit_test(default_begins_near_the_rule_and_learns_from_there),
         cmocka_unit_test(a_share_of_the_counterfactual_readings_can_be_asked_for),
         cmocka_unit_test(buckets_of_frequency_account_for_every_id_and_action),
         cmocka_unit_test(settings_that_do_not_fit_the_mode_are_refused),

@@ -63,7 +63,7 @@ count_results() { # count_results TEST LOG EXIT_CODE SECONDS
         tail -n 60 "$log" | sed 's/^/    /'
     else
         say "  ok   $test: $p passed$(and_skipped "$s") ($seconds s)"
-        grep -hE '^skip |^seed|\bSKIP' "$log" | sort -u | sed 's/^/    /' || true
+        grep -hE '^(skip|note|seed) |\bSKIP' "$log" | sort -u | sed 's/^/    /' || true
     fi
 }
 and_skipped() { (($1 == 0)) || echo ", $1 skipped"; }

@@ -71,7 +71,7 @@ replay() {
 
 # Stop and continue the processes at random moments until `calm`. The seed is printed.
 slow_at_random() { # slow_at_random SEED
-    echo "seed $1: processes are stopped and continued at random"
+    echo "seed $1, if this must be seen again: processes are stopped and continued at random"
     (
         RANDOM=$1
         pids=("${PIPELINE_PID[ingest]}" "${PIPELINE_PID[assigner]}" "${PIPELINE_PID[learner]}")

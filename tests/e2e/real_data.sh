@@ -16,7 +16,7 @@ replay_file() { # replay_file NAME POSITIVE EVENTS AUC_FLOOR
     check "${name}_auc" at_least "$(figure learner auc)" "$floor"
     check "${name}_scorer_serves_what_the_learner_has" equal \
         "$(figure scorer served_digest)" "$(figure learner served_digest)"
-    echo "$name: AUC $(figure learner auc), $(figure assigner rows_unique) unique rows for" \
+    echo "note $name: AUC $(figure learner auc), $(figure assigner rows_unique) unique rows for" \
         "$(figure assigner ids_seen) IDs, $(figure learner events_per_s) events/s"
 }
 

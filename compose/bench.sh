@@ -65,6 +65,19 @@ limit() {
         jq -s 'max_by(.messages_per_s)' >"$OUT/limit.json"
 }
 
+# Ingest as it is in the pipeline, with a sink behind it.
+ingest_alone() {
+    say "ingest alone on the same topic"
+    local sink
+    pipeline_init "$OUT/run-ingest" "$BROKER" ingest.run=replay event.label=as-is \
+        pipeline.name="bench-$$-ingest" topics.interactions="$TOPIC"
+    (cd "$PIPELINE_DIR" && exec "$BENCH_BIN/bench_sink" ipc://events.ipc) >"$OUT/ingest.json" &
+    sink=$!
+    pipeline_start ingest
+    wait "$sink" || { pipeline_show_log ingest; die "ingest failed"; }
+    pipeline_stop
+}
+
 stages() { # stages STEP
     say "each stage alone, training step of $1 event(s)"
     "$BENCH_BIN/bench_stages" model.step="$1" <"$STREAM" >"$OUT/stages-step$1.json"

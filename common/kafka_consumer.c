@@ -70,13 +70,14 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     rd_kafka_conf_t  *conf = NULL;
     aa_kafka_property p[32];
     size_t            n = 0;
-    char              member[64];
+    char              member[64], group[AA_CONF_STR + 16];
 
+    snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
     snprintf(member, sizeof member, "ingest-%lld", (long long)cfg->pipeline.lane);
     AA_REQUIRE(aa_kafka_consumer_default_count + 4 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
-    p[n++] = (aa_kafka_property){"group.id", cfg->pipeline.name, false};
+    p[n++] = (aa_kafka_property){"group.id", group, false};
     p[n++] = (aa_kafka_property){"auto.offset.reset", "error", false};
     p[n++] = (aa_kafka_property){"partition.assignment.strategy", "range,roundrobin", false};
     if (subscribe) p[n++] = (aa_kafka_property){"group.instance.id", member, false};

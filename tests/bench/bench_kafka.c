@@ -17,7 +17,8 @@
 
 #include <librdkafka/rdkafka.h>
 
-enum { BATCH = 10000, MAX_PARTITIONS = 1024, TIMEOUT_MS = 10000 };
+/* A batch is returned when it is full or BATCH_WAIT_MS has passed: the last one is never full. */
+enum { BATCH = 10000, BATCH_WAIT_MS = 10, MAX_PARTITIONS = 1024, TIMEOUT_MS = 10000 };
 
 /* What is still to come, per partition. */
 typedef struct {
@@ -61,6 +62,19 @@ open_consumer(const char *broker)
     return rk;
 }
 
+/* A broker that has just started may not lead its partitions yet: asked again for 10 s. */
+static rd_kafka_resp_err_t
+query_ends(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t *low, int64_t *high)
+{
+    double              deadline_s = now_s() + TIMEOUT_MS / 1e3;
+    struct timespec     pause = {.tv_nsec = 100000000};
+    rd_kafka_resp_err_t ke;
+    while ((ke = rd_kafka_query_watermark_offsets(rk, topic, partition, low, high, TIMEOUT_MS)) &&
+           now_s() < deadline_s)
+        nanosleep(&pause, NULL);
+    return ke;
+}
+
 /* Every partition of the topic from its beginning; their ends into `pg`. */
 static rd_kafka_topic_partition_list_t *
 partitions_of(rd_kafka_t *rk, const char *topic, progress *pg)
@@ -75,7 +89,7 @@ partitions_of(rd_kafka_t *rk, const char *topic, progress *pg)
     list = rd_kafka_topic_partition_list_new(count);
     for (int32_t p = 0; p < count; p++) {
         int64_t low, high;
-        ke = rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, TIMEOUT_MS);
+        ke = query_ends(rk, topic, p, &low, &high);
         if (ke) die(topic, rd_kafka_err2str(ke));
         pg->end[p] = high;
         pg->left += high > low;
@@ -107,19 +121,21 @@ main(int argc, char **argv)
     rd_kafka_topic_partition_list_t *list = partitions_of(rk, argv[2], &pg);
     rd_kafka_queue_t                *queue = rd_kafka_queue_get_consumer(rk);
     uint64_t                         count = 0;
-    double                           start_s = now_s();
+    double                           start_s = now_s(), last_s = start_s;
     rd_kafka_resp_err_t              ke = rd_kafka_assign(rk, list);
     if (ke) die("assign", rd_kafka_err2str(ke));
     while (pg.left > 0) {
-        ssize_t n = rd_kafka_consume_batch_queue(queue, TIMEOUT_MS, msgs, BATCH);
-        if (n <= 0) die("consume", "nothing came within 10 s");
+        ssize_t n = rd_kafka_consume_batch_queue(queue, BATCH_WAIT_MS, msgs, BATCH);
+        if (n > 0) last_s = now_s();
+        if (n < 0 || now_s() - last_s > TIMEOUT_MS / 1e3)
+            die("consume", "nothing came within 10 s");
         for (ssize_t i = 0; i < n; i++) {
             take(&pg, msgs[i]);
             rd_kafka_message_destroy(msgs[i]);
         }
         count += (uint64_t)n;
     }
-    double seconds = now_s() - start_s;
+    double seconds = last_s - start_s;
     printf("{\"messages\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f, "
            "\"messages_per_s\": %.0f, \"checksum\": %" PRIu64 "}\n",
            count, pg.bytes, seconds, (double)count / seconds, pg.checksum);

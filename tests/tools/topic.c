@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -98,14 +99,27 @@ show(const rd_kafka_message_t *msg)
     json_decref(shown);
 }
 
+/* A broker that has just started may not lead its partitions yet: asked again for 10 s. */
+static rd_kafka_resp_err_t
+query_ends(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t *low, int64_t *high)
+{
+    struct timespec     pause = {.tv_nsec = 100000000};
+    rd_kafka_resp_err_t ke = RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int tries = 0; tries < 100; tries++) {
+        ke = rd_kafka_query_watermark_offsets(rk, topic, partition, low, high, TIMEOUT_MS);
+        if (!ke) break;
+        nanosleep(&pause, NULL);
+    }
+    return ke;
+}
+
 /* One partition, to the end seen now. */
 static void
 read_partition(rd_kafka_t *rk, rd_kafka_topic_t *rkt, const char *topic, int32_t partition,
                bool count_only, int64_t *count)
 {
     int64_t             low, high;
-    rd_kafka_resp_err_t ke =
-        rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, TIMEOUT_MS);
+    rd_kafka_resp_err_t ke = query_ends(rk, topic, partition, &low, &high);
     if (ke) die(topic, rd_kafka_err2str(ke));
     *count += high - low;
     if (count_only || low == high) return;

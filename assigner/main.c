@@ -425,8 +425,8 @@ static aa_status
 finish(app *ap, aa_err *err)
 {
     if (!ap->as) return AA_OK;                     /* stopped before a run began */
-    ap->publish_all = ap->publish_all || ap->done; /* exact values for scorers at the end */
-    aa_status st = publish(ap, err);
+    aa_status st = assigner_changes_exact(ap->as, err); /* scorers are to end with these values */
+    if (st == AA_OK) st = publish(ap, err);
     if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, err);
     if (st == AA_OK && ap->done) st = assigner_metrics_series(ap->am, ap->as, true, err);
     if (st != AA_OK) return st;

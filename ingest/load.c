@@ -261,6 +261,13 @@ take_id(reading *rd, load_names *nm, const cell *ce, const char *what, uint32_t 
 }
 
 static aa_status
+not_a_number(const reading *rd, const cell *ce, const char *what, aa_err *err)
+{
+    return wrong(rd, err, "the %s \"%.*s\" is not a number", what, ce->len < 40 ? (int)ce->len : 40,
+                 ce->text);
+}
+
+static aa_status
 take_row(reading *rd, char *line, size_t len, aa_err *err)
 {
     cell      cells[COLUMNS_MAX];
@@ -278,10 +285,9 @@ take_row(reading *rd, char *line, size_t len, aa_err *err)
         st = take_id(rd, &rd->ld->items, &cells[rd->column[ITEM]], "item", &row.item, err);
     if (st != AA_OK) return st;
     if (!is_number(&cells[rd->column[LABEL]], &row.label))
-        return wrong(rd, err, "the label \"%.40s\" is not a number", cells[rd->column[LABEL]].text);
+        return not_a_number(rd, &cells[rd->column[LABEL]], "label", err);
     if (!is_number(&cells[rd->column[TIME]], &time))
-        return wrong(rd, err, "the timestamp \"%.40s\" is not a number",
-                     cells[rd->column[TIME]].text);
+        return not_a_number(rd, &cells[rd->column[TIME]], "timestamp", err);
     time *= (double)rd->unit_ms;
     if (fabs(time) > 9e15) return wrong(rd, err, "the timestamp %g ms is out of range", time);
     row.time_ms = (int64_t)llround(time);

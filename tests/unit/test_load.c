@@ -1,0 +1,353 @@
+#include "ingest/load.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "tests/check.h"
+
+typedef struct {
+    char   dir[64], path[100];
+    load  *ld;
+    aa_err err;
+} fixture;
+
+static int
+start(void **state)
+{
+    fixture *fx = calloc(1, sizeof *fx);
+    if (!fx) return -1;
+    snprintf(fx->dir, sizeof fx->dir, "/tmp/autoassign-load-XXXXXX");
+    if (!mkdtemp(fx->dir)) return -1;
+    snprintf(fx->path, sizeof fx->path, "%s/file", fx->dir);
+    *state = fx;
+    return load_new(&fx->ld, &fx->err) == AA_OK ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+    fixture *fx = *state;
+    load_free(&fx->ld);
+    unlink(fx->path);
+    rmdir(fx->dir);
+    free(fx);
+    return 0;
+}
+
+static aa_status
+load_bytes(fixture *fx, const void *data, size_t len)
+{
+    FILE *out = fopen(fx->path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(data, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+    return load_file(fx->ld, fx->path, 1000, &fx->err);
+}
+
+static aa_status
+load_text(fixture *fx, const char *text)
+{
+    return load_bytes(fx, text, strlen(text));
+}
+
+static void
+check_row(fixture *fx, size_t i, const char *user, const char *item, double label, int64_t time_ms)
+{
+    size_t          count, ul, il;
+    const load_row *row = load_rows(fx->ld, &count);
+    assert_true(i < count);
+    const char *u = load_user(fx->ld, row[i].user, &ul), *t = load_item(fx->ld, row[i].item, &il);
+    assert_int_equal(ul, strlen(user));
+    assert_memory_equal(u, user, ul);
+    assert_int_equal(il, strlen(item));
+    assert_memory_equal(t, item, il);
+    check_close(row[i].label, label, 0, 0, i);
+    assert_int_equal(row[i].time_ms, time_ms);
+}
+
+static void
+check_count(fixture *fx, size_t want)
+{
+    size_t count;
+    load_rows(fx->ld, &count);
+    assert_int_equal(count, want);
+}
+
+static void
+check_wrong(fixture *fx, const char *text, size_t line, const char *what)
+{
+    char place[120];
+    assert_int_equal(load_text(fx, text), AA_EPARSE);
+    snprintf(place, sizeof place, "%s:%zu: ", fx->path, line);
+    if (strncmp(fx->err.text, place, strlen(place)) != 0 || !strstr(fx->err.text, what))
+        fail_msg("\"%s\" is not %s...%s", fx->err.text, place, what);
+}
+
+static void
+csv_with_a_header(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "user,item,label,timestamp\n1,a,0.5,100\n2,b,1,200.25\n"),
+                     AA_OK);
+    check_count(fx, 2);
+    check_row(fx, 0, "1", "a", 0.5, 100000);
+    check_row(fx, 1, "2", "b", 1, 200250);
+}
+
+static void
+csv_without_a_header_and_without_a_last_newline(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "u 1,i 1,4,-757382400\r\n\r\nu2,i2,1e-3,0,extra"), AA_OK);
+    check_count(fx, 2);
+    check_row(fx, 0, "u 1", "i 1", 4, -757382400000);
+    check_row(fx, 1, "u2", "i2", 0.001, 0);
+}
+
+static void
+movielens_ratings_csv(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n"),
+                     AA_OK);
+    check_count(fx, 1);
+    check_row(fx, 0, "1", "31", 2.5, 1260759144000);
+}
+
+static void
+movielens_ratings_dat(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "1::1193::5::978300760\n1::661::3::978302109\n"), AA_OK);
+    check_count(fx, 2);
+    check_row(fx, 1, "1", "661", 3, 978302109000);
+}
+
+static void
+movielens_u_data(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "196\t242\t3\t881250949\n186\t302\t3\t891717742\n"), AA_OK);
+    check_count(fx, 2);
+    check_row(fx, 0, "196", "242", 3, 881250949000);
+}
+
+static void
+header_names_may_be_in_any_order_with_other_columns(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "\xef\xbb\xbftimestamp_ms,x,Item_ID,\"rating\",uid\n"
+                                   "1234,?,i,1,u\n"),
+                     AA_OK);
+    check_count(fx, 1);
+    check_row(fx, 0, "u", "i", 1, 1234);
+}
+
+static void
+quotes_may_hold_commas_and_quotes(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_text(fx, "\"a,b\",\"say \"\"hi\"\"\",1,5\n\"\"\"\",x,0,6\n"), AA_OK);
+    check_row(fx, 0, "a,b", "say \"hi\"", 1, 5000);
+    check_row(fx, 1, "\"", "x", 0, 6000);
+}
+
+static void
+gzip_is_read_and_a_cut_off_one_is_refused(void **state)
+{
+    fixture *fx = *state;
+    char     bytes[4096];
+    gzFile   gz = gzopen(fx->path, "wb");
+    for (int i = 0; i < 5000; i++)
+        gzprintf(gz, "%d,%d,%d,%d\n", i * 7919 % 1000, i % 77, i % 2, i);
+    assert_int_equal(gzclose(gz), Z_OK);
+    assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+    check_count(fx, 5000);
+    check_row(fx, 4999, "81", "71", 1, 4999000);
+    FILE  *in = fopen(fx->path, "rb");
+    size_t len = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    assert_true(len > 1000);
+    aa_status st = load_bytes(fx, bytes, len - 100);
+    assert_true(st == AA_EPARSE || st == AA_EIO);
+    assert_non_null(strstr(fx->err.text, fx->path));
+}
+
+static void
+what_is_wrong_is_said_with_file_and_line(void **state)
+{
+    fixture *fx = *state;
+    check_wrong(fx, "a,b,1,2\nc,d,x,3\n", 2, "label \"x\"");
+    check_wrong(fx, "a,b,1,2\nc,d,nan,3\n", 2, "label");
+    check_wrong(fx, "a,b,1,2\nc,d,1,later\n", 2, "timestamp \"later\"");
+    check_wrong(fx, "a,b,1,2\nc,d,1,1e30\n", 2, "out of range");
+    check_wrong(fx, "a,b,1,2\n,d,1,2\n", 2, "user is empty");
+    check_wrong(fx, "a,b,1,2\nc,,1,2\n", 2, "item is empty");
+    check_wrong(fx, "a,b,1,2\nc,d,1\n", 2, "no timestamp");
+    check_wrong(fx, "a,b\n", 1, "2 columns");
+    check_wrong(fx, "user,item,stars,timestamp\n", 1, "no column \"label\"");
+    check_wrong(fx, "a,b,1,2\n\"c,d,1,2\n", 2, "quote is not closed");
+    check_wrong(fx, "a,b,1,2\n\"c\"x,d,1,2\n", 2, "follows a closing quote");
+    check_wrong(fx, "196\t242\t3\t881250949\n186\t302\n", 2, "2 columns");
+    assert_int_equal(load_bytes(fx, "a,b,1,2\n\0\0,b,1,2\n", 18), AA_EPARSE);
+    assert_non_null(strstr(fx->err.text, ":2: a NUL byte"));
+}
+
+static void
+missing_file_is_an_io_error(void **state)
+{
+    fixture *fx = *state;
+    assert_int_equal(load_file(fx->ld, "/nowhere/at/all.csv", 1000, &fx->err), AA_EIO);
+    assert_non_null(strstr(fx->err.text, "/nowhere/at/all.csv: No such file"));
+    assert_int_equal(load_file(fx->ld, "/tmp", 1000, &fx->err), AA_EIO);
+}
+
+static void
+line_without_an_end_is_refused_not_kept(void **state)
+{
+    fixture *fx = *state;
+    size_t   len = 1 << 19;
+    char    *big = malloc(len);
+    assert_non_null(big);
+    memset(big, 'x', len);
+    memcpy(big, "a,b,1,2\n", 8);
+    assert_int_equal(load_bytes(fx, big, len), AA_EPARSE);
+    assert_non_null(strstr(fx->err.text, ":2: the line is too long"));
+    free(big);
+}
+
+static void
+empty_file_has_no_events(void **state)
+{
+    fixture   *fx = *state;
+    load_facts facts;
+    assert_int_equal(load_text(fx, ""), AA_OK);
+    assert_int_equal(load_text(fx, "user,item,label,timestamp\n"), AA_OK);
+    load_describe(fx->ld, &facts);
+    assert_int_equal(facts.events, 0);
+    assert_true(facts.sorted);
+    assert_int_equal(load_sort(fx->ld, &fx->err), AA_OK);
+}
+
+static void
+description_counts_what_is_there(void **state)
+{
+    fixture   *fx = *state;
+    load_facts facts;
+    assert_int_equal(load_text(fx, "a,x,0,5\nb,x,1,5\na,y,1,9\n"), AA_OK);
+    load_describe(fx->ld, &facts);
+    assert_int_equal(facts.events, 3);
+    assert_int_equal(facts.users, 2);
+    assert_int_equal(facts.items, 2);
+    assert_true(facts.binary && facts.sorted);
+    assert_int_equal(facts.time_min_ms, 5000);
+    assert_int_equal(facts.time_max_ms, 9000);
+    assert_int_equal(load_text(fx, "c,x,3.5,4\nd,x,-2,10\n"), AA_OK); /* appended */
+    load_describe(fx->ld, &facts);
+    assert_int_equal(facts.events, 5);
+    assert_int_equal(facts.users, 4);
+    check_close(facts.label_min, -2, 0, 0, 0);
+    check_close(facts.label_max, 3.5, 0, 0, 0);
+    assert_false(facts.binary);
+    assert_false(facts.sorted);
+}
+
+static void
+sort_is_by_time_and_stable(void **state)
+{
+    fixture *fx = *state;
+    uint64_t seed = (uint64_t)time(NULL) | 1, s = seed;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    for (size_t n = 1; n < 300; n += 13) {
+        FILE *out = fopen(fx->path, "w");
+        for (size_t i = 0; i < n; i++) {
+            s = s * 6364136223846793005u + 1442695040888963407u;
+            fprintf(out, "u%zu,i,%zu,%d\n", i, i, (int)(s >> 60));
+        }
+        fclose(out);
+        load_free(&fx->ld);
+        assert_int_equal(load_new(&fx->ld, &fx->err), AA_OK);
+        assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+        assert_int_equal(load_sort(fx->ld, &fx->err), AA_OK);
+        size_t          count;
+        const load_row *row = load_rows(fx->ld, &count);
+        assert_int_equal(count, n);
+        for (size_t i = 1; i < n; i++) {
+            assert_true(row[i].time_ms >= row[i - 1].time_ms);
+            if (row[i].time_ms == row[i - 1].time_ms) assert_true(row[i].label > row[i - 1].label);
+        }
+    }
+}
+
+static void
+many_ids_are_kept_apart(void **state)
+{
+    fixture   *fx = *state;
+    load_facts facts;
+    FILE      *out = fopen(fx->path, "w");
+    for (int i = 0; i < 100000; i++)
+        fprintf(out, "user-%d,%d,1,%d\n", i % 30000, i % 7, i);
+    fclose(out);
+    assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+    load_describe(fx->ld, &facts);
+    assert_int_equal(facts.users, 30000);
+    assert_int_equal(facts.items, 7);
+    check_row(fx, 99999, "user-9999", "4", 1, 99999000);
+}
+
+static void
+random_bytes_are_survived(void **state)
+{
+    fixture *fx = *state;
+    uint64_t seed = (uint64_t)time(NULL) | 1, s = seed;
+    char     bytes[400];
+    print_message("seed %llu\n", (unsigned long long)seed);
+    for (int round = 0; round < 500; round++) {
+        size_t len;
+        s = s * 6364136223846793005u + 1442695040888963407u;
+        len = (size_t)(s >> 40) % sizeof bytes;
+        for (size_t i = 0; i < len; i++) {
+            s = s * 6364136223846793005u + 1442695040888963407u;
+            bytes[i] = "a,1\n\":\t\r.-"[(s >> 50) % 10];
+            if (round % 4 == 0) bytes[i] = (char)(s >> 50);
+        }
+        aa_status st = load_bytes(fx, bytes, len);
+        assert_true(st == AA_OK || st == AA_EPARSE || st == AA_EIO);
+        if (st != AA_OK) assert_non_null(strstr(fx->err.text, fx->path));
+    }
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(csv_with_a_header),
+        TEST(csv_without_a_header_and_without_a_last_newline),
+        TEST(movielens_ratings_csv),
+        TEST(movielens_ratings_dat),
+        TEST(movielens_u_data),
+        TEST(header_names_may_be_in_any_order_with_other_columns),
+        TEST(quotes_may_hold_commas_and_quotes),
+        TEST(gzip_is_read_and_a_cut_off_one_is_refused),
+        TEST(what_is_wrong_is_said_with_file_and_line),
+        TEST(missing_file_is_an_io_error),
+        TEST(line_without_an_end_is_refused_not_kept),
+        TEST(empty_file_has_no_events),
+        TEST(description_counts_what_is_there),
+        TEST(sort_is_by_time_and_stable),
+        TEST(many_ids_are_kept_apart),
+        TEST(random_bytes_are_survived),
+    };
+    return cmocka_run_group_tests_name("ingest/load", tests, NULL, NULL);
+}

@@ -48,6 +48,9 @@ deps: ; @compose/deps.sh ## install what building and running need (apt packages
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
+eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
+scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
+peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
 fuzz: ## each fuzz target for FUZZ_SECONDS (600); installs clang if it is missing
@@ -78,7 +81,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps test fuzz run-fuzz reference check demo bench install \
+.PHONY: all build-tests build-bench deps eval scaling peers test fuzz run-fuzz reference check demo bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 

@@ -9,13 +9,14 @@ source "$(dirname "$0")/lib.sh"
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config librdkafka-dev libzmq3-dev libprotobuf-c-dev
     protobuf-c-compiler libopenblas-dev libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
-    libxxhash-dev zlib1g-dev jq curl gnuplot-nox)
+    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3)
 LIBS=$ROOT/build/kafka/libs
 POM=$ROOT/compose/kafka/pom.xml
 
 installed() { # a package, or another that stands in for it (gnuplot-qt for gnuplot-nox)
     case $1 in
     gnuplot-nox) command -v gnuplot >/dev/null ;;
+    python3) command -v python3 >/dev/null ;;
     openjdk-17-jre-headless) java_is_17 ;;
     maven) command -v mvn >/dev/null ;;
     *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;

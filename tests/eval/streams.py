@@ -1,0 +1,82 @@
+"""The streams of an evaluation: files or generated, described once and recorded once into a topic."""
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+
+
+class SetupError(Exception):
+    """Something that the user has to mend."""
+
+
+@dataclass
+class Stream:
+    name: str
+    path: str
+    positive: float | None  # labels above it are 1; None: labels are 0 and 1
+    identity: str = ""
+    facts: dict = field(default_factory=dict)  # record --describe
+
+    @property
+    def topic(self):
+        return f"eval-{self.name}-{self.identity[:12]}"
+
+    @property
+    def events(self):
+        return self.facts["events"]
+
+    def settings(self):
+        if self.positive is None:
+            return ["event.label=as-is"]
+        return ["event.label=threshold", f"event.positive_above={self.positive:g}"]
+
+
+# name -> options of `generate`; by name in STREAMS
+GENERATED = {"generated": [], "jumps": ["--jumps"]}
+
+
+def parse(text, programs, folder):
+    """FILE:POSITIVE-ABOVE, FILE (labels 0 and 1), or the name of a generated stream [:EVENTS]."""
+    name, _, events = text.partition(":")
+    if name in GENERATED and not os.path.exists(text):
+        return generate(name, int(events or 200000), programs, folder)
+    path, colon, positive = text.rpartition(":")
+    if not colon or not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?", positive):
+        path, positive = text, None
+    if not os.path.isfile(path):
+        raise SetupError(f"STREAMS: {path}: no such file (FILE:POSITIVE-ABOVE, e.g. ratings.csv:3)")
+    return Stream(stem(path), os.path.realpath(path), None if positive is None else float(positive))
+
+
+def stem(path):
+    name = os.path.basename(path).removesuffix(".gz")
+    return re.sub(r"[^A-Za-z0-9._-]", "-", re.sub(r"\.(csv|dat|data|tsv|txt)$", "", name))
+
+
+def generate(name, events, programs, folder):
+    path = os.path.join(folder, f"{name}-{events}.csv")
+    if not os.path.exists(path):
+        with open(path + ".part", "wb") as out:
+            subprocess.run([os.path.join(programs, "generate"), "--events", str(events), "--seed", "1",
+                            *GENERATED[name]], stdout=out, check=True)
+        os.rename(path + ".part", path)
+    return Stream(name, path, None)
+
+
+def describe(stream, programs):
+    """Fills in facts and identity; refuses labels that nobody explained."""
+    done = subprocess.run([os.path.join(programs, "record"), "--describe", stream.path],
+                          stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise SetupError(f"{stream.path}: cannot be read as a stream of interactions")
+    stream.facts = json.loads(done.stdout)
+    if stream.positive is None and not stream.facts["binary"]:
+        raise SetupError(f"{stream.path} holds labels from {stream.facts['label_min']:g} to "
+                         f"{stream.facts['label_max']:g}: say which are positive, "
+                         f"STREAMS={stream.path}:ABOVE")
+    digest = hashlib.sha256(f"{stream.positive}\n".encode())
+    with open(stream.path, "rb") as content:
+        digest.update(content.read())
+    stream.identity = digest.hexdigest()

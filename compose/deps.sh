@@ -3,6 +3,7 @@
 #   compose/deps.sh [packages] [kafka] [fuzz]      (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
+# venv:     what python3 -m venv needs (make peers)
 # fuzz: clang and its libFuzzer, for `make fuzz` only
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
@@ -81,6 +82,8 @@ kafka() {
 fuzz() {
     install_missing clang libclang-rt-14-dev
 }
+
+venv() { install_missing python3-venv; }
 
 (($#)) || set -- packages kafka
 mkdir -p "$ROOT/build"

@@ -20,6 +20,7 @@ import time
 import figures
 import plan
 import report
+import stability
 import stats
 import streams
 
@@ -132,6 +133,10 @@ class Evaluation:
         done = self.run_all(plan.main_runs(stream, model, first, seeds, None))
         default = [raw for run, raw, _ in done if run.mode == "default"]
         done += self.run_all(plan.main_runs(stream, model, then, seeds, default))
+        if stream.name == "jumps" and default:
+            self.run_all([plan.Run(stream, model, "default", 1,
+                                   plan.rows_of(stream, stability.BUDGET_SHARE, "budget_rows"), "budget",
+                                   stability.BUDGET_SHARE)])
         if not self.args.frontier:
             return
         swept = self.run_all(plan.sweep_runs(stream, model, modes, self.configured))

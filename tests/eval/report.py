@@ -5,6 +5,7 @@ import platform
 import time
 
 import panels as drawing
+import stability
 import verdict
 from stats import mean, paired, spread
 
@@ -119,6 +120,9 @@ def write(path, chosen, main, sweeps, folder_of, context):
                 cases[stream.name, model] = verdict.targets(
                     stream.name, [row for _, _, row in mine],
                     [(run, row) for run, _, row in other if run.kind == "equal"])
+            elif stream.name == "jumps" and "default" in runs:
+                cases[stream.name, model] = stability.targets(
+                    stream, runs["default"], [d for d in other if d[0].kind == "budget"], folder_of)
             parts = [f"<h2>{html.escape(stream.name)}, {html.escape(model)}</h2><p>{stream.events:,} events, "
                      f"{stream.facts['users']:,} users, {stream.facts['items']:,} items.</p>",
                      figures_table(by_mode, QUALITY), figures_table(by_mode, MEMORY)]

@@ -33,15 +33,30 @@ class Stream:
         return ["event.label=threshold", f"event.positive_above={self.positive:g}"]
 
 
-# name -> options of `generate`; by name in STREAMS
-GENERATED = {"generated": [], "jumps": ["--jumps"]}
+JUMPS = 5  # of popularity in the stream `jumps`
+
+
+def options(name, events):
+    """Of `generate`, for the streams that STREAMS may name without a file."""
+    if name == "generated":
+        return []
+    return ["--jump-every", events // JUMPS, "--burst", events // 3, "--one-time", 0.1,
+            "--flood", f"{flood_at(events)},{events // 40}"]
+
+
+def flood_at(events):
+    """Between two jumps; its events come in turn with ordinary ones, so it lasts events // 20."""
+    return events * 9 // 20
+
+
+GENERATED = {"generated": 200000, "jumps": 240000}  # name: events
 
 
 def parse(text, programs, folder):
     """FILE:POSITIVE-ABOVE, FILE (labels 0 and 1), or the name of a generated stream [:EVENTS]."""
     name, _, events = text.partition(":")
     if name in GENERATED and not os.path.exists(text):
-        return generate(name, int(events or 200000), programs, folder)
+        return generate(name, int(events or GENERATED[name]), programs, folder)
     path, colon, positive = text.rpartition(":")
     if not colon or not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?", positive):
         path, positive = text, None
@@ -60,7 +75,7 @@ def generate(name, events, programs, folder):
     if not os.path.exists(path):
         with open(path + ".part", "wb") as out:
             subprocess.run([os.path.join(programs, "generate"), "--events", str(events), "--seed", "1",
-                            *GENERATED[name]], stdout=out, check=True)
+                            *map(str, options(name, events))], stdout=out, check=True)
         os.rename(path + ".part", path)
     return Stream(name, path, None)
 

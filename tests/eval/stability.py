@@ -1,0 +1,92 @@
+"""The default mode on the stream `jumps`: hot IDs go cold again and again, and new IDs flood in."""
+from figures import read_series
+from stats import mean
+from streams import JUMPS, flood_at
+from verdict import MISSED, REACHED, Target
+
+WINDOWS = 3  # rows of the series that a level is averaged over
+LOSS_SLACK = 0.01
+ROWS_GROWTH = 1.25
+SHARED_READS = (0.05, 0.95)  # of a quarter's events that read a row of their own
+BUDGET_SHARE = 0.05  # of the stream's IDs
+
+
+def yes(fine):
+    return REACHED if fine else MISSED
+
+
+def before(rows, at):
+    """The last WINDOWS rows that end no later than `at` events."""
+    return [r for r in rows if r["events"] <= at][-WINDOWS:]
+
+
+def loss_recovers(series, events):
+    """Log-loss late in each period between two jumps, against the period before it."""
+    worst = 0.0
+    for jump in range(1, JUMPS):
+        was = mean([mean([r["window_logloss"] for r in before(s, jump * events / JUMPS)]) for s in series])
+        now = mean([mean([r["window_logloss"] for r in before(s, (jump + 1) * events / JUMPS)]) for s in series])
+        worst = max(worst, now - was)
+    return Target(f"log-loss comes back after each of {JUMPS - 1} jumps, within {LOSS_SLACK}",
+                  yes(worst <= LOSS_SLACK), f"worst: {worst:+.4f} between the ends of two periods")
+
+
+def held(rows, at):
+    now = max(r["events"] for r in rows if r["events"] <= at)
+    return sum(r["rows_unique"] for r in rows if r["events"] == now)
+
+
+def rows_follow(fields, events):
+    early = mean([held(s, 2 * events / JUMPS) for s in fields])
+    late = mean([held(s, events) for s in fields])
+    seen = mean([sum(r["ids_seen"] for r in s if r["events"] == events) for s in fields])
+    return Target(f"rows of cold IDs are given back: at most {ROWS_GROWTH} times as many at the end as after two periods",
+                  yes(late <= ROWS_GROWTH * early),
+                  f"{early:.0f} own rows after two periods, {late:.0f} at the end, of {seen:.0f} IDs seen")
+
+
+def flood_passes(fields, events):
+    """The attack takes no rows for long: own rows one flood's length after its end against before it."""
+    start, length = flood_at(events), events // 20
+    calm = mean([held(s, start) for s in fields])
+    after = mean([held(s, start + 2 * length) for s in fields])
+    return Target("a flood of new IDs leaves the rows as they were, within a quarter", yes(after <= ROWS_GROWTH * calm),
+                  f"{calm:.0f} own rows before it, {after:.0f} after it")
+
+
+def no_collapse(fields, events):
+    """In each quarter and field rows are given and taken, and some events read either kind of row."""
+    worst, fine = "", True
+    for s in fields:
+        for name in sorted({r["field"] for r in s}):
+            rows = [r for r in s if r["field"] == name]
+            for quarter in range(4):
+                part = [r for r in rows if quarter * events / 4 < r["events"] <= (quarter + 1) * events / 4]
+                first, last = part[0], part[-1]
+                own = (last["own_reads"] - first["own_reads"]) / (last["events"] - first["events"])
+                moved = last["ascend"] > first["ascend"] and last["descend"] > first["descend"]
+                if not (moved and SHARED_READS[0] <= own <= SHARED_READS[1]):
+                    fine, worst = False, f"; {name}, quarter {quarter + 1}: {100 * own:.0f} % read their own rows"
+    return Target("the policy does not collapse: in every quarter rows are given and taken, and 5 to 95 % of events "
+                  "read a row of the ID's own", yes(fine), f"{len(fields)} seeds, every field{worst}")
+
+
+def budget_holds(runs, folder_of):
+    figures, fine = [], bool(runs)
+    for run, raw, _ in runs:
+        limit = dict(s.removeprefix("fields.").split(".budget_rows=") for s in run.settings)
+        for name, most in limit.items():
+            rows = [r for r in read_series(folder_of(run), "assigner_series") if r["field"] == name]
+            peak = max([raw["assigner"][f"{name}_rows_unique_peak"], *(r["rows_unique"] for r in rows)])
+            fine = fine and peak <= int(most)
+            figures.append(f"{name}: peak {peak:.0f} of {most}")
+    return Target("a budget of rows is never exceeded", yes(fine), "; ".join(figures))
+
+
+def targets(stream, default, budget, folder_of):
+    """default, budget: [(run, raw, row)] without and with a budget."""
+    learner = [read_series(folder_of(run), "learner_series") for run, _, _ in default]
+    fields = [read_series(folder_of(run), "assigner_series") for run, _, _ in default]
+    n = stream.events
+    return [loss_recovers(learner, n), rows_follow(fields, n), flood_passes(fields, n), no_collapse(fields, n),
+            budget_holds(budget, folder_of)]

@@ -63,8 +63,10 @@ typedef struct {
     size_t    n, F, cap;
     uint32_t *slot;       /* (n,F) */
     float    *mix;        /* (n,F) in [0,1) */
-    uint32_t *alt_slot;   /* (n,F) shared reading of an ID that holds its own row, or AA_NO_SLOT:
-                                   the learner then also predicts with it (counterfactual) */
+    uint32_t *alt_slot;   /* (n,F) shared reading of an ID that holds its own row, or AA_NO_SLOT.
+                                   Residual rows (aa_residual_rows): always there, and what is read is
+                                   shared reading + row[slot]. In any mode the learner also predicts
+                                   with the shared reading alone (counterfactual) where it is given */
     float    *alt_mix;    /* (n,F) */
     uint32_t *state;      /* (n,F) AA_STATE_WORD, or AA_NO_STATE */
     uint32_t *next_state; /* (n,F) index only */

@@ -55,6 +55,16 @@ aa_shared_rows(const aa_conf *cfg)
     return aa_shared_positions(cfg) * aa_lean_bins(cfg);
 }
 
+/** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it, as
+ *  the paper has it? A residual row begins at 0 and is read as shared reading + row: the ID keeps
+ *  profiting from what the shared rows learn after its promotion. */
+static inline bool
+aa_residual_rows(const aa_conf *cfg)
+{
+    const char *mode = cfg->agent.mode;
+    return strcmp(mode, "default") == 0 || strcmp(mode, "rule") == 0 || strcmp(mode, "random") == 0;
+}
+
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */
 #define AA_STATE_INPUTS 4
 void aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS]);

@@ -108,6 +108,7 @@ typedef struct {
     float       *owned; /* free with aa_dense_message_fini */
     size_t       w_count;
     uint64_t     events;
+    bool         residual_rows; /* own rows add to the alt reading */
     int64_t      newest_kafka_ms;
 } aa_dense_message;
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)

@@ -41,9 +41,9 @@ FUZZ_SECONDS ?= 600
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 
-all: $(BIN) ## build every program
-build-tests: $(TESTS) $(ITESTS) $(TTOOLS)
-build-bench: $(BENCH)
+all: $(BIN) ; @: ## build every program
+build-tests: $(TESTS) $(ITESTS) $(TTOOLS) ; @:
+build-bench: $(BENCH) ; @:
 deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated

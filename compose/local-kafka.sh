@@ -77,6 +77,7 @@ start_once() {
         run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" \
             >"$DIR/format.log" 2>&1 || { cat "$DIR/format.log" >&2; die "formatting $DIR/data failed"; }
     fi
+    : >"$DIR/broker.log"
     # A session of its own: Ctrl-C in the terminal must not end the broker before its clients.
     setsid java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" kafka.Kafka "$PROPERTIES" \
         >"$DIR/broker.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &

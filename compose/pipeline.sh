@@ -115,8 +115,8 @@ pipeline_stop() {
 # pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
 pipeline_http() {
     local port
-    port=$(grep -m1 -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
-        grep -oE '[0-9]+$') || return 1
+    port=$(grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
+        tail -n 1 | grep -oE '[0-9]+$') || return 1 # the last: a log goes on over restarts
     curl -sf --max-time 2 "http://127.0.0.1:$port$2"
 }
 pipeline_ready() { pipeline_http "$1" /readyz >/dev/null; }

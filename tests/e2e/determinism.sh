@@ -27,6 +27,7 @@ check two_replays_agree_bit_for_bit equal "$(digests)" "$first"
 init_run slowed event.label=as-is
 must slowed_replay_ends replay 300 slow
 calm
+check processes_were_stopped_often_enough at_least "$(stops)" 5
 check a_replay_slowed_at_random_agrees_bit_for_bit equal "$(digests)" "$first"
 
 init_run other event.label=as-is pipeline.seed=2

@@ -73,15 +73,16 @@ replay() {
 slow_at_random() { # slow_at_random SEED
     echo "seed $1, if this must be seen again: processes are stopped and continued at random"
     (
-        RANDOM=$1
+        RANDOM=$1 stops=0
         pids=("${PIPELINE_PID[ingest]}" "${PIPELINE_PID[assigner]}" "${PIPELINE_PID[learner]}")
         trap 'kill -CONT "${pids[@]}" 2>/dev/null; exit 0' TERM
         while alive "${pids[0]}" || alive "${pids[1]}" || alive "${pids[2]}"; do
             pid=${pids[RANDOM % 3]}
             kill -STOP "$pid" 2>/dev/null || true
-            sleep "0.$(printf '%03d' $((RANDOM % 400)))"
+            sleep "0.$(printf '%03d' $((RANDOM % 300)))"
             kill -CONT "$pid" 2>/dev/null || true
-            sleep "0.$(printf '%03d' $((RANDOM % 150)))"
+            sleep "0.$(printf '%03d' $((RANDOM % 60)))"
+            echo $((++stops)) >"$WORK/stops"
         done
     ) &
     SLOWER=$!
@@ -92,3 +93,4 @@ calm() {
     wait "$SLOWER" 2>/dev/null || true
     SLOWER=0
 }
+stops() { cat "$WORK/stops" 2>/dev/null || echo 0; } # how often slow_at_random stopped one

@@ -8,30 +8,5 @@
 # SEEDS     how many (5); MODELS: fm mlp widedeep deepfm dcn (deepfm); SETTINGS: key=value for all runs
 # FRONTIER  1: also sweep budgets and thresholds, and compare at equal memory (unless MODES are given)
 # Writes build/eval/report.html, results.csv and frontier.csv. Interrupted, it goes on where it was.
-source "$(dirname "$0")/../../compose/lib.sh"
-
-OUT=$ROOT/build/eval
-export OPENBLAS_NUM_THREADS=1
-
-finish() {
-    local code=$?
-    trap - INT TERM HUP EXIT
-    [[ -n ${WORKER:-} ]] && alive "$WORKER" && { kill -TERM "$WORKER"; wait "$WORKER" || true; }
-    "$ROOT/compose/local-kafka.sh" stop "$OUT/kafka" || true
-    exit "$code"
-}
-
-mkdir -p "$OUT"
-exec 7>"$OUT/.lock"
-flock -n 7 || die "another evaluation runs here"
-"$ROOT/compose/deps.sh"
-say "building"
-build all build-tests >"$OUT/build.log" || die "the build failed"
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-say "starting Kafka"
-BROKER=$("$ROOT/compose/local-kafka.sh" start "$OUT/kafka")
-python3 -B "$ROOT/tests/eval/evaluate.py" --broker "$BROKER" 7>&- &
-WORKER=$!
-wait "$WORKER"
+source "$(dirname "$0")/worker.bash"
+work "$ROOT/build/eval" evaluate.py all build-tests

@@ -264,14 +264,17 @@ def default_streams():
     return [*found, *streams.GENERATED]
 
 
-def interrupt(_signal, _frame):
-    raise KeyboardInterrupt
+def catch_signals():
+    """SIGTERM as Ctrl-C; and Ctrl-C even when a shell started us in the background."""
+    def interrupt(_signal, _frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def main():
     args = arguments()
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGINT, interrupt)
+    catch_signals()
     try:
         os.makedirs(args.out, exist_ok=True)
         ev = Evaluation(args)

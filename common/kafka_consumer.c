@@ -74,11 +74,12 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
 
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
     snprintf(member, sizeof member, "ingest-%lld", (long long)cfg->pipeline.lane);
-    AA_REQUIRE(aa_kafka_consumer_default_count + 4 <= sizeof p / sizeof *p);
+    AA_REQUIRE(aa_kafka_consumer_default_count + 6 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
     p[n++] = (aa_kafka_property){"group.id", group, false};
     p[n++] = (aa_kafka_property){"auto.offset.reset", "error", false};
+    p[n++] = (aa_kafka_property){"queued.max.messages.kbytes", "16384", false};
     p[n++] = (aa_kafka_property){"partition.assignment.strategy", "range,roundrobin", false};
     if (subscribe) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
     st = aa_kafka_conf_new(&conf, cfg, p, n, err);

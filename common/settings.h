@@ -90,6 +90,10 @@
     NUM(sweep_visits, 2, 0, 1000, "visits", "rows that the sweep looks at, per event and field")   \
     INT(forget_events, 0, 0, INT64_MAX, "events", "silence after which an ID without a row is forgotten; 0: never") \
     NUM(entropy, 0.001, 0, 10, "", "weight of the actor's entropy bonus")                          \
+    NUM(worth_prior, 0.02, 0, 1e9, "loss", "default: worth of a row, per event, that the critic begins with: for busy IDs") \
+    NUM(worth_prior_half, 10, 1e-9, 1e9, "events", "default: frequency at which it begins with half of that") \
+    NUM(worth_weight, 200, 0, 1e12, "events", "default: events that the critic's beginning counts for") \
+    NUM(worth_rate, 0.002, 0, 1, "", "default: least learning rate of the critic")                 \
     NUM(prior_strength, 4, 0, 100, "", "default: logit of the rule in the actor's prior; 0: no prior") \
     NUM(counterfactual_share, 1, 0, 1, "", "share of the readings of own rows that also carry the shared reading") \
     NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder an ID must be worth to get its row") \
@@ -106,7 +110,12 @@
     NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "where Adagrad accumulators start")                  \
     NUM(row_l2, 0.003, 0, 10, "", "L2 penalty of the rows an event reads")                         \
     NUM(row_init, 0.01, 0, 10, "", "standard deviation of new rows")                               \
-    NUM(dense_rate, 0.001, 0, 10, "", "Adam learning rate of dense weights")
+    NUM(position_rate, 0.1, 0, 100, "", "Adagrad learning rate of what a shared position adds to its lean bin") \
+    NUM(position_accumulator, 0.3, 1e-12, 1e6, "", "where its accumulators start")                 \
+    NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "where accumulators start in a row that adds to the shared reading") \
+    NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "the same of its linear weight")                \
+    NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient of an ID with such a row that its shared reading gets") \
+    NUM(dense_rate, 0.0003, 0, 10, "", "Adam learning rate of dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, INT, NUM, BOO)                                            \
     STR(dir, "checkpoints", "folder of the checkpoints")                                           \

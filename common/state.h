@@ -69,4 +69,13 @@ aa_residual_rows(const aa_conf *cfg)
 #define AA_STATE_INPUTS 4
 void aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS]);
 
+/** Worth of a row of its own, in loss per event of the ID, before anything is learned: where the
+ *  critic of the default mode begins, and its actor. */
+static inline double
+aa_worth_prior(const aa_conf *cfg, uint32_t bucket)
+{
+    const double n = (double)aa_freq_bucket_floor(bucket);
+    return cfg->agent.worth_prior * (n + 0.5) / (n + cfg->agent.worth_prior_half);
+}
+
 #endif

@@ -196,6 +196,7 @@ aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     m.n_w = d->w_count;
     m.w = wire_unconst(d->w);
     m.events = d->events;
+    m.residual_rows = d->residual_rows;
     m.newest_kafka_ms = d->newest_kafka_ms;
     aa_status st = check_dense(&m, err);
     return st ? st : wire_pack(out, &m.base, err);
@@ -215,6 +216,7 @@ copy_dense(aa_dense_message *d, const Autoassign__Dense *m, aa_err *err)
                             .owned = w,
                             .w_count = m->n_w,
                             .events = m->events,
+                            .residual_rows = m->residual_rows,
                             .newest_kafka_ms = m->newest_kafka_ms};
     memcpy(d->model, m->model, strlen(m->model));
     for (size_t i = 0; i < m->n_hidden; i++)

@@ -186,7 +186,8 @@ sample_dense(aa_dense_message *d, sample_rng *rng, float *w, size_t w_count)
                             .w = w,
                             .w_count = w_count,
                             .events = sample_bits(rng),
-                            .newest_kafka_ms = (int64_t)sample_bits(rng)};
+                            .newest_kafka_ms = (int64_t)sample_bits(rng),
+                            .residual_rows = sample_bits(rng) & 1};
     sample_text(d->model, sizeof d->model, rng);
     for (size_t i = 0; i < d->hidden_count; i++)
         d->hidden[i] = 1 + sample_below(rng, 65536);

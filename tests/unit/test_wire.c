@@ -412,6 +412,7 @@ dense_weights_are_owned_and_replaced(void **state)
         assert_string_equal(got.model, d.model);
         assert_int_equal(got.events, d.events);
         assert_int_equal(got.newest_kafka_ms, d.newest_kafka_ms);
+        assert_int_equal(got.residual_rows, d.residual_rows);
     }
     aa_dense_message_fini(&got);
     aa_dense_message_fini(&got);

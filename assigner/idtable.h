@@ -37,7 +37,7 @@ typedef struct {
 } id_entry;
 
 #define IDTABLE_NONE         UINT32_MAX
-#define IDTABLE_SEGMENT_BITS 14u
+#define IDTABLE_SEGMENT_BITS 10u
 #define IDTABLE_SEGMENT      (1u << IDTABLE_SEGMENT_BITS)
 
 typedef struct {

@@ -188,7 +188,7 @@ room_is_bounded_for_events_and_for_letters(void **state)
     (void)state;
     aa_event_batch  b;
     order          *od = make(true, 1, &b);
-    static char     big[3 << 20];
+    static char     big[DEADLETTER_MAX_BYTES];
     aa_kafka_record rec = {.value = big, .len = sizeof big};
     for (int64_t i = 0; i < 64; i++) {
         assert_int_equal(order_room(od, 0), 64 - i);
@@ -197,12 +197,12 @@ room_is_bounded_for_events_and_for_letters(void **state)
     assert_int_equal(order_room(od, 0), 0);
     order_take(od, &b, 10);
     assert_int_equal(order_room(od, 0), 10);
-    for (int64_t i = 0; i < 3; i++) {
+    for (int64_t i = 0; i < 9; i++) {
         deadletter *dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
         assert_true(order_room(od, 0) > 0);
         order_push_letter(od, 0, &dl);
     }
-    assert_int_equal(order_room(od, 0), 0); /* 9 MB of them */
+    assert_int_equal(order_room(od, 0), 0); /* more than 8 MB of them */
     unmake(&od, &b);
 }
 

@@ -1,0 +1,93 @@
+#include "ingest/deadletter.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void
+letter_keeps_bytes_key_and_origin(void **state)
+{
+    (void)state;
+    aa_kafka_record rec = {
+        .partition = 3, .offset = 99, .key = "k\0y", .key_len = 3, .value = "v\xff\0", .len = 3};
+    deadletter *dl = deadletter_new(&rec, DECODE_LABEL_RANGE, "label 7");
+    assert_non_null(dl);
+    assert_int_equal(dl->partition, 3);
+    assert_int_equal(dl->offset, 99);
+    assert_int_equal(dl->reason, DECODE_LABEL_RANGE);
+    assert_string_equal(dl->why, "label 7");
+    assert_memory_equal(dl->bytes, "k\0yv\xff\0", 6);
+    assert_int_equal(dl->key_len, 3);
+    assert_int_equal(dl->len, 3);
+    assert_int_equal(dl->full_len, 3);
+    assert_true(deadletter_bytes(dl) >= sizeof *dl + 6);
+    deadletter_free(&dl);
+    assert_null(dl);
+}
+
+static void
+no_key_and_no_value_are_not_empty_ones(void **state)
+{
+    (void)state;
+    aa_kafka_record none = {.len = 0}, empty = {.key = "", .value = ""};
+    deadletter     *a = deadletter_new(&none, DECODE_EMPTY, ""),
+               *b = deadletter_new(&empty, DECODE_EMPTY, "");
+    assert_false(a->has_key || a->has_value);
+    assert_true(b->has_key && b->has_value);
+    deadletter_free(&a);
+    deadletter_free(&b);
+}
+
+static void
+what_no_broker_would_take_is_cut_and_says_so(void **state)
+{
+    (void)state;
+    size_t          len = 3 << 20;
+    char           *big = malloc(len);
+    aa_kafka_record rec = {.key = "k", .key_len = 1, .value = big, .len = len};
+    assert_non_null(big);
+    memset(big, 'x', len);
+    deadletter *dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+    assert_int_equal(dl->key_len + dl->len, DEADLETTER_MAX_BYTES);
+    assert_int_equal(dl->full_len, len);
+    deadletter_free(&dl);
+    rec = (aa_kafka_record){.key = big, .key_len = len, .value = "v", .len = 1};
+    dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+    assert_int_equal(dl->key_len, DEADLETTER_MAX_BYTES);
+    assert_int_equal(dl->len, 0);
+    assert_int_equal(dl->full_len, 1);
+    deadletter_free(&dl);
+    free(big);
+}
+
+static void
+topic_is_the_configured_one_or_made_from_the_interactions(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    char           topic[AA_CONF_STR + 8];
+    snprintf(cfg.topics.interactions, sizeof cfg.topics.interactions, "clicks");
+    deadletter_topic(topic, &cfg);
+    assert_string_equal(topic, "clicks.dlq");
+    snprintf(cfg.topics.dead_letters, sizeof cfg.topics.dead_letters, "bad");
+    deadletter_topic(topic, &cfg);
+    assert_string_equal(topic, "bad");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(letter_keeps_bytes_key_and_origin),
+        cmocka_unit_test(no_key_and_no_value_are_not_empty_ones),
+        cmocka_unit_test(what_no_broker_would_take_is_cut_and_says_so),
+        cmocka_unit_test(topic_is_the_configured_one_or_made_from_the_interactions),
+    };
+    return cmocka_run_group_tests_name("ingest/deadletter", tests, NULL, NULL);
+}

@@ -3,7 +3,7 @@
 #   <module>/main_<x>.c    -> build/<kind>/bin/<x>
 #   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c,
 #   tests/tools/*.c        -> one program each; tests/fuzz/fuzz_*.c -> one libFuzzer target each
-# make check, demo and bench install what is missing first; the other targets do not (make deps does).
+# make check, demo, chaos and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS)
 comma   := ,
@@ -47,6 +47,7 @@ build-bench: $(BENCH) ; @:
 deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
+chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
@@ -81,7 +82,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps eval scaling peers test fuzz run-fuzz reference check demo bench install \
+.PHONY: all build-tests build-bench deps eval scaling peers test fuzz run-fuzz reference check demo chaos bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 

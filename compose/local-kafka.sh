@@ -4,7 +4,9 @@
 #   compose/local-kafka.sh status DIR    prints it too; exit 1 when it does not answer
 #   compose/local-kafka.sh stop DIR      ends it, waits for the end; the data stay in DIR
 # All it writes is in DIR (data, settings, pid, broker.log), so several can run side by side.
-# `start` on a running broker only prints its address; on old data it goes on with them.
+# `start` on a running broker only prints its address; on old data it goes on with them, at the
+# same address if nobody has taken its ports: clients of a broker that was killed find it again.
+# KAFKA_SETTINGS: more lines of server.properties for a broker that is made anew.
 source "$(dirname "$0")/lib.sh"
 
 LIBS=$ROOT/build/kafka/libs
@@ -23,6 +25,10 @@ PROPERTIES=$DIR/server.properties # names this broker in its command line
 pid() { cat "$DIR/pid" 2>/dev/null || echo 0; }
 running() { alive "$(pid)" "$PROPERTIES"; }
 port() { sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$PROPERTIES"; }
+controller_port() { sed -n 's|^controller.quorum.voters=1@127.0.0.1:||p' "$PROPERTIES"; }
+ports_kept() { # the ports of the last time, if they can be had again
+    [[ -e $DIR/data/meta.properties && -r $PROPERTIES ]] && port_free "$(port)" && port_free "$(controller_port)"
+}
 
 # A broker that accepts connections may not be able to serve yet: ask it for its API versions
 # (length 10, API key 18, version 0, correlation 1, no client name) and wait for a reply.
@@ -32,7 +38,7 @@ answers() {
         printf "\0\0\0\012\0\022\0\0\0\0\0\1\377\377" >&3 && head -c 8 <&3 | wc -c' "$1" 2>/dev/null) || return 1
     ((n == 8))
 }
-started() { grep -q 'Kafka Server started' "$DIR/broker.log" && answers "$(port)"; }
+started() { grep -qs 'Kafka Server started' "$DIR/broker.log" && answers "$(port)"; }
 started_or_gone() { started || ! running; }
 
 # The class path is a pattern that java itself expands: it must stay quoted.
@@ -67,11 +73,12 @@ num.replica.fetchers=1
 log.cleaner.dedupe.buffer.size=16777216
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
+${KAFKA_SETTINGS:-}
 EOF
 }
 
 start_once() {
-    write_properties "$(free_port)" "$(free_port)"
+    ports_kept || write_properties "$(free_port)" "$(free_port)"
     if [[ ! -e $DIR/data/meta.properties ]]; then
         # A cluster's name is 16 bytes in URL-safe base64; one broker that is alone needs no unique one.
         run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" \

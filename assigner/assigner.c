@@ -256,7 +256,9 @@ change_of(const assigner *as, uint32_t f, uint32_t handle, assigner_change *out)
     *out = (assigner_change){.field = f, .key = e->key};
     field_reading(fd, e, &out->a);
     out->a.version = as->wh.next_batch - 1;
-    publish_sent(e, publish_code(policy_holds_row(e), out->a.slot, out->a.mix));
+    const bool row = policy_holds_row(e);
+    publish_sent(e, row ? publish_code(fd->residual ? out->a.alt_slot : AA_NO_SLOT, out->a.alt_mix)
+                        : publish_code(out->a.slot, out->a.mix));
 }
 
 aa_status

@@ -46,7 +46,7 @@ init_actor(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
 aa_status
 field_init(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
 {
-    *fd = (field){.pk = policy_find(cfg->agent.mode), .p = aa_lean_bins(cfg)};
+    *fd = (field){.pk = policy_find(cfg->agent.mode), .p = aa_lean_bins(cfg), .residual = aa_residual_rows(cfg)};
     if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
     aa_status st = check_settings(cfg, f, fd->pk, err);
     if (st != AA_OK) return st;
@@ -67,7 +67,7 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
     publish_init(&fd->pb, cfg->publish.enabled && !hash);
     aa_assignment unseen;
     field_unseen(fd, &unseen);
-    fd->pb.unseen = publish_code(false, unseen.slot, unseen.mix);
+    fd->pb.unseen = publish_code(unseen.slot, unseen.mix);
     return st;
 }
 
@@ -94,6 +94,14 @@ field_unseen(const field *fd, aa_assignment *out)
     }
 }
 
+/* What an ID with a row of its own reads beside it, or would without: the ladder goes on rising. */
+static void
+fallback_reading(const field *fd, const id_entry *e, uint32_t *slot, float *mix)
+{
+    uint32_t position = fd->pk->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
+    lean_reading(position, lean_of(e), fd->p, slot, mix);
+}
+
 void
 field_reading(const field *fd, const id_entry *e, aa_assignment *out)
 {
@@ -105,8 +113,7 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
     } else if (!policy_holds_row(e)) {
         lean_reading(e->position, lean_of(e), fd->p, &out->slot, &out->mix);
     } else {
-        if (fd->pk != &policy_unique)
-            lean_reading(fd->env.top, lean_of(e), fd->p, &out->alt_slot, &out->alt_mix);
+        if (fd->pk != &policy_unique) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
         out->slot = e->slot;
         out->mix = 0.0f;
         out->born = slots_born(&fd->sl, e->slot);
@@ -118,11 +125,13 @@ static aa_status
 note(field *fd, uint32_t handle, id_entry *e, aa_err *err)
 {
     if (!fd->pb.enabled) return AA_OK;
-    uint32_t slot = 0;
+    uint32_t slot = AA_NO_SLOT;
     float    mix = 0.0f;
-    bool     unique = policy_holds_row(e);
-    if (!unique) lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
-    return publish_note(&fd->pb, handle, e, publish_code(unique, slot, mix), err);
+    if (!policy_holds_row(e))
+        lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
+    else if (fd->residual)
+        fallback_reading(fd, e, &slot, &mix);
+    return publish_note(&fd->pb, handle, e, publish_code(slot, mix), err);
 }
 
 /* ---- moves ---- */
@@ -167,7 +176,9 @@ make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, b
     if (slot == AA_NO_SLOT) return AA_OK;
     *done = true;
     uint32_t victim = slots_holder(&fd->sl, slot);
-    return demote(fd, sp, victim, idtable_at(&fd->tbl, victim), fd->env.top, err);
+    id_entry *loser = idtable_at(&fd->tbl, victim);
+    uint32_t  to = fd->pk->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
+    return demote(fd, sp, victim, loser, to, err);
 }
 
 /* The ID at shared position `from` gets a row, if there is one to be had. */
@@ -262,12 +273,11 @@ field_loss(field *fd, uint64_t key, float loss)
     lw->count = lw->count == UINT32_MAX ? (uint32_t)fd->window : lw->count + 1;
 }
 
-/* Own row, or the shared one; with an own row perhaps the shared reading beside it. */
+/* The row of its own, or the shared one; to a residual row belongs the shared reading beside it. */
 static void
 write_reading(field *fd, const field_step *sp, const id_entry *e, uint32_t position)
 {
     aa_assigned_batch *out = sp->out;
-    const aa_conf     *cfg = fd->env.cfg;
     size_t             at = sp->i * out->F + fd->env.f;
     out->alt_slot[at] = AA_NO_SLOT;
     out->alt_mix[at] = 0.0f;
@@ -279,11 +289,7 @@ write_reading(field *fd, const field_step *sp, const id_entry *e, uint32_t posit
     } else {
         out->slot[at] = e->slot;
         fd->fs.own_reads++;
-        double share = cfg->agent.counterfactual_share;
-        if (fd->pk->counterfactual &&
-            (share >= 1.0 || aa_rng_uniform((uint64_t)cfg->pipeline.seed, AA_RNG_ACTION, sp->now,
-                                            fd->env.f + AA_MAX_FIELDS) < share))
-            lean_reading(fd->env.top, lean_of(e), fd->p, &out->alt_slot[at], &out->alt_mix[at]);
+        if (fd->residual) fallback_reading(fd, e, &out->alt_slot[at], &out->alt_mix[at]);
     }
 }
 
@@ -350,7 +356,7 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
     if (e->seen < UINT32_MAX) e->seen++;
     /* the reading that the ID's next event begins from, and that scorers are told */
     if (fd->pk->ladder && !policy_holds_row(e)) {
-        uint32_t position = policy_ladder(&fd->env, e->frequency);
+        uint32_t position = policy_ladder(&fd->env, e->seen);
         if (position != e->position) set_position(fd, e, position);
     }
     return note(fd, handle, e, err);

@@ -16,34 +16,31 @@ policy_find(const char *name)
 }
 
 uint32_t
-policy_ladder(const policy_env *env, float frequency)
+policy_ladder(const policy_env *env, uint32_t seen)
 {
-    uint32_t position = 1;
-    uint32_t doublings = frequency < 4e9f ? (uint32_t)frequency : UINT32_MAX;
-    for (; doublings > 0 && position < env->top; doublings /= 2)
-        position++;
-    return position;
+    uint32_t position = seen == 0 ? 1 : 33u - (uint32_t)__builtin_clz(seen);
+    return position < env->top ? position : env->top;
 }
 
 policy_move
 policy_stay(const policy_env *env, const policy_view *v)
 {
-    uint32_t at = policy_holds_row(v->e) ? env->k + 1 : policy_ladder(env, v->frequency);
+    uint32_t at = policy_holds_row(v->e) ? env->k + 1 : policy_ladder(env, v->e->seen);
     return (policy_move){.from = at, .to = at, .action = AA_UNCHANGED};
 }
 
 policy_move
 policy_up(const policy_env *env, const policy_view *v)
 {
-    uint32_t from = policy_ladder(env, v->frequency);
+    uint32_t from = policy_ladder(env, v->e->seen);
     return (policy_move){.from = from, .to = env->k + 1, .action = AA_ASCEND};
 }
 
 policy_move
 policy_down(const policy_env *env, const policy_view *v)
 {
-    (void)v;
-    return (policy_move){.from = env->k + 1, .to = env->top, .action = AA_DESCEND};
+    uint32_t to = policy_ladder(env, v->e->seen);
+    return (policy_move){.from = env->k + 1, .to = to, .action = AA_DESCEND};
 }
 
 bool

@@ -7,7 +7,7 @@
 static policy_move
 rule_event(const policy_env *env, const policy_view *v)
 {
-    if (policy_holds_row(v->e) || v->frequency < env->threshold) return policy_stay(env, v);
+    if (policy_holds_row(v->e) || (float)v->e->seen < env->threshold) return policy_stay(env, v);
     return policy_up(env, v);
 }
 

@@ -66,7 +66,6 @@ prior(const policy_env *env)
 const policy_kind policy_default = {.name = "default",
                                     .use_actor = true,
                                     .ladder = true,
-                                    .counterfactual = true,
                                     .event = event,
                                     .visit = visit,
                                     .prior = prior};

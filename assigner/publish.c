@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch.h"
+
 #define CODE_UNIT 256.0f
 
 void
@@ -20,9 +22,9 @@ publish_fini(publish *pb)
 }
 
 uint16_t
-publish_code(bool unique, uint32_t slot, float mix)
+publish_code(uint32_t slot, float mix)
 {
-    if (unique) return PUBLISH_UNIQUE;
+    if (slot == AA_NO_SLOT) return PUBLISH_NONE;
     float code = ((float)slot + mix) * CODE_UNIT + 1.0f;
     return code < (float)(UINT16_MAX - 1) ? (uint16_t)code : UINT16_MAX - 1;
 }
@@ -52,9 +54,9 @@ publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *e
     if (!pb->enabled || (e->flags & PUBLISH_QUEUED)) return AA_OK;
     uint16_t was = e->published == PUBLISH_NEVER ? pb->unseen : e->published;
     int      moved = code > was ? code - was : was - code;
-    bool     same_kind = (code == PUBLISH_UNIQUE) == (was == PUBLISH_UNIQUE);
+    bool     same_kind = (e->slot != AA_NO_SLOT) == ((e->flags & PUBLISH_ROW) != 0);
     if (same_kind && moved <= (int)(PUBLISH_STEP * CODE_UNIT)) {
-        if (code != PUBLISH_UNIQUE) e->flags |= PUBLISH_INEXACT;
+        if (code != PUBLISH_NONE) e->flags |= PUBLISH_INEXACT;
         return AA_OK;
     }
     e->flags |= PUBLISH_QUEUED;
@@ -124,7 +126,7 @@ publish_next(publish *pb, const idtable *tbl)
 void
 publish_sent(id_entry *e, uint16_t code)
 {
-    e->flags = 0;
+    e->flags = e->slot != AA_NO_SLOT ? PUBLISH_ROW : 0;
     e->published = code;
 }
 

@@ -18,10 +18,10 @@
 #define PUBLISH_STEP 0.05f /* of slot + mix */
 
 /* id_entry.flags */
-enum { PUBLISH_QUEUED = 1, PUBLISH_INEXACT = 2 };
-/* id_entry.published: (slot + mix) * 256 of a shared reading, or one of these */
-#define PUBLISH_NEVER  0 /* scorers read it as an unseen ID; real codes begin at 1 */
-#define PUBLISH_UNIQUE UINT16_MAX
+enum { PUBLISH_QUEUED = 1, PUBLISH_INEXACT = 2, PUBLISH_ROW = 4 /* with a row of its own */ };
+/* id_entry.published: (slot + mix) * 256 of the shared reading, or one of these */
+#define PUBLISH_NEVER 0          /* scorers read it as an unseen ID; real codes begin at 1 */
+#define PUBLISH_NONE  UINT16_MAX /* no shared reading: a row that stands instead of it */
 
 typedef struct {
     bool      enabled;
@@ -37,9 +37,9 @@ typedef struct {
 void publish_init(publish *pb, bool enabled);
 void publish_fini(publish *pb);
 
-/** Code of a reading. */
-uint16_t publish_code(bool unique, uint32_t slot, float mix);
-/** The ID's reading may have changed: queue it if scorers should hear. */
+/** Code of a shared reading; slot AA_NO_SLOT: there is none. */
+uint16_t publish_code(uint32_t slot, float mix);
+/** What the ID reads, its own row or this, may have changed: queue it if scorers should hear. */
 aa_status publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *err)
     __attribute__((warn_unused_result));
 /** The ID is about to be removed. */

@@ -74,16 +74,21 @@
 
 #define AA_SETTINGS_AGENT(STR, CHO, INT, NUM, BOO)                                                 \
     CHO(mode, "default", "default|paper|unique|hash|threshold|rule|random|shared-only", "how IDs get rows") \
-    INT(positions, 5, 1, 15, "", "k: shared positions")                                            \
+    INT(positions, 8, 1, 15, "", "k: shared positions")                                            \
     INT(lean_bins, 3, 1, 15, "", "p: residual bins at each position; 1: none")                     \
-    NUM(half_life_events, 0, 0, 1e12, "events", "half-life of an ID's frequency; 0: no decay")     \
+    NUM(half_life_events, 100000, 0, 1e12, "events", "half-life of an ID's frequency; 0: no decay") \
     INT(warm_up_events, 0, 0, 1000000000, "events", "head of the stream that warms the shared rows") \
     INT(reward_window, 5, 1, 64, "", "T: losses that a reward compares with")                      \
     NUM(gamma, 0.9, 0, 1, "", "discount of the critic")                                            \
     NUM(actor_rate, 0.001, 0, 10, "", "learning rate of the actor")                                \
     NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic")                              \
     NUM(ratio_clip, 2, 1, 1000, "", "largest importance ratio")                                    \
-    NUM(row_cost, 0, 0, 1e9, "loss", "lambda: price of holding a row, per event")                  \
+    NUM(row_cost, 0, 0, 1e9, "loss", "price of holding a row, per event; default: the least that the price falls to") \
+    NUM(rows_share, 0.48, 0, 1000, "", "default: budget of rows of all fields together, as a share of the IDs seen at least twice") \
+    INT(rows_least, 256, 0, 4294967295, "rows", "default: least budget of all fields together")    \
+    NUM(worth_prior, 0.02, 1e-9, 1e9, "loss", "default: worth of a row per event of a very frequent ID, before any is learned") \
+    NUM(worth_prior_half, 10, 0.5, 1e9, "events", "default: frequency at which the prior worth is half of that") \
+    NUM(worth_rate, 0.02, 0, 10, "", "default: learning rate of the worth that the actor goes by") \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "silence, in the ID's own mean gaps, after which a row is given back") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "least silence before a row is given back")    \
     INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")        \
@@ -95,7 +100,6 @@
     NUM(worth_weight, 200, 0, 1e12, "events", "default: events that the critic's beginning counts for") \
     NUM(worth_rate, 0.002, 0, 1, "", "default: least learning rate of the critic")                 \
     NUM(prior_strength, 4, 0, 100, "", "default: logit of the rule in the actor's prior; 0: no prior") \
-    NUM(counterfactual_share, 1, 0, 1, "", "share of the readings of own rows that also carry the shared reading") \
     NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder an ID must be worth to get its row") \
     NUM(random_ascend, 0.05, 0, 1, "", "random: chance per event that an ID without a row gets one") \
     NUM(random_descend, 0.01, 0, 1, "", "random: chance per visit of the sweep that a row is given back")

@@ -39,6 +39,8 @@ world_conf(world *wo, const char *mode)
     for (size_t f = 0; f < wo->cfg.field_count; f++)
         wo->cfg.fields[f].hash_rows = 16;
     wo->cfg.agent.sweep_every = 10;
+    wo->cfg.agent.positions = 5;
+    wo->cfg.agent.half_life_events = 0;
 }
 
 static inline void

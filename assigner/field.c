@@ -46,7 +46,9 @@ init_actor(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
 aa_status
 field_init(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
 {
-    *fd = (field){.pk = policy_find(cfg->agent.mode), .p = aa_lean_bins(cfg), .residual = aa_residual_rows(cfg)};
+    *fd = (field){.pk = policy_find(cfg->agent.mode),
+                  .p = aa_lean_bins(cfg),
+                  .residual = aa_residual_rows(cfg)};
     if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
     aa_status st = check_settings(cfg, f, fd->pk, err);
     if (st != AA_OK) return st;
@@ -175,7 +177,7 @@ make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, b
     uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, worth, sp->now);
     if (slot == AA_NO_SLOT) return AA_OK;
     *done = true;
-    uint32_t victim = slots_holder(&fd->sl, slot);
+    uint32_t  victim = slots_holder(&fd->sl, slot);
     id_entry *loser = idtable_at(&fd->tbl, victim);
     uint32_t  to = fd->pk->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
     return demote(fd, sp, victim, loser, to, err);

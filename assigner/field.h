@@ -38,10 +38,10 @@ typedef struct {
 typedef struct {
     const policy_kind *pk;
     policy_env         env;
-    uint32_t           p;      /* lean bins */
+    uint32_t           p;        /* lean bins */
     bool               residual; /* own rows add to the shared reading */
-    uint32_t           rows;   /* hash mode: rows; else 0 */
-    size_t             window; /* paper: T; else 0 */
+    uint32_t           rows;     /* hash mode: rows; else 0 */
+    size_t             window;   /* paper: T; else 0 */
     idtable            tbl;
     slots              sl;
     actor              ac;

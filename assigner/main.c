@@ -424,7 +424,7 @@ loop(app *ap, aa_err *err)
 static aa_status
 finish(app *ap, aa_err *err)
 {
-    if (!ap->as) return AA_OK;                     /* stopped before a run began */
+    if (!ap->as) return AA_OK;                          /* stopped before a run began */
     aa_status st = assigner_changes_exact(ap->as, err); /* scorers are to end with these values */
     if (st == AA_OK) st = publish(ap, err);
     if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, err);

@@ -45,11 +45,11 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    bool        use_actor;      /* decisions carry states; rewards teach the actor */
-    bool        loss_window;    /* the paper's reward: a window of losses beside each ID */
-    bool        ladder;         /* events seen say where an ID without a row stands */
-    bool        new_rows;       /* rows begin at random (INIT), not as a copy of the shared row */
-    bool        visit_all;      /* the sweep visits every ID, not only holders of rows */
+    bool        use_actor;   /* decisions carry states; rewards teach the actor */
+    bool        loss_window; /* the paper's reward: a window of losses beside each ID */
+    bool        ladder;      /* events seen say where an ID without a row stands */
+    bool        new_rows;    /* rows begin at random (INIT), not as a copy of the shared row */
+    bool        visit_all;   /* the sweep visits every ID, not only holders of rows */
     policy_move (*event)(const policy_env *env, const policy_view *v);
     /** The ID's turn in the sweep; NULL: there is none. */
     policy_move (*visit)(const policy_env *env, const policy_view *v);
@@ -68,7 +68,8 @@ const policy_kind *policy_find(const char *name);
 /** Shared position of an ID seen so often, in the modes where no actor moves IDs among them: 1 for
  *  a new ID, then one more per doubling (2: 1, 3: 2..3, 4: 4..7, ...), at most env->top. */
 uint32_t policy_ladder(const policy_env *env, uint32_t seen);
-/** The ID stays where it is: on its own row, or on the step of the ladder of what was seen of it. */
+/** The ID stays where it is: on its own row, or on the step of the ladder of what was seen of it.
+ */
 policy_move policy_stay(const policy_env *env, const policy_view *v);
 /** The ID gets a row of its own, or gives it back. */
 policy_move policy_up(const policy_env *env, const policy_view *v);

@@ -86,9 +86,6 @@
     NUM(row_cost, 0, 0, 1e9, "loss", "price of holding a row, per event; default: the least that the price falls to") \
     NUM(rows_share, 0.48, 0, 1000, "", "default: budget of rows of all fields together, as a share of the IDs seen at least twice") \
     INT(rows_least, 256, 0, 4294967295, "rows", "default: least budget of all fields together")    \
-    NUM(worth_prior, 0.02, 1e-9, 1e9, "loss", "default: worth of a row per event of a very frequent ID, before any is learned") \
-    NUM(worth_prior_half, 10, 0.5, 1e9, "events", "default: frequency at which the prior worth is half of that") \
-    NUM(worth_rate, 0.02, 0, 10, "", "default: learning rate of the worth that the actor goes by") \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "silence, in the ID's own mean gaps, after which a row is given back") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "least silence before a row is given back")    \
     INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")        \
@@ -99,6 +96,7 @@
     NUM(worth_prior_half, 10, 1e-9, 1e9, "events", "default: frequency at which it begins with half of that") \
     NUM(worth_weight, 200, 0, 1e12, "events", "default: events that the critic's beginning counts for") \
     NUM(worth_rate, 0.002, 0, 1, "", "default: least learning rate of the critic")                 \
+    NUM(policy_rate, 0.02, 0, 10, "", "default: learning rate of the worth of a row that the actor goes by") \
     NUM(prior_strength, 4, 0, 100, "", "default: logit of the rule in the actor's prior; 0: no prior") \
     NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder an ID must be worth to get its row") \
     NUM(random_ascend, 0.05, 0, 1, "", "random: chance per event that an ID without a row gets one") \

@@ -292,7 +292,7 @@ static const struct {
      "checkpoint.every_ms: 0, and every_events too: a live run would never commit"},
     {"agent:\n  mode: hash\n", "fields.user.hash_rows: agent.mode hash needs it above 0"},
     {"fields: {u: {budget_rows: 4294967295}}\n",
-     "fields.u.budget_rows: more than 4294967280 beside 15 shared rows"},
+     "fields.u.budget_rows: more than 4294967271 beside 24 shared rows"},
 };
 
 static void

@@ -22,6 +22,7 @@ use_defaults(const char *kind, int64_t step)
     aa_conf_defaults(&cfg);
     strcpy(cfg.model.kind, kind);
     cfg.model.step = step;
+    cfg.agent.positions = 5;
 }
 
 static learner *

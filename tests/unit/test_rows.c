@@ -26,6 +26,7 @@ table(void)
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
+    cfg.agent.positions = 5;
     assert_int_equal(aa_shared_rows(&cfg), SHARED);
     assert_int_equal(rows_new(&ro, 1, &cfg, &err), AA_OK);
     return ro;

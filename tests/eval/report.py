@@ -123,6 +123,8 @@ def write(path, chosen, main, sweeps, folder_of, context):
             elif stream.name == "jumps" and "default" in runs:
                 cases[stream.name, model] = stability.targets(
                     stream, runs["default"], [d for d in other if d[0].kind == "budget"], folder_of)
+            elif "default" in runs and stream.events >= stability.LONG_EVENTS:
+                cases[stream.name, model] = stability.drift_targets(stream, runs["default"], folder_of)
             parts = [f"<h2>{html.escape(stream.name)}, {html.escape(model)}</h2><p>{stream.events:,} events, "
                      f"{stream.facts['users']:,} users, {stream.facts['items']:,} items.</p>",
                      figures_table(by_mode, QUALITY), figures_table(by_mode, MEMORY)]

@@ -83,6 +83,36 @@ def budget_holds(runs, folder_of):
     return Target("a budget of rows is never exceeded", yes(fine), "; ".join(figures))
 
 
+LONG_EVENTS = 2000000  # a generated stream of as many is judged for drift
+AUC_DRIFT, MEMORY_DRIFT = 0.005, 1.1
+
+
+def drift_targets(stream, default, folder_of):
+    """Second quarter against the last of a long stream whose IDs come and go at a steady pace."""
+    n = stream.events
+
+    def part(name, key, quarter, fold=sum):
+        out = []
+        for run, _, _ in default:
+            rows = [r for r in read_series(folder_of(run), name)
+                    if quarter * n / 4 < r["events"] <= (quarter + 1) * n / 4]
+            out.append(mean([fold([r[key] for r in rows if r["events"] == at])
+                             for at in sorted({r["events"] for r in rows})]))
+        return mean(out)
+
+    auc = [part("learner_series", "window_auc", q) for q in (1, 3)]
+    rows = [part("learner_series", "rows_live", q) for q in (1, 3)]
+    ids = [part("assigner_series", "ids", q) for q in (1, 3)]
+    resident = mean([sum(p.get("peak_resident_bytes", 0) for p in raw.values()) for _, raw, _ in default])
+    return [Target(f"a long run: AUC of the last quarter at most {AUC_DRIFT} below the second's",
+                   yes(auc[1] >= auc[0] - AUC_DRIFT), f"{auc[0]:.4f}, then {auc[1]:.4f}; {n:,} events"),
+            Target(f"a long run: at most {MEMORY_DRIFT} times the rows", yes(rows[1] <= MEMORY_DRIFT * rows[0]),
+                   f"{rows[0]:,.0f}, then {rows[1]:,.0f}"),
+            Target(f"a long run: at most {MEMORY_DRIFT} times the IDs in the table", yes(ids[1] <= MEMORY_DRIFT * ids[0]),
+                   f"{ids[0]:,.0f}, then {ids[1]:,.0f}; three processes resident at the peak: "
+                   f"{resident / 1048576:,.0f} MB")]
+
+
 def targets(stream, default, budget, folder_of):
     """default, budget: [(run, raw, row)] without and with a budget."""
     learner = [read_series(folder_of(run), "learner_series") for run, _, _ in default]

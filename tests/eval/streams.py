@@ -19,9 +19,11 @@ class Stream:
     identity: str = ""
     facts: dict = field(default_factory=dict)  # record --describe
 
+    recording: int = 1
+
     @property
     def topic(self):
-        return f"eval-{self.name}-{self.identity[:12]}"
+        return f"eval-{self.name}-{self.identity[:12]}-{self.recording}"
 
     @property
     def events(self):

@@ -14,8 +14,8 @@
 static void
 work_free(learner_work *wk)
 {
-    float *floats[] = {wk->x,           wk->dx,    wk->logit,     wk->dlogit,     wk->scratch,
-                       wk->shared_loss, wk->alt_x, wk->alt_logit, wk->alt_scratch};
+    float *floats[] = {wk->x,       wk->dx,          wk->shared_x, wk->logit,     wk->dlogit,
+                       wk->scratch, wk->shared_loss, wk->alt_x,    wk->alt_logit, wk->alt_scratch};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(wk->slot);
@@ -35,6 +35,7 @@ work_reserve(learner *le, size_t B, aa_err *err)
         size_t  count;
     } floats[] = {{&wk->x, rows_B * le->W},
                   {&wk->dx, rows_B * le->W},
+                  {&wk->shared_x, rows_B * le->W},
                   {&wk->logit, B},
                   {&wk->dlogit, B},
                   {&wk->scratch, le->kind->scratch_count(&le->sh, B)},
@@ -80,13 +81,16 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     le->W = le->sh.K + 1;
     le->step = (size_t)cfg->model.step;
     le->shared = aa_shared_rows(cfg);
+    le->states = aa_state_count((uint32_t)cfg->agent.positions);
+    le->residual = aa_residual_rows(cfg);
     le->loss = mse ? aa_mse : aa_logloss;
     le->loss_grad = mse ? aa_mse_grad : aa_logloss_grad;
     le->next_seq = 1;
     le->ring_count = (size_t)cfg->pipeline.depth + 1;
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
-    if (!st) st = critic_new(&le->cr, cfg, err);
+    worth_init(&le->wo, cfg);
+    if (!st && strcmp(cfg->agent.mode, "default") != 0) st = critic_new(&le->cr, cfg, err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
     if (st) return st;
@@ -169,17 +173,29 @@ apply_ops(learner *le, pass *ps, size_t e, size_t read)
     }
 }
 
+/* What event from/F of the batch reads in its field, at place `to` of the step. */
+static void
+read_field(learner *le, const aa_assigned_batch *in, size_t from, size_t to)
+{
+    const rows  *table = le->tables[from % le->F];
+    const size_t W = le->W;
+    float       *x = le->wk.x + to * W, *shared_x = le->wk.shared_x + to * W;
+    const bool   beside = in->alt_slot[from] != AA_NO_SLOT;
+    le->wk.slot[to] = in->slot[from];
+    if (beside) rows_read(table, in->alt_slot[from], in->alt_mix[from], shared_x);
+    if (beside && le->residual)
+        rows_read_own(table, in->slot[from], shared_x, x);
+    else
+        rows_read(table, in->slot[from], in->mix[from], x);
+}
+
 static void
 gather(learner *le, pass *ps, size_t start, size_t B)
 {
-    const size_t F = le->F, W = le->W;
     for (size_t i = 0; i < B; i++) {
         apply_ops(le, ps, start + i, i);
-        for (size_t f = 0; f < F; f++) {
-            const size_t from = (start + i) * F + f, to = i * F + f;
-            le->wk.slot[to] = ps->in->slot[from];
-            rows_read(le->tables[f], ps->in->slot[from], ps->in->mix[from], le->wk.x + to * W);
-        }
+        for (size_t f = 0; f < le->F; f++)
+            read_field(le, ps->in, (start + i) * le->F + f, i * le->F + f);
     }
 }
 
@@ -224,7 +240,7 @@ compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
         if (in->alt_slot[from] == AA_NO_SLOT) continue;
         float *x = wk->alt_x + n * F * W;
         memcpy(x, wk->x + i * F * W, F * W * sizeof *x);
-        rows_read(le->tables[f], in->alt_slot[from], in->alt_mix[from], x + f * W);
+        memcpy(x + f * W, wk->shared_x + at * W, W * sizeof *x);
         wk->alt_of[n++] = at;
         if (n == LEARNER_ALT_MAX) {
             compare(le, in->label + start, n);
@@ -234,20 +250,38 @@ compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
     compare(le, in->label + start, n);
 }
 
+/* The gradient of what was read goes to the rows that it was made of; with an own row beside it the
+ * shared reading gets only a share, for its rows are there for those who have none. */
+static void
+learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
+{
+    rows        *table = le->tables[from % le->F];
+    const float *dx = le->wk.dx + at * le->W;
+    rows_learn(table, le->wk.slot[at], in->mix[from], 1.0f, dx);
+    if (le->residual && in->alt_slot[from] != AA_NO_SLOT)
+        rows_learn(table, in->alt_slot[from], in->alt_mix[from],
+                   (float)le->cfg->model.shared_gradient, dx);
+}
+
 /* Dense weights learn from the mean of the step, each row from every event that read it, in order.
  */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
-    const size_t  F = le->F, W = le->W;
+    const size_t  F = le->F;
     learner_work *wk = &le->wk;
     le->kind->backward(&le->sh, le->dense.w, wk->x, B, wk->dlogit, wk->scratch, wk->dx, le->dw);
     adam_step(&le->dense, le->dw, 1.0f / (float)B, le->cfg->model.dense_rate);
     for (size_t at = 0; at < B * F; at++)
-        rows_learn(le->tables[at % F], wk->slot[at], ps->in->mix[start * F + at], wk->x + at * W,
-                   wk->dx + at * W);
+        learn_field(le, ps->in, start * F + at, at);
     for (size_t f = 0; f < F; f++)
         rows_update(le->tables[f]);
+}
+
+static inline uint32_t
+bucket_of(const learner *le, uint32_t state_idx)
+{
+    return state_idx / ((uint32_t)le->cfg->agent.positions + 1);
 }
 
 static void
@@ -264,6 +298,9 @@ reward_events(learner *le, const pass *ps, size_t start, size_t B)
                                     .own_row =
                                         in->slot[at] >= le->shared && in->slot[at] != AA_NO_SLOT};
             ps->out->reward[at] = reward_of(&le->rw, &rc);
+            if (!le->cr && in->state[at] != AA_NO_STATE && !isnan(rc.shared_loss))
+                worth_event(&le->wo, f, bucket_of(le, AA_STATE_IDX(in->state[at])),
+                            bucket_of(le, in->next_state[at]), rc.shared_loss - loss);
         }
         reward_event(&le->rw, loss);
     }
@@ -271,7 +308,16 @@ reward_events(learner *le, const pass *ps, size_t start, size_t B)
 
 /* ---- one batch ---- */
 
-/* Rewards of the sweep, the advantages of all decisions, and the critic's update. */
+/* What the critic says of a decision with this reward. */
+static float
+advantage(learner *le, size_t f, uint32_t word, uint32_t next, float r)
+{
+    if (le->cr) return critic_decision(le->cr, word, next, r);
+    return word == AA_NO_STATE ? 0.0f : worth_of(&le->wo, f, bucket_of(le, AA_STATE_IDX(word)));
+}
+
+/* Rewards of the sweep, the advantages of all decisions, and the critic's update. In the default
+ * mode the worth of a row is sent as the advantage: the assigner knows its price. */
 static void
 judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
 {
@@ -279,15 +325,15 @@ judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
     const uint32_t k = (uint32_t)le->cfg->agent.positions;
     for (size_t d = 0; d < events; d++)
         out->advantage[d] =
-            critic_decision(le->cr, in->state[d], in->next_state[d], out->reward[d]);
+            advantage(le, d % le->F, in->state[d], in->next_state[d], out->reward[d]);
     for (size_t s = 0; s < in->sweep_count; s++) {
         const uint32_t next = in->sweep_next_state[s];
         const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;
         const float    r = reward_of_sweep(&le->rw, own);
         out->reward[events + s] = r;
-        out->advantage[events + s] = critic_decision(le->cr, in->sweep_state[s], next, r);
+        out->advantage[events + s] = advantage(le, in->sweep_field[s], in->sweep_state[s], next, r);
     }
-    critic_learn(le->cr);
+    if (le->cr) critic_learn(le->cr);
 }
 
 /* Copy of out for learner_rewards. @pre kept has room */
@@ -383,16 +429,19 @@ void
 learner_stats_get(const learner *le, learner_stats *out)
 {
     rows_stats rs = {0};
-    *out = (learner_stats){.events = le->events,
-                           .dense_bytes = adam_bytes(&le->dense),
-                           .critic_bytes = critic_bytes(le->cr),
-                           .td_error_mean_abs = critic_td_error(le->cr),
-                           .reward_mean = le->rw.st.mean_reward};
+    size_t     base_bytes = 0;
+    *out =
+        (learner_stats){.events = le->events,
+                        .dense_bytes = adam_bytes(&le->dense),
+                        .critic_bytes = le->cr ? critic_bytes(le->cr) : sizeof le->wo,
+                        .td_error_mean_abs = le->cr ? critic_td_error(le->cr) : le->wo.t.error_mean,
+                        .reward_mean = le->rw.st.mean_reward};
     for (size_t f = 0; f < le->F; f++) {
         rows_stats_get(le->tables[f], &rs);
         out->rows_live += rs.live;
         out->rows_allocated += rs.allocated;
+        base_bytes += rs.base_bytes;
     }
-    out->row_bytes = out->rows_live * rs.row_bytes;
-    out->row_bytes_peak = le->live_peak * rs.row_bytes;
+    out->row_bytes = out->rows_live * rs.row_bytes + base_bytes;
+    out->row_bytes_peak = le->live_peak * rs.row_bytes + base_bytes;
 }

@@ -5,6 +5,15 @@
 
 #include "learner/learner_state.h"
 
+/* Is word a state word and next a state index (or word AA_NO_STATE)? */
+static bool
+knows_state(const learner *le, uint32_t word, uint32_t next)
+{
+    if (word == AA_NO_STATE) return true;
+    return AA_STATE_IDX(word) < le->states && AA_STATE_ACTION(word) < AA_ACTIONS &&
+           next < le->states;
+}
+
 static aa_status
 check_shape(const learner *le, const aa_assigned_batch *in, aa_err *err)
 {
@@ -23,7 +32,7 @@ check_shape(const learner *le, const aa_assigned_batch *in, aa_err *err)
     for (size_t s = 0; s < in->sweep_count; s++) {
         if (in->sweep_field[s] >= le->F)
             return aa_fail(err, AA_EPARSE, "sweep: field %u of %zu", in->sweep_field[s], le->F);
-        if (!critic_knows(le->cr, in->sweep_state[s], in->sweep_next_state[s]))
+        if (!knows_state(le, in->sweep_state[s], in->sweep_next_state[s]))
             return aa_fail(err, AA_EPARSE, "sweep: state %#x, then %u", in->sweep_state[s],
                            in->sweep_next_state[s]);
     }
@@ -37,6 +46,21 @@ is_shared(const learner *le, uint32_t slot, float mix)
     return mix >= 0.0f && mix < 1.0f && slot < le->shared && (mix == 0.0f || slot + 1 < le->shared);
 }
 
+/* Own rows and shared readings beside them: with residual rows neither comes without the other. */
+static aa_status
+check_alt(const learner *le, const aa_assigned_batch *in, size_t at, aa_err *err)
+{
+    const bool beside = in->alt_slot[at] != AA_NO_SLOT;
+    const bool own = in->slot[at] != AA_NO_SLOT && in->slot[at] >= le->shared;
+    if (beside && !is_shared(le, in->alt_slot[at], in->alt_mix[at]))
+        return aa_fail(err, AA_EPARSE, "event %zu: field %zu has no shared row %u + %g", at / le->F,
+                       at % le->F, in->alt_slot[at], (double)in->alt_mix[at]);
+    if (le->residual && beside != own)
+        return aa_fail(err, AA_EPARSE, "event %zu: field %zu: slot %u %s a shared reading",
+                       at / le->F, at % le->F, in->slot[at], own ? "without" : "beside");
+    return AA_OK;
+}
+
 static aa_status
 check_event(const learner *le, const aa_assigned_batch *in, size_t e, aa_err *err)
 {
@@ -46,10 +70,9 @@ check_event(const learner *le, const aa_assigned_batch *in, size_t e, aa_err *er
         if (!rows_planned(le->tables[f], in->slot[at], in->mix[at]))
             return aa_fail(err, AA_EPARSE, "event %zu: field %zu has no row %u + %g", e, f,
                            in->slot[at], (double)in->mix[at]);
-        if (in->alt_slot[at] != AA_NO_SLOT && !is_shared(le, in->alt_slot[at], in->alt_mix[at]))
-            return aa_fail(err, AA_EPARSE, "event %zu: field %zu has no shared row %u + %g", e, f,
-                           in->alt_slot[at], (double)in->alt_mix[at]);
-        if (!critic_knows(le->cr, in->state[at], in->next_state[at]))
+        aa_status st = check_alt(le, in, at, err);
+        if (st) return st;
+        if (!knows_state(le, in->state[at], in->next_state[at]))
             return aa_fail(err, AA_EPARSE, "event %zu: field %zu: state %#x, then %u", e, f,
                            in->state[at], in->next_state[at]);
         if (isinf(in->baseline[at]))

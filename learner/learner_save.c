@@ -1,5 +1,6 @@
-/* Checkpoints and digests of a learner. Sections: learner, dense, rows.<field>, critic, metric,
- * rewards. A restore builds a second learner and changes places with it when all of it is good. */
+/* Checkpoints and digests of a learner. Sections: learner, dense, rows.<field>, critic
+ * (default mode: worth), metric, rewards. A restore builds a second learner and changes places with
+ * it when all of it is good. */
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ learner_digest(const learner *le)
     for (size_t f = 0; f < le->F; f++)
         d = rows_digest(le->tables[f], d);
     d = aa_digest(d, le->dense.w, adam_bytes(&le->dense));
-    d = critic_digest(le->cr, d);
+    d = le->cr ? critic_digest(le->cr, d) : worth_digest(&le->wo, d);
     const uint64_t me = metric_digest(le->me);
     return aa_digest(d, &me, sizeof me);
 }
@@ -93,7 +94,7 @@ learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     if (!st) st = aa_ckpt_section(w, "dense", le->dense.w, adam_bytes(&le->dense), err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_save(le->tables[f], w, err);
-    if (!st) st = critic_save(le->cr, w, err);
+    if (!st) st = le->cr ? critic_save(le->cr, w, err) : worth_save(&le->wo, w, err);
     if (!st) st = aa_ckpt_section(w, "metric", metric_data, metric_len, err);
     if (!st) st = save_rewards(le, w, err);
     return st;
@@ -186,7 +187,7 @@ learner_restore(learner *le, aa_ckpt_reader *r, aa_err *err)
     if (!st) st = restore_head(fresh, r, err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_restore(fresh->tables[f], r, err);
-    if (!st) st = critic_restore(fresh->cr, r, err);
+    if (!st) st = fresh->cr ? critic_restore(fresh->cr, r, err) : worth_restore(&fresh->wo, r, err);
     if (!st) st = restore_metric(fresh, r, err);
     if (!st) st = restore_rewards(fresh, r, err);
     if (!st) {

@@ -8,6 +8,7 @@
 #include "learner/learner.h"
 #include "learner/reward.h"
 #include "learner/rows.h"
+#include "learner/worth.h"
 
 /* Events with another reading of one field, forwarded together at most this many at a time. */
 #define LEARNER_ALT_MAX 64
@@ -16,6 +17,7 @@
 typedef struct {
     size_t    cap;
     float    *x, *dx;                          /* (cap,F,W) */
+    float    *shared_x;                        /* (cap,F,W) shared readings beside own rows */
     float    *logit, *dlogit;                  /* (cap) */
     float    *scratch;                         /* the model's, of cap events */
     uint32_t *slot;                            /* (cap,F) as read; AA_NO_SLOT when freed since */
@@ -30,13 +32,16 @@ struct learner {
     const aa_model_kind *kind;
     size_t               F, W, step;
     uint32_t             shared; /* shared rows of each field */
+    uint32_t             states; /* of the agent */
+    bool                 residual;
     float (*loss)(float logit, float label);
     float (*loss_grad)(float logit, float label);
     rows            *tables[AA_MAX_FIELDS]; /* (F) */
     adam             dense;
     float           *dw; /* (P) */
     metric          *me;
-    critic          *cr;
+    critic          *cr; /* NULL in the default mode, whose critic is wo */
+    worth            wo;
     reward           rw;
     aa_reward_batch *ring; /* (ring_count) batch seq at seq % ring_count */
     size_t           ring_count;

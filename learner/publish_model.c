@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/kafka.h"
+#include "common/state.h"
 #include "common/wire.h"
 
 enum { CHUNK = 1024, FLUSH_MS = 60000 };
@@ -72,6 +73,7 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
                           .newest_kafka_ms = newest_kafka_ms};
     learner_stats_get(le, &stats);
     d.events = stats.events;
+    d.residual_rows = aa_residual_rows(cfg);
     snprintf(d.model, sizeof d.model, "%.31s", cfg->model.kind);
     for (size_t h = 0; h < cfg->hidden_count; h++)
         d.hidden[h] = cfg->hidden[h];

@@ -1,73 +1,13 @@
 #include "learner/rows.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/hash.h"
 #include "common/kernel.h"
 #include "common/rng.h"
 #include "common/state.h"
-#include "learner/collect.h"
-
-#define CHUNK      1024u /* rows */
-#define WORDS      (CHUNK / 64)
-#define CHUNK_ENDS (ROWS_SLOT_END / CHUNK)
-
-typedef struct {
-    uint64_t live[WORDS], plan[WORDS], dirty[WORDS]; /* one bit per row */
-    uint64_t born[CHUNK];                            /* seq of the batch that made it; 0: shared */
-    float    w[];                                    /* (CHUNK,2,W): weights, accumulators */
-} chunk;
-
-struct rows {
-    uint32_t  field, shared;
-    size_t    W;
-    float     rate, l2, accumulator;
-    double    init_sd;
-    uint64_t  seed;
-    chunk   **chunks; /* (chunk_count) NULL: nothing there yet */
-    size_t    chunk_count, chunks_made;
-    uint64_t  live;
-    uint32_t *changed; /* slots whose dirty bit is set: a queue from head to count */
-    size_t    changed_head, changed_count, changed_cap;
-    collect   gradients; /* of the step */
-};
-
-static inline bool
-bit_get(const uint64_t *bits, uint32_t slot)
-{
-    return bits[slot % CHUNK / 64] >> slot % 64 & 1;
-}
-
-static inline void
-bit_put(uint64_t *bits, uint32_t slot, bool on)
-{
-    const uint64_t bit = (uint64_t)1 << slot % 64;
-    if (on)
-        bits[slot % CHUNK / 64] |= bit;
-    else
-        bits[slot % CHUNK / 64] &= ~bit;
-}
-
-static inline chunk *
-chunk_at(const rows *ro, uint32_t slot)
-{
-    return slot / CHUNK < ro->chunk_count ? ro->chunks[slot / CHUNK] : NULL;
-}
-
-static inline float *
-row_at(const rows *ro, uint32_t slot)
-{
-    return ro->chunks[slot / CHUNK]->w + (size_t)(slot % CHUNK) * 2 * ro->W;
-}
-
-static inline size_t
-chunk_bytes(const rows *ro)
-{
-    return sizeof(chunk) + (size_t)CHUNK * 2 * ro->W * sizeof(float);
-}
+#include "learner/rows_state.h"
 
 /* Room for chunk idx in the list of chunks. */
 static aa_status
@@ -86,8 +26,8 @@ grow_list(rows *ro, size_t idx, aa_err *err)
     return AA_OK;
 }
 
-static aa_status
-make_chunk(rows *ro, size_t idx, aa_err *err)
+aa_status
+rows_make_chunk(rows *ro, size_t idx, aa_err *err)
 {
     aa_status st = grow_list(ro, idx, err);
     if (st || ro->chunks[idx]) return st;
@@ -121,22 +61,28 @@ mark_changed(rows *ro, uint32_t slot)
 
 /* ---- making and freeing rows ---- */
 
-/* row (2,W) += N(0, sd^2), accumulators as new. Each (field, slot, seq, op_idx) has its own noise.
- */
+/* row (W) += N(0, sd^2). Each (field, place, seq, op_idx) has its own noise. */
 static void
-add_noise(rows *ro, uint32_t slot, uint64_t seq, uint64_t op_idx)
+add_noise(const rows *ro, float *row, uint32_t place, uint64_t seq, uint64_t op_idx)
 {
-    float          noise[256], *row = row_at(ro, slot);
-    const uint64_t place = (uint64_t)ro->field << 32 | slot;
-    uint64_t       a = aa_rng_bits(ro->seed, AA_RNG_ROW, place, seq << 20 ^ op_idx);
+    float          noise[256];
+    const uint64_t where = (uint64_t)ro->field << 32 | place;
+    uint64_t       a = aa_rng_bits(ro->seed, AA_RNG_ROW, where, seq << 20 ^ op_idx);
     for (size_t at = 0; at < ro->W; at += 256, a++) {
         const size_t n = ro->W - at < 256 ? ro->W - at : 256;
         aa_rng_normal(noise, n, ro->init_sd, ro->seed, AA_RNG_ROW, a);
         for (size_t i = 0; i < n; i++)
             row[at + i] += noise[i];
     }
+}
+
+/* Accumulators of a new row (2,W). */
+static void
+fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
+{
     for (size_t i = 0; i < ro->W; i++)
-        row[ro->W + i] = ro->accumulator;
+        row[ro->W + i] = rk->accumulator;
+    row[2 * ro->W - 1] = rk->linear_accumulator;
 }
 
 static void
@@ -149,31 +95,63 @@ set_live(rows *ro, uint32_t slot, bool on, uint64_t born)
     mark_changed(ro, slot);
 }
 
+static void
+configure(rows *ro, uint32_t field, const aa_conf *cfg)
+{
+    const float rate = (float)cfg->model.row_rate, start = (float)cfg->model.row_accumulator;
+    const float own = (float)cfg->model.own_accumulator,
+                added = (float)cfg->model.position_accumulator;
+    ro->field = field;
+    ro->shared = aa_shared_rows(cfg);
+    ro->bins = aa_lean_bins(cfg);
+    ro->residual = aa_residual_rows(cfg);
+    ro->one_by_one = cfg->model.step == 1;
+    ro->W = (size_t)cfg->model.dim + 1;
+    ro->l2 = (float)cfg->model.row_l2;
+    ro->init_sd = cfg->model.row_init;
+    ro->seed = (uint64_t)cfg->pipeline.seed;
+    ro->own = ro->shared_row = ro->base_row = (row_kind){rate, start, start};
+    if (ro->residual) ro->own = (row_kind){rate, own, (float)cfg->model.own_linear_accumulator};
+    if (rows_composed(cfg))
+        ro->shared_row = (row_kind){(float)cfg->model.position_rate, added, added};
+}
+
+/* Base rows are drawn, what positions add to them is 0. */
+static aa_status
+make_base(rows *ro, aa_err *err)
+{
+    ro->base = calloc((size_t)ro->bins * 2 * ro->W, sizeof *ro->base);
+    ro->composed = calloc((size_t)ro->shared * ro->W, sizeof *ro->composed);
+    ro->base_changed = calloc(ro->bins, sizeof *ro->base_changed);
+    if (!ro->base || !ro->composed || !ro->base_changed)
+        return aa_fail(err, AA_ENOMEM, "shared rows of field %u", ro->field);
+    for (uint32_t bin = 0; bin < ro->bins; bin++) {
+        add_noise(ro, base_at(ro, bin), ROWS_SLOT_END + bin, 0, 0);
+        fresh_optimizer(ro, base_at(ro, bin), &ro->base_row);
+    }
+    return AA_OK;
+}
+
 aa_status
 rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
 {
     rows *ro = calloc(1, sizeof *ro);
     if (!ro) return aa_fail(err, AA_ENOMEM, "table of field %u", field);
-    ro->field = field;
-    ro->shared = aa_shared_rows(cfg);
-    ro->W = (size_t)cfg->model.dim + 1;
-    ro->rate = (float)cfg->model.row_rate;
-    ro->l2 = (float)cfg->model.row_l2;
-    ro->accumulator = (float)cfg->model.row_accumulator;
-    ro->init_sd = cfg->model.row_init;
-    ro->seed = (uint64_t)cfg->pipeline.seed;
-    for (uint32_t slot = 0; slot < ro->shared; slot++) {
-        aa_status st = make_chunk(ro, slot / CHUNK, err);
-        if (st) {
-            rows_free(&ro);
-            return st;
-        }
-        add_noise(ro, slot, 0, 0);
+    configure(ro, field, cfg);
+    aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
+    for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
+        st = rows_make_chunk(ro, slot / CHUNK, err);
+        if (st) break;
+        if (!ro->base) add_noise(ro, row_at(ro, slot), slot, 0, 0);
+        fresh_optimizer(ro, row_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
-    *out = ro;
-    return AA_OK;
+    if (st)
+        rows_free(&ro);
+    else
+        *out = ro;
+    return st;
 }
 
 void
@@ -185,6 +163,9 @@ rows_free(rows **ro_p)
         free(ro->chunks[i]);
     free(ro->chunks);
     free(ro->changed);
+    free(ro->base);
+    free(ro->composed);
+    free(ro->base_changed);
     collect_fini(&ro->gradients);
     free(ro);
     *ro_p = NULL;
@@ -234,7 +215,7 @@ aa_status
 rows_plan(rows *ro, const aa_op *op, aa_err *err)
 {
     aa_status st = check_op(ro, op, err);
-    if (!st && op->kind != AA_OP_FREE) st = make_chunk(ro, op->slot / CHUNK, err);
+    if (!st && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
     if (!st) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
     return st;
 }
@@ -253,15 +234,46 @@ rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx)
         return;
     }
     float *row = row_at(ro, op->slot);
-    if (op->kind == AA_OP_PROMOTE)
+    if (op->kind == AA_OP_PROMOTE && !ro->residual)
         rows_read(ro, op->source, op->source_mix, row);
     else
         memset(row, 0, ro->W * sizeof *row);
-    add_noise(ro, op->slot, seq, op_idx);
+    if (!ro->residual) add_noise(ro, row, op->slot, seq, op_idx);
+    fresh_optimizer(ro, row, &ro->own);
     set_live(ro, op->slot, true, seq);
 }
 
-/* ---- reading and learning ---- */
+/* ---- reading ---- */
+
+AA_KERNEL static void
+add(float *restrict x, const float *restrict a, const float *restrict b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = a[i] + b[i];
+}
+
+AA_KERNEL static void
+mix_two(float *restrict x, const float *restrict low, const float *restrict high, float mix,
+        size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (1.0f - mix) * low[i] + mix * high[i];
+}
+
+/* The two composed rows, then their mixture: rounded as scorers do it, who get composed rows. */
+AA_KERNEL static void
+mix_composed(float *restrict x, const float *restrict base, const float *restrict next_base,
+             const float *restrict low, const float *restrict high, float mix, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (1.0f - mix) * (base[i] + low[i]) + mix * (next_base[i] + high[i]);
+}
+
+static inline bool
+is_composed(const rows *ro, uint32_t slot)
+{
+    return ro->base && slot < ro->shared;
+}
 
 void
 rows_read(const rows *ro, uint32_t slot, float mix, float *x)
@@ -270,14 +282,29 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
         memset(x, 0, ro->W * sizeof *x);
         return;
     }
-    const float *low = row_at(ro, slot);
-    memcpy(x, low, ro->W * sizeof *x);
-    if (mix == 0.0f) return;
-    const float *high = row_at(ro, slot + 1);
-    for (size_t i = 0; i < ro->W; i++)
-        x[i] = (1.0f - mix) * low[i] + mix * high[i];
+    const float *low = row_at(ro, slot), *high = mix != 0.0f ? row_at(ro, slot + 1) : NULL;
+    if (is_composed(ro, slot)) {
+        const float *base = base_at(ro, slot % ro->bins);
+        if (high)
+            mix_composed(x, base, base_at(ro, (slot + 1) % ro->bins), low, high, mix, ro->W);
+        else
+            add(x, base, low, ro->W);
+    } else if (high) {
+        mix_two(x, low, high, mix, ro->W);
+    } else {
+        memcpy(x, low, ro->W * sizeof *x);
+    }
 }
 
+void
+rows_read_own(const rows *ro, uint32_t slot, const float *shared, float *x)
+{
+    add(x, shared, row_at(ro, slot), ro->W);
+}
+
+/* ---- learning ---- */
+
+/* g is the gradient of the step. */
 AA_KERNEL static void
 adagrad(float *restrict w, float *restrict acc, const float *restrict g, size_t n, float rate)
 {
@@ -289,34 +316,85 @@ adagrad(float *restrict w, float *restrict acc, const float *restrict g, size_t 
 }
 
 AA_KERNEL static void
-add_gradient(float *restrict g, const float *restrict x, const float *restrict dx, size_t n,
+add_gradient(float *restrict g, const float *restrict w, const float *restrict dx, size_t n,
              float share, float l2)
 {
     for (size_t i = 0; i < n; i++)
-        g[i] += share * (dx[i] + l2 * x[i]);
+        g[i] += share * (dx[i] + l2 * w[i]);
+}
+
+/* Both at once, where the step is one event. */
+AA_KERNEL static void
+learn_at_once(float *restrict w, float *restrict acc, const float *restrict dx, size_t n,
+              float share, float l2, float rate)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = share * (dx[i] + l2 * w[i]);
+        const float a = acc[i] + g * g;
+        acc[i] = a;
+        w[i] -= rate * g / sqrtf(a);
+    }
 }
 
 aa_status
 rows_reserve(rows *ro, size_t readings, aa_err *err)
 {
-    return collect_reserve(&ro->gradients, ro->W, 2 * readings, err);
+    return collect_reserve(&ro->gradients, ro->W, 5 * readings, err);
+}
+
+static void
+learn_row(rows *ro, uint32_t slot, float share, const float *dx)
+{
+    float *row = row_at(ro, slot);
+    if (!ro->one_by_one) {
+        add_gradient(collect_at(&ro->gradients, slot), row, dx, ro->W, share, ro->l2);
+        return;
+    }
+    const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
+    learn_at_once(row, row + ro->W, dx, ro->W, share, ro->l2, rk->rate);
+    mark_changed(ro, slot);
+}
+
+static void
+learn_base(rows *ro, uint32_t bin, float share, const float *dx)
+{
+    float *row = base_at(ro, bin);
+    if (!ro->one_by_one) {
+        float *g = collect_at(&ro->gradients, ROWS_SLOT_END + bin);
+        add_gradient(g, row, dx, ro->W, share, ro->l2);
+        return;
+    }
+    learn_at_once(row, row + ro->W, dx, ro->W, share, ro->l2, ro->base_row.rate);
+    ro->base_changed[bin] = true;
 }
 
 void
-rows_learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx)
+rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx)
 {
-    if (slot == AA_NO_SLOT) return;
-    add_gradient(collect_at(&ro->gradients, slot), x, dx, ro->W, 1.0f - mix, ro->l2);
-    if (mix != 0.0f) add_gradient(collect_at(&ro->gradients, slot + 1), x, dx, ro->W, mix, ro->l2);
+    if (slot == AA_NO_SLOT || share == 0.0f) return;
+    const float shares[2] = {share * (1.0f - mix), share * mix};
+    for (uint32_t i = 0; i < 2 && shares[i] != 0.0f; i++) {
+        learn_row(ro, slot + i, shares[i], dx);
+        if (is_composed(ro, slot)) learn_base(ro, (slot + i) % ro->bins, shares[i], dx);
+    }
 }
 
 void
 rows_update(rows *ro)
 {
     for (size_t i = 0; i < ro->gradients.count; i++) {
-        float *row = row_at(ro, ro->gradients.slot[i]);
-        adagrad(row, row + ro->W, ro->gradients.g + i * ro->W, ro->W, ro->rate);
-        mark_changed(ro, ro->gradients.slot[i]);
+        const uint32_t slot = ro->gradients.slot[i];
+        const float   *g = ro->gradients.g + i * ro->W;
+        if (slot >= ROWS_SLOT_END) {
+            float *row = base_at(ro, slot - ROWS_SLOT_END);
+            adagrad(row, row + ro->W, g, ro->W, ro->base_row.rate);
+            ro->base_changed[slot - ROWS_SLOT_END] = true;
+            continue;
+        }
+        const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
+        float          *row = row_at(ro, slot);
+        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        mark_changed(ro, slot);
     }
     collect_clear(&ro->gradients);
 }
@@ -328,13 +406,34 @@ rows_stats_get(const rows *ro, rows_stats *out)
 {
     *out = (rows_stats){.live = ro->live,
                         .allocated = ro->chunks_made * CHUNK,
-                        .row_bytes = 2 * ro->W * sizeof(float)};
+                        .row_bytes = 2 * ro->W * sizeof(float),
+                        .base_bytes = base_bytes(ro)};
+}
+
+const float *
+rows_served(const rows *ro, uint32_t slot)
+{
+    if (!is_composed(ro, slot)) return row_at(ro, slot);
+    float *x = ro->composed + (size_t)slot * ro->W;
+    add(x, base_at(ro, slot % ro->bins), row_at(ro, slot), ro->W);
+    return x;
+}
+
+/* A base row is part of its bin's row at every position. */
+static void
+mark_composed(rows *ro)
+{
+    for (uint32_t slot = 0; ro->base && slot < ro->shared; slot++)
+        if (ro->base_changed[slot % ro->bins]) mark_changed(ro, slot);
+    for (uint32_t bin = 0; ro->base && bin < ro->bins; bin++)
+        ro->base_changed[bin] = false;
 }
 
 size_t
 rows_changes(rows *ro, learner_change *out, size_t max)
 {
     size_t n = 0;
+    mark_composed(ro);
     while (n < max && ro->changed_head < ro->changed_count) {
         const uint32_t slot = ro->changed[ro->changed_head++];
         chunk         *ch = ro->chunks[slot / CHUNK];
@@ -344,7 +443,7 @@ rows_changes(rows *ro, learner_change *out, size_t max)
                                     .slot = slot,
                                     .deleted = !live,
                                     .born = ch->born[slot % CHUNK],
-                                    .w = row_at(ro, slot)};
+                                    .w = rows_served(ro, slot)};
     }
     if (ro->changed_head == ro->changed_count) ro->changed_head = ro->changed_count = 0;
     return n;
@@ -356,120 +455,4 @@ rows_touch_all(rows *ro)
     for (size_t c = 0; c < ro->chunk_count; c++)
         for (uint32_t i = 0; ro->chunks[c] && i < CHUNK; i++)
             if (bit_get(ro->chunks[c]->live, i)) mark_changed(ro, (uint32_t)c * CHUNK + i);
-}
-
-uint64_t
-rows_digest(const rows *ro, uint64_t d)
-{
-    for (size_t c = 0; c < ro->chunk_count; c++)
-        for (uint32_t i = 0; ro->chunks[c] && i < CHUNK; i++) {
-            if (!bit_get(ro->chunks[c]->live, i)) continue;
-            const uint32_t slot = (uint32_t)c * CHUNK + i;
-            const uint64_t head[3] = {ro->field, slot, ro->chunks[c]->born[i]};
-            d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, row_at(ro, slot), 2 * ro->W * sizeof(float));
-        }
-    return d;
-}
-
-uint64_t
-rows_served_digest(const rows *ro, uint64_t d)
-{
-    for (size_t c = 0; c < ro->chunk_count; c++)
-        for (uint32_t i = 0; ro->chunks[c] && i < CHUNK; i++) {
-            if (!bit_get(ro->chunks[c]->live, i)) continue;
-            const uint32_t head[2] = {ro->field, (uint32_t)c * CHUNK + i};
-            d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, row_at(ro, head[1]), ro->W * sizeof(float));
-        }
-    return d;
-}
-
-/* ---- checkpoint: section rows.<field> = head, then for each chunk its index and its bytes ---- */
-
-typedef struct {
-    uint64_t width, shared, chunks, live;
-} saved_head;
-
-static void
-section_name(const rows *ro, char name[AA_CKPT_NAME_BYTES])
-{
-    snprintf(name, AA_CKPT_NAME_BYTES, "rows.%u", ro->field);
-}
-
-aa_status
-rows_save(const rows *ro, aa_ckpt_writer *w, aa_err *err)
-{
-    char             name[AA_CKPT_NAME_BYTES];
-    const saved_head head = {ro->W, ro->shared, ro->chunks_made, ro->live};
-    const size_t     bytes = sizeof head + ro->chunks_made * (8 + chunk_bytes(ro));
-    section_name(ro, name);
-    aa_status st = aa_ckpt_begin(w, name, bytes, err);
-    if (!st) st = aa_ckpt_append(w, &head, sizeof head, err);
-    for (uint64_t c = 0; !st && c < ro->chunk_count; c++) {
-        if (!ro->chunks[c]) continue;
-        st = aa_ckpt_append(w, &c, sizeof c, err);
-        if (!st) st = aa_ckpt_append(w, ro->chunks[c], chunk_bytes(ro), err);
-    }
-    return st;
-}
-
-static uint64_t
-count_bits(const uint64_t *bits)
-{
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < CHUNK; i++)
-        n += bit_get(bits, i);
-    return n;
-}
-
-static aa_status
-restore_chunk(rows *ro, uint64_t idx, const unsigned char *bytes, aa_err *err)
-{
-    if (idx >= CHUNK_ENDS)
-        return aa_fail(err, AA_EPARSE, "rows of field %u: chunk %llu", ro->field,
-                       (unsigned long long)idx);
-    aa_status st = make_chunk(ro, idx, err);
-    if (st) return st;
-    chunk *ch = ro->chunks[idx];
-    memcpy(ch, bytes, chunk_bytes(ro));
-    memcpy(ch->plan, ch->live, sizeof ch->plan);
-    memset(ch->dirty, 0, sizeof ch->dirty);
-    ro->live += count_bits(ch->live);
-    return AA_OK;
-}
-
-aa_status
-rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
-{
-    char        name[AA_CKPT_NAME_BYTES];
-    const void *data;
-    size_t      len;
-    saved_head  head;
-    section_name(ro, name);
-    aa_status st = aa_ckpt_get(r, name, &data, &len, err);
-    if (st) return st;
-    const unsigned char *at = data;
-    const size_t         each = 8 + chunk_bytes(ro);
-    if (len < sizeof head) return aa_fail(err, AA_EPARSE, "%s: %zu bytes", name, len);
-    memcpy(&head, at, sizeof head);
-    if (head.width != ro->W || head.shared != ro->shared || (len - sizeof head) % each != 0 ||
-        head.chunks != (len - sizeof head) / each)
-        return aa_fail(err, AA_EPARSE, "%s: another shape, or cut off", name);
-    ro->live = 0;
-    ro->changed_head = ro->changed_count = 0;
-    at += sizeof head;
-    for (uint64_t c = 0; !st && c < head.chunks; c++, at += each) {
-        uint64_t idx;
-        memcpy(&idx, at, sizeof idx);
-        st = restore_chunk(ro, idx, at + sizeof idx, err);
-    }
-    if (!st && (ro->live != head.live || ro->chunks_made != head.chunks))
-        return aa_fail(err, AA_EPARSE, "%s: %llu live rows, not %llu", name,
-                       (unsigned long long)ro->live, (unsigned long long)head.live);
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++)
-        if (!planned_one(ro, slot))
-            return aa_fail(err, AA_EPARSE, "%s: shared row %u is missing", name, slot);
-    if (!st) rows_touch_all(ro);
-    return st;
 }

@@ -4,6 +4,13 @@
  * in chunks that never move, so that a table grows without copying and a fork shares what does not
  * change. Slots are given out by the assigner; this file only checks that its ops make sense.
  *
+ * Shared rows of modes with lean bins (rows_composed) are sums: slot (position-1)*p + bin is what
+ * the bin's base row and the position's own row add up to, so that a position nobody has trained
+ * yet reads what the others have learned of the bin. Readers, scorers included, see the sums only.
+ *
+ * In modes with residual rows (aa_residual_rows) an ID's own row begins at 0 and is read as shared
+ * reading + row, else it begins as a copy of the shared reading with noise.
+ *
  * Ops are checked for a whole batch before any is applied: rows_plan marks what would be live,
  * rows_unplan takes that back, and rows_apply does it. Between batches plan and truth are equal.
  */
@@ -17,6 +24,7 @@
 #include "common/batch.h"
 #include "common/checkpoint.h"
 #include "common/conf.h"
+#include "common/state.h"
 #include "common/status.h"
 #include "learner/learner.h"
 
@@ -24,7 +32,15 @@
 
 typedef struct rows rows;
 
-/** A table with its shared rows (aa_shared_rows) drawn from N(0, model.row_init^2). */
+/** Are shared rows sums? */
+static inline bool
+rows_composed(const aa_conf *cfg)
+{
+    return aa_lean_bins(cfg) > 1 && aa_shared_rows(cfg) > 0;
+}
+
+/** A table with its shared rows (aa_shared_rows). They, or the base rows that they are made of, are
+ *  drawn from N(0, model.row_init^2). */
 aa_status rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void rows_free(rows **ro_p);
@@ -42,22 +58,28 @@ void rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx);
 
 /** x (W) = (1-mix) row[slot] + mix row[slot+1]; zeros for AA_NO_SLOT. */
 void rows_read(const rows *ro, uint32_t slot, float mix, float *x);
+/** x (W) = shared (W) + row[slot]. x may not be shared. */
+void rows_read_own(const rows *ro, uint32_t slot, const float *shared, float *x);
 /** Room for the gradients of a step of so many readings. */
 aa_status rows_reserve(rows *ro, size_t readings, aa_err *err) __attribute__((warn_unused_result));
 /**
- * Note the gradient dx (W) towards what was read, x (W). With the penalty l2/2 |x|^2 on it the
- * gradient is g = dx + l2 x, of which the two rows get (1-mix) g and mix g.
+ * Note the gradient dx (W) towards what was read, of which this reading gets a share. Each row r
+ * that the reading is made of, with weight c = share * (1-mix) or share * mix, gets
+ *     g = c (dx + l2 r)        l2: model.row_l2, a penalty on the row
+ *   In sums both parts get it, the position's row and the base row.
  */
-void rows_learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx);
+void rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx);
 /** End of the step: Adagrad for each row that was read, with the sum of its gradients:
  *    acc += g^2,  row -= rate g / sqrt(acc)
- *  One update per row and step cannot overshoot, however often the step read the row. */
+ *  One update per row and step cannot overshoot, however often the step read the row. With steps of
+ *  one event (model.step 1) rows_learn does this at once: then no row is read twice. */
 void rows_update(rows *ro);
 
 /* ---- what there is ---- */
 typedef struct {
     uint64_t live, allocated;
-    size_t   row_bytes; /* of one row with its optimizer state */
+    size_t   row_bytes;  /* of one row with its optimizer state */
+    size_t   base_bytes; /* of all base rows */
 } rows_stats;
 void rows_stats_get(const rows *ro, rows_stats *out);
 

@@ -26,6 +26,7 @@ typedef struct {
     epoch_node node;
     uint64_t   run_id, version, events;
     int64_t    newest_kafka_ms;
+    bool       residual_rows;
     size_t     count;
     float      w[]; /* (count) */
 } replica_dense;
@@ -54,6 +55,7 @@ struct replica_reader {
     float   *fixed;   /* (F,W) rows of the user and the context */
     float   *x;       /* (BLOCK_ITEMS,F,W) */
     float   *second;  /* (W) second row of an interpolation */
+    float   *own;     /* (W) a row that is added to a shared reading */
     float   *logit;   /* (BLOCK_ITEMS) */
     float   *scratch; /* the model's */
 };
@@ -238,6 +240,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
                                  .version = d.version,
                                  .events = d.events,
                                  .newest_kafka_ms = d.newest_kafka_ms,
+                                 .residual_rows = d.residual_rows,
                                  .count = d.w_count};
         if (d.w_count) memcpy(fresh->w, d.w, d.w_count * sizeof fresh->w[0]);
         if (d.run_id > rp->model_run) rp->model_run = d.run_id;
@@ -338,9 +341,10 @@ replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     rr->fixed = calloc(F * W, sizeof *rr->fixed);
     rr->x = calloc(BLOCK_ITEMS * F * W, sizeof *rr->x);
     rr->second = calloc(W, sizeof *rr->second);
+    rr->own = calloc(W, sizeof *rr->own);
     rr->logit = calloc(BLOCK_ITEMS, sizeof *rr->logit);
     rr->scratch = calloc(rp->kind->scratch_count(&rp->shape, BLOCK_ITEMS) + 1, sizeof *rr->scratch);
-    if (!rr->fixed || !rr->x || !rr->second || !rr->logit || !rr->scratch) {
+    if (!rr->fixed || !rr->x || !rr->second || !rr->own || !rr->logit || !rr->scratch) {
         replica_reader_close(&rr);
         return aa_fail(err, AA_ENOMEM, "replica reader");
     }
@@ -357,6 +361,7 @@ replica_reader_close(replica_reader **rr_p)
     free(rr->fixed);
     free(rr->x);
     free(rr->second);
+    free(rr->own);
     free(rr->logit);
     free(rr->scratch);
     free(rr);
@@ -399,14 +404,36 @@ read_mixed(const replica_reader *rr, const rowset *rows, aa_score_reading *rd, f
         x[k] = (1 - mix) * x[k] + mix * rr->second[k];
 }
 
+/* The reading of an ID with a row of its own: x (W) is written, as the learner reads it. */
+static void
+read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, bool residual,
+         aa_score_reading *rd, float *x, replica_answer *answer)
+{
+    aa_row_head rh;
+    float      *own = residual ? rr->own : x;
+    rd->unique = rowset_get(rows, a->slot, &rh, own) && owns(a, &rh);
+    if (!rd->unique) answer->fallbacks++;
+    if (!rd->unique || residual) {
+        rd->slot = a->alt_slot;
+        rd->mix = a->alt_mix;
+        read_mixed(rr, rows, rd, x, answer);
+    }
+    if (!rd->unique) return;
+    if (residual)
+        for (size_t i = 0; i < rr->rp->W; i++)
+            x[i] += own[i];
+    if (!residual || rh.version > rd->version) rd->version = rh.version;
+    rd->slot = a->slot;
+    rd->mix = a->mix;
+}
+
 /* The reading of one ID: x (W) is written. @pre inside the epoch */
 static void
-gather(const replica_reader *rr, size_t f, uint64_t key, float *x, aa_score_reading *rd,
-       replica_answer *answer)
+gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key, float *x,
+       aa_score_reading *rd, replica_answer *answer)
 {
     const replica_field *fi = &rr->rp->field[f];
-    aa_assignment        a = {.slot = AA_NO_SLOT};
-    aa_row_head          rh;
+    aa_assignment        a = {.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
     rd->known = idmap_get(fi->ids, key, &a);
     rd->unique = false;
     if (!rd->known) {
@@ -418,17 +445,10 @@ gather(const replica_reader *rr, size_t f, uint64_t key, float *x, aa_score_read
     rd->position = a.position;
     rd->slot = a.slot;
     rd->mix = a.mix;
-    if (rd->known && a.born > 0) { /* a row of its own */
-        if (rowset_get(fi->rows, a.slot, &rh, x) && owns(&a, &rh)) {
-            rd->unique = true;
-            rd->version = rh.version;
-            return;
-        }
-        answer->fallbacks++;
-        rd->slot = a.alt_slot;
-        rd->mix = a.alt_mix;
-    }
-    read_mixed(rr, fi->rows, rd, x, answer);
+    if (rd->known && a.born > 0)
+        read_own(rr, fi->rows, &a, dense->residual_rows, rd, x, answer);
+    else
+        read_mixed(rr, fi->rows, rd, x, answer);
 }
 
 /* One block of B items: rows into x (B,F,W), then the model. */
@@ -442,7 +462,7 @@ score_block(replica_reader *rr, const replica_dense *dense, const uint64_t *item
         aa_score_reading rd;
         float           *x = rr->x + b * F * W;
         memcpy(x, rr->fixed, F * W * sizeof *x);
-        gather(rr, REPLICA_ITEM, item[b], x + REPLICA_ITEM * W, reading ? &reading[b] : &rd,
+        gather(rr, dense, REPLICA_ITEM, item[b], x + REPLICA_ITEM * W, reading ? &reading[b] : &rd,
                answer);
     }
     rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
@@ -470,7 +490,7 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         aa_score_reading rd, *into = &rd;
         if (f == REPLICA_ITEM) continue;
         if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
-        gather(rr, f, key[f], rr->fixed + f * W, into, answer);
+        gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
     }
     for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
         size_t B = n - i < BLOCK_ITEMS ? n - i : BLOCK_ITEMS;

@@ -170,6 +170,7 @@ adagrad_steps_are_those_of_pytorch(void **state)
     float         *x = calloc(2 * w.n, sizeof *x), *dx = x + w.n;
     assert_non_null(x);
     aa_conf_defaults(&cfg);
+    strcpy(cfg.agent.mode, "paper"); /* its shared rows stand for themselves */
     cfg.model.dim = (int64_t)w.n - 1;
     cfg.model.row_init = cfg.model.row_l2 = 0.0;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
@@ -177,7 +178,7 @@ adagrad_steps_are_those_of_pytorch(void **state)
         for (size_t i = 0; i < w.n; i++)
             dx[i] = g.as_float[i] * (float)(1 - t);
         assert_int_equal(rows_reserve(ro, 1, &err), AA_OK);
-        rows_learn(ro, 0, 0.0f, x, dx);
+        rows_learn(ro, 0, 0.0f, 1.0f, dx);
         rows_update(ro);
     }
     rows_read(ro, 0, 0.0f, x);

@@ -12,9 +12,10 @@
 
 #include "assigner/assigner.h"
 #include "common/rng.h"
+#include "common/state.h"
 #include "learner/learner.h"
 
-enum { EVENTS = 4000, USERS = 60, ITEMS = 40, F = 2, MAX_CHANGES = 256 };
+enum { EVENTS = 4000, USERS = 60, ITEMS = 40, F = 2, MAX_CHANGES = 256, MAX_KEY = 6000 };
 
 typedef struct {
     aa_conf           cfg;
@@ -27,7 +28,8 @@ typedef struct {
     aa_reward_batch   rewards;
     aa_bytes          by;
     aa_err            err;
-    uint64_t          seq, run_id;
+    uint64_t          seq, run_id, own_compared; /* readings of own rows among those compared */
+    aa_assignment     told[F][MAX_KEY]; /* what was published last of each ID */
 } fixture;
 
 #define check_ok(fx, call)                                                                         \
@@ -89,6 +91,7 @@ publish_assignments(fixture *fx, bool all)
             change[i].a.run_id = fx->run_id;
             if (!change[i].deleted)
                 check_ok(fx, aa_wire_pack_assignment(&fx->by, &change[i].a, &fx->err));
+            fx->told[change[i].field][change[i].key] = change[i].a;
             put(fx, AA_KEY_ASSIGNMENT, change[i].field, change[i].key, change[i].deleted);
         }
     } while (count == MAX_CHANGES);
@@ -122,13 +125,24 @@ publish_model(fixture *fx, bool all)
                           .version = fx->seq,
                           .F = F,
                           .K = (size_t)fx->cfg.model.dim,
-                          .hidden_count = fx->cfg.hidden_count};
+                          .hidden_count = fx->cfg.hidden_count,
+                          .residual_rows = aa_residual_rows(&fx->cfg)};
     d.w = learner_dense(fx->le, &w_count);
     d.w_count = w_count;
     memcpy(d.hidden, fx->cfg.hidden, sizeof d.hidden);
     snprintf(d.model, sizeof d.model, "%.31s", fx->cfg.model.kind);
     check_ok(fx, aa_wire_pack_dense(&fx->by, &d, &fx->err));
     put(fx, AA_KEY_DENSE, 0, 0, false);
+}
+
+/* Is the shared reading beside an own row the one that was published? */
+static bool
+same_alternative(const fixture *fx, size_t f)
+{
+    const aa_assignment *a = &fx->told[f][fx->ev.key[f]];
+    if (!aa_residual_rows(&fx->cfg) || fx->assigned.alt_slot[f] == AA_NO_SLOT) return true;
+    return a->alt_slot == fx->assigned.alt_slot[f] &&
+           memcmp(&a->alt_mix, &fx->assigned.alt_mix[f], sizeof a->alt_mix) == 0;
 }
 
 /* Event number n: what replica and learner say before it is learned from. True if both read the
@@ -161,7 +175,10 @@ one_event(fixture *fx, uint64_t n, uint64_t seed)
         same = same && fx->assigned.op[i].event_idx > 0;
     for (size_t f = 0; f < F; f++)
         same = same && rd[f].slot == fx->assigned.slot[f] &&
-               memcmp(&rd[f].mix, &fx->assigned.mix[f], sizeof rd[f].mix) == 0;
+               memcmp(&rd[f].mix, &fx->assigned.mix[f], sizeof rd[f].mix) == 0 &&
+               same_alternative(fx, f);
+    for (size_t f = 0; same && f < F; f++)
+        fx->own_compared += rd[f].unique;
     if (same && memcmp(&score, &prediction, sizeof score) != 0)
         fail_msg("event %llu: scored %.9g, predicted %.9g", (unsigned long long)n, (double)score,
                  (double)prediction);
@@ -188,6 +205,7 @@ run_mode(const char *mode, const char *kind, uint64_t seed)
     publish_assignments(fx, true);
     if (strcmp(mode, "unique") == 0) /* elsewhere mixes are published when they moved enough */
         assert_int_equal(replica_assignments_digest(fx->rp), assigned);
+    if (aa_residual_rows(&fx->cfg)) assert_true(fx->own_compared > EVENTS / 100);
     close_all(fx);
     free(fx);
     return compared;

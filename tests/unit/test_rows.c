@@ -19,17 +19,34 @@ enum { K = 5, W = K + 1, SHARED = 15 };
 
 static aa_conf cfg;
 
+/* With `positions` shared positions, learning in steps of so many events. */
 static rows *
-table(void)
+table_of(const char *mode, int64_t positions, int64_t step)
 {
     rows  *ro = NULL;
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    strcpy(cfg.agent.mode, mode);
+    cfg.agent.positions = positions;
+    cfg.model.step = step;
     cfg.model.dim = K;
-    cfg.agent.positions = 5;
     assert_int_equal(aa_shared_rows(&cfg), SHARED);
     assert_int_equal(rows_new(&ro, 1, &cfg, &err), AA_OK);
     return ro;
+}
+
+/* Plain: shared rows stand for themselves, own rows are copies. */
+static rows *
+table(void)
+{
+    return table_of("paper", SHARED, 1);
+}
+
+/* Residual rows, shared rows that are sums: 5 positions of 3 bins. */
+static rows *
+residual_table(int64_t step)
+{
+    return table_of("default", 5, step);
 }
 
 static aa_op
@@ -64,10 +81,10 @@ refuse(rows *ro, aa_op op)
 
 /* A step of one reading. */
 static void
-learn(rows *ro, uint32_t slot, float mix, const float *x, const float *dx)
+learn(rows *ro, uint32_t slot, float mix, const float *dx)
 {
     assert_int_equal(rows_reserve(ro, 1, NULL), AA_OK);
-    rows_learn(ro, slot, mix, x, dx);
+    rows_learn(ro, slot, mix, 1.0f, dx);
     rows_update(ro);
 }
 
@@ -146,7 +163,7 @@ readings_of_bad_mix_or_dead_rows_are_not_planned(void **state)
     rows_free(&ro);
 }
 
-/* Adagrad and the penalty on what was read, in double, for both rows of an interpolated reading. */
+/* Adagrad and the penalty, in double, for both rows of an interpolated reading. */
 static void
 learning_equals_adagrad_in_double(void **state)
 {
@@ -164,13 +181,11 @@ learning_equals_adagrad_in_double(void **state)
     for (uint64_t t = 0; t < 200; t++) {
         const float mix = t % 4 ? (float)aa_rng_uniform(1, AA_RNG_TEST, 1, t) : 0.0f;
         aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
-        rows_read(ro, 6, mix, x);
-        learn(ro, 6, mix, x, dx);
+        learn(ro, 6, mix, dx);
         double share[2] = {1.0 - (double)mix, (double)mix};
         for (size_t i = 0; i < W; i++) {
-            double read = share[0] * w[0][i] + share[1] * w[1][i];
             for (size_t r = 0; r < 2; r++) {
-                double g = share[r] * ((double)dx[i] + cfg.model.row_l2 * read);
+                double g = share[r] * ((double)dx[i] + cfg.model.row_l2 * w[r][i]);
                 acc[r][i] += g * g;
                 w[r][i] -= cfg.model.row_rate * g / sqrt(acc[r][i]);
             }
@@ -189,7 +204,7 @@ a_step_moves_each_row_once_by_the_sum_of_its_gradients(void **state)
 {
     (void)state;
     enum { READINGS = 3000 };
-    rows  *ro = table();
+    rows  *ro = table_of("paper", SHARED, READINGS);
     double w[SHARED][W], g[SHARED][W] = {{0}};
     float  x[W], dx[W];
     aa_err err = AA_ERR_INIT;
@@ -203,12 +218,10 @@ a_step_moves_each_row_once_by_the_sum_of_its_gradients(void **state)
         const uint32_t slot = (uint32_t)(aa_rng_bits(1, AA_RNG_TEST, 8, t) % (SHARED - 2));
         const float    mix = t % 3 ? 0.75f : 0.0f;
         aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
-        rows_read(ro, slot, mix, x);
-        rows_learn(ro, slot, mix, x, dx);
+        rows_learn(ro, slot, mix, 1.0f, dx);
         for (size_t i = 0; i < W; i++) {
-            double each = (double)dx[i] + cfg.model.row_l2 * (double)x[i];
-            g[slot][i] += (1.0 - (double)mix) * each;
-            g[slot + 1][i] += (double)mix * each;
+            g[slot][i] += (1.0 - (double)mix) * ((double)dx[i] + cfg.model.row_l2 * w[slot][i]);
+            g[slot + 1][i] += (double)mix * ((double)dx[i] + cfg.model.row_l2 * w[slot + 1][i]);
         }
     }
     rows_update(ro);
@@ -234,8 +247,7 @@ promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **stat
     double square = 0.0;
     for (uint64_t t = 0; t < 100; t++) {
         aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
-        rows_read(ro, 9, 0.25f, x);
-        learn(ro, 9, 0.25f, x, dx);
+        learn(ro, 9, 0.25f, dx);
     }
     rows_read(ro, 9, 0.25f, source);
     for (uint32_t slot = SHARED; slot < SHARED + 50; slot++) {
@@ -250,7 +262,7 @@ promotion_copies_the_reading_adds_noise_and_starts_a_fresh_optimizer(void **stat
     for (size_t i = 0; i < W; i++)
         dx[i] = (float)g;
     rows_read(ro, SHARED, 0.0f, copy);
-    learn(ro, SHARED, 0.0f, source, dx);
+    learn(ro, SHARED, 0.0f, dx);
     rows_read(ro, SHARED, 0.0f, x);
     for (size_t i = 0; i < W; i++) /* the penalty adds up to 0.003 * 2 to the gradient */
         check_close((double)(copy[i] - x[i]), step, 4e-3, 0.0, i);
@@ -332,10 +344,8 @@ changes_name_each_row_once_until_it_changes_again(void **state)
     assert_int_equal(rows_changes(ro, ch, 64), 0);
     float x[W], dx[W] = {1.0f};
     do_op(ro, promote(20, 2, 0.0f), 9);
-    for (size_t i = 0; i < 3; i++) {
-        rows_read(ro, 7, 0.5f, x);
-        learn(ro, 7, 0.5f, x, dx);
-    }
+    for (size_t i = 0; i < 3; i++)
+        learn(ro, 7, 0.5f, dx);
     do_op(ro, promote(21, 2, 0.0f), 9);
     do_op(ro, plain_op(AA_OP_FREE, 21), 9);
     assert_int_equal(rows_changes(ro, ch, 2), 2); /* in pieces */
@@ -388,6 +398,207 @@ many_rows_come_go_and_change_without_being_lost(void **state)
     rows_free(&ro);
 }
 
+/* ---- residual rows, and shared rows that are sums ---- */
+
+/* The table written out in double: base rows, what positions add, one own row; the second way. */
+typedef struct {
+    double base[3][2][W], added[SHARED][2][W], own[2][W];
+} sums;
+
+/* What the table holds; all positions of a bin read the same, for they have added nothing yet. */
+static void
+load_sums(const rows *ro, sums *su)
+{
+    float x[W];
+    *su = (sums){0};
+    for (uint32_t s = 0; s < SHARED; s++) {
+        rows_read(ro, s, 0.0f, x);
+        for (size_t i = 0; i < W; i++) {
+            if (s >= 3) assert_true((double)x[i] == su->base[s % 3][0][i]);
+            su->base[s % 3][0][i] = (double)x[i];
+            su->base[s % 3][1][i] = 0.1;
+            su->added[s][1][i] = 0.3;
+            su->own[1][i] = i < K ? 0.3 : 5.0;
+        }
+    }
+}
+
+static double
+sums_reading(const sums *su, uint32_t slot, double mix, size_t i)
+{
+    double low = su->base[slot % 3][0][i] + su->added[slot][0][i];
+    if (mix == 0.0) return low;
+    return (1.0 - mix) * low + mix * (su->base[(slot + 1) % 3][0][i] + su->added[slot + 1][0][i]);
+}
+
+static void
+sums_learn_row(double row[2][W], double g[W], double rate)
+{
+    for (size_t i = 0; i < W; i++) {
+        row[1][i] += g[i] * g[i];
+        row[0][i] -= rate * g[i] / sqrt(row[1][i]);
+    }
+}
+
+static void
+sums_gradient(double g[W], double row[2][W], const float *dx, double share)
+{
+    for (size_t i = 0; i < W; i++)
+        g[i] += share * ((double)dx[i] + 0.003 * row[0][i]);
+}
+
+/* Readings of an ID's own row beside shared ones, and of shared ones alone; steps of `step`. */
+static void
+check_against_sums(int64_t step)
+{
+    rows  *ro = residual_table(step);
+    sums   su;
+    double g_base[3][W], g_added[SHARED][W], g_own[W];
+    float  shared[W], x[W], dx[W];
+    load_sums(ro, &su);
+    do_op(ro, promote(SHARED, 4, 0.5f), 3);
+    for (uint64_t t = 0; t < 600;) {
+        memset(g_base, 0, sizeof g_base);
+        memset(g_added, 0, sizeof g_added);
+        memset(g_own, 0, sizeof g_own);
+        assert_int_equal(rows_reserve(ro, (size_t)step, NULL), AA_OK);
+        for (int64_t e = 0; e < step; e++, t++) {
+            const uint64_t bits = aa_rng_bits(1, AA_RNG_TEST, 2, t);
+            const uint32_t slot = (uint32_t)(bits % 5) * 3 + (bits >> 8) % 2;
+            const float    mix = bits >> 16 & 3 ? (float)(bits >> 20 & 255) / 256.0f : 0.0f;
+            const bool     own = bits >> 32 & 1;
+            const float    share = own ? 0.5f : 1.0f;
+            aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t);
+            rows_read(ro, slot, mix, shared);
+            if (own) rows_read_own(ro, SHARED, shared, x);
+            for (size_t i = 0; i < W; i++) {
+                double want = sums_reading(&su, slot, (double)mix, i);
+                check_close((double)shared[i], want, 3e-6, 1e-5, t);
+                if (own) check_close((double)x[i], want + su.own[0][i], 3e-6, 1e-5, t);
+            }
+            rows_learn(ro, slot, mix, share, dx);
+            if (own) rows_learn(ro, SHARED, 0.0f, 1.0f, dx);
+            for (uint32_t r = 0; r < 2; r++) {
+                double c = (double)share * (r ? (double)mix : 1.0 - (double)mix);
+                sums_gradient(g_base[(slot + r) % 3], su.base[(slot + r) % 3], dx, c);
+                sums_gradient(g_added[slot + r], su.added[slot + r], dx, c);
+            }
+            if (own) sums_gradient(g_own, su.own, dx, 1.0);
+        }
+        rows_update(ro);
+        for (uint32_t b = 0; b < 3; b++)
+            sums_learn_row(su.base[b], g_base[b], 0.2);
+        for (uint32_t s = 0; s < SHARED; s++)
+            sums_learn_row(su.added[s], g_added[s], 0.1);
+        sums_learn_row(su.own, g_own, 0.2);
+    }
+    rows_free(&ro);
+}
+
+static void
+residual_and_summed_rows_learn_as_in_double_event_by_event(void **state)
+{
+    (void)state;
+    check_against_sums(1);
+}
+
+static void
+residual_and_summed_rows_learn_as_in_double_in_steps(void **state)
+{
+    (void)state;
+    check_against_sums(20);
+}
+
+static void
+a_residual_row_begins_at_zero_whatever_the_op(void **state)
+{
+    (void)state;
+    rows *ro = residual_table(1);
+    float x[W], zeros[W] = {0}, dx[W] = {1.0f};
+    do_op(ro, promote(20, 2, 0.0f), 5);
+    do_op(ro, plain_op(AA_OP_INIT, 21), 5);
+    for (uint32_t slot = 20; slot < 22; slot++) {
+        rows_read(ro, slot, 0.0f, x);
+        assert_memory_equal(x, zeros, sizeof x);
+    }
+    learn(ro, 20, 0.0f, dx);
+    do_op(ro, plain_op(AA_OP_FREE, 20), 6);
+    do_op(ro, promote(20, 2, 0.0f), 7); /* nothing of the former owner's is left */
+    rows_read(ro, 20, 0.0f, x);
+    assert_memory_equal(x, zeros, sizeof x);
+    rows_free(&ro);
+}
+
+/* What is served of a shared row is its sum, and it changes with its base row. */
+static void
+a_base_row_that_learned_changes_its_bin_at_every_position(void **state)
+{
+    (void)state;
+    rows          *ro = residual_table(1);
+    learner_change ch[64];
+    float          x[W], dx[W] = {1.0f};
+    assert_int_equal(rows_changes(ro, ch, 64), SHARED);
+    learn(ro, 7, 0.0f, dx); /* bin 1 at position 3 */
+    const size_t n = rows_changes(ro, ch, 64);
+    assert_int_equal(n, 5);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(ch[i].slot % 3, 1);
+        rows_read(ro, ch[i].slot, 0.0f, x);
+        assert_memory_equal(ch[i].w, x, sizeof x);
+    }
+    assert_int_equal(rows_changes(ro, ch, 64), 0);
+    rows_free(&ro);
+}
+
+/* Digest of what is served as learner_served_digest defines it, from the changes alone. */
+static void
+the_served_digest_is_that_of_the_sums(void **state)
+{
+    (void)state;
+    rows          *ro = residual_table(1);
+    learner_change ch[64];
+    float          dx[W] = {1.0f, 2.0f}, copy[64][W];
+    uint64_t       d = 0;
+    do_op(ro, promote(SHARED, 2, 0.0f), 5);
+    learn(ro, 7, 0.25f, dx);
+    learn(ro, SHARED, 0.0f, dx);
+    const size_t n = rows_changes(ro, ch, 64);
+    assert_int_equal(n, SHARED + 1);
+    for (size_t i = 0; i < n; i++)
+        memcpy(copy[ch[i].slot], ch[i].w, sizeof copy[0]);
+    for (uint32_t s = 0; s <= SHARED; s++) {
+        d = aa_digest(d, (const uint32_t[2]){1, s}, 8);
+        d = aa_digest(d, copy[s], sizeof copy[s]);
+    }
+    assert_true(d == rows_served_digest(ro, 0));
+    rows_free(&ro);
+}
+
+static void
+only_modes_with_lean_bins_have_sums(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mode;
+        bool        sums;
+    } cases[] = {{"default", true},    {"rule", true},   {"random", true},  {"shared-only", true},
+                 {"threshold", false}, {"paper", false}, {"unique", false}, {"hash", false}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        rows      *ro = NULL;
+        rows_stats rs;
+        aa_conf_defaults(&cfg);
+        strcpy(cfg.agent.mode, cases[c].mode);
+        assert_int_equal(rows_composed(&cfg), cases[c].sums);
+        assert_int_equal(rows_new(&ro, 0, &cfg, NULL), AA_OK);
+        rows_stats_get(ro, &rs);
+        assert_int_equal(rs.base_bytes, cases[c].sums ? 3 * rs.row_bytes : 0);
+        rows_free(&ro);
+    }
+    cfg.agent.lean_bins = 1;
+    strcpy(cfg.agent.mode, "default");
+    assert_false(rows_composed(&cfg));
+}
+
 static void
 write_checkpoint(const rows *ro, uint64_t epoch)
 {
@@ -402,10 +613,12 @@ static void
 a_table_comes_back_from_a_checkpoint(void **state)
 {
     (void)state;
-    rows           *a = table(), *b = NULL;
+    rows           *a = residual_table(1), *b = NULL;
     aa_ckpt_reader *r = NULL;
     aa_err          err = AA_ERR_INIT;
+    const float     dx[W] = {1.0f, -2.0f};
     ckpt_folder_make(&cfg);
+    learn(a, 4, 0.25f, dx);
     do_op(a, promote(16, 2, 0.5f), 3);
     do_op(a, promote(70000, 2, 0.5f), 4);
     do_op(a, plain_op(AA_OP_FREE, 16), 5);
@@ -421,6 +634,12 @@ a_table_comes_back_from_a_checkpoint(void **state)
     do_op(b, promote(16, 2, 0.0f), 6);
     rows_free(&b);
     cfg.model.dim = K + 1; /* another shape */
+    assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+    assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
+    rows_free(&b);
+    cfg.model.dim = K; /* as many shared rows, but no sums */
+    cfg.agent.positions = SHARED;
+    strcpy(cfg.agent.mode, "paper");
     assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
     assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
     rows_free(&b);
@@ -445,6 +664,12 @@ main(void)
         cmocka_unit_test(a_plan_can_be_taken_back),
         cmocka_unit_test(changes_name_each_row_once_until_it_changes_again),
         cmocka_unit_test(many_rows_come_go_and_change_without_being_lost),
+        cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_event_by_event),
+        cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_in_steps),
+        cmocka_unit_test(a_residual_row_begins_at_zero_whatever_the_op),
+        cmocka_unit_test(a_base_row_that_learned_changes_its_bin_at_every_position),
+        cmocka_unit_test(the_served_digest_is_that_of_the_sums),
+        cmocka_unit_test(only_modes_with_lean_bins_have_sums),
         cmocka_unit_test(a_table_comes_back_from_a_checkpoint),
     };
     return cmocka_run_group_tests_name("learner/rows", tests, NULL, NULL);

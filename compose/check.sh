@@ -109,6 +109,7 @@ shopt -s nullglob
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+sweep_stale build/check
 rm -rf "$LOGS"
 mkdir -p "$LOGS" "$WORK"
 

@@ -147,6 +147,7 @@ show_summary() {
 }
 
 check_arguments
+sweep_stale "$OUT"
 mkdir -p "$RUN"
 trap finish EXIT
 trap 'exit 130' INT

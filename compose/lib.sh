@@ -81,3 +81,17 @@ build() {
             make -C "$ROOT" --no-print-directory -j"$(nproc)" "$@"
     ) 8>"$ROOT/build/.build.lock"
 }
+
+# Work folders run-PID under a folder belong to a script with that pid. One that was killed (kill -9) could not
+# clear up: its broker is stopped and its folder removed by the next run.
+sweep_stale() {
+    local dir pid
+    for dir in "$1"/run-*; do
+        pid=${dir##*-}
+        [[ -d $dir && $pid =~ ^[0-9]+$ ]] || continue
+        alive "$pid" "${0##*/}" && continue
+        warn "clearing up after a run that was killed: ${dir#"$ROOT"/}"
+        [[ ! -d $dir/kafka ]] || "$ROOT/compose/local-kafka.sh" stop "$dir/kafka" || true
+        rm -rf "$dir"
+    done
+}

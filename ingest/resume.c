@@ -183,6 +183,7 @@ resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lan
     aa_status st = resume_reserve(&merged, n, err);
 
     if (st != AA_OK) return st;
+    AA_REQUIRE(merged.part);
     for (size_t i = 0; i < n; i++) {
         const resume_part *saved = find_part(re, committed[i].partition);
         resume_part       *part = &merged.part[i];

@@ -11,7 +11,9 @@ enum {
     PING_EVERY_US = 200000,
     BACKOFF_MIN_US = 100000,
     BACKOFF_MAX_US = 5000000,
-    DRAIN_LIMIT_US = 15000000
+    DRAIN_LIMIT_US = 15000000,
+    HELD_MAX = 4000000, /* events held back by all partitions together, about 50 bytes each */
+    HELD_MIN = 4096     /* but so many by each */
 };
 
 typedef enum { BACKOFF, OPENING, RUNNING, DRAINING, DRAINED, ABANDONED } phase;
@@ -60,8 +62,7 @@ ingest_new(ingest **out, const aa_conf *cfg, aa_err *err)
         aa_event_batch_reserve(&in->batch, (size_t)cfg->ingest.batch_events, cfg->field_count, err);
     if (st != AA_OK) goto out;
     in->batch.F = cfg->field_count;
-    st = order_new(&in->od, cfg->field_count, (size_t)cfg->ingest.partition_queue_events,
-                   in->replay, err);
+    st = order_new(&in->od, cfg->field_count, in->replay, err);
     if (st != AA_OK) goto out;
     *out = in;
     in = NULL;
@@ -92,6 +93,16 @@ ingest_order(ingest *in)
 
 /* ---- begin, restart, stop ---- */
 
+/* Events that each of n partitions may hold back. */
+static size_t
+room_for(const ingest *in, size_t n)
+{
+    size_t room = (size_t)in->cfg->ingest.partition_queue_events;
+    size_t share = HELD_MAX / (n > 0 ? n : 1);
+    if (share < HELD_MIN) share = HELD_MIN;
+    return room < share ? room : share;
+}
+
 static aa_status
 begin_order(ingest *in, aa_err *err)
 {
@@ -102,7 +113,7 @@ begin_order(ingest *in, aa_err *err)
     if (!position) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     for (size_t i = 0; i < n; i++)
         position[i] = in->now.part[i].position;
-    st = order_begin(in->od, position, n, err);
+    st = order_begin(in->od, position, n, room_for(in, n), err);
     free(position);
     if (st != AA_OK) return st;
     for (size_t i = 0; i < n; i++)

@@ -32,15 +32,11 @@ struct order {
 };
 
 aa_status
-order_new(order **out, size_t F, size_t room, bool merge, aa_err *err)
+order_new(order **out, size_t F, bool merge, aa_err *err)
 {
     order *od = calloc(1, sizeof *od);
     if (!od) return aa_fail(err, AA_ENOMEM, "order");
     od->F = F;
-    od->room = 1;
-    while (od->room < room)
-        od->room *= 2;
-    od->mask = od->room - 1;
     od->merge = merge;
     *out = od;
     return AA_OK;
@@ -123,10 +119,28 @@ reserve(order *od, size_t n, aa_err *err)
     return AA_OK;
 }
 
-aa_status
-order_begin(order *od, const int64_t *position, size_t n, aa_err *err)
+/* Lines of another size are of no use. */
+static void
+set_room(order *od, size_t at_least)
 {
-    aa_status st = reserve(od, n, err);
+    size_t room = 1;
+    while (room < at_least)
+        room *= 2;
+    if (room == od->room) return;
+    for (size_t i = 0; i < od->cap; i++)
+        line_fini(&od->ln[i]);
+    od->cap = 0;
+    od->room = room;
+    od->mask = room - 1;
+}
+
+aa_status
+order_begin(order *od, const int64_t *position, size_t n, size_t room, aa_err *err)
+{
+    aa_status st;
+
+    set_room(od, room);
+    st = reserve(od, n, err);
     if (st != AA_OK) return st;
     for (size_t i = 0; i < od->cap; i++)
         line_clear(&od->ln[i]);
@@ -258,6 +272,7 @@ move_event(order *od, line *ln, aa_event_batch *b)
     ln->position = ln->offset[at] + 1;
     ln->head = (at + 1) & od->mask;
     if (--ln->count > 0) return;
+    ln->head = 0; /* stay in the same pages */
     if (!ln->ended) od->waiting++;
     close_if_done(od, ln);
 }
@@ -335,10 +350,4 @@ bool
 order_finished(const order *od)
 {
     return od->open == 0;
-}
-
-size_t
-order_held(const order *od, size_t idx)
-{
-    return od->ln[idx].count;
 }

@@ -21,14 +21,15 @@
 
 typedef struct order order;
 
-/** @param room  events that each partition may hold back. @errors AA_ENOMEM */
-aa_status order_new(order **out, size_t F, size_t room, bool merge, aa_err *err)
+/** @errors AA_ENOMEM */
+aa_status order_new(order **out, size_t F, bool merge, aa_err *err)
     __attribute__((warn_unused_result));
 void order_free(order **od_p);
 
 /** Begin again with n partitions; position[i] is where partition i is read from. Partitions are
- * given in ascending number: that number is what ties are broken by. @errors AA_ENOMEM */
-aa_status order_begin(order *od, const int64_t *position, size_t n, aa_err *err)
+ *  given in ascending number: that number is what ties are broken by.
+ *  @param room  events that each may hold back (made a power of two). @errors AA_ENOMEM */
+aa_status order_begin(order *od, const int64_t *position, size_t n, size_t room, aa_err *err)
     __attribute__((warn_unused_result));
 
 /** How many more events (or letters) partition idx may take now. */
@@ -51,7 +52,5 @@ int64_t order_position(const order *od, size_t idx);
 size_t  order_partition_count(const order *od);
 /** Every partition has ended and all has been taken. */
 bool order_finished(const order *od);
-/** Events that partition idx holds back. */
-size_t order_held(const order *od, size_t idx);
 
 #endif

@@ -180,10 +180,13 @@ resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lan
              aa_err *err)
 {
     resume    merged = {0};
+    bool      replayed = false; /* the checkpoint is a replay's */
     aa_status st = resume_reserve(&merged, n, err);
 
     if (st != AA_OK) return st;
     AA_REQUIRE(merged.part);
+    for (size_t i = 0; i < re->part_count; i++)
+        if (re->part[i].end != RESUME_NO_END) replayed = true;
     for (size_t i = 0; i < n; i++) {
         const resume_part *saved = find_part(re, committed[i].partition);
         resume_part       *part = &merged.part[i];
@@ -194,7 +197,7 @@ resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lan
         if (saved && (committed[i].offset == AA_KAFKA_NO_OFFSET || (ours && epoch < re->epoch)))
             part->position = saved->position;
         if (ends && saved) part->end = saved->end;
-        if (ends && !saved && re->epoch > 0) part->end = part->position = 0; /* came later */
+        if (ends && !saved && replayed) part->end = part->position = 0; /* came later */
     }
     free(re->part);
     re->part = merged.part;

@@ -9,11 +9,7 @@
 #include "common/log.h"
 #include "ingest/decode.h"
 
-enum {
-    CHUNK = 1024,        /* messages taken from a partition at a time: they stay in the cache */
-    HELD_MAX = 4000000,  /* events held in all partitions together, about 50 bytes each */
-    HELD_MIN = 4 * CHUNK /* but so many in each */
-};
+enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
 
 #define NOT_READ SIZE_MAX
 
@@ -344,18 +340,15 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     return AA_OK;
 }
 
+/* As far ahead as there is room: the library pauses for a second when its own queue is full, and
+ * what is held here (in an eighth of the memory) must last that long. */
 aa_status
 source_pump(source *so, order *od, size_t *got, aa_err *err)
 {
-    /* Read ahead, since the library pauses for a second when its own queue is full: that must not
-     * be felt. */
-    size_t most = HELD_MAX / (so->n > 0 ? so->n : 1);
-
     *got = 0;
     for (size_t idx = 0; idx < so->n; idx++) {
         aa_status st;
         if (so->part[idx].slot == NOT_READ || order_room(od, idx) == 0) continue;
-        if (order_held(od, idx) >= (most > HELD_MIN ? most : HELD_MIN)) continue;
         st = pump_partition(so, od, idx, got, err);
         if (st != AA_OK) return st;
     }

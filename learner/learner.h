@@ -59,7 +59,7 @@ const float *learner_dense(const learner *le, size_t *count);
 typedef struct {
     uint64_t events;
     uint64_t rows_live, rows_allocated; /* all fields */
-    uint64_t row_bytes;                 /* live rows and base rows with their optimizer state; peak below */
+    uint64_t row_bytes; /* live rows and base rows with their optimizer state; peak below */
     uint64_t row_bytes_peak;
     uint64_t dense_bytes, critic_bytes;
     double   td_error_mean_abs, reward_mean;
@@ -68,9 +68,9 @@ void learner_stats_get(const learner *le, learner_stats *out);
 
 /** Digest of rows, dense weights, optimizers, critic and metrics. */
 uint64_t learner_digest(const learner *le);
-/** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0, for each live row in order of (field, slot)
- *    d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d = aa_digest(d, w, (K+1) floats)
- *  and then aa_digest(d, dense weights). */
+/** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0, for each
+ * live row in order of (field, slot) d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d =
+ * aa_digest(d, w, (K+1) floats) and then aa_digest(d, dense weights). */
 uint64_t  learner_served_digest(const learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));

@@ -413,18 +413,15 @@ read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, b
     float      *own = residual ? rr->own : x;
     rd->unique = rowset_get(rows, a->slot, &rh, own) && owns(a, &rh);
     if (!rd->unique) answer->fallbacks++;
-    if (!rd->unique || residual) {
-        rd->slot = a->alt_slot;
-        rd->mix = a->alt_mix;
-        read_mixed(rr, rows, rd, x, answer);
-    }
+    rd->slot = a->alt_slot;
+    rd->mix = a->alt_mix;
+    if (!rd->unique || residual) read_mixed(rr, rows, rd, x, answer);
     if (!rd->unique) return;
-    if (residual)
-        for (size_t i = 0; i < rr->rp->W; i++)
-            x[i] += own[i];
-    if (!residual || rh.version > rd->version) rd->version = rh.version;
+    for (size_t i = 0; residual && i < rr->rp->W; i++)
+        x[i] += own[i];
     rd->slot = a->slot;
     rd->mix = a->mix;
+    rd->version = residual && rd->version > rh.version ? rd->version : rh.version;
 }
 
 /* The reading of one ID: x (W) is written. @pre inside the epoch */

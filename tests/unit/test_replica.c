@@ -102,7 +102,8 @@ delete_key(fixture *fx, uint8_t kind, uint32_t field, uint64_t id)
 
 /* Dense weights of the configured model, drawn from seed; returns them (malloc'd). */
 static float *
-put_dense(fixture *fx, uint64_t run_id, uint64_t version, uint64_t seed, replica_effect *effect)
+put_dense_of(fixture *fx, uint64_t run_id, uint64_t version, uint64_t seed, bool residual_rows,
+             replica_effect *effect)
 {
     aa_model_shape       sh;
     const aa_model_kind *kind = aa_model_find(fx->cfg.model.kind);
@@ -117,12 +118,19 @@ put_dense(fixture *fx, uint64_t run_id, uint64_t version, uint64_t seed, replica
                           .hidden_count = 2,
                           .w = w,
                           .w_count = count,
+                          .residual_rows = residual_rows,
                           .newest_kafka_ms = 777};
     snprintf(d.model, sizeof d.model, "%s", kind->name);
     kind->init(&sh, w, seed);
     assert_int_equal(aa_wire_pack_dense(&fx->by, &d, &fx->err), AA_OK);
     assert_int_equal(send(fx, AA_KEY_DENSE, 0, 0, &fx->by, effect), AA_OK);
     return w;
+}
+
+static float *
+put_dense(fixture *fx, uint64_t run_id, uint64_t version, uint64_t seed, replica_effect *effect)
+{
+    return put_dense_of(fx, run_id, version, seed, false, effect);
 }
 
 /* Everything a score needs: new-ID records (slots 0 with mix 0.25), shared rows, dense weights. */
@@ -363,6 +371,48 @@ a_unique_row_is_read_only_by_its_owner(void **state)
     assert_true(rd[1].unique);
     assert_int_equal(rd[1].version, 18);
     assert_int_equal(answer.fallbacks, 0);
+    free(dense);
+}
+
+/* The dense message says that rows are residual: shared reading + own row, or the former alone. */
+static void
+a_residual_row_is_added_to_the_shared_reading(void **state)
+{
+    fixture       *fx = *state;
+    float          user[W], item[W], own[W];
+    aa_assignment  a = {.run_id = 1,
+                        .version = 20,
+                        .slot = 30,
+                        .position = 6,
+                        .born = 18,
+                        .alt_slot = 2,
+                        .alt_mix = 0.5f};
+    replica_effect effect;
+    free(put_basics(fx));
+    float *dense = put_dense_of(fx, 1, 2, 42, true, &effect);
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
+    mixed(0.1f, 0.11f, 0.25f, user);
+    static const struct {
+        uint64_t born, version;
+        bool     added;
+    } row[] = {{18, 1, true}, {27, 30, false}}; /* its own; the next owner's */
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        aa_score_reading rd[2];
+        replica_answer   answer;
+        put_row(fx, ITEM, 30,
+                (aa_row_head){.run_id = 1, .version = row[i].version, .born = row[i].born}, 0.7f);
+        float score = score_one(fx, 900, 77, rd, &answer);
+        mixed(0.22f, 0.23f, 0.5f, item);
+        row_of(0.7f, own);
+        for (int k = 0; row[i].added && k < W; k++)
+            item[k] += own[k];
+        float want = model_score(fx, dense, user, item);
+        assert_memory_equal(&score, &want, sizeof score);
+        assert_int_equal(rd[1].unique, row[i].added);
+        assert_int_equal(rd[1].slot, row[i].added ? 30 : 2);
+        assert_int_equal(rd[1].version, 1); /* the newest of what was read */
+        assert_int_equal(answer.fallbacks, !row[i].added);
+    }
     free(dense);
 }
 
@@ -675,6 +725,7 @@ main(void)
         TEST(records_below_the_held_version_change_nothing),
         TEST(a_deleted_key_does_not_come_back_by_a_late_duplicate),
         TEST(a_unique_row_is_read_only_by_its_owner),
+        TEST(a_residual_row_is_added_to_the_shared_reading),
         TEST(a_row_that_does_not_say_when_it_was_born_goes_by_its_version),
         TEST(rows_that_are_not_there_read_as_zeros),
         TEST(other_lanes_are_left_alone),

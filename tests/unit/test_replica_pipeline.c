@@ -29,7 +29,7 @@ typedef struct {
     aa_bytes          by;
     aa_err            err;
     uint64_t          seq, run_id, own_compared; /* readings of own rows among those compared */
-    aa_assignment     told[F][MAX_KEY]; /* what was published last of each ID */
+    aa_assignment     told[F][MAX_KEY];          /* what was published last of each ID */
 } fixture;
 
 #define check_ok(fx, call)                                                                         \

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from stats import mean
 
 MODES = ["default", "unique", "rule", "threshold", "hash", "random", "shared-only", "paper"]
-SHARES = {"default": [0.03, 0.06, 0.12, 0.25, 0.5], "hash": [0.03, 0.06, 0.12, 0.25, 0.5]}
+ROWS_SHARES = [0.03, 0.06, 0.12, 0.25, 0.7, 1.0]  # agent.rows_share: the default's own budget
+HASH_SHARES = [0.03, 0.06, 0.12, 0.25, 0.5]
 SCALES = [0.2, 0.4, 0.7, 1.0, 1.6, 2.5, 4.0, 8.0]  # of the configured thresholds
 HASH_SHARE = 0.25  # of the IDs, when there is no default mode whose rows to match
 SERIES_ROWS = 50
@@ -79,9 +80,10 @@ def sweep_runs(stream, model, modes, configured):
     """One seed for each point of the frontier of AUC against memory."""
     runs = []
     for mode in modes:
-        if mode in SHARES:
-            key = "hash_rows" if mode == "hash" else "budget_rows"
-            runs += [Run(stream, model, mode, 1, rows_of(stream, s, key), "sweep", s) for s in SHARES[mode]]
+        if mode == "default":
+            runs += [Run(stream, model, mode, 1, [f"agent.rows_share={s:g}"], "sweep", s) for s in ROWS_SHARES]
+        if mode == "hash":
+            runs += [Run(stream, model, mode, 1, rows_of(stream, s, "hash_rows"), "sweep", s) for s in HASH_SHARES]
         if mode in ("rule", "threshold"):
             runs += [Run(stream, model, mode, 1, thresholds(configured, s), "sweep", s) for s in SCALES]
     return runs

@@ -56,7 +56,10 @@ pipeline() {
     pipeline_start assigner learner ingest
     pipeline_wait_end 1800 show_progress || { progress_end; die "the pipeline failed"; }
     progress_end
-    cp "$dir/learner.json" "$OUT/learner-step$1.json"
+    jq --argjson i "${PIPELINE_CPU_TICKS[ingest]}" --argjson a "${PIPELINE_CPU_TICKS[assigner]}" \
+        --argjson l "${PIPELINE_CPU_TICKS[learner]}" \
+        '. + {cpu_us_per_event: ({ingest: $i, assigner: $a, learner: $l} | map_values(. * 10000 / '"$EVENTS"' * 100 | round / 100))}' \
+        "$dir/learner.json" >"$OUT/learner-step$1.json"
 }
 
 limit() {
@@ -99,6 +102,8 @@ write_summary() {
          kafka_limit_events_per_s: $limit,
          pipeline_events_per_s_step1: ($p1[0].events_per_s | round),
          pipeline_events_per_s_step64: ($p64[0].events_per_s | round),
+         pipeline_cpu_us_per_event_step1: $p1[0].cpu_us_per_event,
+         pipeline_cpu_us_per_event_step64: $p64[0].cpu_us_per_event,
          pipeline_auc_step1: $p1[0].auc, pipeline_auc_step64: $p64[0].auc,
          ingest_events_per_s: $i[0].events_per_s,
          assigner_ids_per_s: $s64[0].assigner_ids_per_s,
@@ -115,10 +120,13 @@ show_summary() {
     jq -r '
         def group: tostring | [while(length > 0; .[:-3]) | .[-3:]] | reverse | join(",");
         def row(name; v; unit): "\(name)\t\(v | round | group)\t\(unit)";
+        def cpu: "ingest \(.ingest), assigner \(.assigner), learner \(.learner)";
         .kafka_limit_events_per_s as $limit |
         row("Kafka alone (librdkafka)"; $limit; "events/s"),
         row("pipeline, step 1"; .pipeline_events_per_s_step1; "events/s, \(.ratio_step1_to_limit * 1000 | round / 10) % of the limit, AUC \(.pipeline_auc_step1 * 10000 | round / 10000)"),
         row("pipeline, step 64"; .pipeline_events_per_s_step64; "events/s, \(.ratio_step64_to_limit * 1000 | round / 10) % of the limit, AUC \(.pipeline_auc_step64 * 10000 | round / 10000)"),
+        row("  CPU time, step 1"; [.pipeline_cpu_us_per_event_step1[]] | add * 1000; "ns/event; in us: \(.pipeline_cpu_us_per_event_step1 | cpu)"),
+        row("  CPU time, step 64"; [.pipeline_cpu_us_per_event_step64[]] | add * 1000; "ns/event; in us: \(.pipeline_cpu_us_per_event_step64 | cpu)"),
         row("ingest alone"; .ingest_events_per_s; "events/s"),
         row("assigner alone"; .assigner_ids_per_s; "IDs/s"),
         row("learner alone, step 1"; .learner_events_per_s_step1; "events/s"),

@@ -18,19 +18,24 @@ now_ms() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
 
 # wait_until SECONDS COMMAND...: run it every 50 ms until it succeeds; 1 when time is up.
 wait_until() {
-    local deadline=$(($(now_ms) + $1 * 1000))
+    local deadline=$((SECONDS + $1))
     shift
     until "$@"; do
-        (($(now_ms) < deadline)) || return 1
+        ((SECONDS <= deadline)) || return 1
         sleep 0.05
     done
 }
 
-# alive PID [WORDS]: the process exists and is not a zombie; its command line holds WORDS.
+# alive PID [WORDS]: the process exists and is not a zombie; its command line holds WORDS. Called often:
+# starts no process.
 alive() {
-    [[ -r /proc/$1/cmdline ]] || return 1
-    [[ $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) != Z* ]] || return 1
-    [[ -z ${2:-} ]] || tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
+    local stat args
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    stat=${stat##*) }
+    [[ $stat != Z* ]] || return 1
+    [[ -n ${2:-} ]] || return 0
+    mapfile -d '' -t args 2>/dev/null <"/proc/$1/cmdline" || return 1
+    [[ "${args[*]}" == *"$2"* ]]
 }
 gone() { ! alive "$@"; }
 

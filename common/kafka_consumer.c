@@ -15,6 +15,8 @@
 
 #include "common/log.h"
 
+enum { COMMIT_MS = 3000 };
+
 typedef struct {
     int32_t           partition;
     rd_kafka_queue_t *queue; /* owned */
@@ -333,6 +335,26 @@ is_refusal(rd_kafka_resp_err_t ke)
     }
 }
 
+/* Commit and wait for the answer, but not for ever: with no broker the library itself would wait.
+ */
+static rd_kafka_resp_err_t
+commit_list(aa_consumer *cs, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_queue_t   *queue = rd_kafka_queue_new(cs->rk);
+    rd_kafka_resp_err_t ke = rd_kafka_commit_queue(cs->rk, list, queue, NULL, NULL);
+    rd_kafka_event_t   *ev = ke ? NULL : rd_kafka_queue_poll(queue, COMMIT_MS);
+
+    if (!ke && !ev) ke = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    if (ev) {
+        const rd_kafka_topic_partition_list_t *answer = rd_kafka_event_topic_partition_list(ev);
+        ke = rd_kafka_event_error(ev);
+        if (answer) ke = list_error(ke, answer);
+        rd_kafka_event_destroy(ev);
+    }
+    rd_kafka_queue_destroy(queue);
+    return ke;
+}
+
 aa_status
 aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
 {
@@ -350,7 +372,7 @@ aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
         }
         memcpy(tp->metadata, po[i].metadata, tp->metadata_size + 1);
     }
-    if (n > 0) ke = list_error(rd_kafka_commit(cs->rk, list, 0), list);
+    if (n > 0) ke = commit_list(cs, list);
     if (ke)
         st = aa_fail(err, is_refusal(ke) ? AA_EIO : AA_EAGAIN, "commit to group: %s",
                      rd_kafka_err2str(ke));

@@ -460,6 +460,50 @@ stopped_replay_goes_on_with_the_same_batches(void **state)
     assert_int_equal(summary(fx, "batches"), 63);
 }
 
+/* The value behind a name with its labels in /metrics; -1: not ready, or no such line. */
+static double
+shown(fixture *fx, const char *name)
+{
+    static char body[1 << 18];
+    char        port[32] = "", line[260];
+    play(fx);
+    if (!process_said(&fx->ingest, "id=HTTP-LISTEN bind=127.0.0.1 port=", port, sizeof port))
+        return -1;
+    if (http_ask(atoi(port), "GET", "/readyz", "", "", NULL, 0) != 200) return -1;
+    if (http_ask(atoi(port), "GET", "/metrics", "", "", body, sizeof body) != 200) return -1;
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(body, line);
+    return at ? strtod(at + strlen(line), NULL) : -1;
+}
+
+static void
+live_pipeline_shows_its_events_lag_and_letters(void **state)
+{
+    fixture     *fx = *state;
+    aa_producer *pr = NULL;
+    char         lag[200], part_lag[200];
+    needs_broker(fx);
+    snprintf(lag, sizeof lag, "autoassign_consumer_lag{topic=\"%s\"}", fx->topic);
+    snprintf(part_lag, sizeof part_lag,
+             "autoassign_consumer_partition_lag{topic=\"%s\",partition=\"1\"}", fx->topic);
+    fill_topic(fx, (int[]){50, 0}, 2);
+    check_ok(fx, aa_producer_open(&pr, &fx->cfg, &fx->err));
+    check_ok(fx, aa_producer_send(pr, fx->topic, 1, NULL, 0, "{", 1, 0, NULL, 0, &fx->err));
+    aa_producer_free(&pr, PROCESS_DEADLINE_MS);
+    start_ingest(fx, fx->real ? live : live_on_mock);
+    wait_until(shown(fx, "autoassign_events_total") == 50);
+    wait_until(shown(fx, "autoassign_dead_letters_total{reason=\"malformed\"}") == 1);
+    wait_until(shown(fx, lag) == 0);
+    wait_until(shown(fx, part_lag) == 0);
+    wait_until(shown(fx, "autoassign_in_flight_batches") == 0);
+    wait_until(shown(fx, "autoassign_credit_wait_seconds_count") ==
+               shown(fx, "autoassign_batches_total"));
+    wait_until(shown(fx, "autoassign_epoch") >= 1 && shown(fx, "autoassign_commits_total") >= 1);
+    assert_true(shown(fx, "autoassign_resets_total") == 0);
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+}
+
 static void
 live_commits_by_time_drains_and_goes_on(void **state)
 {
@@ -852,6 +896,7 @@ main(int argc, char **argv)
         BOTH(empty_partitions_and_an_empty_topic_end_too),
         BOTH(killed_and_reset_replay_counts_every_event_once),
         BOTH(stopped_replay_goes_on_with_the_same_batches),
+        BOTH(live_pipeline_shows_its_events_lag_and_letters),
         BOTH(live_commits_by_time_drains_and_goes_on),
         BOTH(drain_without_downstream_still_ends_with_zero),
         BOTH(bad_messages_become_letters_with_their_bytes_and_origin),

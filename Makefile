@@ -40,6 +40,8 @@ FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
+DOC    := $(DESTDIR)$(PREFIX)/share/doc/autoassign
+UNITS  := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 all: $(BIN) ; @: ## build every program
 build-tests: $(TESTS) $(ITESTS) $(TTOOLS) ; @:
@@ -70,14 +72,19 @@ format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
 	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS); done
 compdb: ; bear -- $(MAKE) -B all build-tests build-bench ## compile_commands.json
-install: all ## programs as autoassign-<name>, the default configuration, the schemas
+install: all ## programs as autoassign-<name>, default configuration, schemas, documents, systemd units
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/schemas
 	for p in $(BIN); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/autoassign-$${p##*/} || exit 1; done
 	install -m 644 $(wildcard compose/autoassign.yaml) $(SHARE)
 	install -m 644 $(PROTO) $(SHARE)/schemas
+	install -d $(DOC) $(UNITS)
+	install -m 644 README.md CONFIGURATION.md LICENSE $(wildcard docs/*.md) $(DOC)
+	for u in compose/systemd/autoassign*; do \
+	    sed 's|@PREFIX@|$(PREFIX)|' $$u >$(UNITS)/$${u##*/} && chmod 644 $(UNITS)/$${u##*/} || exit 1; done
 uninstall: ## remove what install put there
 	rm -f $(foreach p,$(BIN),$(DESTDIR)$(PREFIX)/bin/autoassign-$(notdir $p))
-	rm -rf $(SHARE)
+	rm -rf $(SHARE) $(DOC)
+	rm -f $(UNITS)/autoassign.target $(PROCS:%=$(UNITS)/autoassign-%.service)
 clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16

@@ -10,6 +10,16 @@ static const aa_kafka_property defaults[] = {
     {"allow.auto.create.topics", "false", true},
 };
 
+/* A consumer: asking a broker about a topic must not make it with the wrong settings. */
+aa_status
+aa_kafka_admin_new(rd_kafka_t **out, const aa_conf *cfg, aa_err *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    aa_status st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
+    if (st != AA_OK) return st;
+    return aa_kafka_client_new(out, RD_KAFKA_CONSUMER, &conf, err);
+}
+
 /* The outcome of one CreateTopics request. Another process may have been faster: that is fine. */
 static aa_status
 check_created(rd_kafka_event_t *ev, const char *topic, aa_err *err)
@@ -33,20 +43,21 @@ check_created(rd_kafka_event_t *ev, const char *topic, aa_err *err)
 }
 
 static aa_status
-create(rd_kafka_t *rk, const char *topic, int partitions, const char *const *settings,
-       size_t setting_count, aa_err *err)
+create(rd_kafka_t *rk, const aa_topic_spec *sp, aa_err *err)
 {
+    const char              *topic = sp->name;
     aa_status                st;
     char                     why[200] = "";
     rd_kafka_AdminOptions_t *options = NULL;
     rd_kafka_queue_t        *queue = NULL;
     rd_kafka_event_t        *ev = NULL;
     rd_kafka_NewTopic_t     *nt =
-        rd_kafka_NewTopic_new(topic, partitions > 0 ? partitions : -1, -1, why, sizeof why);
+        rd_kafka_NewTopic_new(topic, sp->partitions > 0 ? sp->partitions : -1,
+                              sp->replication > 0 ? sp->replication : -1, why, sizeof why);
 
     if (!nt) return aa_fail(err, AA_ECONFIG, "topic %s: %s", topic, why);
-    for (size_t i = 0; i + 1 < setting_count; i += 2)
-        rd_kafka_NewTopic_set_config(nt, settings[i], settings[i + 1]);
+    for (size_t i = 0; i + 1 < sp->setting_count; i += 2)
+        rd_kafka_NewTopic_set_config(nt, sp->settings[i], sp->settings[i + 1]);
     options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     queue = rd_kafka_queue_new(rk);
     /* operation timeout: the answer comes when the topic is known everywhere */
@@ -66,34 +77,46 @@ out:
     return st;
 }
 
-aa_status
-aa_topic_create(const aa_conf *cfg, const char *topic, int partitions, const char *const *settings,
-                size_t setting_count, int *existing, aa_err *err)
-{
-    aa_status        st;
-    size_t           count = 0;
-    rd_kafka_t      *rk = NULL;
-    rd_kafka_conf_t *conf = NULL;
+/* Segments end early, since only ended ones are compacted, and a scorer that starts reads them all.
+ */
+const char *const aa_topic_compacted[] = {
+    "cleanup.policy", "compact", "segment.bytes", "67108864", "min.cleanable.dirty.ratio", "0.3"};
+const size_t aa_topic_compacted_count = sizeof aa_topic_compacted / sizeof *aa_topic_compacted;
 
-    st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
+aa_status
+aa_topic_make(const aa_conf *cfg, const aa_topic_spec *sp, int *existing, aa_err *err)
+{
+    aa_status   st;
+    size_t      count = 0;
+    rd_kafka_t *rk = NULL;
+
+    st = aa_kafka_admin_new(&rk, cfg, err);
     if (st != AA_OK) return st;
-    /* a consumer: asking a broker about a topic must not make it with the wrong settings */
-    st = aa_kafka_client_new(&rk, RD_KAFKA_CONSUMER, &conf, err);
-    if (st != AA_OK) return st;
-    st = aa_kafka_partition_count(rk, topic, &count, err);
+    st = aa_kafka_partition_count(rk, sp->name, &count, err);
     if (st != AA_OK) goto out;
     if (existing) *existing = (int)count;
     if (count > 0) goto out;
-    st = create(rk, topic, partitions, settings, setting_count, err);
-    if (st == AA_OK) aa_info("TOPIC-CREATED", "topic %s", topic);
+    st = create(rk, sp, err);
+    if (st == AA_OK) aa_info("TOPIC-CREATED", "topic %s", sp->name);
 out:
     rd_kafka_destroy(rk);
     return st;
 }
 
 aa_status
+aa_topic_create(const aa_conf *cfg, const char *topic, int partitions, const char *const *settings,
+                size_t setting_count, int *existing, aa_err *err)
+{
+    const aa_topic_spec sp = {.name = topic,
+                              .partitions = partitions,
+                              .settings = settings,
+                              .setting_count = setting_count};
+    return aa_topic_make(cfg, &sp, existing, err);
+}
+
+aa_status
 aa_topic_ensure(const aa_conf *cfg, const char *topic, int partitions, bool compacted, aa_err *err)
 {
-    static const char *const compact[] = {"cleanup.policy", "compact"};
-    return aa_topic_create(cfg, topic, partitions, compact, compacted ? 2 : 0, NULL, err);
+    return aa_topic_create(cfg, topic, partitions, aa_topic_compacted,
+                           compacted ? aa_topic_compacted_count : 0, NULL, err);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/summary.h"
 
@@ -11,7 +12,8 @@ struct meter {
     const aa_conf *cfg;
     aa_metrics    *ms;
     aa_counter    *events, *batches, *commits, *resets, *letters[DECODE_REASON_COUNT];
-    aa_gauge     *in_flight, *epoch, *lag, **part_lag; /* part_lag (part_cap) by partition number */
+    aa_gauge      *in_flight, *epoch, *committed, *lag,
+        **part_lag; /* part_lag (part_cap) by partition number */
     aa_histogram *credit_wait;
     size_t        part_cap;
 
@@ -47,6 +49,9 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     me->in_flight = aa_metrics_gauge(ms, "autoassign_in_flight_batches", "",
                                      "batches sent and not assigned yet");
     me->epoch = aa_metrics_gauge(ms, "autoassign_epoch", "", "last committed epoch");
+    me->committed = aa_metrics_gauge(ms, "autoassign_last_commit_timestamp_seconds", "",
+                                     "when this process last committed; before that, when its "
+                                     "first run was opened");
     aa_metrics_label(labels, sizeof labels, "topic", cfg->topics.interactions);
     me->lag = aa_metrics_gauge(ms, "autoassign_consumer_lag", labels,
                                "messages between what was sent and the end of the topic");
@@ -73,6 +78,7 @@ meter_opened(meter *me, uint64_t epoch, int64_t now_us)
     me->opened = true;
     me->from_epoch = epoch;
     me->first_us = me->last_us = me->stats_us = now_us;
+    aa_gauge_set(me->committed, (double)aa_wall_ms() / 1e3);
 }
 
 void
@@ -161,6 +167,7 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     ingest_stats_get(in, &is);
     aa_gauge_set(me->in_flight, (double)is.in_flight);
     aa_gauge_set(me->epoch, (double)is.epoch);
+    if (is.commits > me->counted_commits) aa_gauge_set(me->committed, (double)aa_wall_ms() / 1e3);
     aa_counter_add(me->commits, is.commits - me->counted_commits);
     aa_counter_add(me->resets, is.resets - me->counted_resets);
     me->counted_commits = is.commits;

@@ -29,7 +29,8 @@ typedef struct {
     size_t (*weight_count)(const aa_model_shape *sh);
     /** Floats of scratch that forward and backward need for a batch of B. */
     size_t (*scratch_count)(const aa_model_shape *sh, size_t B);
-    /** Initial dense weights (He/Xavier normal, biases 0), from seed. */
+    /** Initial dense weights (hidden layers N(0, 2/inputs), the output N(0, 1/inputs), biases 0),
+     * from seed. */
     void (*init)(const aa_model_shape *sh, float *w, uint64_t seed);
     /** logit_b (B) of x (B,F,W). Fills scratch for backward. */
     void (*forward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,

@@ -79,7 +79,7 @@ init(const aa_model_shape *sh, float *w, uint64_t seed)
     aa_tower_init(&pl.tw, w, seed, CROSS);
     w += aa_tower_weight_count(&pl.tw);
     const size_t n = pl.D + pl.last;
-    aa_rng_normal(w, n, sqrt(2.0 / (double)(n + 1)), seed, AA_RNG_DENSE, CROSS + pl.tw.count);
+    aa_rng_normal(w, n, sqrt(1.0 / (double)n), seed, AA_RNG_DENSE, CROSS + pl.tw.count);
     w[n] = 0.0f;
 }
 

@@ -169,7 +169,7 @@ aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed)
     const size_t last = tw.width[tw.count];
     float       *head = w + aa_tower_weight_count(&tw);
     aa_tower_init(&tw, w, seed, 0);
-    aa_rng_normal(head, last, sqrt(2.0 / (double)(last + 1)), seed, AA_RNG_DENSE, tw.count);
+    aa_rng_normal(head, last, sqrt(1.0 / (double)last), seed, AA_RNG_DENSE, tw.count);
     head[last] = 0.0f;
 }
 

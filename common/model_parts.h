@@ -48,6 +48,7 @@ void aa_tower_backward(const aa_tower *tw, const float *w, const float *x, size_
 
 /* ---- "mlp head": tower over the concatenation, then one output and a bias ----
  * Weights: the tower's, then the head's w (H), then the bias. Shared by mlp, widedeep and deepfm.
+ * The head is linear and begins at N(0, 1/H), half of what a layer before a ReLU begins with.
  */
 size_t aa_parts_mlp_weight_count(const aa_model_shape *sh);
 size_t aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B);

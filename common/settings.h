@@ -81,7 +81,7 @@
     INT(reward_window, 5, 1, 64, "", "T: losses that a reward compares with")                      \
     NUM(gamma, 0.9, 0, 1, "", "discount of the critic")                                            \
     NUM(actor_rate, 0.001, 0, 10, "", "learning rate of the actor")                                \
-    NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic")                              \
+    NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic's network (paper, random)")                              \
     NUM(ratio_clip, 2, 1, 1000, "", "largest importance ratio")                                    \
     NUM(row_cost, 0, 0, 1e9, "loss", "price of holding a row, per event; default: the least that the price falls to") \
     NUM(rows_share, 0.48, 0, 1000, "", "default: budget of rows of all fields together, as a share of the IDs seen at least twice") \

@@ -1,4 +1,5 @@
-/* learner/critic - Q(s,a), the value of the Identity Agent's actions, by temporal differences.
+/* learner/critic - Q(s,a), the value of the Identity Agent's actions, by temporal differences: for
+ * every mode but default, whose critic is learner/worth.
  *
  * States are few (common/state.h), so Q is a network evaluated into a table after each update:
  *

@@ -71,7 +71,10 @@ format: ; clang-format -i $(FMT) ## rewrite sources in house layout
 format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
 	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS); done
-compdb: ; bear -- $(MAKE) -B all build-tests build-bench ## compile_commands.json
+compdb: ## compile_commands.json, from what make would run
+	@$(MAKE) --no-print-directory -Bn all build-tests build-bench | grep -oE '\<$(CC) .* -c [^ ]+[.]c -o [^ ]+$$' | \
+	    jq -R '{directory: "$(CURDIR)", file: capture(" -c (?<f>[^ ]+) -o").f, command: .}' | \
+	    jq -s . >compile_commands.json
 install: all ## programs as autoassign-<name>, default configuration, schemas, documents, systemd units
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/schemas
 	for p in $(BIN); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/autoassign-$${p##*/} || exit 1; done

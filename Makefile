@@ -29,7 +29,9 @@ MAINS := $(filter %/main.c,$(SRC)) $(foreach m,$(MODULES),$(wildcard $(m)/main_*
 PROTO := $(wildcard schemas/*.proto)
 PBC   := $(PROTO:%.proto=$(GEN)/%.pb-c.c)
 LIB   := $(BUILD)/libautoassign.a
-OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SRC))) $(PBC:$(GEN)/%.c=$(BUILD)/%.o)
+EMBED := $(wildcard scorer/*.html scorer/*.yaml) # become arrays in the binary
+OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SRC))) $(PBC:$(GEN)/%.c=$(BUILD)/%.o) \
+         $(EMBED:%=$(BUILD)/%.o)
 name_of = $(patsubst main_%,%,$(patsubst main,$(notdir $(patsubst %/,%,$(dir $1))),$(basename $(notdir $1))))
 BIN   := $(foreach m,$(MAINS),$(BUILD)/bin/$(call name_of,$m))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -116,6 +118,13 @@ $(BUILD)/%.o: %.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(BUILD)/%.pb-c.o: $(GEN)/%.pb-c.c
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=c17 -w $(OPT) -c $< -o $@
+$(BUILD)/%.o: $(GEN)/%.c
+	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(GEN)/scorer/%.c: scorer/% # page.html: const unsigned char page_html[] and page_html_bytes
+	@mkdir -p $(@D); n=$$(basename $< | tr .- __); { \
+	    echo "extern const unsigned char $$n[]; extern const unsigned long $${n}_bytes;"; \
+	    echo "const unsigned char $$n[] = {"; od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; echo "0};"; \
+	    echo "const unsigned long $${n}_bytes = sizeof $$n - 1;"; } >$@
 $(GEN)/%.pb-c.c: %.proto
 	@mkdir -p $(GEN); protoc-c --c_out=$(GEN) $<
 $(GEN)/%.pb-c.h: $(GEN)/%.pb-c.c ;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 
 #include "common/log.h"
 
-#define CONNECTIONS      64
+#define CONNECTIONS      1024
 #define CONNECTION_BYTES (64 << 10) /* request line and headers must fit */
 #define IDLE_S           15
 
@@ -34,12 +35,16 @@ struct aa_door {
     void                 *arg;
 };
 
-typedef struct {
-    char  *query; /* owned */
-    char  *body;  /* owned */
-    size_t len, room;
-    bool   begun, too_long;
-} request;
+struct aa_http_call {
+    char                  *query; /* owned */
+    char                  *body;  /* owned */
+    size_t                 len, room;
+    bool                   begun, too_long;
+    struct MHD_Connection *conn;
+    bool                   later; /* the handler answers later */
+    aa_http_reply          reply; /* that answer, as soon as it is there */
+};
+typedef aa_http_call request;
 
 /* ---- replies ---- */
 
@@ -55,6 +60,8 @@ send_reply(struct MHD_Connection *conn, int status, const char *type, const char
     }
     MHD_add_response_header(rp, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     if (allow) MHD_add_response_header(rp, MHD_HTTP_HEADER_ALLOW, allow);
+    if (status == MHD_HTTP_TOO_MANY_REQUESTS || status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        MHD_add_response_header(rp, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     enum MHD_Result done = MHD_queue_response(conn, (unsigned)status, rp);
     MHD_destroy_response(rp);
     return done;
@@ -109,9 +116,24 @@ call_handler(aa_door *dr, const aa_http_request *rq, aa_http_reply *rp)
     return there;
 }
 
+/* libmicrohttpd looks away from a suspended connection, and calls handle_request again when it is
+ * resumed. */
+void
+aa_http_later(aa_http_call *call)
+{
+    call->later = true;
+    MHD_suspend_connection(call->conn);
+}
+
+void
+aa_http_finish(aa_http_call *call, const aa_http_reply *rp)
+{
+    call->reply = *rp;
+    MHD_resume_connection(call->conn);
+}
+
 static enum MHD_Result
-answer(aa_door *dr, struct MHD_Connection *conn, const char *path, const char *method,
-       const request *req)
+answer(aa_door *dr, struct MHD_Connection *conn, const char *path, const char *method, request *req)
 {
     bool own = !strcmp(path, "/healthz") || !strcmp(path, "/readyz") || !strcmp(path, "/metrics");
     if (!own) {
@@ -121,9 +143,11 @@ answer(aa_door *dr, struct MHD_Connection *conn, const char *path, const char *m
                                     .query = req->query ? req->query : "",
                                     .token = bearer_token(conn),
                                     .body = req->body ? req->body : "",
-                                    .body_len = req->len};
-        if (call_handler(dr, &rq, &rp))
-            return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+                                    .body_len = req->len,
+                                    .call = req};
+        bool                  there = call_handler(dr, &rq, &rp);
+        if (req->later) return MHD_YES;
+        if (there) return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
         return send_text(conn, MHD_HTTP_NOT_FOUND, NULL, "there is no ", path);
     }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
@@ -187,6 +211,11 @@ handle_request(void *arg, struct MHD_Connection *conn, const char *path, const c
         return st;
     }
     if (req->too_long) return send_too_long(conn);
+    if (req->later) {
+        aa_http_reply rp = req->reply;
+        req->reply.body = NULL;
+        return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+    }
     return answer(dr, conn, path, method, req);
 }
 
@@ -197,7 +226,7 @@ begin_request(void *arg, const char *uri, struct MHD_Connection *conn)
     request    *req = calloc(1, sizeof *req);
     const char *mark = strchr(uri, '?');
     (void)arg;
-    (void)conn;
+    if (req) req->conn = conn;
     if (req && mark && !(req->query = strdup(mark + 1))) {
         free(req);
         req = NULL;
@@ -216,6 +245,7 @@ end_request(void *arg, struct MHD_Connection *conn, void **state,
     if (!req) return;
     free(req->query);
     free(req->body);
+    free(req->reply.body);
     free(req);
     *state = NULL;
 }
@@ -240,6 +270,7 @@ bind_one(const struct addrinfo *ai)
     int fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol);
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* connections inherit it */
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
         listen(fd, CONNECTIONS) == 0)
         return fd;
@@ -299,9 +330,9 @@ aa_door_open(aa_door **out, const char *address, int port, aa_metrics *ms, aa_er
     if ((st = listen_on(address, port, &fd, err))) goto out;
     dr->port = port_of(fd);
     dr->daemon = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle_request, dr,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        handle_request, dr, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
         MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL, MHD_OPTION_NOTIFY_COMPLETED, end_request,
         NULL, MHD_OPTION_END);

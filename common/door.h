@@ -1,7 +1,8 @@
 /* common/door - the HTTP door of a process: /healthz, /readyz, /metrics, and what it adds itself.
  *
  * One thread of libmicrohttpd serves it; connections, their memory, idle time and bodies are
- * limited. Processes use it through program.h. The only file that includes microhttpd.h is door.c.
+ * limited. A handler that would keep that thread from others answers later, from a thread of its
+ * own. Processes use it through program.h. The only file that includes microhttpd.h is door.c.
  */
 #ifndef AA_COMMON_DOOR_H
 #define AA_COMMON_DOOR_H
@@ -14,14 +15,16 @@
 
 #define AA_HTTP_BODY_BYTES (8 << 20)
 
-typedef struct aa_door aa_door;
+typedef struct aa_door      aa_door;
+typedef struct aa_http_call aa_http_call; /* one request until its reply */
 
 typedef struct {
-    const char *method, *path; /* of the request; path without query, percent-decoded */
-    const char *query;         /* as sent, "" if none */
-    const char *token;         /* of "Authorization: Bearer", "" if none */
-    const void *body;
-    size_t      body_len;
+    const char   *method, *path; /* of the request; path without query, percent-decoded */
+    const char   *query;         /* as sent, "" if none */
+    const char   *token;         /* of "Authorization: Bearer", "" if none */
+    const void   *body;
+    size_t        body_len;
+    aa_http_call *call; /* for aa_http_later */
 } aa_http_request;
 typedef struct {
     int         status;
@@ -39,11 +42,17 @@ typedef void (*aa_http_handler)(void *arg, const aa_http_request *rq, aa_http_re
  */
 aa_status aa_door_open(aa_door **out, const char *address, int port, aa_metrics *ms, aa_err *err)
     __attribute__((warn_unused_result));
-int aa_door_port(const aa_door *dr);
+/** In a handler: the reply comes by aa_http_finish, and what the handler puts into its own is not
+ *  looked at. The request's texts stay until then. */
+void aa_http_later(aa_http_call *call);
+/** The reply to such a request, once; its body is taken. @thread any */
+void aa_http_finish(aa_http_call *call, const aa_http_reply *rp);
+int  aa_door_port(const aa_door *dr);
 /** @param why  shown while not ready; a literal. @thread any */
 void aa_door_set_ready(aa_door *dr, bool ready, const char *why);
 /** Waits for a call under way; NULL: none. @thread any but the handler's */
 void aa_door_set_handler(aa_door *dr, aa_http_handler handler, void *arg);
+/** @pre every request that was to be answered later has been */
 void aa_door_close(aa_door **dr_p);
 
 #endif

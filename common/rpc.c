@@ -21,7 +21,13 @@ struct aa_rpc_server {
     size_t    frames;
     size_t    route; /* of these, how many a reply begins with */
     bool      owes;  /* a reply */
+    int       wake_fd;
     char      endpoint[256];
+};
+
+struct aa_rpc_asker {
+    size_t    frames;
+    zmq_msg_t frame[MAX_FRAMES]; /* (frames) */
 };
 
 struct aa_rpc_client {
@@ -72,6 +78,7 @@ aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *key
 {
     aa_rpc_server *sv = calloc(1, sizeof *sv);
     if (!sv) return aa_fail(err, AA_ENOMEM, "rpc server");
+    sv->wake_fd = -1;
     int64_t   limit = max_bytes ? (int64_t)max_bytes : -1;
     size_t    size = sizeof sv->endpoint;
     aa_status st = open_socket(&sv->context, &sv->socket, ZMQ_ROUTER, err);
@@ -145,12 +152,14 @@ skip_rest(void *socket)
     return frames;
 }
 
+/* wake_fd: readable ends the waiting too; -1: none */
 static aa_status
-wait_for(void *socket, int timeout_ms, aa_err *err)
+wait_for(void *socket, int wake_fd, int timeout_ms, aa_err *err)
 {
-    zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
-    int            n = zmq_poll(&item, 1, timeout_ms);
-    if (n > 0) return AA_OK;
+    zmq_pollitem_t item[2] = {{.socket = socket, .events = ZMQ_POLLIN},
+                              {.fd = wake_fd, .events = ZMQ_POLLIN}};
+    int            n = zmq_poll(item, wake_fd >= 0 ? 2 : 1, timeout_ms);
+    if (n > 0) return item[0].revents ? AA_OK : AA_EAGAIN;
     if (n == 0 || errno == EINTR) return AA_EAGAIN;
     return aa_fail(err, AA_EIO, "zmq_poll: %s", zmq_strerror(errno));
 }
@@ -169,7 +178,7 @@ aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa
     *len = 0;
     sv->owes = false;
     drop_frames(sv);
-    aa_status st = wait_for(sv->socket, timeout_ms, err);
+    aa_status st = wait_for(sv->socket, sv->wake_fd, timeout_ms, err);
     if (st) return st;
     do {
         zmq_msg_t *frame = &sv->frame[sv->frames];
@@ -191,17 +200,63 @@ aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa
     return AA_OK;
 }
 
+static aa_status
+send_reply(void *socket, zmq_msg_t *route, size_t frames, const void *buf, size_t len, aa_err *err)
+{
+    for (size_t i = 0; i < frames; i++)
+        if (zmq_msg_send(&route[i], socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+            return aa_fail(err, AA_EIO, "reply: %s", zmq_strerror(errno));
+    if (zmq_send(socket, buf, len, ZMQ_DONTWAIT) < 0)
+        return aa_fail(err, AA_EIO, "reply of %zu bytes: %s", len, zmq_strerror(errno));
+    return AA_OK;
+}
+
 aa_status
 aa_rpc_reply(aa_rpc_server *sv, const void *buf, size_t len, aa_err *err)
 {
     AA_REQUIRE(sv->owes);
     sv->owes = false;
-    for (size_t i = 0; i < sv->route; i++)
-        if (zmq_msg_send(&sv->frame[i], sv->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-            return aa_fail(err, AA_EIO, "reply: %s", zmq_strerror(errno));
-    if (zmq_send(sv->socket, buf, len, ZMQ_DONTWAIT) < 0)
-        return aa_fail(err, AA_EIO, "reply of %zu bytes: %s", len, zmq_strerror(errno));
+    return send_reply(sv->socket, sv->frame, sv->route, buf, len, err);
+}
+
+void
+aa_rpc_set_wake_fd(aa_rpc_server *sv, int fd)
+{
+    sv->wake_fd = fd;
+}
+
+aa_status
+aa_rpc_later(aa_rpc_server *sv, aa_rpc_asker **out, aa_err *err)
+{
+    AA_REQUIRE(sv->owes);
+    aa_rpc_asker *as = calloc(1, sizeof *as);
+    if (!as) return aa_fail(err, AA_ENOMEM, "way back of an answer");
+    for (; as->frames < sv->route; as->frames++) {
+        zmq_msg_init(&as->frame[as->frames]);
+        zmq_msg_move(&as->frame[as->frames], &sv->frame[as->frames]);
+    }
+    sv->owes = false;
+    *out = as;
     return AA_OK;
+}
+
+aa_status
+aa_rpc_reply_to(aa_rpc_server *sv, aa_rpc_asker **as_p, const void *buf, size_t len, aa_err *err)
+{
+    aa_status st = send_reply(sv->socket, (*as_p)->frame, (*as_p)->frames, buf, len, err);
+    aa_rpc_asker_free(as_p);
+    return st;
+}
+
+void
+aa_rpc_asker_free(aa_rpc_asker **as_p)
+{
+    aa_rpc_asker *as = *as_p;
+    if (!as) return;
+    for (size_t i = 0; i < as->frames; i++)
+        zmq_msg_close(&as->frame[i]);
+    free(as);
+    *as_p = NULL;
 }
 
 /* ---- client ---- */
@@ -241,7 +296,7 @@ aa_rpc_ask(aa_rpc_client *cl, const void *buf, size_t len, int timeout_ms, const
 {
     if (zmq_send(cl->socket, buf, len, ZMQ_DONTWAIT) < 0)
         return aa_fail(err, AA_EIO, "question of %zu bytes: %s", len, zmq_strerror(errno));
-    aa_status st = wait_for(cl->socket, timeout_ms, err);
+    aa_status st = wait_for(cl->socket, -1, timeout_ms, err);
     if (st == AA_EAGAIN) return aa_fail(err, AA_EAGAIN, "no answer within %d ms", timeout_ms);
     if (st) return st;
     if (zmq_msg_recv(&cl->body, cl->socket, ZMQ_DONTWAIT) < 0) return recv_failed(err);

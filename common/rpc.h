@@ -19,6 +19,7 @@
 
 typedef struct aa_rpc_server aa_rpc_server;
 typedef struct aa_rpc_client aa_rpc_client;
+typedef struct aa_rpc_asker  aa_rpc_asker; /* who asked: the way back of one answer */
 
 /**
  * Bind.
@@ -40,6 +41,15 @@ void        aa_rpc_close(aa_rpc_server **sv_p);
  */
 aa_status aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa_err *err)
     __attribute__((warn_unused_result));
+/** aa_rpc_recv also returns, with AA_EAGAIN, while this descriptor is readable; -1: none. */
+void aa_rpc_set_wake_fd(aa_rpc_server *sv, int fd);
+/** The last question will be answered later, in any order. @pre it was not replied to yet */
+aa_status aa_rpc_later(aa_rpc_server *sv, aa_rpc_asker **out, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Reply to that question; *as_p is taken in any case. @thread the server's */
+aa_status aa_rpc_reply_to(aa_rpc_server *sv, aa_rpc_asker **as_p, const void *buf, size_t len,
+                          aa_err *err) __attribute__((warn_unused_result));
+void      aa_rpc_asker_free(aa_rpc_asker **as_p); /* nobody will be answered */
 /** Reply to the last question. @pre one was received and not replied to yet */
 aa_status aa_rpc_reply(aa_rpc_server *sv, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));

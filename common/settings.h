@@ -127,12 +127,18 @@
 
 #define AA_SETTINGS_PUBLISH(STR, CHO, INT, NUM, BOO)                                               \
     INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \
-    BOO(enabled, true, "publish to the compacted topics at all")
+    BOO(enabled, true, "publish to the compacted topics at all")                                   \
+    BOO(item_names, true, "publish the text of item IDs, so that scorers can rank all known items")
 
 #define AA_SETTINGS_SCORER(STR, CHO, INT, NUM, BOO)                                                \
     STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \
     STR(token, "", "token that requests must carry; empty: none")                                  \
-    INT(max_items, 10000, 1, 10000000, "items", "longest list in one request")                     \
+    INT(max_items, 10000, 1, 10000000, "items", "longest list in one request, and longest ranking") \
+    INT(threads, 2, 1, 48, "", "threads that score")                                               \
+    INT(queue, 256, 1, 1000000, "requests", "requests that may wait for a thread; more are refused with 429") \
+    INT(deadline_ms, 1000, 1, 600000, "ms", "a request not answered by then is refused with 503; one may ask for less") \
+    STR(peers, "", "host:port of the other processes' HTTP doors, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
+    INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, INT, NUM, BOO)                                                  \

@@ -58,6 +58,7 @@ aa_status aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, a
 typedef enum {
     AA_KEY_ASSIGNMENT = 'a', /* assignments: one ID's */
     AA_KEY_NEW_ID = 'n',     /* assignments: what an ID never seen reads in this field (id 0) */
+    AA_KEY_NAME = 't',       /* assignments: the text of one ID, for ranking */
     AA_KEY_ROW = 'r',        /* model: one row */
     AA_KEY_DENSE = 'd'       /* model: the dense weights (field 0, id 0) */
 } aa_key_kind;
@@ -66,7 +67,7 @@ typedef struct {
     uint32_t lane;
     uint8_t  kind;
     uint32_t field;
-    uint64_t id; /* assignment: ID key; row: slot; new ID, dense: 0 */
+    uint64_t id; /* assignment, name: ID key; row: slot; new ID, dense: 0 */
 } aa_topic_key;
 void      aa_topic_key_put(uint8_t out[AA_TOPIC_KEY_BYTES], const aa_topic_key *k);
 aa_status aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
@@ -85,6 +86,13 @@ aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err 
     __attribute__((warn_unused_result));
 aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
+
+/** The record of a name. @errors AA_EPARSE empty */
+aa_status aa_wire_pack_name(aa_bytes *out, const void *text, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+/** *text (*len) points into memory of *out, which is overwritten. @errors AA_EPARSE, AA_ENOMEM */
+aa_status aa_wire_unpack_name(aa_bytes *out, const void **text, size_t *len_out, const void *buf,
+                              size_t len, aa_err *err) __attribute__((warn_unused_result));
 
 /* What comes with a row's values. born: sequence number of the batch whose op made a unique row
  * (equal to the born of its owner's assignment: that is how a scorer tells its own row from that of
@@ -108,8 +116,9 @@ typedef struct {
     float       *owned; /* free with aa_dense_message_fini */
     size_t       w_count;
     uint64_t     events;
-    bool         residual_rows; /* own rows add to the alt reading */
-    int64_t      newest_kafka_ms;
+    bool         residual_rows;   /* own rows add to the alt reading */
+    int64_t      newest_kafka_ms; /* arrival in Kafka of the newest batch's first event */
+    int64_t      oldest_kafka_ms; /* of the oldest event that no earlier message reflected */
 } aa_dense_message;
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     __attribute__((warn_unused_result));

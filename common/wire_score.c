@@ -48,6 +48,9 @@ aa_score_pack_request(aa_bytes *out, const aa_score_request *rq, aa_err *err)
     m.n_context = rq->context_count;
     m.context = binaries_of(rq->context, rq->context_count);
     m.explain = rq->explain;
+    m.rank = rq->rank;
+    m.top = rq->top;
+    m.deadline_ms = rq->deadline_ms;
     m.request_id = rq->request_id;
     if (!token || !m.item_id || !m.context) {
         st = aa_fail(err, AA_ENOMEM, "score request of %zu items", rq->item_count);
@@ -81,6 +84,9 @@ aa_score_unpack_request(aa_score_request *rq, const void *buf, size_t len, aa_er
                              .context = texts_of(m->context, m->n_context),
                              .context_count = m->n_context,
                              .explain = m->explain,
+                             .rank = m->rank,
+                             .top = m->top,
+                             .deadline_ms = m->deadline_ms,
                              .request_id = m->request_id,
                              .source = m,
                              .source_free = free_message};
@@ -137,9 +143,13 @@ aa_score_pack_reply(aa_bytes *out, const aa_score_reply *rp, aa_err *err)
     m.request_id = rp->request_id;
     m.n_explanation = rp->reading_count;
     m.explanation = explanations_of(rp->reading, rp->reading_count);
-    if (!m.explanation) return aa_fail(err, AA_ENOMEM, "reply of %zu scores", rp->score_count);
-    aa_status st = wire_pack(out, &m.base, err);
+    m.n_item_id = rp->item_count;
+    m.item_id = binaries_of(rp->item, rp->item_count);
+    aa_status st = m.explanation && m.item_id
+                       ? wire_pack(out, &m.base, err)
+                       : aa_fail(err, AA_ENOMEM, "reply of %zu scores", rp->score_count);
     free(m.explanation);
+    free(m.item_id);
     return st;
 }
 
@@ -157,6 +167,23 @@ readings_of(Autoassign__Explanation **m, size_t n)
     return rd;
 }
 
+/* The texts and what they point into, in one block; NULL: no memory. */
+static aa_text *
+copy_texts(const ProtobufCBinaryData *binary, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += binary[i].len;
+    aa_text *text = malloc((n + 1) * sizeof *text + bytes);
+    char    *at = text ? (char *)(text + n + 1) : NULL;
+    for (size_t i = 0; text && i < n; i++) {
+        wire_copy(at, binary[i].data, binary[i].len);
+        text[i] = (aa_text){.data = at, .len = binary[i].len};
+        at += binary[i].len;
+    }
+    return text;
+}
+
 /* What no scorer says, and no JSON could hold. */
 static aa_status
 check_reply(const Autoassign__ScoreReply *m, aa_err *err)
@@ -164,6 +191,9 @@ check_reply(const Autoassign__ScoreReply *m, aa_err *err)
     aa_status st = wire_check_finite("score", m->score, m->n_score, err);
     for (size_t i = 0; !st && i < m->n_explanation; i++)
         st = wire_check_finite("mix", &m->explanation[i]->mix, 1, err);
+    if (!st && m->n_item_id && m->n_item_id != m->n_score)
+        st = aa_fail(err, AA_EPARSE, "reply with %zu items and %zu scores", m->n_item_id,
+                     m->n_score);
     for (const char *c = m->error; !st && *c; c++)
         if (*c < ' ' || *c > '~') st = aa_fail(err, AA_EPARSE, "reply whose error is not text");
     return st;
@@ -177,13 +207,16 @@ aa_score_unpack_reply(aa_score_reply *rp, const void *buf, size_t len, aa_err *e
     Autoassign__ScoreReply *m = autoassign__score_reply__unpack(NULL, len, buf);
     float                  *score = NULL;
     aa_score_reading       *rd = NULL;
+    aa_text                *item = NULL;
     if (!m) return aa_fail(err, AA_EPARSE, "%zu bytes that are not a reply", len);
     if ((st = check_reply(m, err))) goto out;
     score = calloc(m->n_score + 1, sizeof *score);
     rd = readings_of(m->explanation, m->n_explanation);
-    if (!score || !rd) {
+    item = copy_texts(m->item_id, m->n_item_id);
+    if (!score || !rd || !item) {
         free(score);
         free(rd);
+        free(item);
         st = aa_fail(err, AA_ENOMEM, "reply of %zu bytes", len);
         goto out;
     }
@@ -191,11 +224,13 @@ aa_score_unpack_reply(aa_score_reply *rp, const void *buf, size_t len, aa_err *e
     *rp = (aa_score_reply){.status = m->status,
                            .score = score,
                            .score_count = m->n_score,
+                           .item = item,
+                           .item_count = m->n_item_id,
                            .reading = rd,
                            .reading_count = m->n_explanation,
                            .version = m->version,
                            .request_id = m->request_id,
-                           .owned = {score, rd}};
+                           .owned = {score, rd, item}};
     snprintf(rp->error, sizeof rp->error, "%s", m->error);
 out:
     autoassign__score_reply__free_unpacked(m, NULL);
@@ -207,5 +242,6 @@ aa_score_reply_fini(aa_score_reply *rp)
 {
     free(rp->owned[0]);
     free(rp->owned[1]);
+    free(rp->owned[2]);
     *rp = (aa_score_reply){0};
 }

@@ -24,10 +24,15 @@ typedef struct {
     aa_text *context; /* (context_count) owned */
     size_t   context_count;
     bool     explain;
-    uint64_t request_id; /* echoed */
-    void    *source;     /* what the texts point into, owned; NULL: the caller's memory */
+    bool     rank;        /* the best `top` of the items, or of all known when there are none */
+    uint32_t top;         /* 0: AA_SCORE_TOP */
+    uint32_t deadline_ms; /* 0: the scorer's own */
+    uint64_t request_id;  /* echoed */
+    void    *source;      /* what the texts point into, owned; NULL: the caller's memory */
     void (*source_free)(void *source);
 } aa_score_request;
+
+#define AA_SCORE_TOP 10
 
 /* Status of a reply: 0, or one of HTTP's. */
 enum {
@@ -35,8 +40,9 @@ enum {
     AA_SCORE_BAD_REQUEST = 400,
     AA_SCORE_BAD_TOKEN = 401,
     AA_SCORE_TOO_LARGE = 413,
+    AA_SCORE_TOO_MANY = 429, /* requests wait already */
     AA_SCORE_FAILED = 500,
-    AA_SCORE_NOT_READY = 503
+    AA_SCORE_NOT_READY = 503, /* or too late */
 };
 
 /* What one ID read: (1-mix)*row[slot] + mix*row[slot+1]. */
@@ -54,11 +60,13 @@ typedef struct {
     char                    error[200]; /* "" when status is 0 */
     const float            *score;      /* (score_count) borrowed; on unpacking: in `owned` */
     size_t                  score_count;
+    const aa_text          *item; /* (item_count) of a ranking: score_count of them */
+    size_t                  item_count;
     const aa_score_reading *reading; /* (reading_count) the user's, each item's, the context's */
     size_t                  reading_count;
     uint64_t                version; /* sequence number that the answer reflects */
     uint64_t                request_id;
-    void                   *owned[2];
+    void                   *owned[3];
 } aa_score_reply;
 
 aa_status aa_score_pack_request(aa_bytes *out, const aa_score_request *rq, aa_err *err)

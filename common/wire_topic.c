@@ -47,6 +47,7 @@ key_fits_kind(const aa_topic_key *k)
 {
     switch (k->kind) {
     case AA_KEY_ASSIGNMENT: return k->field < AA_MAX_FIELDS;
+    case AA_KEY_NAME: return k->field < AA_MAX_FIELDS && k->id != 0;
     case AA_KEY_NEW_ID: return k->field < AA_MAX_FIELDS && k->id == 0;
     case AA_KEY_ROW: return k->field < AA_MAX_FIELDS && k->id < AA_NO_SLOT;
     case AA_KEY_DENSE: return k->field == 0 && k->id == 0;
@@ -125,6 +126,49 @@ out:
     return st;
 }
 
+/* ---- name ---- */
+
+aa_status
+aa_wire_pack_name(aa_bytes *out, const void *text, size_t len, aa_err *err)
+{
+    Autoassign__Name m;
+    autoassign__name__init(&m);
+    if (!len) return aa_fail(err, AA_EPARSE, "empty name");
+    m.text = (ProtobufCBinaryData){.len = len, .data = wire_unconst(text)};
+    return wire_pack(out, &m.base, err);
+}
+
+aa_status
+aa_wire_unpack_name(aa_bytes *out, const void **text, size_t *len_out, const void *buf, size_t len,
+                    aa_err *err)
+{
+    wire_arena        ar;
+    ProtobufCMessage *msg = NULL;
+    aa_status st = wire_unpack(&ar, &msg, "Name", &autoassign__name__descriptor, buf, len, err);
+    if (st) goto out;
+    const Autoassign__Name *m = (const void *)msg;
+    if (!m->text.len) {
+        st = aa_fail(err, AA_EPARSE, "empty name");
+        goto out;
+    }
+    if (m->text.len > out->cap) {
+        uint8_t *grown = realloc(out->data, m->text.len);
+        if (!grown) {
+            st = aa_fail(err, AA_ENOMEM, "name of %zu bytes", m->text.len);
+            goto out;
+        }
+        out->data = grown;
+        out->cap = m->text.len;
+    }
+    memcpy(out->data, m->text.data, m->text.len);
+    out->len = m->text.len;
+    *text = out->data;
+    *len_out = out->len;
+out:
+    wire_arena_fini(&ar);
+    return st;
+}
+
 /* ---- row ---- */
 
 aa_status
@@ -198,6 +242,7 @@ aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     m.events = d->events;
     m.residual_rows = d->residual_rows;
     m.newest_kafka_ms = d->newest_kafka_ms;
+    m.oldest_kafka_ms = d->oldest_kafka_ms;
     aa_status st = check_dense(&m, err);
     return st ? st : wire_pack(out, &m.base, err);
 }
@@ -217,7 +262,8 @@ copy_dense(aa_dense_message *d, const Autoassign__Dense *m, aa_err *err)
                             .w_count = m->n_w,
                             .events = m->events,
                             .residual_rows = m->residual_rows,
-                            .newest_kafka_ms = m->newest_kafka_ms};
+                            .newest_kafka_ms = m->newest_kafka_ms,
+                            .oldest_kafka_ms = m->oldest_kafka_ms};
     memcpy(d->model, m->model, strlen(m->model));
     for (size_t i = 0; i < m->n_hidden; i++)
         d->hidden[i] = m->hidden[i];

@@ -1,14 +1,12 @@
 /* scorer - answers score requests from a replica of the two compacted topics.
  *
- * Threads: the main thread reads the topics and applies them (the replica's one updater); one
- * thread serves the ZeroMQ door; libmicrohttpd's serves HTTP. The latter two score, each with a
- * scorer of its own, and share nothing with the updater but the replica, the metrics and one
- * pointer: why the service is not ready.
+ * Threads: the main thread reads the topics and applies them (the replica's one updater). Behind
+ * the two doors (scorer/serve) scorer.threads others score; they share nothing with the updater but
+ * the replica, the metrics and one pointer: why the service is not ready. One thread gathers the
+ * other processes' figures for the page (scorer/page).
  */
 #include <inttypes.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,133 +16,50 @@
 #include "common/kafka.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "common/rpc.h"
 #include "common/summary.h"
 #include "scorer/meters.h"
+#include "scorer/page.h"
 #include "scorer/replica.h"
-#include "scorer/score_http.h"
-#include "scorer/scorer.h"
+#include "scorer/serve.h"
 
-#define APPLY_RECORDS     1024 /* per poll */
-#define APPLY_WAIT_MS     20   /* a record waits at most this long for others */
-#define DOOR_WAIT_MS      100  /* between two looks at the stop flag */
-#define TOPIC_RETRY_MS    1000
-#define TOPIC_REMIND_MS   10000
-#define GAUGE_EVERY_MS    200
-#define DRAIN_MS          5000
-#define DISCONNECT_FACTOR 4 /* larger messages than this many limits are not even received */
+#define APPLY_RECORDS   1024 /* per poll */
+#define APPLY_WAIT_MS   20   /* a record waits at most this long for others */
+#define TOPIC_RETRY_MS  1000
+#define TOPIC_REMIND_MS 10000
+#define GAUGE_EVERY_MS  200
+#define DRAIN_MS        5000
 
 static const char starting[] = "the topics are not there yet";
 static const char catching_up[] = "catching up with the topics";
 static const char stopping[] = "stopping";
 
 typedef struct {
-    aa_context           *ctx;
-    const aa_conf        *cfg;
-    replica              *rp;
-    meters                me;
-    _Atomic(const char *) not_ready; /* NULL: ready */
-    scorer               *zmq_scorer, *http_scorer;
-    aa_rpc_server        *sv;
-    pthread_t             door;
-    bool                  door_runs;
-    atomic_bool           door_stop;
-    aa_reader            *rd;
-    aa_kafka_record      *rec; /* (APPLY_RECORDS) */
-    int64_t               gauges_ms, stats_ms, start_ms;
-    uint64_t              records;
+    aa_context      *ctx;
+    const aa_conf   *cfg;
+    replica         *rp;
+    meters           me;
+    serve           *se;
+    page            *pg;
+    const char      *not_ready; /* NULL: ready; the main thread's copy */
+    aa_reader       *rd;
+    aa_kafka_record *rec; /* (APPLY_RECORDS) */
+    int64_t          gauges_ms, stats_ms, start_ms;
+    uint64_t         records;
+    uint64_t         seen_run, seen_version; /* of the dense weights */
 } service;
-
-/* ---- doors ---- */
 
 static void
 set_not_ready(service *sv, const char *why)
 {
-    if (atomic_exchange(&sv->not_ready, why) == why) return;
+    if (sv->not_ready == why) return;
+    sv->not_ready = why;
+    serve_set_not_ready(sv->se, why);
     aa_set_ready(sv->ctx, !why, why);
     if (why)
         aa_info("NOT-READY", "%s", why);
     else
         aa_info("READY", "scores are served, %" PRId64 " ms after the start",
                 aa_now_ms() - sv->start_ms);
-}
-
-/* One question: step, or say why not. @errors AA_ENOMEM no reply */
-static aa_status
-reply_to(service *sv, aa_status asked, const void *buf, size_t len, aa_bytes *out,
-         scorer_tally *tally, aa_err *err)
-{
-    aa_score_reply reply = {0};
-    if (!asked)
-        return scorer_step(sv->zmq_scorer, atomic_load(&sv->not_ready), buf, len, out, tally, err);
-    scorer_refuse(&reply, tally, AA_SCORE_BAD_REQUEST, "%s", err->text);
-    return aa_score_pack_reply(out, &reply, err);
-}
-
-static void *
-serve_zmq(void *arg)
-{
-    service     *sv = arg;
-    aa_bytes     out = {0};
-    scorer_tally tally;
-    while (!atomic_load(&sv->door_stop)) {
-        const void *buf;
-        size_t      len;
-        aa_err      err = AA_ERR_INIT;
-        aa_status   st = aa_rpc_recv(sv->sv, DOOR_WAIT_MS, &buf, &len, &err);
-        int64_t     start_us = aa_now_us();
-        if (st == AA_EAGAIN) continue;
-        if (st == AA_OK || st == AA_EPARSE) {
-            st = reply_to(sv, st, buf, len, &out, &tally, &err);
-            if (!st) st = aa_rpc_reply(sv->sv, out.data, out.len, &err);
-            if (!st) meters_request(&sv->me, METERS_ZMQ, &tally, aa_now_us() - start_us);
-        }
-        if (st) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
-    }
-    aa_bytes_fini(&out);
-    return NULL;
-}
-
-static void
-serve_http(void *arg, const aa_http_request *hq, aa_http_reply *hp)
-{
-    service     *sv = arg;
-    scorer_tally tally;
-    int64_t      start_us = aa_now_us();
-    score_http_answer(sv->http_scorer, atomic_load(&sv->not_ready),
-                      (size_t)sv->cfg->scorer.max_request_bytes, hq, hp, &tally);
-    meters_request(&sv->me, METERS_HTTP, &tally, aa_now_us() - start_us);
-}
-
-static aa_status
-open_doors(service *sv, aa_err *err)
-{
-    size_t       max_bytes = (size_t)sv->cfg->scorer.max_request_bytes;
-    aa_link_keys keys = aa_link_keys_of(sv->cfg);
-    aa_status    st = scorer_new(&sv->zmq_scorer, sv->cfg, sv->rp, err);
-    if (!st) st = scorer_new(&sv->http_scorer, sv->cfg, sv->rp, err);
-    if (!st)
-        st = aa_rpc_listen(&sv->sv, sv->cfg->scorer.listen, &keys, DISCONNECT_FACTOR * max_bytes,
-                           err);
-    if (st) return st;
-    if (pthread_create(&sv->door, NULL, serve_zmq, sv))
-        return aa_fail(err, AA_EIO, "no thread for the door");
-    sv->door_runs = true;
-    aa_http_set_handler(sv->ctx, serve_http, sv);
-    aa_info("LISTEN", "score requests at %s%s", aa_rpc_endpoint(sv->sv),
-            sv->cfg->http.enabled ? " and POST /v1/score over HTTP" : "");
-    return AA_OK;
-}
-
-static void
-close_doors(service *sv)
-{
-    aa_http_set_handler(sv->ctx, NULL, NULL);
-    atomic_store(&sv->door_stop, true);
-    if (sv->door_runs) pthread_join(sv->door, NULL);
-    aa_rpc_close(&sv->sv);
-    scorer_free(&sv->zmq_scorer);
-    scorer_free(&sv->http_scorer);
 }
 
 /* ---- the replica's updates ---- */
@@ -191,6 +106,21 @@ apply(service *sv, const aa_kafka_record *rec, aa_err *err)
     return AA_OK;
 }
 
+/* A publication has been applied: how long did its oldest event take? Those that were in the topic
+ * before the start say nothing about that. */
+static void
+note_freshness(service *sv)
+{
+    replica_stats rs;
+    replica_stats_get(sv->rp, &rs);
+    if (rs.run_id == sv->seen_run && rs.version == sv->seen_version) return;
+    sv->seen_run = rs.run_id;
+    sv->seen_version = rs.version;
+    if (sv->not_ready || rs.oldest_kafka_ms <= 0) return;
+    int64_t ms = aa_wall_ms() - rs.oldest_kafka_ms;
+    aa_histogram_observe(sv->me.freshness, ms > 0 ? (double)ms / 1e3 : 0);
+}
+
 /* Read and apply what is there. */
 static aa_status
 update(service *sv, aa_err *err)
@@ -200,6 +130,7 @@ update(service *sv, aa_err *err)
     for (size_t i = 0; i < count && !st; i++)
         st = apply(sv, &sv->rec[i], err);
     sv->records += count;
+    if (!st) note_freshness(sv);
     return st;
 }
 
@@ -232,6 +163,7 @@ observe(service *sv)
     replica_stats_get(sv->rp, &rs);
     meters_replica(&sv->me, &rs, sv->cfg->field_count, aa_wall_ms());
     aa_gauge_set(sv->me.lag, (double)aa_reader_lag(sv->rd));
+    aa_gauge_set(sv->me.waiting, (double)serve_waiting(sv->se));
     aa_log_flush_repeats();
     if (!sv->cfg->log.stats_ms || now_ms - sv->stats_ms < sv->cfg->log.stats_ms) return;
     sv->stats_ms = now_ms;
@@ -323,16 +255,18 @@ run(aa_context *ctx, aa_err *err)
         st = aa_fail(err, AA_ENOMEM, "records");
         goto out;
     }
-    set_not_ready(sv, starting);
     meters_init(&sv->me, ctx->ms, sv->cfg);
     if ((st = replica_new(&sv->rp, sv->cfg, err))) goto out;
-    if ((st = open_doors(sv, err))) goto out;
+    if ((st = page_open(&sv->pg, ctx, err))) goto out;
+    if ((st = serve_open(&sv->se, ctx, sv->rp, &sv->me, page_answer, sv->pg, err))) goto out;
+    set_not_ready(sv, starting);
     if ((st = wait_for_topics(sv, err))) goto out;
     if (sv->rd && (st = follow(sv, err))) goto out;
     if (sv->rd && (st = drain(sv, err))) goto out;
     st = finish(sv, err);
 out:
-    close_doors(sv);
+    serve_close(&sv->se);
+    page_close(&sv->pg);
     aa_reader_free(&sv->rd);
     replica_free(&sv->rp);
     free(sv->rec);

@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 /* 0 stands for whatever is not listed */
-static const uint32_t status_list[METERS_STATUSES] = {200, 400, 401, 404, 405, 413, 500, 503, 0};
+static const uint32_t status_list[METERS_STATUSES] = {200, 400, 401, 404, 405,
+                                                      413, 429, 500, 503, 0};
 static const char    *door_name[METERS_DOORS] = {"zmq", "http"};
 
 static aa_counter *
@@ -54,6 +55,14 @@ meters_init(meters *me, aa_metrics *ms, const aa_conf *cfg)
     me->staleness = aa_metrics_gauge(
         ms, "autoassign_scorer_staleness_seconds", "",
         "Now less the arrival in Kafka of the newest event that the weights reflect.");
+    me->freshness = aa_metrics_histogram(
+        ms, "autoassign_scorer_freshness_seconds", "",
+        "From an event's arrival in Kafka to the scores that reflect it: of the oldest event of "
+        "each publication that was applied.");
+    me->waiting =
+        aa_metrics_gauge(ms, "autoassign_scorer_waiting_requests", "", "Requests in the queue.");
+    me->names = aa_metrics_gauge(ms, "autoassign_scorer_known_items", "",
+                                 "Items whose text is known, and that are ranked.");
     me->version = aa_metrics_gauge(ms, "autoassign_scorer_version", "",
                                    "Batch that the dense weights reflect.");
     me->events = aa_metrics_gauge(ms, "autoassign_scorer_model_events", "",
@@ -93,6 +102,7 @@ meters_replica(meters *me, const replica_stats *rs, size_t F, int64_t wall_ms)
         aa_gauge_set(me->rows[f], (double)rs->rows[f]);
     }
     aa_gauge_set(me->bytes, (double)rs->bytes);
+    aa_gauge_set(me->names, (double)rs->names);
     aa_gauge_set(me->version, (double)rs->version);
     aa_gauge_set(me->events, (double)rs->events);
     if (rs->newest_kafka_ms > 0)

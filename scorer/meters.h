@@ -10,11 +10,13 @@
 #include "scorer/scorer.h"
 
 typedef enum { METERS_ZMQ, METERS_HTTP, METERS_DOORS } meters_door;
-enum { METERS_STATUSES = 9 };
+enum { METERS_STATUSES = 10 };
 
 typedef struct {
     aa_counter   *requests[METERS_DOORS][METERS_STATUSES];
     aa_histogram *duration[METERS_DOORS];
+    aa_histogram *freshness;
+    aa_gauge     *waiting, *names;
     aa_counter   *items, *unknown, *fallbacks, *rows_missing;
     aa_counter   *applied, *old, *other_lane, *bad; /* records of the topics */
     aa_gauge     *lag, *staleness, *version, *events, *bytes;

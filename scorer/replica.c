@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     epoch_node node;
     uint64_t   run_id, version, events;
-    int64_t    newest_kafka_ms;
+    int64_t    newest_kafka_ms, oldest_kafka_ms;
     bool       residual_rows;
     size_t     count;
     float      w[]; /* (count) */
@@ -47,17 +47,21 @@ struct replica {
     _Atomic(replica_dense *) dense;                      /* NULL: none yet */
     uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
     float                   *row;                        /* (W) updater's scratch */
+    aa_bytes                 name;                       /* the same, of a name */
+    names                   *items;                      /* known items */
 };
 
 struct replica_reader {
-    replica *rp; /* borrowed */
-    int      place;
-    float   *fixed;   /* (F,W) rows of the user and the context */
-    float   *x;       /* (BLOCK_ITEMS,F,W) */
-    float   *second;  /* (W) second row of an interpolation */
-    float   *own;     /* (W) a row that is added to a shared reading */
-    float   *logit;   /* (BLOCK_ITEMS) */
-    float   *scratch; /* the model's */
+    replica             *rp; /* borrowed */
+    int                  place;
+    bool                 pinned;
+    const replica_dense *dense;   /* while it is */
+    float               *fixed;   /* (F,W) rows of the user and the context */
+    float               *x;       /* (BLOCK_ITEMS,F,W) */
+    float               *second;  /* (W) second row of an interpolation */
+    float               *own;     /* (W) a row that is added to a shared reading */
+    float               *logit;   /* (BLOCK_ITEMS) */
+    float               *scratch; /* the model's */
 };
 
 static void
@@ -82,7 +86,8 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     rp->W = rp->shape.K + 1;
     rp->ep = epoch_new();
     rp->row = calloc(rp->W, sizeof *rp->row);
-    bool complete = rp->ep && rp->row;
+    rp->items = names_new();
+    bool complete = rp->ep && rp->row && rp->items;
     for (size_t f = 0; complete && f < rp->shape.F; f++) {
         rp->field[f].ids = idmap_new(rp->ep);
         rp->field[f].rows = rowset_new(rp->W, rp->ep);
@@ -109,6 +114,8 @@ replica_free(replica **rp_p)
     free(atomic_load(&rp->dense));
     epoch_free(&rp->ep);
     free(rp->row);
+    aa_bytes_fini(&rp->name);
+    names_free(&rp->items);
     free(rp);
     *rp_p = NULL;
 }
@@ -177,6 +184,28 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
 }
 
 aa_status
+replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t len,
+                   replica_effect *effect, aa_err *err)
+{
+    const void *text = NULL;
+    size_t      text_len = 0;
+    bool        applied = false;
+    *effect = REPLICA_OLD;
+    if (!field_of(rp, k, err)) return AA_EPARSE;
+    aa_status st =
+        value ? aa_wire_unpack_name(&rp->name, &text, &text_len, value, len, err) : AA_OK;
+    if (st || k->field != REPLICA_ITEM) return st; /* others are not ranked */
+    if (!value)
+        applied = names_delete(rp->items, k->id);
+    else if (aa_id_key(text, text_len) != k->id)
+        st = aa_fail(err, AA_EPARSE, "a name of another ID key");
+    else
+        st = names_put(rp->items, k->id, text, text_len, &applied, err);
+    if (applied) *effect = REPLICA_APPLIED;
+    return st;
+}
+
+aa_status
 replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t len,
                   replica_effect *effect, aa_err *err)
 {
@@ -241,6 +270,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
                                  .events = d.events,
                                  .newest_kafka_ms = d.newest_kafka_ms,
                                  .residual_rows = d.residual_rows,
+                                 .oldest_kafka_ms = d.oldest_kafka_ms,
                                  .count = d.w_count};
         if (d.w_count) memcpy(fresh->w, d.w, d.w_count * sizeof fresh->w[0]);
         if (d.run_id > rp->model_run) rp->model_run = d.run_id;
@@ -269,6 +299,7 @@ replica_apply(replica *rp, const void *key, size_t key_len, const void *value, s
     switch (k.kind) {
     case AA_KEY_ASSIGNMENT:
     case AA_KEY_NEW_ID: return replica_apply_assignment(rp, &k, value, len, effect, err);
+    case AA_KEY_NAME: return replica_apply_name(rp, &k, value, len, effect, err);
     case AA_KEY_ROW: return replica_apply_row(rp, &k, value, len, effect, err);
     case AA_KEY_DENSE: return replica_apply_dense(rp, value, len, effect, err);
     default: return aa_fail(err, AA_EPARSE, "key of unknown kind %u", k.kind);
@@ -285,12 +316,15 @@ replica_stats_get(const replica *rp, replica_stats *out)
         out->rows[f] = rowset_count(rp->field[f].rows);
         out->bytes += idmap_bytes(rp->field[f].ids) + rowset_bytes(rp->field[f].rows);
     }
+    out->names = names_count(rp->items);
+    out->bytes += names_bytes(rp->items);
     if (!dense) return;
     out->bytes += dense->count * sizeof dense->w[0];
     out->version = dense->version;
     out->run_id = dense->run_id;
     out->events = dense->events;
     out->newest_kafka_ms = dense->newest_kafka_ms;
+    out->oldest_kafka_ms = dense->oldest_kafka_ms;
 }
 
 uint64_t
@@ -366,6 +400,27 @@ replica_reader_close(replica_reader **rr_p)
     free(rr->scratch);
     free(rr);
     *rr_p = NULL;
+}
+
+void
+replica_pin(replica_reader *rr)
+{
+    epoch_enter(rr->rp->ep, rr->place);
+    rr->pinned = true;
+    rr->dense = atomic_load(&rr->rp->dense);
+}
+
+void
+replica_unpin(replica_reader *rr)
+{
+    rr->pinned = false;
+    epoch_exit(rr->rp->ep, rr->place);
+}
+
+const names *
+replica_items(const replica *rp)
+{
+    return rp->items;
 }
 
 /* Is this row the one that the assignment speaks of? */
@@ -475,8 +530,9 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
     aa_status st = AA_OK;
     size_t    F = rp->shape.F, W = rp->W;
     *answer = (replica_answer){0};
-    epoch_enter(rp->ep, rr->place);
-    const replica_dense *dense = atomic_load(&rp->dense);
+    const bool pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    const replica_dense *dense = rr->dense;
     if (!dense) {
         st = aa_fail(err, AA_EAGAIN, "no dense weights yet");
         goto out;
@@ -494,6 +550,6 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         score_block(rr, dense, item + i, B, score + i, reading ? reading + 1 + i : NULL, answer);
     }
 out:
-    epoch_exit(rp->ep, rr->place);
+    if (!pinned) replica_unpin(rr);
     return st;
 }

@@ -30,6 +30,7 @@
 #include "common/status.h"
 #include "common/wire.h"
 #include "common/wire_score.h"
+#include "scorer/names.h"
 
 enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */
 
@@ -55,9 +56,12 @@ typedef enum {
  *          one; AA_ENOMEM. Nothing changed */
 aa_status replica_apply(replica *rp, const void *key, size_t key_len, const void *value, size_t len,
                         replica_effect *effect, aa_err *err) __attribute__((warn_unused_result));
-/* One kind each (assignments and new-ID records; rows; dense weights). Errors as above. */
+/* One kind each (assignments and new-ID records; names; rows; dense weights). Errors as above. */
 aa_status replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value,
                                    size_t len, replica_effect *effect, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t len,
+                             replica_effect *effect, aa_err *err)
     __attribute__((warn_unused_result));
 aa_status replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t len,
                             replica_effect *effect, aa_err *err)
@@ -68,8 +72,9 @@ aa_status replica_apply_dense(replica *rp, const void *value, size_t len, replic
 typedef struct {
     uint64_t assignments[AA_MAX_FIELDS], rows[AA_MAX_FIELDS]; /* held now */
     uint64_t bytes;                                           /* tables and dense weights */
-    uint64_t version, run_id, events; /* of the dense weights; 0: none yet */
-    int64_t  newest_kafka_ms;
+    uint64_t version, run_id, events;          /* of the dense weights; 0: none yet */
+    int64_t  newest_kafka_ms, oldest_kafka_ms; /* see aa_dense_message */
+    uint64_t names;                            /* of items, held now */
 } replica_stats;
 void replica_stats_get(const replica *rp, replica_stats *out);
 
@@ -88,6 +93,12 @@ const char *replica_missing(const replica *rp);
 aa_status replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
 void replica_reader_close(replica_reader **rr_p);
+
+/** Between these two, every replica_score uses the same dense weights. @thread the reader's */
+void replica_pin(replica_reader *rr);
+void replica_unpin(replica_reader *rr);
+/** The known items; their texts stay as long as the replica. @thread any */
+const names *replica_items(const replica *rp);
 
 typedef struct {
     uint64_t version; /* of the dense weights */

@@ -1,5 +1,6 @@
 #include "scorer/score_json.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,42 +58,65 @@ ids_of(json_source *so, const json_t *list, const char *where, aa_text **out, si
     return AA_OK;
 }
 
+typedef enum { JSON_ID, JSON_LIST, JSON_SWITCH, JSON_COUNT } member_kind;
+
+static bool
+fits(member_kind kind, const json_t *value)
+{
+    switch (kind) {
+    case JSON_ID: return true; /* id_of says it better */
+    case JSON_LIST: return json_is_array(value);
+    case JSON_SWITCH: return json_is_boolean(value);
+    case JSON_COUNT: return json_is_integer(value);
+    }
+    return false;
+}
+
 static aa_status
-check_members(const json_t *root, aa_err *err)
+check_members(const json_t *root, bool rank, aa_err *err)
 {
     static const struct {
-        const char *name, *want;
-    } member[] = {{"user", "an ID"},
-                  {"items", "a list"},
-                  {"context", "a list"},
-                  {"explain", "true or false"},
-                  {"request_id", "an integer"}};
-    const size_t n = sizeof member / sizeof member[0];
-    const char  *name;
-    json_t      *value;
-    void        *at = json_object_iter((json_t *)(uintptr_t)root);
+        const char *name;
+        member_kind kind;
+    } member[] = {{"user", JSON_ID},        {"items", JSON_LIST},       {"context", JSON_LIST},
+                  {"explain", JSON_SWITCH}, {"request_id", JSON_COUNT}, {"deadline_ms", JSON_COUNT},
+                  {"top", JSON_COUNT}};
+    static const char *want[] = {"an ID", "a list", "true or false", "an integer"};
+    const size_t       n = sizeof member / sizeof member[0] - (rank ? 0 : 1);
+    void              *at = json_object_iter((json_t *)(uintptr_t)root);
     for (; at; at = json_object_iter_next((json_t *)(uintptr_t)root, at)) {
-        size_t i = 0;
-        name = json_object_iter_key(at);
-        value = json_object_iter_value(at);
+        size_t      i = 0;
+        const char *name = json_object_iter_key(at);
         while (i < n && strcmp(member[i].name, name) != 0)
             i++;
-        bool fits = i == 0   ? true /* id_of says it better */
-                    : i <= 2 ? json_is_array(value)
-                    : i == 3 ? json_is_boolean(value)
-                             : json_is_integer(value);
         if (i == n) return aa_fail(err, AA_EPARSE, "unknown member \"%.40s\"", name);
-        if (!fits) return aa_fail(err, AA_EPARSE, "%s: expected %s", name, member[i].want);
+        if (!fits(member[i].kind, json_object_iter_value(at)))
+            return aa_fail(err, AA_EPARSE, "%s: expected %s", name, want[member[i].kind]);
     }
+    const json_t *items = json_object_get(root, "items");
     if (!json_object_get(root, "user")) return aa_fail(err, AA_EPARSE, "user is missing");
-    if (!json_object_get(root, "items")) return aa_fail(err, AA_EPARSE, "items is missing");
+    if (!rank && !items) return aa_fail(err, AA_EPARSE, "items is missing");
+    if (rank && items && json_array_size(items) == 0)
+        return aa_fail(err, AA_EPARSE, "items: empty; without it all known items are ranked");
+    return AA_OK;
+}
+
+/* Optional, 0 when it is not there; least..UINT32_MAX. */
+static aa_status
+count_of(const json_t *root, const char *name, uint32_t *out, aa_err *err)
+{
+    const json_t *value = json_object_get(root, name);
+    json_int_t    n = value ? json_integer_value(value) : 0;
+    if (value && (n < 1 || n > UINT32_MAX))
+        return aa_fail(err, AA_EPARSE, "%s: expected 1..%u", name, UINT32_MAX);
+    *out = (uint32_t)n;
     return AA_OK;
 }
 
 static aa_status
-fill(aa_score_request *rq, json_source *so, aa_err *err)
+fill(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
 {
-    aa_status     st = check_members(so->root, err);
+    aa_status     st = check_members(so->root, rank, err);
     const json_t *items = json_object_get(so->root, "items");
     const json_t *context = json_object_get(so->root, "context");
     if (st) return st;
@@ -101,8 +125,36 @@ fill(aa_score_request *rq, json_source *so, aa_err *err)
     st = id_of(so, json_object_get(so->root, "user"), "user", -1, &rq->user, err);
     if (!st) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
     if (!st) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
+    if (!st) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
+    if (!st) st = count_of(so->root, "top", &rq->top, err);
+    rq->rank = rank;
     rq->explain = json_is_true(json_object_get(so->root, "explain"));
     rq->request_id = (uint64_t)json_integer_value(json_object_get(so->root, "request_id"));
+    return st;
+}
+
+/* root is taken; NULL: that there was not JSON, je says why */
+static aa_status
+request_of(aa_score_request *rq, json_t *root, const json_error_t *je, bool rank, aa_err *err)
+{
+    *rq = (aa_score_request){0};
+    json_source *so = calloc(1, sizeof *so);
+    if (!so) {
+        json_decref(root);
+        return aa_fail(err, AA_ENOMEM, "score request");
+    }
+    so->root = root;
+    rq->source = so;
+    rq->source_free = source_free;
+    aa_status st = AA_OK;
+    if (!root)
+        st = aa_fail(err, AA_EPARSE, "not JSON: line %d column %d: %s", je->line, je->column,
+                     je->text);
+    else if (!json_is_object(root))
+        st = aa_fail(err, AA_EPARSE, "expected a JSON object");
+    else
+        st = fill(rq, so, rank, err);
+    if (st) aa_score_request_fini(rq);
     return st;
 }
 
@@ -110,22 +162,55 @@ aa_status
 score_json_request(aa_score_request *rq, const void *body, size_t len, aa_err *err)
 {
     json_error_t je;
-    *rq = (aa_score_request){0};
-    json_source *so = calloc(1, sizeof *so);
-    if (!so) return aa_fail(err, AA_ENOMEM, "score request");
-    so->root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
-    rq->source = so;
-    rq->source_free = source_free;
-    aa_status st = AA_OK;
-    if (!so->root)
+    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    return request_of(rq, root, &je, false, err);
+}
+
+aa_status
+score_json_rank(aa_score_request *rq, const void *body, size_t len, aa_err *err)
+{
+    json_error_t je;
+    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    return request_of(rq, root, &je, true, err);
+}
+
+aa_status
+score_json_batch(score_json_list *out, const void *body, size_t len, size_t max, aa_err *err)
+{
+    json_error_t je;
+    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *list = json_object_get(root, "requests");
+    size_t       n = json_array_size(list);
+    aa_status    st = AA_OK;
+    *out = (score_json_list){.root = root};
+    if (!root)
         st =
             aa_fail(err, AA_EPARSE, "not JSON: line %d column %d: %s", je.line, je.column, je.text);
-    else if (!json_is_object(so->root))
-        st = aa_fail(err, AA_EPARSE, "expected a JSON object");
-    else
-        st = fill(rq, so, err);
-    if (st) aa_score_request_fini(rq);
+    else if (!json_is_array(list) || json_object_size(root) != 1)
+        st = aa_fail(err, AA_EPARSE, "expected a JSON object with a list of \"requests\"");
+    else if (n > max)
+        st = aa_fail(err, AA_EPARSE, "%zu requests, at most %zu", n, max);
+    else if (!(out->rq = calloc(n + 1, sizeof *out->rq)))
+        st = aa_fail(err, AA_ENOMEM, "%zu requests", n);
+    for (size_t i = 0; i < n && !st; i++) {
+        aa_err  why = AA_ERR_INIT;
+        json_t *one = json_incref(json_array_get(list, i));
+        st = request_of(&out->rq[i], one, &je, json_object_get(one, "top") != NULL, &why);
+        if (st) aa_fail(err, st, "requests[%zu]: %.200s", i, why.text);
+        out->count += !st;
+    }
+    if (st) score_json_batch_fini(out);
     return st;
+}
+
+void
+score_json_batch_fini(score_json_list *ls)
+{
+    for (size_t i = 0; i < ls->count; i++)
+        aa_score_request_fini(&ls->rq[i]);
+    free(ls->rq);
+    json_decref(ls->root);
+    *ls = (score_json_list){0};
 }
 
 static json_t *
@@ -136,16 +221,32 @@ explanation_of(const aa_score_reading *rd)
                      "known", (int)rd->known, "version", (json_int_t)rd->version);
 }
 
+/* IDs may be any bytes. */
+static json_t *
+text_of(aa_text text)
+{
+    json_t *js = json_stringn(text.data, text.len);
+    char   *plain = js ? NULL : malloc(text.len + 1);
+    for (size_t i = 0; plain && i < text.len; i++)
+        plain[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+    if (plain) js = json_stringn(plain, text.len);
+    free(plain);
+    return js;
+}
+
 char *
 score_json_reply(const aa_score_reply *rp, size_t *len)
 {
     char   *text = NULL;
     int     failed = 0;
-    json_t *root = json_object(), *list;
+    json_t *root = json_object(), *list = NULL;
     if (rp->status) {
         failed |= json_object_set_new(root, "error", json_string(rp->error));
         failed |= json_object_set_new(root, "status", json_integer(rp->status));
     } else {
+        if (rp->item_count) failed |= json_object_set_new(root, "items", list = json_array());
+        for (size_t i = 0; i < rp->item_count; i++)
+            failed |= json_array_append_new(list, text_of(rp->item[i]));
         failed |= json_object_set_new(root, "scores", list = json_array());
         for (size_t i = 0; i < rp->score_count; i++)
             failed |= json_array_append_new(list, json_real((double)rp->score[i]));

@@ -9,9 +9,25 @@
 
 #include "common/hash.h"
 
+#define CHUNK_ITEMS 1024 /* between two looks at the clock */
+
+/* A place in a ranking. */
+typedef struct {
+    float    score;
+    size_t   ordinal; /* in the list; of equal scores the earlier is first */
+    uint64_t key;
+    aa_text  text;
+} ranked;
+
 struct scorer {
-    const aa_conf    *cfg; /* borrowed */
-    replica_reader   *rr;
+    const aa_conf  *cfg; /* borrowed */
+    const replica  *rp;  /* borrowed */
+    replica_reader *rr;
+    int64_t         arrived_us;
+    int64_t (*now_us)(void);     /* NULL: no deadlines */
+    ranked           *best;      /* (best_cap) heap, the worst on top */
+    aa_text          *best_text; /* (best_cap) */
+    size_t            best_cap;
     uint64_t          key[AA_MAX_FIELDS]; /* (F) */
     size_t            cap;                /* items the arrays have room for */
     uint64_t         *item;               /* (cap) */
@@ -25,6 +41,7 @@ scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     scorer *sc = calloc(1, sizeof *sc);
     if (!sc) return aa_fail(err, AA_ENOMEM, "scorer");
     sc->cfg = cfg;
+    sc->rp = rp;
     aa_status st = replica_reader_open(&sc->rr, rp, err);
     if (st) {
         scorer_free(&sc);
@@ -43,8 +60,17 @@ scorer_free(scorer **sc_p)
     free(sc->item);
     free(sc->score);
     free(sc->reading);
+    free(sc->best);
+    free(sc->best_text);
     free(sc);
     *sc_p = NULL;
+}
+
+void
+scorer_arrived(scorer *sc, int64_t arrived_us, int64_t (*now_us)(void))
+{
+    sc->arrived_us = arrived_us;
+    sc->now_us = now_us;
 }
 
 void
@@ -98,6 +124,15 @@ key_of(const scorer *sc, aa_text id, uint64_t *key, const char **wrong)
     return !*wrong;
 }
 
+static bool
+too_late(const scorer *sc, const aa_score_request *rq)
+{
+    if (!sc->now_us) return false;
+    int64_t ms = sc->cfg->scorer.deadline_ms;
+    if (rq->deadline_ms && rq->deadline_ms < ms) ms = rq->deadline_ms;
+    return sc->now_us() - sc->arrived_us > ms * 1000;
+}
+
 /* Fills key and item; false: refused. @pre there is room */
 static bool
 read_keys(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_tally *tally)
@@ -136,6 +171,9 @@ admit(const scorer *sc, const char *not_ready, const aa_score_request *rq, aa_sc
     else if (rq->context_count != contexts)
         scorer_refuse(reply, tally, AA_SCORE_BAD_REQUEST, "context: %zu IDs, expected %zu",
                       rq->context_count, contexts);
+    else if (rq->rank && rq->top > (uint64_t)max_items)
+        scorer_refuse(reply, tally, AA_SCORE_TOO_LARGE, "the best %u, at most %lld", rq->top,
+                      (long long)max_items);
     else if (not_ready)
         scorer_refuse(reply, tally, AA_SCORE_NOT_READY, "%s", not_ready);
     else
@@ -143,13 +181,189 @@ admit(const scorer *sc, const char *not_ready, const aa_score_request *rq, aa_sc
     return false;
 }
 
+static void
+add_answer(scorer_tally *tally, const replica_answer *answer, size_t items)
+{
+    tally->items += items;
+    tally->unknown += answer->unknown;
+    tally->fallbacks += answer->fallbacks;
+    tally->rows_missing += answer->rows_missing;
+}
+
+/* Scores of n items whose keys are in item; false: refused. @pre pinned, n > 0 unless the list is
+ * empty */
+static bool
+score_items(scorer *sc, const aa_score_request *rq, size_t first, size_t n, bool explain,
+            aa_score_reply *reply, scorer_tally *tally)
+{
+    replica_answer answer;
+    aa_err         err = AA_ERR_INIT;
+    if (too_late(sc, rq)) {
+        scorer_refuse(reply, tally, AA_SCORE_NOT_READY, "the deadline has passed");
+        return false;
+    }
+    if (replica_score(sc->rr, sc->key, sc->item + first, n, sc->score + first,
+                      explain ? sc->reading : NULL, &answer, &err)) {
+        scorer_refuse(reply, tally, AA_SCORE_NOT_READY, "%s", err.text);
+        return false;
+    }
+    for (size_t i = first; i < first + n; i++)
+        if (!isfinite(sc->score[i])) {
+            scorer_refuse(reply, tally, AA_SCORE_FAILED,
+                          "items[%zu]: the model's score is no number", i);
+            return false;
+        }
+    add_answer(tally, &answer, n);
+    reply->version = answer.version;
+    return true;
+}
+
+/* ---- a list ---- */
+
+static void
+answer_list(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_tally *tally)
+{
+    const size_t n = rq->item_count;
+    const size_t chunk = rq->explain || n == 0 ? n + 1 : CHUNK_ITEMS;
+    for (size_t i = 0; i == 0 || i < n; i += chunk)
+        if (!score_items(sc, rq, i, n - i < chunk ? n - i : chunk, rq->explain, reply, tally))
+            return;
+    reply->score = sc->score;
+    reply->score_count = n;
+    reply->reading = sc->reading;
+    reply->reading_count = rq->explain ? sc->cfg->field_count - 1 + n : 0;
+}
+
+/* ---- a ranking ---- */
+
+static bool
+worse(const ranked *a, const ranked *b)
+{
+    if (a->score < b->score || a->score > b->score) return a->score < b->score;
+    return a->ordinal > b->ordinal;
+}
+
+/* heap[i] may be better than what is below it. */
+static void
+sift_down(ranked *heap, size_t n, size_t i)
+{
+    for (;;) {
+        size_t least = i;
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < n; child++)
+            if (worse(&heap[child], &heap[least])) least = child;
+        if (least == i) return;
+        const ranked held = heap[i];
+        heap[i] = heap[least];
+        heap[least] = held;
+        i = least;
+    }
+}
+
+/* Keep it if it is among the best `top` so far. */
+static void
+consider(ranked *heap, size_t *n, size_t top, const ranked *it)
+{
+    if (*n == top) {
+        if (!worse(&heap[0], it)) return;
+        heap[0] = *it;
+        sift_down(heap, top, 0);
+        return;
+    }
+    size_t i = (*n)++;
+    for (; i > 0 && worse(it, &heap[(i - 1) / 2]); i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
+    heap[i] = *it;
+}
+
+/* The next candidates' keys into item, and their texts into candidate; returns how many. */
+static size_t
+next_candidates(scorer *sc, const aa_score_request *rq, size_t *at, ranked *candidate)
+{
+    const names *known = replica_items(sc->rp);
+    const size_t end = rq->item_count ? rq->item_count : names_end(known);
+    size_t       n = 0;
+    for (; *at < end && n < CHUNK_ITEMS; (*at)++) {
+        ranked *it = &candidate[n];
+        it->ordinal = *at;
+        if (rq->item_count) {
+            it->text = rq->item[*at];
+            it->key = aa_id_key(it->text.data, it->text.len);
+        } else if (!names_get(known, *at, &it->key, &it->text)) {
+            continue;
+        }
+        sc->item[n++] = it->key;
+    }
+    return n;
+}
+
+static bool
+make_room_for_best(scorer *sc, size_t top)
+{
+    if (top <= sc->best_cap) return true;
+    ranked *best = realloc(sc->best, top * sizeof *best);
+    if (best) sc->best = best;
+    aa_text *text = realloc(sc->best_text, top * sizeof *text);
+    if (text) sc->best_text = text;
+    if (!best || !text) return false;
+    sc->best_cap = top;
+    return true;
+}
+
+/* From the worst of the heap to the reply's last place, and so on. */
+static void
+take_in_order(scorer *sc, size_t n)
+{
+    for (size_t left = n; left > 0; left--) {
+        const ranked worst = sc->best[0];
+        sc->best[0] = sc->best[left - 1];
+        sift_down(sc->best, left - 1, 0);
+        sc->item[left - 1] = worst.key;
+        sc->score[left - 1] = worst.score;
+        sc->best_text[left - 1] = worst.text;
+    }
+}
+
+static void
+answer_ranking(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_tally *tally)
+{
+    ranked candidate[CHUNK_ITEMS];
+    size_t at = 0, best = 0, n, top = rq->top ? rq->top : AA_SCORE_TOP;
+    if (make_room(sc, top > CHUNK_ITEMS ? top : CHUNK_ITEMS) || !make_room_for_best(sc, top)) {
+        scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: the best %zu", top);
+        return;
+    }
+    do {
+        n = next_candidates(sc, rq, &at, candidate);
+        if (!score_items(sc, rq, 0, n, false, reply, tally)) return;
+        for (size_t i = 0; i < n; i++) {
+            candidate[i].score = sc->score[i];
+            consider(sc->best, &best, top, &candidate[i]);
+        }
+    } while (n == CHUNK_ITEMS);
+    take_in_order(sc, best);
+    if (rq->explain) {
+        replica_answer again;
+        aa_err         err = AA_ERR_INIT;
+        float          unused[CHUNK_ITEMS];
+        float         *score = best <= CHUNK_ITEMS ? unused : sc->score; /* as good, and as new */
+        if (replica_score(sc->rr, sc->key, sc->item, best, score, sc->reading, &again, &err)) {
+            scorer_refuse(reply, tally, AA_SCORE_NOT_READY, "%s", err.text);
+            return;
+        }
+        reply->reading = sc->reading;
+        reply->reading_count = sc->cfg->field_count - 1 + best;
+    }
+    reply->score = sc->score;
+    reply->score_count = best;
+    reply->item = sc->best_text;
+    reply->item_count = best;
+}
+
 void
 scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_score_reply *reply,
               scorer_tally *tally)
 {
-    replica_answer answer;
-    aa_err         err = AA_ERR_INIT;
-    size_t         n = rq->item_count;
+    size_t n = rq->item_count;
     *reply = (aa_score_reply){.request_id = rq->request_id};
     *tally = (scorer_tally){0};
     if (!admit(sc, not_ready, rq, reply, tally)) return;
@@ -158,26 +372,12 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
         return;
     }
     if (!read_keys(sc, rq, reply, tally)) return;
-    if (replica_score(sc->rr, sc->key, sc->item, n, sc->score, rq->explain ? sc->reading : NULL,
-                      &answer, &err)) {
-        scorer_refuse(reply, tally, AA_SCORE_NOT_READY, "%s", err.text);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(sc->score[i])) {
-            scorer_refuse(reply, tally, AA_SCORE_FAILED,
-                          "items[%zu]: the model's score is no number", i);
-            return;
-        }
-    reply->score = sc->score;
-    reply->score_count = n;
-    reply->reading = sc->reading;
-    reply->reading_count = rq->explain ? sc->cfg->field_count - 1 + n : 0;
-    reply->version = answer.version;
-    *tally = (scorer_tally){.items = n,
-                            .unknown = answer.unknown,
-                            .fallbacks = answer.fallbacks,
-                            .rows_missing = answer.rows_missing};
+    replica_pin(sc->rr);
+    if (rq->rank)
+        answer_ranking(sc, rq, reply, tally);
+    else
+        answer_list(sc, rq, reply, tally);
+    replica_unpin(sc->rr);
 }
 
 aa_status

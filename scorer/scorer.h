@@ -1,8 +1,10 @@
 /* scorer/scorer - one request in, one reply out: who may ask, what is asked, the answer.
  *
- * No I/O and no clock. A scorer belongs to one thread; any number of them share a replica.
- * Whatever is wrong with a request becomes the reply's status and error text, never a failure of
- * ours.
+ * No I/O, and no clock but the one it is given (scorer_arrived): long requests look at it now and
+ * then, and give up past their deadline. A request reads one set of dense weights from its first to
+ * its last item, whatever is applied meanwhile. A scorer belongs to one thread; any number of them
+ * share a replica. Whatever is wrong with a request becomes the reply's status and error text,
+ * never a failure of ours.
  */
 #ifndef AA_SCORER_SCORER_H
 #define AA_SCORER_SCORER_H
@@ -17,6 +19,9 @@
 #include "scorer/replica.h"
 
 typedef struct scorer scorer;
+
+/* When the next requests came in, and a clock to hold against their deadlines. */
+void scorer_arrived(scorer *sc, int64_t arrived_us, int64_t (*now_us)(void));
 
 /* What happened, for the metrics. */
 typedef struct {

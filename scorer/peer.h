@@ -1,0 +1,19 @@
+/* scorer/peer - one GET of another process's HTTP door, bounded in time and size. */
+#ifndef AA_SCORER_PEER_H
+#define AA_SCORER_PEER_H
+
+#include <stddef.h>
+
+#include "common/status.h"
+
+#define PEER_MAX_BYTES ((size_t)4 << 20)
+
+/**
+ * The body of http://host:port/path.
+ * @param text  malloc'd and terminated, the caller's
+ * @errors AA_EIO nobody there, not 200, longer than PEER_MAX_BYTES, or not within timeout_ms
+ */
+aa_status peer_get(char **text, const char *host, const char *port, const char *path,
+                   int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,291 @@
+#include "scorer/serve.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/rpc.h"
+#include "scorer/pool.h"
+#include "scorer/score_http.h"
+
+#define DOOR_WAIT_MS      100 /* between two looks at the stop flag */
+#define DISCONNECT_FACTOR 4   /* larger messages than this many limits are not even received */
+
+static const char queue_full[] = "too many requests wait already";
+
+typedef struct zmq_job zmq_job;
+
+struct serve {
+    aa_context           *ctx;
+    const aa_conf        *cfg;
+    meters               *me;
+    pool                 *pl;
+    _Atomic(const char *) not_ready; /* NULL: ready */
+    serve_page            page;
+    void                 *page_arg;
+    aa_rpc_server        *sv;
+    pthread_t             door;
+    bool                  door_runs;
+    atomic_bool           door_stop;
+    int                   wake_fd; /* readable: there are answers */
+    pthread_mutex_t       lock;    /* of the next */
+    zmq_job              *done;    /* answers to send, newest first */
+    size_t                asked;   /* questions in the pool; the door's thread's */
+};
+
+/* ---- HTTP ---- */
+
+typedef struct {
+    pool_job        job;
+    serve          *se;
+    aa_http_request hq; /* its texts are the call's */
+} http_job;
+
+static void
+run_http(pool_job *job, scorer *sc)
+{
+    http_job     *hj = (http_job *)job;
+    serve        *se = hj->se;
+    aa_http_reply hp = {0};
+    scorer_tally  tally;
+    scorer_arrived(sc, job->arrived_us, aa_now_us);
+    score_http_answer(sc, atomic_load(&se->not_ready), (size_t)se->cfg->scorer.max_request_bytes,
+                      &hj->hq, &hp, &tally);
+    meters_request(se->me, METERS_HTTP, &tally, aa_now_us() - job->arrived_us);
+    aa_http_finish(hj->hq.call, &hp);
+    free(hj);
+}
+
+static void
+on_http(void *arg, const aa_http_request *hq, aa_http_reply *hp)
+{
+    serve       *se = arg;
+    scorer_tally tally;
+    if (se->page && se->page(se->page_arg, hq, hp)) return;
+    http_job *hj = malloc(sizeof *hj);
+    if (!hj) {
+        score_http_refuse(hp, &tally, AA_SCORE_FAILED, "out of memory");
+        return;
+    }
+    *hj = (http_job){.job = {.arrived_us = aa_now_us(), .run = run_http}, .se = se, .hq = *hq};
+    aa_http_later(hq->call);
+    if (pool_push(se->pl, &hj->job)) return;
+    free(hj);
+    score_http_refuse(hp, &tally, AA_SCORE_TOO_MANY, queue_full);
+    meters_request(se->me, METERS_HTTP, &tally, 0);
+    aa_http_finish(hq->call, hp);
+    hp->body = NULL; /* taken */
+}
+
+/* ---- ZeroMQ ---- */
+
+struct zmq_job {
+    pool_job      job;
+    serve        *se;
+    zmq_job      *next_done;
+    aa_rpc_asker *as;
+    aa_status     st;
+    aa_bytes      answer;
+    aa_status     asked; /* AA_EPARSE: not one frame */
+    size_t        len;
+    uint8_t       question[]; /* (len) */
+};
+
+static void
+zmq_job_free(zmq_job *zj)
+{
+    aa_rpc_asker_free(&zj->as);
+    aa_bytes_fini(&zj->answer);
+    free(zj);
+}
+
+static void
+run_zmq(pool_job *job, scorer *sc)
+{
+    zmq_job       *zj = (zmq_job *)job;
+    serve         *se = zj->se;
+    aa_err         err = AA_ERR_INIT;
+    aa_score_reply reply = {0};
+    scorer_tally   tally;
+    uint64_t       one = 1;
+    scorer_arrived(sc, job->arrived_us, aa_now_us);
+    if (zj->asked) {
+        scorer_refuse(&reply, &tally, AA_SCORE_BAD_REQUEST, "a question is one frame");
+        zj->st = aa_score_pack_reply(&zj->answer, &reply, &err);
+    } else {
+        zj->st = scorer_step(sc, atomic_load(&se->not_ready), zj->question, zj->len, &zj->answer,
+                             &tally, &err);
+    }
+    if (zj->st)
+        aa_warn("DOOR", "%s: %s", aa_status_name(zj->st), err.text);
+    else
+        meters_request(se->me, METERS_ZMQ, &tally, aa_now_us() - job->arrived_us);
+    pthread_mutex_lock(&se->lock);
+    zj->next_done = se->done;
+    se->done = zj;
+    pthread_mutex_unlock(&se->lock);
+    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("DOOR", "cannot wake the door");
+}
+
+/* Send what the pool has answered. */
+static void
+send_answers(serve *se)
+{
+    uint64_t count;
+    if (read(se->wake_fd, &count, sizeof count) < 0) return; /* none */
+    pthread_mutex_lock(&se->lock);
+    zmq_job *newest = se->done, *oldest = NULL;
+    se->done = NULL;
+    pthread_mutex_unlock(&se->lock);
+    while (newest) {
+        zmq_job *zj = newest;
+        newest = zj->next_done;
+        zj->next_done = oldest;
+        oldest = zj;
+    }
+    while (oldest) {
+        zmq_job *zj = oldest;
+        aa_err   err = AA_ERR_INIT;
+        oldest = zj->next_done;
+        if (!zj->st && aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, &err))
+            aa_warn("DOOR", "%s", err.text);
+        zmq_job_free(zj);
+        se->asked--;
+    }
+}
+
+static aa_status
+refuse_zmq(serve *se, const char *why, aa_err *err)
+{
+    aa_bytes       out = {0};
+    aa_score_reply reply = {0};
+    scorer_tally   tally;
+    scorer_refuse(&reply, &tally, AA_SCORE_TOO_MANY, "%s", why);
+    aa_status st = aa_score_pack_reply(&out, &reply, err);
+    if (!st) st = aa_rpc_reply(se->sv, out.data, out.len, err);
+    meters_request(se->me, METERS_ZMQ, &tally, 0);
+    aa_bytes_fini(&out);
+    return st;
+}
+
+/* A question becomes a job, or is refused. */
+static aa_status
+take_question(serve *se, aa_status asked, const void *buf, size_t len, aa_err *err)
+{
+    if (pool_waiting(se->pl) >= (size_t)se->cfg->scorer.queue)
+        return refuse_zmq(se, queue_full, err);
+    zmq_job *zj = malloc(sizeof *zj + len);
+    if (!zj) return aa_fail(err, AA_ENOMEM, "question of %zu bytes", len);
+    *zj = (zmq_job){
+        .job = {.arrived_us = aa_now_us(), .run = run_zmq}, .se = se, .asked = asked, .len = len};
+    if (len) memcpy(zj->question, buf, len);
+    aa_status st = aa_rpc_later(se->sv, &zj->as, err);
+    if (st) {
+        zmq_job_free(zj);
+        return st;
+    }
+    se->asked++;
+    if (pool_push(se->pl, &zj->job)) return AA_OK;
+    /* filled up in between, by the other door: the way back is the job's already */
+    aa_score_reply reply = {0};
+    scorer_tally   tally;
+    scorer_refuse(&reply, &tally, AA_SCORE_TOO_MANY, "%s", queue_full);
+    st = aa_score_pack_reply(&zj->answer, &reply, err);
+    if (!st) st = aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, err);
+    meters_request(se->me, METERS_ZMQ, &tally, 0);
+    zmq_job_free(zj);
+    se->asked--;
+    return st;
+}
+
+static void *
+serve_zmq(void *arg)
+{
+    serve *se = arg;
+    while (!atomic_load(&se->door_stop) || se->asked > 0) {
+        const void *buf = NULL;
+        size_t      len = 0;
+        aa_err      err = AA_ERR_INIT;
+        aa_status   st = aa_rpc_recv(se->sv, DOOR_WAIT_MS, &buf, &len, &err);
+        send_answers(se);
+        if (st == AA_EAGAIN) continue;
+        if (st == AA_OK || st == AA_EPARSE) st = take_question(se, st, buf, len, &err);
+        if (st) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
+    }
+    return NULL;
+}
+
+/* ---- both ---- */
+
+aa_status
+serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page page, void *page_arg,
+           aa_err *err)
+{
+    const aa_conf *cfg = ctx->cfg;
+    size_t         max_bytes = (size_t)cfg->scorer.max_request_bytes;
+    aa_link_keys   keys = aa_link_keys_of(cfg);
+    serve         *se = calloc(1, sizeof *se);
+    if (!se) return aa_fail(err, AA_ENOMEM, "doors");
+    se->ctx = ctx;
+    se->cfg = cfg;
+    se->me = me;
+    se->page = page;
+    se->page_arg = page_arg;
+    atomic_init(&se->not_ready, "starting");
+    pthread_mutex_init(&se->lock, NULL);
+    se->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    aa_status st = se->wake_fd < 0 ? aa_fail(err, AA_EIO, "eventfd") : AA_OK;
+    if (!st)
+        st =
+            pool_new(&se->pl, cfg, rp, (size_t)cfg->scorer.threads, (size_t)cfg->scorer.queue, err);
+    if (!st)
+        st = aa_rpc_listen(&se->sv, cfg->scorer.listen, &keys, DISCONNECT_FACTOR * max_bytes, err);
+    if (st) goto out;
+    aa_rpc_set_wake_fd(se->sv, se->wake_fd);
+    se->door_runs = pthread_create(&se->door, NULL, serve_zmq, se) == 0;
+    if (!se->door_runs) {
+        st = aa_fail(err, AA_EIO, "no thread for the door");
+        goto out;
+    }
+    aa_http_set_handler(ctx, on_http, se);
+    aa_info("LISTEN", "score requests at %s%s", aa_rpc_endpoint(se->sv),
+            cfg->http.enabled ? " and POST /v1/score, /v1/rank, /v1/batch over HTTP" : "");
+    *out = se;
+    se = NULL;
+out:
+    serve_close(&se);
+    return st;
+}
+
+void
+serve_set_not_ready(serve *se, const char *why)
+{
+    atomic_store(&se->not_ready, why);
+}
+
+size_t
+serve_waiting(serve *se)
+{
+    return pool_waiting(se->pl);
+}
+
+void
+serve_close(serve **se_p)
+{
+    serve *se = *se_p;
+    if (!se) return;
+    aa_http_set_handler(se->ctx, NULL, NULL);
+    atomic_store(&se->door_stop, true);
+    if (se->door_runs) pthread_join(se->door, NULL); /* has sent its last answer */
+    pool_free(&se->pl);                              /* HTTP's last are answered */
+    aa_rpc_close(&se->sv);
+    if (se->wake_fd >= 0) close(se->wake_fd);
+    pthread_mutex_destroy(&se->lock);
+    free(se);
+    *se_p = NULL;
+}

@@ -1,0 +1,32 @@
+/* scorer/serve - the two doors, and the threads behind them.
+ *
+ * HTTP: libmicrohttpd's thread receives and sends, and answers /healthz, /readyz, /metrics and the
+ * page itself; ZeroMQ: a thread of ours does. What has to be scored becomes a job of scorer/pool.
+ * So whatever is being scored, the doors stay open, and say 429 at once when too much waits.
+ */
+#ifndef AA_SCORER_SERVE_H
+#define AA_SCORER_SERVE_H
+
+#include "common/program.h"
+#include "scorer/meters.h"
+#include "scorer/replica.h"
+
+typedef struct serve serve;
+
+/** Resources other than the scoring ones; false: not that handler's. On HTTP's thread. */
+typedef bool (*serve_page)(void *arg, const aa_http_request *hq, aa_http_reply *hp);
+
+/**
+ * Open both doors; requests are refused with 503 until serve_set_ready.
+ * @param me    kept (borrowed)   @param page  asked first, with page_arg; or NULL
+ * @errors AA_ECONFIG, AA_EIO, AA_ENOMEM
+ */
+aa_status serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page page,
+                     void *page_arg, aa_err *err) __attribute__((warn_unused_result));
+/** @param why  literal, NULL: ready. @thread any */
+void   serve_set_not_ready(serve *se, const char *why);
+size_t serve_waiting(serve *se); /* requests in the queue */
+/** Answers what is in the queue, then ends. */
+void serve_close(serve **se_p);
+
+#endif

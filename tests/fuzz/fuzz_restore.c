@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "assigner/assigner.h"
+#include "common/state.h"
 #include "learner/learner.h"
 #include "tests/checkpoint_repair.h"
 #include "tests/wire_samples.h"
@@ -191,10 +192,14 @@ try_learner(aa_ckpt_reader *r)
     as_batch.hd = (aa_header){.run_id = 2, .seq = learner_next_batch(le)};
     for (size_t i = 0; i < EVENTS * cfg.field_count; i++) {
         as_batch.slot[i] %= 12; /* shared ones, and some of its own */
-        as_batch.state[i] = as_batch.next_state[i] = AA_NO_STATE;
+        const bool own = as_batch.slot[i] >= aa_shared_rows(&cfg);
+        as_batch.alt_slot[i] = own ? as_batch.slot[i] % aa_shared_rows(&cfg) : AA_NO_SLOT;
+        as_batch.mix[i] = as_batch.alt_mix[i] = 0.0f;
+        as_batch.state[i] = as_batch.next_state[i] = (uint32_t)(i % 40);
     }
     for (size_t i = 0; i < EVENTS; i++)
         as_batch.label[i] = (float)(i % 2);
+    as_batch.op_count = as_batch.sweep_count = 0;
     (void)!learner_step(le, &as_batch, &rw, NULL, &err);
     (void)learner_rewards(le, as_batch.hd.seq);
 out:

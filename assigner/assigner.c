@@ -8,6 +8,7 @@
 #include "assigner/inflight.h"
 #include "assigner/lean.h"
 #include "assigner/sections.h"
+#include "assigner/sweep.h"
 #include "common/hash.h"
 
 /* Counters of the whole: saved and digested as they stand. */
@@ -21,11 +22,26 @@ struct assigner {
     const aa_conf *cfg;
     size_t         F;
     field         *fd; /* (F) */
+    price         *pr; /* shared by the fields; NULL: rows have no price in this mode */
     inflight       fl;
     whole          wh;
     uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
     size_t         guess_cap;
 };
+
+static aa_status
+open_price(assigner *as, aa_err *err)
+{
+    const policy_kind *pk = policy_find(as->cfg->agent.mode);
+    uint64_t           limit[AA_MAX_FIELDS];
+    if (!pk || !pk->use_price) return AA_OK;
+    for (uint32_t f = 0; f < as->F; f++) {
+        aa_status st = field_row_limit(as->cfg, f, &limit[f], err);
+        if (st != AA_OK) return st;
+    }
+    as->pr = calloc(1, sizeof *as->pr);
+    return as->pr ? price_init(as->pr, as->cfg, limit, err) : aa_fail(err, AA_ENOMEM, "prices");
+}
 
 aa_status
 assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
@@ -42,11 +58,12 @@ assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
         free(as);
         return aa_fail(err, AA_ENOMEM, "%zu fields", cfg->field_count);
     }
-    aa_status st = AA_OK;
+    aa_status st = open_price(as, err);
     for (uint32_t f = 0; st == AA_OK && f < as->F; f++)
-        st = field_init(&as->fd[f], cfg, f, err);
+        st = field_init(&as->fd[f], cfg, f, as->pr, err);
     if (st == AA_OK)
-        st = inflight_init(&as->fl, as->F, (size_t)cfg->pipeline.depth, as->fd[0].window > 0, err);
+        st = inflight_init(&as->fl, as->F, (size_t)cfg->pipeline.depth, as->fd[0].window > 0,
+                           as->pr != NULL, err);
     if (st != AA_OK) assigner_free(&as);
     *out = as;
     return st;
@@ -60,6 +77,8 @@ assigner_free(assigner **as_p)
     for (size_t f = 0; as->fd && f < as->F; f++)
         field_fini(&as->fd[f]);
     free(as->fd);
+    if (as->pr) price_fini(as->pr);
+    free(as->pr);
     inflight_fini(&as->fl);
     free(as->guess);
     free(as);
@@ -195,8 +214,9 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
         sp.now = ++as->wh.events;
         sp.i = i;
         st = assign_event(as, in, &sp, err);
-        if (sp.now % every != 0) continue;
         sp.i = i + 1;
+        if (as->pr && st == AA_OK) st = sweep_step(as->pr, as->fd, &sp, err);
+        if (sp.now % every != 0) continue;
         for (size_t f = 0; st == AA_OK && f < as->F; f++)
             st = field_sweep(&as->fd[f], &sp, err);
     }
@@ -211,6 +231,20 @@ return_losses(assigner *as, const inflight_batch *ib, const float *loss)
 {
     for (size_t j = 0; j < ib->n * as->F; j++)
         field_loss(&as->fd[j % as->F], ib->key[j], loss[j / as->F]);
+}
+
+static void
+learn_worth(assigner *as, const inflight_batch *ib, const float *advantage)
+{
+    for (size_t j = 0; j < ib->n * as->F; j++) {
+        const uint32_t word = ib->word[j];
+        if (word == INFLIGHT_NONE || !isfinite(advantage[j])) continue;
+        const uint32_t bucket = AA_STATE_IDX(word) / (as->fd[0].env.k + 1);
+        worth_learn(&as->fd[j % as->F].wt, bucket, AA_STATE_ACTION(word), ib->odds[j],
+                    advantage[j]);
+    }
+    for (size_t f = 0; f < as->F; f++)
+        worth_refresh(&as->fd[f].wt);
 }
 
 static void
@@ -242,6 +276,7 @@ assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
         for (size_t f = 0; f < as->F; f++)
             actor_learn(&as->fd[f].ac, seq);
     }
+    if (as->pr) learn_worth(as, ib, rw->advantage);
     as->wh.next_reward++;
     return AA_OK;
 }
@@ -312,8 +347,13 @@ assigner_stats_get(const assigner *as, uint32_t f, assigner_stats *out)
 {
     AA_REQUIRE(f < as->F);
     field_stats(&as->fd[f], out);
-    if (f == 0) /* shared by all fields; counted once */
-        out->agent_bytes += inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
+    if (as->pr) {
+        out->price = price_of(as->pr, f);
+        out->budget = as->pr->budget;
+    }
+    if (f != 0) return; /* shared by all fields; counted once */
+    out->agent_bytes += inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
+    if (as->pr) out->agent_bytes += price_bytes(as->pr);
 }
 
 void
@@ -331,6 +371,13 @@ assigner_policy(const assigner *as, uint32_t f, size_t *states)
     return as->fd[f].ac.pi;
 }
 
+const float *
+assigner_worth(const assigner *as, uint32_t f)
+{
+    AA_REQUIRE(f < as->F);
+    return as->pr ? as->fd[f].wt.exp_theta : NULL;
+}
+
 uint64_t
 assigner_digest(const assigner *as)
 {
@@ -338,6 +385,7 @@ assigner_digest(const assigner *as)
     uint64_t     d = aa_digest(0, wh, sizeof *wh);
     for (size_t f = 0; f < as->F; f++)
         d = field_digest(&as->fd[f], d, wh->next_reward, wh->next_batch);
+    if (as->pr) d = price_digest(as->pr, d);
     return inflight_digest(&as->fl, d, wh->next_reward, wh->next_batch);
 }
 
@@ -348,8 +396,20 @@ assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
     aa_status    st = sections_put(w, "assigner", "whole", wh, sizeof *wh, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
         st = field_save(&as->fd[f], wh->next_reward, wh->next_batch, w, err);
+    if (st == AA_OK && as->pr) st = price_save(as->pr, w, err);
     if (st == AA_OK) st = inflight_save(&as->fl, wh->next_reward, wh->next_batch, w, err);
     return st;
+}
+
+static aa_status
+restore_price(assigner *as, aa_ckpt_reader *r, aa_err *err)
+{
+    size_t end[AA_MAX_FIELDS], used[AA_MAX_FIELDS];
+    for (size_t f = 0; f < as->F; f++) {
+        end[f] = as->fd[f].sl.end;
+        used[f] = as->fd[f].sl.used;
+    }
+    return price_restore(as->pr, end, used, as->wh.events, r, err);
 }
 
 aa_status
@@ -365,6 +425,7 @@ assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
         return aa_fail(err, AA_EPARSE, "section assigner.whole: a number is out of range");
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
         st = field_restore(&as->fd[f], wh->next_reward, wh->next_batch, wh->events, r, err);
+    if (st == AA_OK && as->pr) st = restore_price(as, r, err);
     if (st == AA_OK)
         st = inflight_restore(&as->fl, wh->next_reward, wh->next_batch,
                               aa_state_count((uint32_t)as->cfg->agent.positions), r, err);

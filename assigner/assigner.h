@@ -79,7 +79,9 @@ typedef struct {
     uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
     uint64_t table_bytes; /* ID table */
-    uint64_t agent_bytes; /* actor, rings */
+    uint64_t agent_bytes; /* actor, prices, rings */
+    double   price;       /* default: of a row, in loss saved per event of the stream */
+    uint64_t budget;      /* default: most rows of all fields together now; 0: none */
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
 
@@ -94,8 +96,12 @@ typedef struct {
 void assigner_buckets_get(const assigner *as, uint32_t field, assigner_bucket *out);
 
 /** The policy now: (states,3) probabilities by aa_state_idx and action, the assigner's until the
- * next assigner_learn; NULL: the mode has no actor. For reports: does it learn, and what? */
+ * next assigner_learn; NULL: the mode has no such actor. For reports: does it learn, and what? */
 const float *assigner_policy(const assigner *as, uint32_t field, size_t *states);
+
+/** Default: what its actor takes a row to be worth per event of an ID, (AA_FREQ_BUCKETS) by bucket
+ * of frequency, until the next assigner_learn; NULL in other modes. */
+const float *assigner_worth(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);

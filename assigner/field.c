@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "assigner/gap.h"
 #include "assigner/lean.h"
 #include "common/rng.h"
 
@@ -21,9 +22,9 @@ check_settings(const aa_conf *cfg, uint32_t f, const policy_kind *pk, aa_err *er
 {
     const aa_conf_field *cf = &cfg->fields[f];
     bool                 fixed = pk == &policy_unique || pk == &policy_hash;
-    if (fixed && cf->budget_rows > 0)
-        return aa_fail(err, AA_ECONFIG, "fields.%s.budget_rows: mode %s keeps no budget", cf->name,
-                       pk->name);
+    if (fixed && (cf->budget_rows > 0 || cf->budget_bytes > 0))
+        return aa_fail(err, AA_ECONFIG, "fields.%s.budget_%s: mode %s keeps no budget", cf->name,
+                       cf->budget_rows > 0 ? "rows" : "bytes", pk->name);
     if (pk == &policy_hash && cf->hash_rows == 0)
         return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: mode hash needs it", cf->name);
     return AA_OK;
@@ -38,33 +39,52 @@ init_actor(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
     fd->ac.rate = cfg->agent.actor_rate;
     fd->ac.ratio_clip = cfg->agent.ratio_clip;
     fd->ac.entropy = cfg->agent.entropy;
-    if (fd->pk->prior) fd->pk->prior(&fd->env);
-    actor_refresh(&fd->ac);
     return AA_OK;
 }
 
 aa_status
-field_init(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
+field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
+{
+    const aa_conf_field *cf = &cfg->fields[f];
+    const uint64_t       row_bytes = 2 * sizeof(float) * ((uint64_t)cfg->model.dim + 1);
+    uint64_t             by_bytes = (uint64_t)cf->budget_bytes / row_bytes;
+    *limit = (uint64_t)cf->budget_rows;
+    if (cf->budget_bytes == 0) return AA_OK;
+    if (by_bytes == 0)
+        return aa_fail(err, AA_ECONFIG, "fields.%s.budget_bytes: less than one row, %llu bytes",
+                       cf->name, (unsigned long long)row_bytes);
+    if (by_bytes > UINT32_MAX) by_bytes = UINT32_MAX;
+    if (*limit == 0 || by_bytes < *limit) *limit = by_bytes;
+    return AA_OK;
+}
+
+aa_status
+field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
 {
     *fd = (field){.pk = policy_find(cfg->agent.mode),
                   .p = aa_lean_bins(cfg),
                   .residual = aa_residual_rows(cfg)};
     if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
+    uint64_t  limit;
     aa_status st = check_settings(cfg, f, fd->pk, err);
+    if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
     if (st != AA_OK) return st;
     fd->env = (policy_env){.cfg = cfg,
                            .f = f,
                            .k = (uint32_t)cfg->agent.positions,
                            .top = aa_shared_positions(cfg),
                            .threshold = (float)cfg->fields[f].threshold,
-                           .ac = &fd->ac};
+                           .ac = &fd->ac,
+                           .wt = &fd->wt,
+                           .pr = pr};
     bool hash = fd->pk == &policy_hash;
     fd->rows = hash ? (uint32_t)cfg->fields[f].hash_rows : 0;
     fd->window = fd->pk->loss_window ? (size_t)cfg->agent.reward_window : 0;
-    slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)cfg->fields[f].budget_rows);
+    slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit);
     size_t extra = fd->window > 0 ? sizeof(loss_window) + fd->window * sizeof(float) : 0;
     st = idtable_init(&fd->tbl, extra, err);
     if (st == AA_OK && fd->pk->use_actor) st = init_actor(fd, cfg, f, err);
+    worth_init(&fd->wt, cfg);
     /* under hash every ID reads what its key says, seen or not: there is nothing to publish */
     publish_init(&fd->pb, cfg->publish.enabled && !hash);
     aa_assignment unseen;
@@ -122,13 +142,13 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
     }
 }
 
-/* Tell publication that the ID's reading may have changed. */
-static aa_status
-note(field *fd, uint32_t handle, id_entry *e, aa_err *err)
+aa_status
+field_note(field *fd, uint32_t handle, aa_err *err)
 {
     if (!fd->pb.enabled) return AA_OK;
-    uint32_t slot = AA_NO_SLOT;
-    float    mix = 0.0f;
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    uint32_t  slot = AA_NO_SLOT;
+    float     mix = 0.0f;
     if (!policy_holds_row(e))
         lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
     else if (fd->residual)
@@ -156,11 +176,12 @@ demote(field *fd, const field_step *sp, uint32_t handle, id_entry *e, uint32_t t
                 .slot = e->slot,
                 .source = AA_NO_SLOT};
     slots_give_back(&fd->sl, e->slot);
+    if (fd->env.pr) price_gave(fd->env.pr, fd->env.f);
     e->slot = AA_NO_SLOT;
     set_position(fd, e, to);
     fd->fs.demotions++;
     aa_status st = aa_assigned_batch_op(sp->out, op, err);
-    return st == AA_OK ? note(fd, handle, e, err) : st;
+    return st == AA_OK ? field_note(fd, handle, err) : st;
 }
 
 /* Makes room for an ID when the budget is used up: *done is false if nobody is worth less. */
@@ -168,13 +189,13 @@ static aa_status
 make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, bool *done,
           aa_err *err)
 {
-    *done = !slots_full(&fd->sl);
-    if (*done) return AA_OK;
-    id_entry now = *e; /* the candidate is here now */
+    *done = fd->env.pr ? price_admits(fd->env.pr, fd->env.f) : !slots_full(&fd->sl);
+    if (*done || fd->env.pr) return AA_OK; /* where rows have a price, the sweep makes room */
+    id_entry now = *e;                     /* the candidate is here now */
     now.last = sp->now;
     const aa_conf *cfg = fd->env.cfg;
-    float          worth = victims_worth(cfg, &now, frequency + 1.0f, sp->now);
-    uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, worth, sp->now);
+    float          bid = victims_worth(cfg, &now, frequency + 1.0f, sp->now);
+    uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, bid, sp->now);
     if (slot == AA_NO_SLOT) return AA_OK;
     *done = true;
     uint32_t  victim = slots_holder(&fd->sl, slot);
@@ -199,22 +220,26 @@ promote(field *fd, const field_step *sp, uint32_t handle, uint32_t from, float f
     st = slots_take(&fd->sl, handle, sp->seq, &e->slot, err);
     if (st != AA_OK) return st;
     op.slot = e->slot;
+    if (fd->env.pr) price_took(fd->env.pr, fd->env.f);
     set_position(fd, e, fd->env.k + 1);
     fd->fs.promotions++;
     return aa_assigned_batch_op(sp->out, op, err);
 }
 
-/* Carries out a move of the policy. A promotion for which there is no row turns into staying. */
-static aa_status
-apply(field *fd, const field_step *sp, uint32_t handle, float frequency, policy_move *mv,
-      aa_err *err)
+aa_status
+field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency, policy_move *mv,
+            aa_err *err)
 {
     id_entry *e = idtable_at(&fd->tbl, handle);
     aa_status st = AA_OK;
     bool      done = true;
     if (mv->to > fd->env.k && !policy_holds_row(e)) {
         st = promote(fd, sp, handle, mv->from, frequency, &done, err);
-        if (!done) *mv = (policy_move){.from = mv->from, .to = mv->from, .action = AA_UNCHANGED};
+        if (!done) { /* there is no row to be had; a choice with odds is one all the same */
+            mv->to = mv->from;
+            mv->action = AA_UNCHANGED;
+            mv->chosen = fd->env.pr && mv->chosen;
+        }
     } else if (mv->to <= fd->env.k && policy_holds_row(e)) {
         st = demote(fd, sp, handle, e, mv->to, err);
     }
@@ -249,7 +274,10 @@ field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err
     if (*handle != IDTABLE_NONE) return AA_OK;
     fd->fs.ids_seen++;
     fd->ids_at[1]++;
-    return idtable_insert(&fd->tbl, key, handle, err);
+    aa_status st = idtable_insert(&fd->tbl, key, handle, err);
+    if (st == AA_OK && fd->env.pr)
+        idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    return st;
 }
 
 /* Mean of the ID's last T losses, NaN before the first. */
@@ -301,12 +329,17 @@ write_decision(const field *fd, const field_step *sp, float frequency, const pol
     size_t at = sp->i * sp->out->F + fd->env.f;
     sp->out->state[at] = sp->out->next_state[at] = AA_NO_STATE;
     sp->ib->word[at] = INFLIGHT_NONE;
-    if (!fd->pk->use_actor) return;
+    if (!fd->pk->use_actor && !fd->env.pr) return;
     uint32_t k = fd->env.k;
     uint32_t word = AA_STATE_WORD(aa_state_idx(aa_freq_bucket(frequency), mv->from, k), mv->action);
     sp->out->state[at] = word;
     sp->out->next_state[at] = aa_state_idx(aa_freq_bucket(frequency + 1.0f), mv->to, k);
-    if (mv->chosen) sp->ib->word[at] = word;
+    if (!mv->chosen) return;
+    if (fd->env.pr) { /* what it chose, even if there was no row to be had */
+        word = AA_STATE_WORD(AA_STATE_IDX(word), mv->drawn);
+        sp->ib->odds[at] = mv->odds;
+    }
+    sp->ib->word[at] = word;
 }
 
 /* Head of the stream: shared rows are warmed by whoever comes, at random; nobody moves. */
@@ -333,7 +366,7 @@ field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
         reads = warm_position(fd, sp);
     } else {
         mv = fd->pk->event(&fd->env, &v);
-        st = apply(fd, sp, handle, v.frequency, &mv, err);
+        st = field_apply(fd, sp, handle, v.frequency, &mv, err);
         reads = mv.to;
     }
     write_reading(fd, sp, e, reads);
@@ -343,16 +376,29 @@ field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
     return st;
 }
 
+static void
+take_gap(field *fd, id_entry *e, uint64_t now)
+{
+    if (e->seen == 0) return;
+    const uint64_t gap = now - e->last;
+    const float    n = (float)e->seen;
+    if (!fd->env.pr) {
+        e->gap += ((float)gap - e->gap) / (n < GAP_MEMORY ? n : GAP_MEMORY);
+        return;
+    }
+    e->gap = gap_with(e, now);
+    fd->fs.gap_sum += (double)gap;
+    fd->fs.gap_count++;
+    if (e->seen == 1) price_returned(fd->env.pr, 1);
+}
+
 aa_status
 field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean, float others,
               aa_err *err)
 {
     id_entry *e = idtable_at(&fd->tbl, handle);
     e->frequency = policy_frequency(fd->env.cfg, e, now) + 1.0f;
-    if (e->seen > 0) {
-        float n = (float)e->seen;
-        e->gap += ((float)(now - e->last) - e->gap) / (n < GAP_MEMORY ? n : GAP_MEMORY);
-    }
+    take_gap(fd, e, now);
     lean_update(e, label, mean, others);
     e->last = now;
     if (e->seen < UINT32_MAX) e->seen++;
@@ -361,94 +407,5 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
         uint32_t position = policy_ladder(&fd->env, e->seen);
         if (position != e->position) set_position(fd, e, position);
     }
-    return note(fd, handle, e, err);
-}
-
-/* ---- the sweep ---- */
-
-static aa_status
-visit(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
-{
-    id_entry   *e = idtable_at(&fd->tbl, handle);
-    policy_view v = {.e = e,
-                     .frequency = policy_frequency(fd->env.cfg, e, sp->now),
-                     .now = sp->now,
-                     .draw = fd->fs.visits++};
-    policy_move mv = fd->pk->visit(&fd->env, &v);
-    if (!mv.chosen && mv.from == mv.to) return AA_OK;
-    aa_status st = apply(fd, sp, handle, v.frequency, &mv, err);
-    fd->fs.swept += mv.action != AA_UNCHANGED;
-    if (st == AA_OK) st = note(fd, handle, e, err);
-    if (st != AA_OK || !mv.chosen) return st;
-    uint32_t k = fd->env.k, bucket = aa_freq_bucket(v.frequency);
-    uint32_t word = AA_STATE_WORD(aa_state_idx(bucket, mv.from, k), mv.action);
-    st = aa_assigned_batch_sweep(sp->out, fd->env.f, word, aa_state_idx(bucket, mv.to, k), err);
-    return st == AA_OK ? inflight_sweep(sp->fl, sp->ib, fd->env.f, word, err) : st;
-}
-
-#define AHEAD 8u
-
-/* The next `visits` holders of rows, by slot, round and round; at most once round. */
-static aa_status
-visit_holders(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
-{
-    const slots *sl = &fd->sl;
-    aa_status    st = AA_OK;
-    if (visits > sl->end) visits = sl->end;
-    for (; st == AA_OK && visits > 0; visits--) {
-        if (fd->fs.next_slot >= sl->end) fd->fs.next_slot = 0;
-        size_t ahead = fd->fs.next_slot + AHEAD;
-        if (ahead < sl->end && sl->holder[ahead] != IDTABLE_NONE)
-            __builtin_prefetch(idtable_at(&fd->tbl, sl->holder[ahead]));
-        uint32_t handle = sl->holder[fd->fs.next_slot++];
-        if (handle != IDTABLE_NONE) st = visit(fd, sp, handle, err);
-    }
-    return st;
-}
-
-/* The next `visits` IDs, by handle. */
-static aa_status
-visit_ids(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
-{
-    aa_status st = AA_OK;
-    if (visits > fd->tbl.end) visits = fd->tbl.end;
-    for (; st == AA_OK && visits > 0; visits--) {
-        if (fd->fs.next_id >= fd->tbl.end) fd->fs.next_id = 0;
-        uint32_t handle = fd->fs.next_id++;
-        if (idtable_at(&fd->tbl, handle)->key != 0) st = visit(fd, sp, handle, err);
-    }
-    return st;
-}
-
-/* Drops IDs without a row that have been silent for long. */
-static aa_status
-forget(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
-{
-    uint64_t limit = (uint64_t)fd->env.cfg->agent.forget_events;
-    if (visits > fd->tbl.end) visits = fd->tbl.end;
-    for (; visits > 0; visits--) {
-        if (fd->fs.next_forget >= fd->tbl.end) fd->fs.next_forget = 0;
-        uint32_t        handle = fd->fs.next_forget++;
-        const id_entry *e = idtable_at(&fd->tbl, handle);
-        if (e->key == 0 || policy_holds_row(e) || sp->now - e->last < limit) continue;
-        aa_status st = publish_forget(&fd->pb, e, err);
-        if (st != AA_OK) return st;
-        fd->ids_at[e->position]--;
-        fd->fs.forgotten++;
-        idtable_remove(&fd->tbl, handle);
-    }
-    return AA_OK;
-}
-
-aa_status
-field_sweep(field *fd, const field_step *sp, aa_err *err)
-{
-    const aa_conf *cfg = fd->env.cfg;
-    uint64_t  visits = (uint64_t)ceil(cfg->agent.sweep_visits * (double)cfg->agent.sweep_every);
-    aa_status st = AA_OK;
-    if (fd->pk->visit && sp->now > (uint64_t)cfg->agent.warm_up_events)
-        st =
-            fd->pk->visit_all ? visit_ids(fd, sp, visits, err) : visit_holders(fd, sp, visits, err);
-    if (st == AA_OK && cfg->agent.forget_events > 0) st = forget(fd, sp, visits, err);
-    return st;
+    return field_note(fd, handle, err);
 }

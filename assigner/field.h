@@ -17,9 +17,11 @@
 #include "assigner/idtable.h"
 #include "assigner/inflight.h"
 #include "assigner/policy.h"
+#include "assigner/price.h"
 #include "assigner/publish.h"
 #include "assigner/slots.h"
 #include "assigner/victims.h"
+#include "assigner/worth.h"
 #include "common/batch.h"
 #include "common/conf.h"
 
@@ -30,6 +32,8 @@ typedef struct {
     uint64_t own_reads;
     uint64_t promotions, demotions, swept, forgotten;
     uint64_t visits; /* of the sweep so far: its counter of random numbers */
+    uint64_t gap_count;
+    double   gap_sum;                         /* of all gaps between two events of an ID */
     uint32_t next_slot, next_id, next_forget; /* the sweep's cursors */
     uint32_t unused;
     victims  vi;
@@ -44,7 +48,8 @@ typedef struct {
     size_t             window;   /* paper: T; else 0 */
     idtable            tbl;
     slots              sl;
-    actor              ac;
+    actor              ac; /* paper */
+    worth_table        wt; /* default */
     publish            pb;
     field_state        fs;
     uint64_t           ids_at[17]; /* by position */
@@ -60,8 +65,13 @@ typedef struct {
     size_t             i;   /* its index; in a sweep: one after the last one's */
 } field_step;
 
-/** @errors AA_ECONFIG a setting that does not fit the mode */
-aa_status field_init(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
+/** Most unique rows of a field, from fields.<f>.budget_rows and budget_bytes; 0: no limit.
+ *  @errors AA_ECONFIG fewer bytes than a row has */
+aa_status field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @param pr  what rows cost, shared by the fields of a mode that has prices (borrowed)
+ *  @errors AA_ECONFIG a setting that does not fit the mode */
+aa_status field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     __attribute__((warn_unused_result));
 void field_fini(field *fd); /* also on zeroed memory */
 
@@ -80,6 +90,16 @@ aa_status field_observe(field *fd, uint64_t now, uint32_t handle, float label, d
 /** One step of the sweep. */
 aa_status field_sweep(field *fd, const field_step *sp, aa_err *err)
     __attribute__((warn_unused_result));
+/** Index (assigner/worth) of a holder of a row, after the last event. */
+float field_index(const field *fd, uint32_t handle, uint64_t now);
+/** A holder gives its row back. */
+aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+    __attribute__((warn_unused_result));
+/** For assigner/field_sweep.c: carry out a move (what cannot be is turned into staying); tell
+ *  publication that the ID's reading may have changed. */
+aa_status field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency,
+                      policy_move *mv, aa_err *err) __attribute__((warn_unused_result));
+aa_status field_note(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
 /** Paper: an event's loss goes into the ID's window, if the ID is still there. */
 void field_loss(field *fd, uint64_t key, float loss);
 

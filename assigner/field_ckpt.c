@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "assigner/field.h"
+#include "assigner/gap.h"
 #include "assigner/sections.h"
 #include "common/hash.h"
 
 static_assert(sizeof(field_state) ==
-                  8 * (7 + AA_FREQ_BUCKETS * AA_ACTIONS) + 4 * 4 + sizeof(victims),
+                  8 * (9 + AA_FREQ_BUCKETS * AA_ACTIONS) + 4 * 4 + sizeof(victims),
               "saved as it stands: no gaps");
 
 void
@@ -37,19 +38,30 @@ field_stats(const field *fd, assigner_stats *out)
     memcpy(out->ids_at, fd->ids_at, sizeof out->ids_at);
 }
 
-/* The actor's probability of leaving the ID's state: up to a row, or off it. */
+/* The actor's probability of leaving the ID's state if its next event were now: up to a row, or off
+ * it. Where rows have a price they are given back by comparison, not by chance. */
 static double
-leave_probability(const field *fd, const id_entry *e, uint32_t bucket)
+leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t now)
 {
+    const bool row = policy_holds_row(e);
+    if (fd->env.pr) {
+        const float ask = fd->env.pr->ask[fd->env.f];
+        if (row)
+            return (double)(field_index(fd, slots_holder(&fd->sl, e->slot), now) <
+                            (float)price_of(fd->env.pr, fd->env.f));
+        return ask > 0.0f ? (double)worth_chance(fminf(
+                                worth_index(&fd->wt, bucket, gap_with(e, now + 1)) / ask, 100.0f))
+                          : 1.0;
+    }
     const uint32_t state = aa_state_idx(bucket, e->position, fd->env.k);
-    const float   *pi = fd->ac.pi + (size_t)state * AA_ACTIONS;
-    return (double)pi[policy_holds_row(e) ? AA_DESCEND : AA_ASCEND];
+    return (double)fd->ac.pi[(size_t)state * AA_ACTIONS + (row ? AA_DESCEND : AA_ASCEND)];
 }
 
 void
 field_buckets(const field *fd, uint64_t now, assigner_bucket *out)
 {
-    double sum[AA_FREQ_BUCKETS][2] = {{0.0}}, ids[AA_FREQ_BUCKETS][2] = {{0.0}};
+    const bool learns = fd->pk->use_actor || fd->env.pr;
+    double     sum[AA_FREQ_BUCKETS][2] = {{0.0}}, ids[AA_FREQ_BUCKETS][2] = {{0.0}};
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) {
         out[b] = (assigner_bucket){0};
         memcpy(out[b].actions, fd->fs.actions[b], sizeof out[b].actions);
@@ -61,11 +73,11 @@ field_buckets(const field *fd, uint64_t now, assigner_bucket *out)
         const bool     row = policy_holds_row(e);
         out[b].ids_at[e->position]++;
         ids[b][row] += 1.0;
-        if (fd->pk->use_actor) sum[b][row] += leave_probability(fd, e, b);
+        if (learns) sum[b][row] += leave_probability(fd, e, b, now);
     }
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) { /* 0/0: NaN */
-        out[b].ascend = fd->pk->use_actor ? sum[b][0] / ids[b][0] : (double)NAN;
-        out[b].descend = fd->pk->use_actor ? sum[b][1] / ids[b][1] : (double)NAN;
+        out[b].ascend = learns ? sum[b][0] / ids[b][0] : (double)NAN;
+        out[b].descend = learns ? sum[b][1] / ids[b][1] : (double)NAN;
     }
 }
 
@@ -75,6 +87,7 @@ field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last)
     d = aa_digest(d, &fd->fs, sizeof fd->fs);
     d = idtable_digest(&fd->tbl, d);
     d = slots_digest(&fd->sl, d);
+    if (fd->env.pr) d = worth_digest(&fd->wt, d);
     return fd->pk->use_actor ? actor_digest(&fd->ac, d, first, last) : d;
 }
 
@@ -94,6 +107,7 @@ field_save(const field *fd, uint64_t first, uint64_t last, aa_ckpt_writer *w, aa
     if (st == AA_OK) st = idtable_save(&fd->tbl, prefix, w, err);
     if (st == AA_OK) st = slots_save(&fd->sl, prefix, w, err);
     if (st == AA_OK && fd->pk->use_actor) st = actor_save(&fd->ac, prefix, first, last, w, err);
+    if (st == AA_OK && fd->env.pr) st = worth_save(&fd->wt, prefix, w, err);
     return st;
 }
 
@@ -144,7 +158,7 @@ static aa_status
 check_state(const field *fd, uint64_t last, aa_err *err)
 {
     const victims *vi = &fd->fs.vi;
-    bool           ok = vi->count <= VICTIMS_POOL;
+    bool ok = vi->count <= VICTIMS_POOL && isfinite(fd->fs.gap_sum) && fd->fs.gap_sum >= 0.0;
     for (uint32_t i = 0; ok && i < VICTIMS_POOL; i++)
         ok = number_ok(vi->worth[i]);
     for (size_t i = 0; ok && i < fd->sl.end; i++)
@@ -162,6 +176,7 @@ field_restore(field *fd, uint64_t first, uint64_t last, uint64_t events, aa_ckpt
     if (st == AA_OK) st = idtable_restore(&fd->tbl, prefix, r, err);
     if (st == AA_OK) st = slots_restore(&fd->sl, prefix, r, err);
     if (st == AA_OK && fd->pk->use_actor) st = actor_restore(&fd->ac, prefix, first, last, r, err);
+    if (st == AA_OK && fd->env.pr) st = worth_restore(&fd->wt, prefix, r, err);
     if (st == AA_OK) st = check_state(fd, last, err);
     if (st == AA_OK) st = check_ids(fd, events, err);
     if (st == AA_OK) publish_all(&fd->pb);

@@ -1,5 +1,6 @@
 #include "assigner/inflight.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +9,9 @@
 #include "common/hash.h"
 
 aa_status
-inflight_init(inflight *fl, size_t F, size_t depth, int with_keys, aa_err *err)
+inflight_init(inflight *fl, size_t F, size_t depth, bool with_keys, bool with_odds, aa_err *err)
 {
-    *fl = (inflight){.F = F, .R = depth + 1, .with_keys = with_keys};
+    *fl = (inflight){.F = F, .R = depth + 1, .with_keys = with_keys, .with_odds = with_odds};
     fl->batch = calloc(fl->R, sizeof *fl->batch);
     return fl->batch ? AA_OK : aa_fail(err, AA_ENOMEM, "%zu batches in flight", fl->R);
 }
@@ -22,6 +23,7 @@ inflight_fini(inflight *fl)
         free(fl->batch[i].word);
         free(fl->batch[i].field);
         free(fl->batch[i].key);
+        free(fl->batch[i].odds);
     }
     free(fl->batch);
     *fl = (inflight){0};
@@ -57,12 +59,25 @@ grow_u64(uint64_t **a, size_t *cap, size_t count, aa_err *err)
     return st;
 }
 
+static aa_status
+grow_odds(inflight_batch *ib, size_t count, aa_err *err)
+{
+    const size_t before = ib->odds_cap;
+    void        *p = ib->odds;
+    aa_status    st = grow(&p, &ib->odds_cap, count, sizeof *ib->odds, err);
+    ib->odds = p;
+    if (st == AA_OK && ib->odds_cap > before)
+        memset(ib->odds + before, 0, (ib->odds_cap - before) * sizeof *ib->odds);
+    return st;
+}
+
 aa_status
 inflight_begin(inflight *fl, uint64_t seq, size_t n, inflight_batch **out, aa_err *err)
 {
     inflight_batch *ib = &fl->batch[seq % fl->R];
     aa_status       st = grow_u32(&ib->word, &ib->word_cap, n * fl->F, err);
     if (st == AA_OK && fl->with_keys) st = grow_u64(&ib->key, &ib->key_cap, n * fl->F, err);
+    if (st == AA_OK && fl->with_odds) st = grow_odds(ib, n * fl->F, err);
     ib->seq = seq;
     ib->n = n;
     ib->s = 0;
@@ -95,7 +110,8 @@ inflight_bytes(const inflight *fl)
     size_t bytes = fl->R * sizeof *fl->batch;
     for (size_t i = 0; i < fl->R; i++) {
         const inflight_batch *ib = &fl->batch[i];
-        bytes += (ib->word_cap + ib->field_cap) * sizeof *ib->word + ib->key_cap * sizeof *ib->key;
+        bytes += (ib->word_cap + ib->field_cap) * sizeof *ib->word + ib->key_cap * sizeof *ib->key +
+                 ib->odds_cap * sizeof *ib->odds;
     }
     return bytes;
 }
@@ -113,6 +129,7 @@ inflight_digest(const inflight *fl, uint64_t d, uint64_t first, uint64_t last)
         if (m + ib->s > 0) d = aa_digest(d, ib->word, (m + ib->s) * sizeof *ib->word);
         if (ib->s > 0) d = aa_digest(d, ib->field, ib->s * sizeof *ib->field);
         if (fl->with_keys && m > 0) d = aa_digest(d, ib->key, m * sizeof *ib->key);
+        if (fl->with_odds && m > 0) d = aa_digest(d, ib->odds, m * sizeof *ib->odds);
     }
     return d;
 }
@@ -128,8 +145,8 @@ word_count(const inflight *fl, const inflight_batch *ib)
     return ib->n * fl->F + ib->s;
 }
 
-enum { WORD, FIELD, KEY, PARTS };
-static const char *const part_name[PARTS] = {"word", "field", "key"};
+enum { WORD, FIELD, KEY, ODDS, PARTS };
+static const char *const part_name[PARTS] = {"word", "field", "key", "odds"};
 
 static const void *
 part_of(const inflight *fl, const inflight_batch *ib, int part, size_t *len_bytes)
@@ -137,6 +154,7 @@ part_of(const inflight *fl, const inflight_batch *ib, int part, size_t *len_byte
     switch (part) {
     case WORD: *len_bytes = word_count(fl, ib) * sizeof *ib->word; return ib->word;
     case FIELD: *len_bytes = ib->s * sizeof *ib->field; return ib->field;
+    case ODDS: *len_bytes = fl->with_odds ? ib->n * fl->F * sizeof *ib->odds : 0; return ib->odds;
     default: *len_bytes = fl->with_keys ? ib->n * fl->F * sizeof *ib->key : 0; return ib->key;
     }
 }
@@ -190,7 +208,21 @@ check_batch(const inflight *fl, const inflight_batch *ib, uint32_t states, aa_er
     return AA_OK;
 }
 
-/* Bytes of the three array sections not consumed yet. */
+/* Of choices; of other decisions they are never looked at. */
+static aa_status
+check_odds(const inflight *fl, const inflight_batch *ib, aa_err *err)
+{
+    for (size_t i = 0; fl->with_odds && i < ib->n * fl->F; i++) {
+        const worth_odds *od = &ib->odds[i];
+        if (ib->word[i] != INFLIGHT_NONE &&
+            !(od->rate > 0.0f && od->rate < INFINITY && od->chance > 0.0f && od->chance <= 1.0f))
+            return aa_fail(err, AA_EPARSE, "batch %llu: odds %zu are none",
+                           (unsigned long long)ib->seq, i);
+    }
+    return AA_OK;
+}
+
+/* Bytes of the array sections not consumed yet. */
 typedef struct {
     const unsigned char *at[PARTS];
     size_t               left[PARTS];
@@ -221,7 +253,10 @@ restore_batch(inflight *fl, uint64_t seq, sizes sz, cursor *cu, uint32_t states,
     if (st == AA_OK) st = take(cu, FIELD, ib->field, ib->s * sizeof *ib->field, err);
     if (st == AA_OK && fl->with_keys)
         st = take(cu, KEY, ib->key, ib->n * fl->F * sizeof *ib->key, err);
-    return st == AA_OK ? check_batch(fl, ib, states, err) : st;
+    if (st == AA_OK && fl->with_odds)
+        st = take(cu, ODDS, ib->odds, ib->n * fl->F * sizeof *ib->odds, err);
+    if (st == AA_OK) st = check_batch(fl, ib, states, err);
+    return st == AA_OK ? check_odds(fl, ib, err) : st;
 }
 
 aa_status
@@ -248,7 +283,7 @@ inflight_restore(inflight *fl, uint64_t first, uint64_t last, uint32_t states, a
         memcpy(&sz, (const unsigned char *)data + (size_t)(seq - first) * sizeof sz, sizeof sz);
         st = restore_batch(fl, seq, sz, &cu, states, err);
     }
-    if (st == AA_OK && cu.left[WORD] + cu.left[FIELD] + cu.left[KEY] > 0)
+    if (st == AA_OK && cu.left[WORD] + cu.left[FIELD] + cu.left[KEY] + cu.left[ODDS] > 0)
         st = aa_fail(err, AA_EPARSE, "sections inflight: more than the batches there are");
     return st;
 }

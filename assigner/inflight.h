@@ -3,9 +3,11 @@
 #ifndef AA_ASSIGNER_INFLIGHT_H
 #define AA_ASSIGNER_INFLIGHT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "assigner/worth.h"
 #include "common/checkpoint.h"
 #include "common/status.h"
 
@@ -13,23 +15,24 @@
 #define INFLIGHT_NONE UINT32_MAX
 
 typedef struct {
-    uint64_t  seq;
-    size_t    n, s;  /* events; decisions of the sweep */
-    uint32_t *word;  /* (n*F + s) */
-    uint32_t *field; /* (s) of the sweep's decisions */
-    uint64_t *key;   /* (n*F) IDs, when losses go back to them (paper) */
-    size_t    word_cap, field_cap, key_cap;
+    uint64_t    seq;
+    size_t      n, s;  /* events; decisions of the sweep */
+    uint32_t   *word;  /* (n*F + s) */
+    uint32_t   *field; /* (s) of the sweep's decisions */
+    uint64_t   *key;   /* (n*F) IDs, when losses go back to them (paper) */
+    worth_odds *odds;  /* (n*F) how likely the choices were (default) */
+    size_t      word_cap, field_cap, key_cap, odds_cap;
 } inflight_batch;
 
 typedef struct {
     size_t          F, R;
-    int             with_keys;
+    bool            with_keys, with_odds;
     inflight_batch *batch; /* (R), batch seq at seq % R */
 } inflight;
 
-aa_status inflight_init(inflight *fl, size_t F, size_t depth, int with_keys, aa_err *err)
-    __attribute__((warn_unused_result));
-void inflight_fini(inflight *fl);
+aa_status inflight_init(inflight *fl, size_t F, size_t depth, bool with_keys, bool with_odds,
+                        aa_err *err) __attribute__((warn_unused_result));
+void      inflight_fini(inflight *fl);
 
 /** Room for batch seq of n events; empties what was there. */
 aa_status inflight_begin(inflight *fl, uint64_t seq, size_t n, inflight_batch **out, aa_err *err)

@@ -17,6 +17,8 @@
 
 #include "assigner/actor.h"
 #include "assigner/idtable.h"
+#include "assigner/price.h"
+#include "assigner/worth.h"
 #include "common/conf.h"
 
 /* What a policy may depend on, besides the ID. */
@@ -27,6 +29,8 @@ typedef struct {
     uint32_t       top; /* highest shared position that the mode reads, 1..k */
     float          threshold;
     actor         *ac; /* of a kind with use_actor */
+    const worth_table *wt; /* of a kind with prices, and what rows cost; pr is NULL in the others */
+    price         *pr;
 } policy_env;
 
 /* An ID at an event, before it, or at a visit. */
@@ -38,14 +42,17 @@ typedef struct {
 } policy_view;
 
 typedef struct {
-    uint32_t from, to; /* positions, before and after */
-    uint32_t action;   /* aa_action: what `from -> to` means to actor and critic */
-    bool     chosen;   /* the actor drew it, so it learns from it */
+    uint32_t   from, to; /* positions, before and after */
+    uint32_t   action;   /* aa_action: what `from -> to` means to actor and critic */
+    bool       chosen;   /* the actor drew it, so it learns from it */
+    uint32_t   drawn;    /* prices: what it drew, which may not come to pass, */
+    worth_odds odds;     /* ... and how likely that was */
 } policy_move;
 
 typedef struct {
     const char *name;
-    bool        use_actor;   /* decisions carry states; rewards teach the actor */
+    bool        use_actor;   /* decisions carry states; rewards teach the network (actor) */
+    bool        use_price;   /* the same, but the actor is a table (worth) and rows cost */
     bool        loss_window; /* the paper's reward: a window of losses beside each ID */
     bool        ladder;      /* events seen say where an ID without a row stands */
     bool        new_rows;    /* rows begin at random (INIT), not as a copy of the shared row */
@@ -53,8 +60,6 @@ typedef struct {
     policy_move (*event)(const policy_env *env, const policy_view *v);
     /** The ID's turn in the sweep; NULL: there is none. */
     policy_move (*visit)(const policy_env *env, const policy_view *v);
-    /** Add to the actor's prior (S,3); NULL: nothing. */
-    void (*prior)(const policy_env *env);
 } policy_kind;
 
 extern const policy_kind policy_default, policy_paper, policy_unique, policy_hash, policy_threshold,

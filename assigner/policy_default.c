@@ -1,71 +1,40 @@
-/* The agent: an actor that starts from the rule.
+/* The agent: whoever is worth more than the price of a row gets one.
  *
- * Among the shared positions an ID stands where its frequency puts it (the ladder). What the actor
- * decides is when a row of its own pays: at an event, ascend to k+1 or stay; at a visit of the
- * sweep to an ID that went quiet, descend or stay. An ID is never moved off its row at an event:
- * that would throw away a trained row at the moment it is read.
+ * Among the shared positions an ID stands where the number of its events puts it (the ladder). What
+ * the actor decides is when a row of its own pays: at an event of an ID without a row it draws
+ * ascend or unchanged, by how the worth of a row per event of the stream (assigner/worth) compares
+ * with the price (assigner/price). Rows are given back in the sweep (assigner/sweep), by the same
+ * comparison, and never at an event: that would throw away a trained row at the moment it is read.
  *
- * Prior: the fixed rule as logits of strength agent.prior_strength (ascend once the threshold is
- * reached, descend when quiet), so the policy begins as the rule with a little exploration, and the
- * network learns what to add to it.
+ * The worth begins as a prior that rises with the frequency: with nothing learned the policy is the
+ * rule that a row is for the frequent, with a threshold that the price moves.
  */
+#include "assigner/gap.h"
 #include "assigner/policy.h"
-
-#include <math.h>
-
 #include "common/rng.h"
 
-static uint32_t
-draw(const policy_env *env, const policy_view *v, uint32_t position, uint32_t stream)
-{
-    uint32_t state = aa_state_idx(aa_freq_bucket(v->frequency), position, env->k);
-    double   u = aa_rng_uniform((uint64_t)env->cfg->pipeline.seed, stream, v->draw, env->f);
-    return actor_sample(env->ac, state, u);
-}
+#define CERTAIN    100.0f /* times the price: no need to draw */
+#define LEAST_ODDS 1e-6f  /* choices more certain than that teach nothing */
 
 static policy_move
 event(const policy_env *env, const policy_view *v)
 {
-    policy_move mv = policy_stay(env, v);
-    if (policy_holds_row(v->e)) return mv;
-    mv.chosen = true;
-    if (draw(env, v, mv.from, AA_RNG_ACTION) == AA_ASCEND) {
-        mv.action = AA_ASCEND;
-        mv.to = env->k + 1;
-    }
+    if (policy_holds_row(v->e)) return policy_stay(env, v);
+    const float ask = env->pr->ask[env->f];
+    if (!(ask > 0.0f)) return policy_up(env, v);
+    const uint32_t bucket = aa_freq_bucket(v->frequency);
+    const float    x = worth_index(env->wt, bucket, gap_with(v->e, v->now)) / ask;
+    if (x > CERTAIN) return policy_up(env, v);
+
+    const float p = worth_chance(x);
+    const bool  up = aa_rng_uniform((uint64_t)env->cfg->pipeline.seed, AA_RNG_ACTION, v->draw,
+                                    env->f) < (double)p;
+    policy_move mv = up ? policy_up(env, v) : policy_stay(env, v);
+    mv.chosen = p > LEAST_ODDS && p < 1.0f - LEAST_ODDS;
+    mv.drawn = mv.action;
+    mv.odds = (worth_odds){.rate = x / env->wt->exp_theta[bucket], .chance = up ? p : 1.0f - p};
     return mv;
 }
 
-static policy_move
-visit(const policy_env *env, const policy_view *v)
-{
-    policy_move mv = policy_stay(env, v);
-    if (!policy_holds_row(v->e) || !policy_quiet(env, v)) return mv;
-    if (draw(env, v, env->k + 1, AA_RNG_SWEEP) == AA_DESCEND) mv = policy_down(env, v);
-    mv.chosen = true;
-    return mv;
-}
-
-static void
-prior(const policy_env *env)
-{
-    float    strength = (float)env->cfg->agent.prior_strength;
-    uint32_t enough = aa_freq_bucket(env->threshold);
-    for (uint32_t b = 0; b < AA_FREQ_BUCKETS; b++)
-        for (uint32_t position = 1; position <= env->k + 1; position++) {
-            float *logit = env->ac->prior + (size_t)aa_state_idx(b, position, env->k) * AA_ACTIONS;
-            if (position == env->k + 1) { /* only asked when quiet */
-                logit[AA_DESCEND] += strength;
-                continue;
-            }
-            logit[AA_DESCEND] = -INFINITY; /* the ladder moves IDs down */
-            logit[AA_ASCEND] += b >= enough ? strength : -strength;
-        }
-}
-
-const policy_kind policy_default = {.name = "default",
-                                    .use_actor = true,
-                                    .ladder = true,
-                                    .event = event,
-                                    .visit = visit,
-                                    .prior = prior};
+const policy_kind policy_default = {
+    .name = "default", .use_price = true, .ladder = true, .event = event};

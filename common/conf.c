@@ -324,7 +324,7 @@ aa_conf_digest(const aa_conf *cfg)
     for (size_t f = 0; f < cfg->field_count; f++) {
         d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
         d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f],
-                            "threshold budget_rows hash_rows");
+                            "threshold budget_rows budget_bytes hash_rows");
     }
     return d;
 }

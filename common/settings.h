@@ -97,8 +97,7 @@
     NUM(worth_weight, 200, 0, 1e12, "events", "default: events that the critic's beginning counts for") \
     NUM(worth_rate, 0.002, 0, 1, "", "default: least learning rate of the critic")                 \
     NUM(policy_rate, 0.02, 0, 10, "", "default: learning rate of the worth of a row that the actor goes by") \
-    NUM(prior_strength, 4, 0, 100, "", "default: logit of the rule in the actor's prior; 0: no prior") \
-    NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder an ID must be worth to get its row") \
+    NUM(swap_margin, 2, 1, 1000, "", "budget: how much more than the least valuable holder, or the price of a row, an ID must be worth to get one") \
     NUM(random_ascend, 0.05, 0, 1, "", "random: chance per event that an ID without a row gets one") \
     NUM(random_descend, 0.01, 0, 1, "", "random: chance per visit of the sweep that a row is given back")
 
@@ -159,6 +158,7 @@
     STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
     INT(threshold, 5, 0, INT64_MAX, "events", "threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most unique rows; 0: no limit")                    \
+    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same in memory: a row has 8 * (model.dim + 1) bytes, weights and optimizer state; 0: no limit") \
     INT(hash_rows, 0, 0, 4294967295, "rows", "hash mode: rows of the field")
 
 #endif

@@ -240,11 +240,10 @@ learn_worth(assigner *as, const inflight_batch *ib, const float *advantage)
         const uint32_t word = ib->word[j];
         if (word == INFLIGHT_NONE || !isfinite(advantage[j])) continue;
         const uint32_t bucket = AA_STATE_IDX(word) / (as->fd[0].env.k + 1);
-        worth_learn(&as->fd[j % as->F].wt, bucket, AA_STATE_ACTION(word), ib->odds[j],
-                    advantage[j]);
+        bid_learn(&as->fd[j % as->F].bt, bucket, AA_STATE_ACTION(word), ib->odds[j], advantage[j]);
     }
     for (size_t f = 0; f < as->F; f++)
-        worth_refresh(&as->fd[f].wt);
+        bid_refresh(&as->fd[f].bt);
 }
 
 static void
@@ -375,7 +374,7 @@ const float *
 assigner_worth(const assigner *as, uint32_t f)
 {
     AA_REQUIRE(f < as->F);
-    return as->pr ? as->fd[f].wt.exp_theta : NULL;
+    return as->pr ? as->fd[f].bt.exp_theta : NULL;
 }
 
 uint64_t

@@ -75,7 +75,7 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
                            .top = aa_shared_positions(cfg),
                            .threshold = (float)cfg->fields[f].threshold,
                            .ac = &fd->ac,
-                           .wt = &fd->wt,
+                           .bt = &fd->bt,
                            .pr = pr};
     bool hash = fd->pk == &policy_hash;
     fd->rows = hash ? (uint32_t)cfg->fields[f].hash_rows : 0;
@@ -84,7 +84,7 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     size_t extra = fd->window > 0 ? sizeof(loss_window) + fd->window * sizeof(float) : 0;
     st = idtable_init(&fd->tbl, extra, err);
     if (st == AA_OK && fd->pk->use_actor) st = init_actor(fd, cfg, f, err);
-    worth_init(&fd->wt, cfg);
+    bid_init(&fd->bt, cfg);
     /* under hash every ID reads what its key says, seen or not: there is nothing to publish */
     publish_init(&fd->pb, cfg->publish.enabled && !hash);
     aa_assignment unseen;
@@ -329,16 +329,15 @@ write_decision(const field *fd, const field_step *sp, float frequency, const pol
     size_t at = sp->i * sp->out->F + fd->env.f;
     sp->out->state[at] = sp->out->next_state[at] = AA_NO_STATE;
     sp->ib->word[at] = INFLIGHT_NONE;
+    if (fd->env.pr) sp->ib->odds[at] = mv->odds;
     if (!fd->pk->use_actor && !fd->env.pr) return;
     uint32_t k = fd->env.k;
     uint32_t word = AA_STATE_WORD(aa_state_idx(aa_freq_bucket(frequency), mv->from, k), mv->action);
     sp->out->state[at] = word;
     sp->out->next_state[at] = aa_state_idx(aa_freq_bucket(frequency + 1.0f), mv->to, k);
     if (!mv->chosen) return;
-    if (fd->env.pr) { /* what it chose, even if there was no row to be had */
+    if (fd->env.pr) /* what it chose, even if there was no row to be had */
         word = AA_STATE_WORD(AA_STATE_IDX(word), mv->drawn);
-        sp->ib->odds[at] = mv->odds;
-    }
     sp->ib->word[at] = word;
 }
 

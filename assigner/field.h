@@ -14,6 +14,7 @@
 
 #include "assigner/actor.h"
 #include "assigner/assigner.h"
+#include "assigner/bid.h"
 #include "assigner/idtable.h"
 #include "assigner/inflight.h"
 #include "assigner/policy.h"
@@ -21,7 +22,6 @@
 #include "assigner/publish.h"
 #include "assigner/slots.h"
 #include "assigner/victims.h"
-#include "assigner/worth.h"
 #include "common/batch.h"
 #include "common/conf.h"
 
@@ -49,7 +49,7 @@ typedef struct {
     idtable            tbl;
     slots              sl;
     actor              ac; /* paper */
-    worth_table        wt; /* default */
+    bid_table          bt; /* default */
     publish            pb;
     field_state        fs;
     uint64_t           ids_at[17]; /* by position */
@@ -90,7 +90,7 @@ aa_status field_observe(field *fd, uint64_t now, uint32_t handle, float label, d
 /** One step of the sweep. */
 aa_status field_sweep(field *fd, const field_step *sp, aa_err *err)
     __attribute__((warn_unused_result));
-/** Index (assigner/worth) of a holder of a row, after the last event. */
+/** Index (assigner/bid) of a holder of a row, after the last event. */
 float field_index(const field *fd, uint32_t handle, uint64_t now);
 /** A holder gives its row back. */
 aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err *err)

@@ -49,8 +49,8 @@ leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t 
         if (row)
             return (double)(field_index(fd, slots_holder(&fd->sl, e->slot), now) <
                             (float)price_of(fd->env.pr, fd->env.f));
-        return ask > 0.0f ? (double)worth_chance(fminf(
-                                worth_index(&fd->wt, bucket, gap_with(e, now + 1)) / ask, 100.0f))
+        return ask > 0.0f ? (double)bid_chance(fminf(
+                                bid_index(&fd->bt, bucket, gap_with(e, now + 1)) / ask, 100.0f))
                           : 1.0;
     }
     const uint32_t state = aa_state_idx(bucket, e->position, fd->env.k);
@@ -87,7 +87,7 @@ field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last)
     d = aa_digest(d, &fd->fs, sizeof fd->fs);
     d = idtable_digest(&fd->tbl, d);
     d = slots_digest(&fd->sl, d);
-    if (fd->env.pr) d = worth_digest(&fd->wt, d);
+    if (fd->env.pr) d = bid_digest(&fd->bt, d);
     return fd->pk->use_actor ? actor_digest(&fd->ac, d, first, last) : d;
 }
 
@@ -107,7 +107,7 @@ field_save(const field *fd, uint64_t first, uint64_t last, aa_ckpt_writer *w, aa
     if (st == AA_OK) st = idtable_save(&fd->tbl, prefix, w, err);
     if (st == AA_OK) st = slots_save(&fd->sl, prefix, w, err);
     if (st == AA_OK && fd->pk->use_actor) st = actor_save(&fd->ac, prefix, first, last, w, err);
-    if (st == AA_OK && fd->env.pr) st = worth_save(&fd->wt, prefix, w, err);
+    if (st == AA_OK && fd->env.pr) st = bid_save(&fd->bt, prefix, w, err);
     return st;
 }
 
@@ -176,7 +176,7 @@ field_restore(field *fd, uint64_t first, uint64_t last, uint64_t events, aa_ckpt
     if (st == AA_OK) st = idtable_restore(&fd->tbl, prefix, r, err);
     if (st == AA_OK) st = slots_restore(&fd->sl, prefix, r, err);
     if (st == AA_OK && fd->pk->use_actor) st = actor_restore(&fd->ac, prefix, first, last, r, err);
-    if (st == AA_OK && fd->env.pr) st = worth_restore(&fd->wt, prefix, r, err);
+    if (st == AA_OK && fd->env.pr) st = bid_restore(&fd->bt, prefix, r, err);
     if (st == AA_OK) st = check_state(fd, last, err);
     if (st == AA_OK) st = check_ids(fd, events, err);
     if (st == AA_OK) publish_all(&fd->pb);

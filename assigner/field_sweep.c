@@ -37,7 +37,7 @@ float
 field_index(const field *fd, uint32_t handle, uint64_t now)
 {
     const id_entry *e = idtable_at(&fd->tbl, handle);
-    return worth_index(&fd->wt, aa_freq_bucket(e->frequency), gap_of_holder(e, now));
+    return bid_index(&fd->bt, aa_freq_bucket(e->frequency), gap_of_holder(e, now));
 }
 
 aa_status

@@ -16,21 +16,21 @@
 #include <stdint.h>
 
 #include "assigner/actor.h"
+#include "assigner/bid.h"
 #include "assigner/idtable.h"
 #include "assigner/price.h"
-#include "assigner/worth.h"
 #include "common/conf.h"
 
 /* What a policy may depend on, besides the ID. */
 typedef struct {
-    const aa_conf *cfg;
-    uint32_t       f;
-    uint32_t       k;   /* shared positions; k+1 is an own row */
-    uint32_t       top; /* highest shared position that the mode reads, 1..k */
-    float          threshold;
-    actor         *ac; /* of a kind with use_actor */
-    const worth_table *wt; /* of a kind with prices, and what rows cost; pr is NULL in the others */
-    price         *pr;
+    const aa_conf   *cfg;
+    uint32_t         f;
+    uint32_t         k;   /* shared positions; k+1 is an own row */
+    uint32_t         top; /* highest shared position that the mode reads, 1..k */
+    float            threshold;
+    actor           *ac; /* of a kind with use_actor */
+    const bid_table *bt; /* of a kind with prices, and what rows cost; pr is NULL in the others */
+    price           *pr;
 } policy_env;
 
 /* An ID at an event, before it, or at a visit. */
@@ -42,11 +42,11 @@ typedef struct {
 } policy_view;
 
 typedef struct {
-    uint32_t   from, to; /* positions, before and after */
-    uint32_t   action;   /* aa_action: what `from -> to` means to actor and critic */
-    bool       chosen;   /* the actor drew it, so it learns from it */
-    uint32_t   drawn;    /* prices: what it drew, which may not come to pass, */
-    worth_odds odds;     /* ... and how likely that was */
+    uint32_t from, to; /* positions, before and after */
+    uint32_t action;   /* aa_action: what `from -> to` means to actor and critic */
+    bool     chosen;   /* the actor drew it, so it learns from it */
+    uint32_t drawn;    /* prices: what it drew, which may not come to pass, */
+    bid_odds odds;     /* ... and how likely that was */
 } policy_move;
 
 typedef struct {

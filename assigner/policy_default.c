@@ -2,7 +2,7 @@
  *
  * Among the shared positions an ID stands where the number of its events puts it (the ladder). What
  * the actor decides is when a row of its own pays: at an event of an ID without a row it draws
- * ascend or unchanged, by how the worth of a row per event of the stream (assigner/worth) compares
+ * ascend or unchanged, by how the worth of a row per event of the stream (assigner/bid) compares
  * with the price (assigner/price). Rows are given back in the sweep (assigner/sweep), by the same
  * comparison, and never at an event: that would throw away a trained row at the moment it is read.
  *
@@ -23,16 +23,16 @@ event(const policy_env *env, const policy_view *v)
     const float ask = env->pr->ask[env->f];
     if (!(ask > 0.0f)) return policy_up(env, v);
     const uint32_t bucket = aa_freq_bucket(v->frequency);
-    const float    x = worth_index(env->wt, bucket, gap_with(v->e, v->now)) / ask;
+    const float    x = bid_index(env->bt, bucket, gap_with(v->e, v->now)) / ask;
     if (x > CERTAIN) return policy_up(env, v);
 
-    const float p = worth_chance(x);
+    const float p = bid_chance(x);
     const bool  up = aa_rng_uniform((uint64_t)env->cfg->pipeline.seed, AA_RNG_ACTION, v->draw,
                                     env->f) < (double)p;
     policy_move mv = up ? policy_up(env, v) : policy_stay(env, v);
     mv.chosen = p > LEAST_ODDS && p < 1.0f - LEAST_ODDS;
     mv.drawn = mv.action;
-    mv.odds = (worth_odds){.rate = x / env->wt->exp_theta[bucket], .chance = up ? p : 1.0f - p};
+    mv.odds = (bid_odds){.rate = x / env->bt->exp_theta[bucket], .chance = up ? p : 1.0f - p};
     return mv;
 }
 

@@ -18,7 +18,7 @@
 
 #define FALL      0.9  /* of the price, at a clearing with room to spare */
 #define MOST_ROOM 0.25 /* share of the budget that is kept free at most */
-#define ROOM      1.25 /* ... in promotions of a round */
+#define ROOM      1.25 /* ... in rows asked for in a round */
 #define MEMORY    0.5  /* weight of earlier rounds in their mean */
 
 static_assert(sizeof(price_state) == 24 * (1 + AA_MAX_FIELDS) + 4 * 8 + 8 * AA_MAX_FIELDS + 16,
@@ -65,13 +65,19 @@ price_fini(price *pr)
     *pr = (price){0};
 }
 
+bool
+price_admits(price *pr, uint32_t f)
+{
+    pr->ps.all.asked++;
+    pr->ps.field[f].asked++;
+    return pr->held < pr->budget && (pr->limit[f] == 0 || pr->used[f] < pr->limit[f]);
+}
+
 void
 price_took(price *pr, uint32_t f)
 {
     pr->held++;
     pr->used[f]++;
-    pr->ps.all.taken++;
-    pr->ps.field[f].taken++;
 }
 
 void
@@ -167,8 +173,8 @@ static double
 clear_market(const price *pr, price_market *mk, uint64_t budget, uint64_t held, uint32_t first,
              uint32_t last)
 {
-    mk->expected = MEMORY * mk->expected + (1.0 - MEMORY) * (double)mk->taken;
-    mk->taken = 0;
+    mk->expected = MEMORY * mk->expected + (1.0 - MEMORY) * (double)mk->asked;
+    mk->asked = 0;
     const double   room = fmin(MOST_ROOM * (double)budget, ROOM * mk->expected);
     const uint64_t target = budget - (uint64_t)room;
     if (held <= target) {

@@ -2,11 +2,11 @@
  *
  * Rows of all fields come from one budget: agent.rows_share of the IDs seen at least twice, at
  * least agent.rows_least. It is hard: when it is used up nobody gets a row. Whom it goes to is up
- * to the price (the dual variable of the budget): an ID takes a row if its index (assigner/worth)
+ * to the price (the dual variable of the budget): an ID takes a row if its index (assigner/bid)
  * is worth agent.swap_margin times the price, and gives it back when its index is below the price.
  *
  * Once per round over all holders the price is set to the index of the target-th best of them, the
- * target being the budget less room for the promotions of a round. When fewer hold a row, it falls.
+ * target being the budget less room for the demand of a round. When fewer hold a row, it falls.
  * A field with a limit of its own (fields.<f>.budget_rows) has a price of its own in the same way;
  * the higher of the two counts. agent.row_cost is the least price.
  *
@@ -26,8 +26,8 @@
 
 typedef struct {
     double   price;    /* worth of a row, per event of the stream */
-    double   expected; /* promotions of a round, as a moving mean */
-    uint64_t taken;    /* promotions since the last clearing */
+    double   expected; /* demand of a round, as a moving mean */
+    uint64_t asked;    /* rows asked for since the last clearing, given or not */
 } price_market;
 
 enum { PRICE_IDLE, PRICE_COUNT, PRICE_RELEASE };
@@ -62,12 +62,8 @@ aa_status price_init(price *pr, const aa_conf *cfg, const uint64_t *limit, aa_er
     __attribute__((warn_unused_result));
 void price_fini(price *pr); /* also on zeroed memory */
 
-/** May one more row be given out in the field? */
-static inline bool
-price_admits(const price *pr, uint32_t f)
-{
-    return pr->held < pr->budget && (pr->limit[f] == 0 || pr->used[f] < pr->limit[f]);
-}
+/** An ID that would pay the price wants a row: is there one to be had? */
+bool price_admits(price *pr, uint32_t f);
 void price_took(price *pr, uint32_t f);
 void price_gave(price *pr, uint32_t f);
 /** An ID was seen for the second time (+1); an ID seen more than once was forgotten (-1). */

@@ -28,7 +28,9 @@ busy_conf(world *wo, const char *mode)
     wo->cfg.agent.forget_events = 400;
     wo->cfg.agent.quiet_events = 60;
     wo->cfg.agent.quiet_gaps = 3;
-    wo->cfg.agent.prior_strength = 2;
+    wo->cfg.agent.rows_least = 60;
+    wo->cfg.agent.rows_share = 0.1;
+    wo->cfg.agent.policy_rate = 0.1;
     wo->cfg.agent.actor_rate = 0.01;
     wo->cfg.agent.warm_up_events = strcmp(mode, "paper") == 0 ? 100 : 0;
     wo->cfg.fields[0].threshold = 3;
@@ -316,7 +318,8 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         {"field.0.holder", 0, 77},     /* holder of the first unique row */
         {"field.0.peak", 0, 0},        /* fewer than are held */
         {"field.0.born", 7, 255},      /* born in the future */
-        {"field.0.actor", 3, 0x7f},    /* weight: not finite, with the byte before */
+        {"field.0.bid", 7, 0x7f},      /* theta: not finite, with the byte before */
+        {"price.state", 7, 0x7f},      /* price: the same */
         {"inflight.word", 3, 0x17},    /* action that there is not */
         {"inflight.word", 2, 0x17},    /* state that there is not */
         {"inflight.sizes", 0, 29},     /* an event less */
@@ -332,7 +335,7 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         world_random(&wo, 11, 35, 30, 400, 1);
         save(&wo);
         rewrite(&wo, damage[i].section, damage[i].at, damage[i].with);
-        if (i == 4 || i == 9) rewrite(&wo, damage[i].section, damage[i].at - 1, 0xff);
+        if (i == 4 || i == 9 || i == 10) rewrite(&wo, damage[i].section, damage[i].at - 1, 0xff);
         if (i == 3) /* a key of zeros is a free handle that no list names */
             for (size_t b = 1; b < 8; b++) {
                 aa_ckpt_reader *r;

@@ -32,7 +32,6 @@ the_budget_holds_under_a_flood_in_every_mode_that_gives_rows(void **state)
         wo.cfg.fields[1].budget_rows = 1;
         wo.cfg.fields[0].threshold = wo.cfg.fields[1].threshold = 2;
         wo.cfg.agent.random_ascend = 0.5;
-        wo.cfg.agent.prior_strength = 1;
         wo.cfg.agent.quiet_events = 50;
         world_open(&wo);
         world_random(&wo, 5, 30, 50, 60, 1);
@@ -142,11 +141,9 @@ a_refused_promotion_is_no_decision_of_the_actors(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, "default"); /* as long as rows cost nothing it always asks */
     wo.cfg.fields[0].budget_rows = 1;
-    wo.cfg.fields[0].threshold = 0;
-    wo.cfg.agent.prior_strength = 50; /* always asks */
-    wo.cfg.agent.swap_margin = 1000;
+    wo.cfg.agent.sweep_every = 1000;
     world_open(&wo);
     world_one(&wo, 1, 500, 1.0f);
     assert_int_equal(AA_STATE_ACTION(wo.out.state[0]), AA_ASCEND);
@@ -157,6 +154,31 @@ a_refused_promotion_is_no_decision_of_the_actors(void **state)
     }
     assert_int_equal(stats(&wo, 0).actions[AA_ASCEND], 1);
     world_close(&wo);
+}
+
+static void
+a_budget_in_bytes_is_one_of_rows(void **state)
+{
+    (void)state;
+    const char *const mode[] = {"default", "rule"};
+    for (size_t i = 0; i < 2; i++) {
+        world wo;
+        world_conf(&wo, mode[i]);
+        wo.cfg.model.dim = 15; /* 16 weights and as many accumulators: 128 bytes */
+        wo.cfg.fields[0].budget_bytes = 7 * 128 + 127;
+        wo.cfg.fields[1].budget_bytes = 7 * 128;
+        wo.cfg.fields[1].budget_rows = 5;
+        wo.cfg.fields[0].threshold = wo.cfg.fields[1].threshold = 1;
+        world_open(&wo);
+        world_random(&wo, 5, 30, 50, 60, 1);
+        assert_int_equal(wo.most[0], 7);
+        assert_int_equal(wo.most[1], 5);
+        world_close(&wo);
+        aa_err err = AA_ERR_INIT;
+        wo.cfg.fields[0].budget_bytes = 127;
+        assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_ECONFIG);
+        assert_non_null(strstr(err.text, "budget_bytes"));
+    }
 }
 
 static void
@@ -233,6 +255,7 @@ main(void)
         cmocka_unit_test(equals_do_not_take_the_row_from_each_other_for_ever),
         cmocka_unit_test(rows_follow_when_popularity_jumps),
         cmocka_unit_test(a_refused_promotion_is_no_decision_of_the_actors),
+        cmocka_unit_test(a_budget_in_bytes_is_one_of_rows),
         cmocka_unit_test(forgetting_bounds_the_table_and_spares_ids_with_rows),
         cmocka_unit_test(one_field_and_eight_fields_work_as_two_do),
         cmocka_unit_test(an_event_batch_of_other_fields_is_refused),

@@ -1,4 +1,4 @@
-/* assigner/worth - the default mode's actor: what a row of its own is worth to an ID of one field.
+/* assigner/bid - the default mode's actor: what IDs of one field bid for a row of their own.
  *
  *   worth(b)  = max(exp(theta_b), 0.001)       loss saved per event of an ID in frequency bucket b
  *   index     = worth(b) / (gap + 1)           ... per event of the stream: what a row is rated by
@@ -12,8 +12,8 @@
  *
  * The expected step vanishes where exp(theta) = V: a row is then taken when it is worth its price.
  */
-#ifndef AA_ASSIGNER_WORTH_H
-#define AA_ASSIGNER_WORTH_H
+#ifndef AA_ASSIGNER_BID_H
+#define AA_ASSIGNER_BID_H
 
 #include <stdint.h>
 
@@ -22,46 +22,46 @@
 #include "common/state.h"
 #include "common/status.h"
 
-#define WORTH_LEAST 0.001f
+#define BID_LEAST 0.001f
 
 typedef struct {
     double rate, ratio_clip;
     double theta[AA_FREQ_BUCKETS];
     float  exp_theta[AA_FREQ_BUCKETS]; /* as of the last refresh */
-    float  worth[AA_FREQ_BUCKETS];     /* the same, at least WORTH_LEAST */
-} worth_table;
+    float  worth[AA_FREQ_BUCKETS];     /* the same, at least BID_LEAST */
+} bid_table;
 
 /* A choice as the actor remembers it until its reward comes. */
 typedef struct {
     float rate;   /* r: x over exp(theta) */
     float chance; /* probability of the action that was taken */
-} worth_odds;
+} bid_odds;
 
-void worth_init(worth_table *wt, const aa_conf *cfg);
+void bid_init(bid_table *bt, const aa_conf *cfg);
 /** What choices go by follows theta: once per batch. */
-void worth_refresh(worth_table *wt);
+void bid_refresh(bid_table *bt);
 
 static inline float
-worth_index(const worth_table *wt, uint32_t bucket, float gap)
+bid_index(const bid_table *bt, uint32_t bucket, float gap)
 {
-    return wt->worth[bucket] / (gap + 1.0f);
+    return bt->worth[bucket] / (gap + 1.0f);
 }
 
 /** To ascend, at an index that is x times the price. */
 static inline float
-worth_chance(float x)
+bid_chance(float x)
 {
     float x2 = x * x;
     return x2 * x2 / (1.0f + x2 * x2);
 }
 
 /** One choice and the critic's value of a row at its bucket. exp_theta stays until the refresh. */
-void worth_learn(worth_table *wt, uint32_t bucket, uint32_t action, worth_odds odds, float value);
+void bid_learn(bid_table *bt, uint32_t bucket, uint32_t action, bid_odds odds, float value);
 
-uint64_t  worth_digest(const worth_table *wt, uint64_t d);
-aa_status worth_save(const worth_table *wt, const char *prefix, aa_ckpt_writer *w, aa_err *err)
+uint64_t  bid_digest(const bid_table *bt, uint64_t d);
+aa_status bid_save(const bid_table *bt, const char *prefix, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
-aa_status worth_restore(worth_table *wt, const char *prefix, aa_ckpt_reader *r, aa_err *err)
+aa_status bid_restore(bid_table *bt, const char *prefix, aa_ckpt_reader *r, aa_err *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -22,13 +22,13 @@ typedef struct {
 
 struct assigner_metrics {
     const aa_conf *cfg; /* borrowed */
-    aa_counter    *events, *batches, *gaps, *rewards_missed, *resets, *refused, *published;
-    aa_counter    *checkpoints;
-    aa_histogram  *step, *learn, *pause;
-    aa_gauge      *epoch, *seq, *in_flight;
-    uint64_t       published_before;
-    field_metrics  field[AA_MAX_FIELDS];
-    aa_series     *series, *frequency; /* NULL: off */
+    aa_counter   *events, *batches, *gaps, *rewards_missed, *resets, *refused, *unsaved, *published;
+    aa_counter   *checkpoints;
+    aa_histogram *step, *learn, *pause;
+    aa_gauge     *epoch, *seq, *in_flight;
+    uint64_t      published_before;
+    field_metrics field[AA_MAX_FIELDS];
+    aa_series    *series, *frequency; /* NULL: off */
 };
 
 static void
@@ -95,6 +95,7 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
     COUNTER(rewards_missed, "rewards_missed_total",
             "Reward batches that had to be asked for again.");
     COUNTER(resets, "resets_total", "Runs that had to begin again.");
+    COUNTER(unsaved, "checkpoints_failed_total", "Checkpoints that could not be written.");
     COUNTER(refused, "messages_refused_total",
             "Messages that were damaged or not for this process.");
     COUNTER(published, "assignments_published_total", "Assignments sent to their topic.");
@@ -157,6 +158,12 @@ void
 assigner_metrics_reset(assigner_metrics *am)
 {
     aa_counter_add(am->resets, 1);
+}
+
+void
+assigner_metrics_unsaved(assigner_metrics *am)
+{
+    aa_counter_add(am->unsaved, 1);
 }
 
 void

@@ -18,10 +18,18 @@
 #include "common/link.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/retry.h"
 #include "common/snapshot.h"
 #include "common/wire.h"
 
-enum { POLL_MS = 50, BURST = 64, REPEAT_MS = 200 };
+enum {
+    POLL_MS = 50,
+    BURST = 64,
+    REPEAT_MS = 200,
+    FLUSH_MS = 500,
+    LAST_FLUSH_MS = 60000,
+    END_WAIT_MS = 10000
+};
 
 typedef struct {
     aa_context          *ctx;
@@ -42,12 +50,17 @@ typedef struct {
     uint64_t         next_reward; /* sequence number of the next to arrive */
     aa_bytes         bytes;
     aa_control       barrier;      /* under way: its epoch is not 0 */
+    bool             begun;        /* ... our part is being saved, the learner knows of it */
     bool             here_durable; /* ... our part is on disk */
     bool             down_durable; /* ... the learner's is */
     aa_snapshot      snapshot;
+    bool             ending; /* ... and the end's state is published */
+    bool             ended;  /* the last epoch is answered for: ingest will say END */
+    aa_control       answer; /* to the last barrier, in case it was lost on its way */
+    aa_msg_kind      answer_kind;
     bool             done;
     bool             publish_all; /* scorers may hold assignments of an abandoned run */
-    int64_t          asked_ms, heard_ms, published_ms;
+    int64_t          asked_ms, heard_ms, heard_up_ms, published_ms;
     uint64_t         reset_run_id; /* of the last RESET, and when: a run that is over is told so */
     int64_t          reset_ms;     /* once per REPEAT_MS, not once per message of it */
 } app;
@@ -59,6 +72,16 @@ send_control(app *ap, aa_link *ln, aa_msg_kind kind, const aa_control *c, aa_err
     if (st != AA_OK) return st;
     st = aa_link_send(ln, kind, ap->bytes.data, ap->bytes.len, err);
     return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
+}
+
+/* The run is over here; what is kept of it is of no use any more. */
+static void
+forget_run(app *ap)
+{
+    ap->run_id = 0;
+    ap->opened = ap->ending = ap->ended = false;
+    ap->barrier.epoch = ap->answer.epoch = 0;
+    aa_snapshot_cancel(&ap->snapshot);
 }
 
 /* Ask ingest for a new beginning; this run is over here. bad_epoch: its checkpoint is unusable, 0:
@@ -74,35 +97,34 @@ reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason, aa_err *
     snprintf(c.reason, sizeof c.reason, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
     aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, c.reason);
     assigner_metrics_reset(ap->am);
-    if (run_id == ap->run_id) {
-        ap->run_id = 0;
-        ap->opened = false;
-        aa_snapshot_cancel(&ap->snapshot);
-        ap->barrier.epoch = 0;
-    }
+    if (run_id == ap->run_id) forget_run(ap);
     return send_control(ap, ap->up, AA_MSG_RESET, &c, err);
 }
 
 /* ---- a run begins ---- */
 
 static aa_status
-restore(app *ap, uint64_t epoch, aa_err *err)
+restore(app *ap, uint64_t epoch, uint64_t seq, aa_err *err)
 {
     aa_ckpt_reader *r = NULL;
     assigner       *fresh = NULL;
-    aa_status       st = assigner_new(&fresh, ap->cfg, err);
+    assigner_free(&ap->as); /* of a run that is over: not two at once in memory */
+    aa_status st = assigner_new(&fresh, ap->cfg, err);
     if (st != AA_OK) return st;
     if (epoch > 0) {
         st = aa_ckpt_open(&r, ap->cfg, "assigner", epoch, err);
         if (st == AA_OK) st = assigner_restore(fresh, r, err);
         aa_ckpt_close(&r);
+        if (st == AA_OK && assigner_next_batch(fresh) != seq + 1)
+            st = aa_fail(err, AA_EPARSE,
+                         "assigner's epoch %" PRIu64 " ends with batch %" PRIu64
+                         ", ingest's with %" PRIu64,
+                         epoch, assigner_next_batch(fresh) - 1, seq);
     }
-    if (st == AA_OK) {
-        assigner_free(&ap->as);
+    if (st == AA_OK)
         ap->as = fresh;
-        fresh = NULL;
-    }
-    assigner_free(&fresh);
+    else
+        assigner_free(&fresh);
     return st;
 }
 
@@ -118,11 +140,8 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         return aa_fail(err, AA_ECONFIG,
                        "the configuration differs from ingest's: fields, agent, "
                        "model, seed and depth must agree");
-    aa_snapshot_cancel(&ap->snapshot);
-    ap->run_id = 0;
-    ap->opened = false;
-    ap->barrier.epoch = 0;
-    aa_status st = restore(ap, c->epoch, err);
+    forget_run(ap);
+    aa_status st = restore(ap, c->epoch, c->hd.seq, err);
     if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
         char reason[sizeof err->text];
@@ -130,10 +149,6 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         return reset(ap, c->hd.run_id, c->epoch, reason, err);
     }
     if (st != AA_OK) return st;
-    if (assigner_next_batch(ap->as) != c->hd.seq + 1)
-        return aa_fail(err, AA_EIO,
-                       "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
-                       c->epoch, assigner_next_batch(ap->as) - 1, c->hd.seq);
     st = assigner_metrics_begin(ap->am, ap->as, err);
     if (st != AA_OK) return st;
     ap->run_id = c->hd.run_id;
@@ -242,6 +257,33 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     return send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err);
 }
 
+/* ---- publishing ---- */
+
+/* A broker that is behind or away holds up nothing: the rest is sent when it is back. */
+static aa_status
+publish(app *ap, aa_err *err)
+{
+    if (!ap->pa || !ap->run_id) return AA_OK;
+    aa_status st = publish_assignments_send(ap->pa, ap->as, ap->run_id, ap->publish_all, err);
+    ap->published_ms = aa_now_ms();
+    if (st == AA_EAGAIN || st == AA_EFULL) {
+        aa_warn("PUBLISH-WAIT", "%s", err->text);
+        ap->publish_all = ap->publish_all || st == AA_EFULL; /* a part of what changed was lost */
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    ap->publish_all = false;
+    assigner_metrics_published(ap->am, publish_assignments_sent(ap->pa));
+    return AA_OK;
+}
+
+/* The last publish left something to send. */
+static bool
+publish_pending(const app *ap)
+{
+    return ap->pa && (ap->publish_all || publish_assignments_pending(ap->pa));
+}
+
 /* ---- checkpoints ---- */
 
 static aa_status
@@ -256,6 +298,48 @@ save(const void *arg, uint64_t epoch, aa_err *err)
     return st;
 }
 
+/* What became of the epoch that was under way. */
+static aa_status
+answer_barrier(app *ap, aa_msg_kind kind, aa_err *err)
+{
+    ap->answer = ap->barrier;
+    ap->answer_kind = kind;
+    ap->barrier.epoch = 0;
+    ap->ending = false;
+    return send_control(ap, ap->up, kind, &ap->answer, err);
+}
+
+/* Our part of the epoch, or the learner's, could not be saved: it is given up, and the stream goes
+ * on. Ingest tries again with the next. */
+static aa_status
+unsaved(app *ap, const char *reason, aa_err *err)
+{
+    aa_snapshot_cancel(&ap->snapshot);
+    snprintf(ap->barrier.reason, sizeof ap->barrier.reason, "%s", reason);
+    return answer_barrier(ap, AA_MSG_UNSAVED, err);
+}
+
+static aa_status
+unsaved_here(app *ap, aa_err *err)
+{
+    const aa_err why = *err;
+    aa_error("CHECKPOINT-FAILED", "%s", why.text);
+    assigner_metrics_unsaved(ap->am);
+    return unsaved(ap, why.text, err);
+}
+
+static aa_status
+begin_barrier(app *ap, aa_err *err)
+{
+    aa_status st = aa_snapshot_start(&ap->snapshot, ap->barrier.epoch, save, ap, err);
+    if (st != AA_OK) return unsaved_here(ap, err);
+    ap->begun = true;
+    assigner_metrics_pause(ap->am, ap->snapshot.pause_us);
+    return send_control(ap, ap->down, AA_MSG_BARRIER, &ap->barrier, err);
+}
+
+/* The stream's last barrier waits for the last rewards: behind it the learner ends, and could not
+ * send them again. */
 static aa_status
 on_barrier(app *ap, const aa_control *c, aa_err *err)
 {
@@ -263,35 +347,73 @@ on_barrier(app *ap, const aa_control *c, aa_err *err)
         return c->hd.run_id > ap->run_id ? reset(ap, c->hd.run_id, 0, "unknown run", err) : AA_OK;
     if (c->hd.seq != assigner_next_batch(ap->as) - 1)
         return reset(ap, ap->run_id, 0, "a batch before the barrier is missing", err);
-    bool      done;
-    aa_status st = aa_snapshot_poll(&ap->snapshot, true, &done, err); /* one at a time */
-    if (st != AA_OK) return st;
+    aa_snapshot_cancel(&ap->snapshot); /* of an epoch that was given up */
     ap->barrier = *c;
-    ap->here_durable = ap->down_durable = false;
-    st = aa_snapshot_start(&ap->snapshot, c->epoch, save, ap, err);
+    ap->begun = ap->here_durable = ap->down_durable = false;
+    return c->final && rewards_missing(ap) ? AA_OK : begin_barrier(ap, err);
+}
+
+/* What ingest takes as the end must be: nothing to learn any more, and scorers have it. */
+static aa_status
+settle_end(app *ap, bool *settled, aa_err *err)
+{
+    aa_status st = learn_before(ap, ap->next_reward, err);
+    *settled = false;
     if (st != AA_OK) return st;
-    assigner_metrics_pause(ap->am, ap->snapshot.pause_us);
-    return send_control(ap, ap->down, AA_MSG_BARRIER, c, err);
+    if (!ap->ending) st = assigner_changes_exact(ap->as, err);
+    if (st == AA_OK && (!ap->ending || publish_pending(ap))) st = publish(ap, err);
+    if (st != AA_OK) return st;
+    ap->ending = true;
+    if (publish_pending(ap)) return AA_OK; /* the loop comes again */
+    st = ap->pa ? publish_assignments_flush(ap->pa, FLUSH_MS, err) : AA_OK;
+    *settled = st == AA_OK;
+    if (st != AA_EIO) return st;
+    ap->ending = false; /* again, in case something was lost for good */
+    aa_warn("PUBLISH-WAIT", "%s", err->text);
+    return AA_OK;
 }
 
 static aa_status
 poll_barrier(app *ap, aa_err *err)
 {
-    bool      done;
+    bool      done, settled = true;
     aa_status st = aa_snapshot_poll(&ap->snapshot, false, &done, err);
-    if (st != AA_OK) return st;
-    if (done && ap->snapshot.epoch == ap->barrier.epoch) ap->here_durable = true;
-    if (!ap->barrier.epoch || !ap->here_durable || !ap->down_durable) return AA_OK;
-    const aa_control durable = ap->barrier;
-    if (durable.final) { /* end with all that was to be learned */
-        if (rewards_missing(ap)) return AA_OK;
-        st = learn_before(ap, ap->next_reward, err);
-        if (st != AA_OK) return st;
-    }
-    ap->barrier.epoch = 0;
-    ap->done = durable.final;
-    assigner_metrics_epoch(ap->am, durable.epoch);
-    return send_control(ap, ap->up, AA_MSG_DURABLE, &durable, err);
+    if (st != AA_OK) return unsaved_here(ap, err);
+    if (!ap->barrier.epoch) return AA_OK;
+    if (!ap->begun) return rewards_missing(ap) ? AA_OK : begin_barrier(ap, err);
+    if (done) ap->here_durable = true;
+    if (!ap->here_durable || !ap->down_durable) return AA_OK;
+    if (ap->barrier.final) st = settle_end(ap, &settled, err);
+    if (st != AA_OK || !settled) return st;
+    ap->ended = ap->barrier.final;
+    ap->heard_up_ms = aa_now_ms();
+    assigner_metrics_epoch(ap->am, ap->barrier.epoch);
+    return answer_barrier(ap, AA_MSG_DURABLE, err);
+}
+
+/* Sent in silence, after all else: whatever it names and we do not know was lost on its way. Our
+ * answers may have been, too. */
+static aa_status
+on_ping(app *ap, const aa_control *c, aa_err *err)
+{
+    if (c->hd.run_id > ap->run_id) return reset(ap, c->hd.run_id, 0, "unknown run", err);
+    if (c->hd.run_id != ap->run_id || !ap->opened) return AA_OK;
+    const aa_control credit = {.hd = {ap->run_id, assigner_next_batch(ap->as) - 1, c->hd.lane}};
+    aa_status        st = AA_OK;
+    if (c->hd.seq != credit.hd.seq ||
+        (c->epoch && c->epoch != ap->barrier.epoch && c->epoch != ap->answer.epoch))
+        return reset(ap, ap->run_id, 0, "a batch or a barrier was lost on its way", err);
+    if (c->epoch && c->epoch == ap->answer.epoch)
+        st = send_control(ap, ap->up, ap->answer_kind, &ap->answer, err);
+    return st == AA_OK ? send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err) : st;
+}
+
+static aa_status
+on_end(app *ap, const aa_control *c, aa_err *err)
+{
+    if (!ap->ended || c->hd.run_id != ap->run_id) return AA_OK;
+    ap->done = true;
+    return send_control(ap, ap->down, AA_MSG_END, c, err);
 }
 
 /* ---- the loop ---- */
@@ -303,11 +425,12 @@ from_up(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
     if (kind == AA_MSG_EVENTS) return on_events(ap, buf, len, err);
     aa_status st = aa_wire_unpack_control(&c, buf, len, err);
     if (st != AA_OK) return st;
+    ap->heard_up_ms = aa_now_ms();
     switch (kind) {
     case AA_MSG_OPEN: return on_open(ap, &c, err);
+    case AA_MSG_END: return on_end(ap, &c, err);
     case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
-    case AA_MSG_PING:
-        return c.hd.run_id > ap->run_id ? reset(ap, c.hd.run_id, 0, "unknown run", err) : AA_OK;
+    case AA_MSG_PING: return on_ping(ap, &c, err);
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from ingest", kind);
     }
 }
@@ -331,8 +454,9 @@ from_down(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
             st = ask_again(ap, assigner_next_batch(ap->as) - 1, err);
         return st;
     case AA_MSG_DURABLE:
-        if (c.epoch == ap->barrier.epoch) ap->down_durable = true;
+        if (c.epoch == ap->barrier.epoch && c.hd.seq == ap->barrier.hd.seq) ap->down_durable = true;
         return AA_OK;
+    case AA_MSG_UNSAVED: return c.epoch == ap->barrier.epoch ? unsaved(ap, c.reason, err) : AA_OK;
     case AA_MSG_RESET: return reset(ap, ap->run_id, c.epoch, c.reason, err);
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' from the learner", kind);
     }
@@ -385,19 +509,9 @@ repeat(app *ap, aa_err *err)
         return AA_OK;
     ap->asked_ms = now_ms;
     if (rewards_missing(ap)) return ask_again(ap, assigner_next_batch(ap->as) - 1, err);
-    const aa_control ping = {.hd = {.run_id = ap->run_id}};
+    const aa_control ping = {.hd = {.run_id = ap->run_id, .seq = assigner_next_batch(ap->as) - 1},
+                             .epoch = ap->begun ? ap->barrier.epoch : 0};
     return send_control(ap, ap->down, AA_MSG_PING, &ping, err);
-}
-
-static aa_status
-publish(app *ap, aa_err *err)
-{
-    if (!ap->pa || !ap->run_id) return AA_OK;
-    aa_status st = publish_assignments_send(ap->pa, ap->as, ap->run_id, ap->publish_all, err);
-    if (st != AA_OK) return st;
-    ap->publish_all = false;
-    assigner_metrics_published(ap->am, publish_assignments_sent(ap->pa));
-    return AA_OK;
 }
 
 static aa_status
@@ -413,10 +527,11 @@ loop(app *ap, aa_err *err)
         if (st == AA_OK) st = repeat(ap, err);
         if (st == AA_OK && aa_now_ms() - ap->published_ms >= ap->cfg->publish.every_ms) {
             st = publish(ap, err);
-            ap->published_ms = aa_now_ms();
             assigner_metrics_refresh(ap->am, ap->as);
         }
         if (st != AA_OK) return st;
+        /* ingest is gone and did not say so: it has what it needs of us, or will begin anew */
+        if (ap->ended && aa_now_ms() - ap->heard_up_ms > END_WAIT_MS) ap->done = true;
     }
     return AA_OK;
 }
@@ -424,14 +539,22 @@ loop(app *ap, aa_err *err)
 static aa_status
 finish(app *ap, aa_err *err)
 {
-    if (!ap->as) return AA_OK;                          /* stopped before a run began */
-    aa_status st = assigner_changes_exact(ap->as, err); /* scorers are to end with these values */
-    if (st == AA_OK) st = publish(ap, err);
-    if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, err);
+    aa_status st = AA_OK;
+    if (!ap->as) return AA_OK;                               /* stopped before a run began */
+    if (!ap->done) st = assigner_changes_exact(ap->as, err); /* scorers are to have these values */
+    if (st == AA_OK && !ap->done) st = publish(ap, err);
+    if (st == AA_OK && ap->pa) st = publish_assignments_flush(ap->pa, LAST_FLUSH_MS, err);
     if (st == AA_OK && ap->done) st = assigner_metrics_series(ap->am, ap->as, true, err);
     if (st != AA_OK) return st;
     assigner_metrics_refresh(ap->am, ap->as);
     return assigner_metrics_final(ap->as, ap->cfg, err);
+}
+
+static aa_status
+open_publisher(void *arg, aa_err *err)
+{
+    app *ap = arg;
+    return publish_assignments_open(&ap->pa, ap->cfg, err);
 }
 
 static aa_status
@@ -443,7 +566,7 @@ open_all(app *ap, aa_err *err)
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
-    if (st == AA_OK && cfg->publish.enabled) st = publish_assignments_open(&ap->pa, cfg, err);
+    if (st == AA_OK && cfg->publish.enabled) st = aa_retry("KAFKA-WAIT", open_publisher, ap, err);
     ap->waiting = calloc((size_t)cfg->pipeline.depth, sizeof *ap->waiting);
     if (st == AA_OK && !ap->waiting) st = aa_fail(err, AA_ENOMEM, "ring of rewards");
     if (st == AA_OK) st = assigner_metrics_new(&ap->am, ap->ctx->ms, cfg, err);
@@ -458,6 +581,7 @@ run(aa_context *ctx, aa_err *err)
     aa_status st = open_all(&ap, err);
     if (st == AA_OK) st = loop(&ap, err);
     if (st == AA_OK) st = finish(&ap, err);
+    if (st == AA_EAGAIN && aa_stop_requested()) st = AA_OK; /* stopped while there was no broker */
     aa_snapshot_cancel(&ap.snapshot);
     assigner_metrics_free(&ap.am);
     publish_assignments_close(&ap.pa);

@@ -5,13 +5,15 @@
 #include "common/kafka.h"
 #include "common/wire.h"
 
-enum { CHUNK = 1024, FLUSH_MS = 60000 };
+enum { CHUNK = 1024 };
 
 struct publish_assignments {
     const aa_conf  *cfg;      /* borrowed */
     aa_producer    *producer; /* owned */
     aa_bytes        value;    /* reused */
     uint64_t        sent;
+    uint64_t        lost;    /* messages that were not delivered, as of the last call */
+    bool            pending; /* the last call left something for the next */
     assigner_change change[CHUNK];
 };
 
@@ -66,10 +68,16 @@ aa_status
 publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id, bool all,
                          aa_err *err)
 {
-    size_t    count = CHUNK;
+    size_t count = CHUNK;
+    pa->pending = true;
+    if (aa_producer_behind(pa->producer))
+        return aa_fail(err, AA_EAGAIN, "topic %s: the broker is behind",
+                       pa->cfg->topics.assignments);
+    all = all || aa_producer_failed(pa->producer) != pa->lost;
+    pa->lost = aa_producer_failed(pa->producer);
     aa_status st = all ? send_new_ids(pa, as, run_id, err) : AA_OK;
     if (st != AA_OK) return st;
-    while (count == CHUNK) {
+    while (count == CHUNK && !aa_producer_behind(pa->producer)) {
         st = assigner_changes(as, all, pa->change, CHUNK, &count, err);
         all = false; /* the first call began again; the next go on from there */
         for (size_t i = 0; st == AA_OK && i < count; i++) {
@@ -81,14 +89,21 @@ publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id,
         if (st != AA_OK) return st;
         pa->sent += count;
     }
+    pa->pending = count == CHUNK;
     aa_producer_poll(pa->producer);
     return AA_OK;
 }
 
 aa_status
-publish_assignments_flush(publish_assignments *pa, aa_err *err)
+publish_assignments_flush(publish_assignments *pa, int timeout_ms, aa_err *err)
 {
-    return aa_producer_flush(pa->producer, FLUSH_MS, err);
+    return aa_producer_flush(pa->producer, timeout_ms, err);
+}
+
+bool
+publish_assignments_pending(const publish_assignments *pa)
+{
+    return pa->pending;
 }
 
 uint64_t

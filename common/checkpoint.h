@@ -59,8 +59,8 @@ typedef struct {
 } aa_ckpt_info;
 
 /** Open and verify all of it.
- *  @errors AA_EIO missing or unreadable; AA_EPARSE damaged, or another pipeline, lane, process,
- *          epoch, format version or config digest */
+ *  @errors AA_EIO missing or unreadable; AA_EPARSE damaged, another epoch or format version;
+ *          AA_ECONFIG whole, but of another pipeline, lane, process or config digest */
 aa_status aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process,
                        uint64_t epoch, aa_err *err) __attribute__((warn_unused_result));
 /** The same for any checkpoint file, whoever's it is. */

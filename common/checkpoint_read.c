@@ -202,18 +202,18 @@ check_owner(const ckpt_head *h, const aa_conf *cfg, const char *process, uint64_
             const char *path, aa_err *err)
 {
     if (strcmp(h->pipeline, cfg->pipeline.name) != 0)
-        return aa_fail(err, AA_EPARSE, "%s: of pipeline \"%.64s\", not \"%.64s\"", path,
+        return aa_fail(err, AA_ECONFIG, "%s: of pipeline \"%.64s\", not \"%.64s\"", path,
                        h->pipeline, cfg->pipeline.name);
     if (strcmp(h->process, process) != 0)
-        return aa_fail(err, AA_EPARSE, "%s: of process %s, not %s", path, h->process, process);
+        return aa_fail(err, AA_ECONFIG, "%s: of process %s, not %s", path, h->process, process);
     if (h->lane != (uint64_t)cfg->pipeline.lane)
-        return aa_fail(err, AA_EPARSE, "%s: of lane %" PRIu32 ", not %" PRId64, path, h->lane,
+        return aa_fail(err, AA_ECONFIG, "%s: of lane %" PRIu32 ", not %" PRId64, path, h->lane,
                        cfg->pipeline.lane);
     if (h->epoch != epoch)
         return aa_fail(err, AA_EPARSE, "%s: of epoch %" PRIu64 ", not %" PRIu64, path, h->epoch,
                        epoch);
     if (h->config_digest != aa_conf_digest(cfg))
-        return aa_fail(err, AA_EPARSE,
+        return aa_fail(err, AA_ECONFIG,
                        "%s: made with another configuration (fields, agent, model, seed or depth)",
                        path);
     return AA_OK;

@@ -37,7 +37,11 @@ aa_status aa_producer_send(aa_producer *pr, const char *topic, int32_t partition
 /** Serve deliveries. Failed ones are counted. */
 void     aa_producer_poll(aa_producer *pr);
 uint64_t aa_producer_failed(const aa_producer *pr);
-/** Wait until all is delivered. @errors AA_EIO something failed or timeout_ms passed */
+/** So much is queued (a broker that is away, or slow) that what can wait should: a quarter of what
+ *  the queue holds. Serves deliveries. */
+bool aa_producer_behind(aa_producer *pr);
+/** Wait until all is delivered. @errors AA_EIO timeout_ms passed, or a message since the last flush
+ *  can never be delivered */
 aa_status aa_producer_flush(aa_producer *pr, int timeout_ms, aa_err *err)
     __attribute__((warn_unused_result));
 void aa_producer_free(aa_producer **pr_p, int timeout_ms); /* flushes */

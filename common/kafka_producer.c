@@ -15,12 +15,15 @@ struct aa_producer {
     rd_kafka_t       *rk;                 /* owned */
     rd_kafka_topic_t *topic[TOPIC_SLOTS]; /* owned; handles of the topics in use */
     size_t            topic_count;
-    uint64_t          failed;
-    char              failure[160]; /* the first one's words */
+    uint64_t          failed, flush_failed; /* the latter: those that a flush has told of */
+    char              failure[160];         /* the first one's words */
+    int64_t           queued_bytes;         /* not delivered yet */
+    int64_t           behind_messages, behind_bytes;
 };
 
 /* compression and partitioner: lz4 costs little and batches compress well; murmur2 puts a key where
- * Java's producers put it. */
+ * Java's producers put it. message.timeout.ms 0: a message waits for a broker that is away, however
+ * long; who produces is slowed down by the queue's limits instead of losing it. */
 static const aa_kafka_property defaults[] = {
     {"client.id", "autoassign", false},
     {"linger.ms", "20", false},
@@ -28,6 +31,7 @@ static const aa_kafka_property defaults[] = {
     {"acks", "all", false},
     {"compression.type", "lz4", false},
     {"partitioner", "murmur2_random", false},
+    {"message.timeout.ms", "0", false},
     {"queue.buffering.max.messages", "500000", false},
     {"queue.buffering.max.kbytes", "262144", false},
 };
@@ -37,6 +41,7 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *km, void *opaque)
 {
     aa_producer *pr = opaque;
     (void)rk;
+    pr->queued_bytes -= (int64_t)(km->key_len + km->len);
     if (!km->err) return;
     if (pr->failed++ == 0)
         snprintf(pr->failure, sizeof pr->failure, "topic %s: %s", rd_kafka_topic_name(km->rkt),
@@ -63,6 +68,20 @@ yield_idempotence(rd_kafka_conf_t *conf, const aa_conf *cfg, aa_err *err)
     return AA_OK;
 }
 
+/* A quarter of the queue's limits. */
+static void
+set_behind(aa_producer *pr, const rd_kafka_conf_t *conf)
+{
+    char   text[32] = "";
+    size_t size = sizeof text;
+    if (rd_kafka_conf_get(conf, "queue.buffering.max.messages", text, &size) == RD_KAFKA_CONF_OK)
+        pr->behind_messages = strtoll(text, NULL, 10) / 4;
+    if (pr->behind_messages <= 0) pr->behind_messages = INT64_MAX; /* 0: the queue has no limit */
+    size = sizeof text;
+    if (rd_kafka_conf_get(conf, "queue.buffering.max.kbytes", text, &size) == RD_KAFKA_CONF_OK)
+        pr->behind_bytes = strtoll(text, NULL, 10) * 1024 / 4;
+}
+
 aa_status
 aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
 {
@@ -77,6 +96,7 @@ aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
     if (st != AA_OK) goto out;
     rd_kafka_conf_set_opaque(conf, pr);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    set_behind(pr, conf);
     st = aa_kafka_client_new(&pr->rk, RD_KAFKA_PRODUCER, &conf, err);
     if (st != AA_OK) goto out;
     *out = pr;
@@ -172,6 +192,7 @@ aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const vo
         rd_kafka_poll(pr->rk, 50);
     }
     if (code) return aa_fail(err, AA_EIO, "topic %s: %s", topic, why);
+    pr->queued_bytes += (int64_t)(key_len + len);
     return AA_OK;
 }
 
@@ -179,6 +200,13 @@ void
 aa_producer_poll(aa_producer *pr)
 {
     rd_kafka_poll(pr->rk, 0);
+}
+
+bool
+aa_producer_behind(aa_producer *pr)
+{
+    rd_kafka_poll(pr->rk, 0);
+    return rd_kafka_outq_len(pr->rk) > pr->behind_messages || pr->queued_bytes > pr->behind_bytes;
 }
 
 uint64_t
@@ -190,15 +218,17 @@ aa_producer_failed(const aa_producer *pr)
 aa_status
 aa_producer_flush(aa_producer *pr, int timeout_ms, aa_err *err)
 {
-    uint64_t            failed_before = pr->failed;
+    uint64_t            failed;
     rd_kafka_resp_err_t ke = rd_kafka_flush(pr->rk, timeout_ms);
 
     if (ke)
         return aa_fail(err, AA_EIO, "flush: %d messages not delivered after %d ms: %s",
                        rd_kafka_outq_len(pr->rk), timeout_ms, rd_kafka_err2str(ke));
-    if (pr->failed > failed_before)
+    failed = pr->failed - pr->flush_failed;
+    pr->flush_failed = pr->failed;
+    if (failed > 0)
         return aa_fail(err, AA_EIO, "flush: %llu messages not delivered: %s",
-                       (unsigned long long)(pr->failed - failed_before), pr->failure);
+                       (unsigned long long)failed, pr->failure);
     return AA_OK;
 }
 

@@ -355,6 +355,8 @@ known_kind(unsigned kind)
     case AA_MSG_RESEND:
     case AA_MSG_BARRIER:
     case AA_MSG_DURABLE:
+    case AA_MSG_UNSAVED:
+    case AA_MSG_END:
     case AA_MSG_CREDIT:
     case AA_MSG_PING:
     case AA_MSG_RESET: return true;

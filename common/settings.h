@@ -122,7 +122,9 @@
     STR(dir, "checkpoints", "folder of the checkpoints")                                           \
     INT(every_events, 0, 0, INT64_MAX, "events", "events between two checkpoints; 0: by time only") \
     INT(every_ms, 10000, 0, 86400000, "ms", "live: time between two checkpoints; 0: by events only") \
-    INT(keep, 3, 1, 1000, "", "checkpoints kept")
+    INT(keep, 3, 1, 1000, "", "checkpoints kept; 3 or more leave one to go back to when one is damaged") \
+    CHO(on_damage, "previous", "previous|fresh|fail", "a damaged or missing checkpoint: go on from the one before; fresh: if there is none, from the stream's beginning; fail: never go back") \
+    INT(max_failures, 10, 0, 1000000, "", "checkpoints in a row that cannot be written before ingest ends with an error; 0: goes on without")
 
 #define AA_SETTINGS_PUBLISH(STR, CHO, INT, NUM, BOO)                                               \
     INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \

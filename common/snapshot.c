@@ -3,17 +3,21 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 
-/* In the child: save, report an error as its bytes, end without running anybody's exit handlers. */
+/* In the child: save, report an error as its bytes, end without running anybody's exit handlers. It
+ * ends with its parent, however that ends: an epoch of the same number may soon be written by a
+ * successor, and must not be replaced by this one. */
 _Noreturn static void
-child(int fd, uint64_t epoch, aa_snapshot_save save, const void *arg)
+child(pid_t parent, int fd, uint64_t epoch, aa_snapshot_save save, const void *arg)
 {
-    aa_err    err = AA_ERR_INIT;
+    aa_err err = AA_ERR_INIT;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(2);
     aa_status st = save(arg, epoch, &err);
     if (st == AA_OK) _exit(0);
     err.code = st;
@@ -26,8 +30,9 @@ aa_snapshot_start(aa_snapshot *sn, uint64_t epoch, aa_snapshot_save save, const 
                   aa_err *err)
 {
     AA_REQUIRE(sn->pid == 0);
-    int     fds[2];
-    int64_t start_us = aa_now_us();
+    int           fds[2];
+    const int64_t start_us = aa_now_us();
+    const pid_t   parent = getpid();
     if (pipe(fds))
         return aa_fail(err, AA_EIO, "checkpoint %llu: pipe: %s", (unsigned long long)epoch,
                        strerror(errno));
@@ -41,7 +46,7 @@ aa_snapshot_start(aa_snapshot *sn, uint64_t epoch, aa_snapshot_save save, const 
     }
     if (pid == 0) {
         close(fds[0]);
-        child(fds[1], epoch, save, arg);
+        child(parent, fds[1], epoch, save, arg);
     }
     close(fds[1]);
     sn->pid = pid;

@@ -2,7 +2,8 @@
  *
  * The state is saved by a forked child, which sees the memory as it was at the fork
  * (copy-on-write), so the parent pauses only for the fork itself. One snapshot at a time.
- * The child must not log or touch threads' objects: it computes, writes its file and ends.
+ * The child must not log or touch threads' objects: it computes, writes its file and ends. It does
+ * not outlive its parent.
  */
 #ifndef AA_COMMON_SNAPSHOT_H
 #define AA_COMMON_SNAPSHOT_H

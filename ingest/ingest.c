@@ -12,11 +12,12 @@ enum {
     BACKOFF_MIN_US = 100000,
     BACKOFF_MAX_US = 5000000,
     DRAIN_LIMIT_US = 15000000,
+    UNSAVED_PAUSE_US = 1000000, /* before a barrier that is to save what could not be saved */
     HELD_MAX = 4000000, /* events held back by all partitions together, about 50 bytes each */
     HELD_MIN = 4096     /* but so many by each */
 };
 
-typedef enum { BACKOFF, OPENING, RUNNING, DRAINING, DRAINED, ABANDONED } phase;
+typedef enum { BACKOFF, OPENING, RUNNING, DRAINING, ENDING, DRAINED, ABANDONED } phase;
 
 struct ingest {
     const aa_conf *cfg;
@@ -35,7 +36,10 @@ struct ingest {
     int64_t  blocked_us;      /* the batch is ready but has no credit since; 0: it has not waited */
     int64_t  last_open_us, last_sent_us, last_barrier_us, retry_us, drain_until_us;
     int64_t  backoff_us;
-    uint64_t commits, resets;
+    uint64_t commits, resets, unsaved, unsaved_in_row;
+    uint64_t epoch_used; /* greatest of a barrier or commit: a number is used once in a run */
+    uint64_t bad_epoch;
+    int64_t  barrier_after_us; /* no barrier before */
     char     reason[256];
 
     /* now: what has been sent; positions stand at the edge of the last batch. barrier: `now` as it
@@ -137,6 +141,8 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     if (st != AA_OK) return st;
     in->phase = OPENING;
     in->run_id = run_id;
+    in->epoch_used = re->last_epoch > re->epoch ? re->last_epoch : re->epoch;
+    in->barrier_after_us = now_us;
     in->now.final = false;
     in->batch.n = 0;
     in->credited = in->now.seq;
@@ -160,6 +166,18 @@ ingest_restart(ingest *in, const char *reason, int64_t now_us)
 }
 
 void
+ingest_unsaved(ingest *in, const char *reason, int64_t now_us)
+{
+    if (!in->barrier_out) return;
+    snprintf(in->reason, sizeof in->reason, "%s", reason);
+    in->unsaved++;
+    in->unsaved_in_row++;
+    in->barrier_out = in->barrier_durable = false;
+    in->moved = true; /* it is still to be saved */
+    in->barrier_after_us = now_us + UNSAVED_PAUSE_US;
+}
+
+void
 ingest_abandon(ingest *in)
 {
     in->phase = ABANDONED;
@@ -168,7 +186,7 @@ ingest_abandon(ingest *in)
 void
 ingest_stop(ingest *in, int64_t now_us)
 {
-    if (in->phase == DRAINING || in->phase == DRAINED) return;
+    if (in->phase == DRAINING || in->phase == ENDING || in->phase == DRAINED) return;
     in->phase = in->phase == RUNNING ? DRAINING : DRAINED;
     in->drain_until_us = now_us + DRAIN_LIMIT_US;
 }
@@ -196,8 +214,14 @@ ingest_control(ingest *in, aa_msg_kind kind, const aa_control *c, int64_t now_us
         if (under_way && in->barrier_out && c->epoch == in->barrier.epoch)
             in->barrier_durable = true;
         return;
+    case AA_MSG_UNSAVED:
+        if (under_way && c->epoch == in->barrier.epoch && !in->barrier_durable)
+            ingest_unsaved(in, c->reason, now_us);
+        return;
     case AA_MSG_RESET:
-        if (under_way || in->phase == OPENING) ingest_restart(in, c->reason, now_us);
+        if (!under_way && in->phase != OPENING) return;
+        if (c->epoch > 0 && c->epoch == in->now.epoch) in->bad_epoch = c->epoch;
+        ingest_restart(in, c->reason, now_us);
         return;
     default: return; /* not for us */
     }
@@ -243,6 +267,7 @@ static bool
 barrier_due(const ingest *in, int64_t now_us)
 {
     const struct aa_conf_checkpoint *cp = &in->cfg->checkpoint;
+    if (now_us < in->barrier_after_us) return false;
     if (cp->every_events > 0 && in->since_barrier >= (uint64_t)cp->every_events) return true;
     return !in->replay && cp->every_ms > 0 && in->moved && !in->barrier_out &&
            now_us - in->last_barrier_us >= cp->every_ms * 1000;
@@ -295,19 +320,20 @@ act_letter(ingest *in, ingest_act *act)
 
 /* Barrier, commit or the end, when the batch is empty and so everything taken has been sent. */
 static bool
-act_barrier(ingest *in, ingest_act *act, bool at_end, bool due)
+act_barrier(ingest *in, ingest_act *act, bool at_end, bool due, int64_t now_us)
 {
     bool drain = in->phase == DRAINING;
 
     if (!due && !at_end && !drain) return false;
     mark_positions(in);
     if (in->barrier_out) return false; /* one at a time: wait for its commit */
+    if (now_us < in->barrier_after_us) return false;
     if (drain && !at_end && !in->moved && in->since_barrier == 0) {
         in->phase = DRAINED;
         act->act = INGEST_DRAINED;
         return true;
     }
-    act_control(in, act, AA_MSG_BARRIER, in->now.epoch + 1, at_end);
+    act_control(in, act, AA_MSG_BARRIER, in->epoch_used + 1, at_end);
     return true;
 }
 
@@ -326,7 +352,7 @@ act_stream(ingest *in, ingest_act *act, int64_t now_us)
         in->batch.n = 0;
     }
     if (in->batch.n > 0) return false;
-    return act_barrier(in, act, at_end, due);
+    return act_barrier(in, act, at_end, due, now_us);
 }
 
 /* When to look again although nothing arrives. */
@@ -335,6 +361,8 @@ next_look(const ingest *in)
 {
     int64_t due = in->last_sent_us + PING_EVERY_US;
     if (in->phase == DRAINING && in->drain_until_us < due) due = in->drain_until_us;
+    if (in->barrier_after_us > in->last_sent_us && in->barrier_after_us < due)
+        due = in->barrier_after_us;
     if (in->replay || in->blocked_us > 0) return due;
     if (in->batch.n > 0 && in->batch_opened_us + in->cfg->ingest.batch_wait_ms * 1000 < due)
         due = in->batch_opened_us + in->cfg->ingest.batch_wait_ms * 1000;
@@ -355,7 +383,7 @@ step_stream(ingest *in, int64_t now_us, ingest_act *act)
     }
     if (act_stream(in, act, now_us)) return;
     if (now_us - in->last_sent_us >= PING_EVERY_US) {
-        act_control(in, act, AA_MSG_PING, in->now.epoch, false);
+        act_control(in, act, AA_MSG_PING, in->barrier_out ? in->barrier.epoch : 0, false);
         return;
     }
     act->due_us = next_look(in);
@@ -377,6 +405,7 @@ ingest_step(ingest *in, int64_t now_us, ingest_act *act)
         return;
     case RUNNING:
     case DRAINING: step_stream(in, now_us, act); return;
+    case ENDING: act_control(in, act, AA_MSG_END, in->now.epoch, true); return;
     case DRAINED: act->act = INGEST_DRAINED; return;
     case ABANDONED: return;
     }
@@ -414,6 +443,7 @@ barrier_sent(ingest *in, const aa_control *c, int64_t now_us)
     in->barrier.epoch = c->epoch;
     in->barrier.final = in->barrier_final = c->final;
     in->barrier_out = true;
+    in->epoch_used = c->epoch;
     in->moved = false;
     in->since_barrier = 0;
     in->last_barrier_us = now_us;
@@ -425,10 +455,11 @@ committed(ingest *in)
     in->now.epoch = in->barrier.epoch;
     in->barrier_out = in->barrier_durable = false;
     in->commits++;
+    in->unsaved_in_row = in->bad_epoch = 0;
     in->backoff_us = BACKOFF_MIN_US;
     if (in->barrier_final) {
         in->ended = true;
-        in->phase = DRAINED;
+        in->phase = ENDING;
     }
 }
 
@@ -441,6 +472,7 @@ ingest_done(ingest *in, const ingest_act *act, int64_t now_us)
         if (act->kind == AA_MSG_OPEN) in->last_open_us = now_us;
         if (act->kind == AA_MSG_EVENTS) batch_sent(in);
         if (act->kind == AA_MSG_BARRIER) barrier_sent(in, act->control, now_us);
+        if (act->kind == AA_MSG_END) in->phase = DRAINED;
         return;
     case INGEST_LETTER:
         deadletter_free(&in->letter);
@@ -493,5 +525,8 @@ ingest_stats_get(const ingest *in, ingest_stats *out)
         .in_flight = in->now.seq - in->credited,
         .commits = in->commits,
         .resets = in->resets,
+        .unsaved = in->unsaved,
+        .unsaved_in_row = in->unsaved_in_row,
+        .bad_epoch = in->bad_epoch,
     };
 }

@@ -7,6 +7,8 @@
  *   BACKOFF --REOPEN--> OPENING --OPENED--> RUNNING --stop|revoke|end--> DRAINING --> DRAINED
  *      ^--------------------- RESET, refused commit ----------------------|
  *
+ * A replay's last commit is followed by END, so that those downstream may end too.
+ *
  * Replay: batches are cut by count only and barriers set by event count only, so both are a
  * function of the stream. A stop leaves an unfinished batch unsent; it is read again. Live: time
  * counts too. One barrier is under way at a time; the stream goes on meanwhile, up to where the
@@ -74,6 +76,9 @@ void ingest_done(ingest *in, const ingest_act *act, int64_t now_us);
 
 /** Drain: send no more than what is begun, set a last barrier, commit. */
 void ingest_stop(ingest *in, int64_t now_us);
+/** The epoch whose barrier is under way could not be saved: it is given up, the stream goes on, and
+ *  the next barrier tries again. */
+void ingest_unsaved(ingest *in, const char *reason, int64_t now_us);
 /** Begin again from the last commit after a backoff (refused commit, lost partitions). */
 void ingest_restart(ingest *in, const char *reason, int64_t now_us);
 /** Forget the run without a word (the partitions are gone); wait for ingest_begin. */
@@ -88,6 +93,9 @@ typedef struct {
     uint64_t run_id, epoch, seq;               /* seq: last sent */
     uint64_t events, letters, batches, digest; /* over the pipeline's life */
     uint64_t in_flight, commits, resets;       /* batches without a credit; of this process */
+    uint64_t unsaved, unsaved_in_row;          /* epochs given up; since the last commit */
+    uint64_t
+        bad_epoch; /* that a process downstream cannot restore, 0: none since the last commit */
 } ingest_stats;
 void ingest_stats_get(const ingest *in, ingest_stats *out);
 

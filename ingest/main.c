@@ -92,17 +92,18 @@ next_run_id(app *ap)
 static bool
 reopen(app *ap)
 {
-    aa_err    err = AA_ERR_INIT;
-    resume    re = {0};
-    bool      fresh = true;
-    char      kv[128];
-    aa_status st;
+    aa_err       err = AA_ERR_INIT;
+    resume       re = {0};
+    char         kv[128];
+    aa_status    st;
+    ingest_stats is;
 
     if (!source_has_partitions(ap->so)) { /* live: the group has not dealt them out */
         ingest_abandon(ap->in);
         return true;
     }
-    st = source_lookup(ap->so, &re, &fresh, &err);
+    ingest_stats_get(ap->in, &is);
+    st = source_lookup(ap->so, &re, is.bad_epoch, &err);
     if (st == AA_OK) st = source_start(ap->so, &re, &err);
     if (st == AA_OK) st = ingest_begin(ap->in, &re, next_run_id(ap), aa_now_us(), &err);
     if (st == AA_EIO) {
@@ -116,7 +117,8 @@ reopen(app *ap)
                  "run_id=%" PRIu64 " epoch=%" PRIu64 " seq=%" PRIu64 " partitions=%zu", ap->run_id,
                  re.epoch, re.seq, re.part_count);
         aa_log_write(AA_INFO, "RUN-OPEN", kv, "%s",
-                     fresh      ? "fresh, no commit of this pipeline"
+                     re.last_epoch == 0         ? "fresh, no commit of this pipeline"
+                     : re.epoch < re.last_epoch ? "from an older checkpoint than the last commit's"
                      : re.final ? "the replay had ended already; another pipeline.name begins anew"
                                 : "from the last commit");
     }
@@ -168,6 +170,22 @@ send_letter(app *ap, const ingest_act *act)
     return true;
 }
 
+/* Without checkpoints the state is as old as the last one: tell, and at some point end. */
+static void
+check_unsaved(app *ap)
+{
+    const int64_t most = ap->cfg->checkpoint.max_failures;
+    ingest_stats  is;
+    ingest_stats_get(ap->in, &is);
+    aa_warn("CHECKPOINT-GIVEN-UP", "%" PRIu64 " in a row since the last commit: %s",
+            is.unsaved_in_row, ingest_reason(ap->in));
+    if (most == 0 || is.unsaved_in_row < (uint64_t)most) return;
+    aa_error("RUN-FAILED",
+             "%" PRIu64 " checkpoints in a row could not be written (checkpoint.max_failures)",
+             is.unsaved_in_row);
+    ap->failed = AA_EIO;
+}
+
 /* Letters durable, then the checkpoint, then the commit: only the last makes the epoch count. */
 static bool
 commit(app *ap, const ingest_act *act)
@@ -186,10 +204,13 @@ commit(app *ap, const ingest_act *act)
         ap->letters_out = false;
     }
     st = resume_save(act->commit, ap->cfg, &err);
-    if (st == AA_OK)
-        st = source_commit(ap->so, act->commit, &err);
-    else if (st == AA_EIO)
-        st = AA_EAGAIN; /* disk full, perhaps: the epoch can wait */
+    if (st == AA_EIO) { /* disk full, perhaps: given up like one that another could not write */
+        aa_error("CHECKPOINT-FAILED", "%s", err.text);
+        ingest_unsaved(ap->in, err.text, aa_now_us());
+        check_unsaved(ap);
+        return true;
+    }
+    if (st == AA_OK) st = source_commit(ap->so, act->commit, &err);
     if (st == AA_EAGAIN) {
         aa_warn("COMMIT", "%s", err.text);
         ap->retry_us = aa_now_us() + RETRY_US;
@@ -286,6 +307,7 @@ take_control(app *ap, aa_msg_kind kind)
     ingest_control(ap->in, kind, &ap->control, aa_now_us());
     ingest_stats_get(ap->in, &after);
     if (after.resets > before.resets) aa_warn("RUN-RESET", "%s", ingest_reason(ap->in));
+    if (after.unsaved > before.unsaved) check_unsaved(ap);
     if (!opened && ingest_opened(ap->in)) {
         meter_opened(ap->me, after.epoch, aa_now_us());
         aa_info("RUN-OPENED", "downstream stands at epoch %" PRIu64, after.epoch);

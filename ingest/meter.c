@@ -11,7 +11,7 @@
 struct meter {
     const aa_conf *cfg;
     aa_metrics    *ms;
-    aa_counter    *events, *batches, *commits, *resets, *letters[DECODE_REASON_COUNT];
+    aa_counter    *events, *batches, *commits, *resets, *unsaved, *letters[DECODE_REASON_COUNT];
     aa_gauge      *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
     aa_histogram *credit_wait;
@@ -22,7 +22,7 @@ struct meter {
     uint64_t taken;                  /* events of this process, those sent twice included */
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
-    uint64_t counted_commits, counted_resets;
+    uint64_t counted_commits, counted_resets, counted_unsaved;
     int64_t  total_lag;
 };
 
@@ -38,6 +38,8 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     me->events = aa_metrics_counter(ms, "autoassign_events_total", "", "events sent in batches");
     me->batches = aa_metrics_counter(ms, "autoassign_batches_total", "", "batches sent");
     me->commits = aa_metrics_counter(ms, "autoassign_commits_total", "", "offset commits");
+    me->unsaved = aa_metrics_counter(ms, "autoassign_checkpoints_given_up_total", "",
+                                     "epochs that some process could not write");
     me->resets = aa_metrics_counter(ms, "autoassign_resets_total", "",
                                     "runs that began again from the last commit");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
@@ -171,7 +173,9 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     aa_counter_add(me->commits, is.commits - me->counted_commits);
     aa_counter_add(me->resets, is.resets - me->counted_resets);
     me->counted_commits = is.commits;
+    aa_counter_add(me->unsaved, is.unsaved - me->counted_unsaved);
     me->counted_resets = is.resets;
+    me->counted_unsaved = is.unsaved;
     if (every_us > 0 && me->opened && now_us - me->stats_us >= every_us && aa_log_on(AA_INFO))
         write_stats(me, &is, now_us);
     return known;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/checkpoint.h"
+#include "common/log.h"
 
 void
 resume_fini(resume *re)
@@ -167,6 +168,82 @@ out:
     return st;
 }
 
+/* One checkpoint, and whether it is of the commit that names it. */
+static aa_status
+try_epoch(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq, aa_err *err)
+{
+    aa_status st = resume_load(re, cfg, epoch, err);
+    if (st != AA_OK || !seq || re->seq == *seq) return st;
+    return aa_fail(err, AA_EPARSE,
+                   "ingest's checkpoint of epoch %" PRIu64 " ends with batch %" PRIu64
+                   ", its commit with %" PRIu64,
+                   epoch, re->seq, *seq);
+}
+
+/* The newest of the epochs (ascending) below `epoch` and `bad` that can be read. */
+static aa_status
+find_before(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *epochs, size_t count,
+            aa_err *err)
+{
+    while (count > 0) {
+        aa_err    why = AA_ERR_INIT;
+        aa_status st;
+        if (epochs[--count] >= epoch) continue;
+        st = try_epoch(re, cfg, epochs[count], NULL, &why);
+        if (st == AA_OK) return st;
+        if (st != AA_EPARSE && st != AA_EIO) return aa_fail(err, st, "%s", why.text);
+        aa_error("CHECKPOINT-REFUSED", "%s", why.text);
+    }
+    return aa_fail(err, AA_EPARSE,
+                   "no checkpoint before epoch %" PRIu64 " can be used. Another pipeline.name or "
+                   "checkpoint.on_damage=fresh begins from the stream's beginning",
+                   epoch);
+}
+
+aa_status
+resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad, aa_err *err)
+{
+    const char *policy = cfg->checkpoint.on_damage;
+    uint64_t   *epochs = NULL;
+    size_t      count = 0;
+    aa_err      why = AA_ERR_INIT;
+    aa_status   st = AA_EPARSE;
+
+    if (bad == 0 || bad > epoch) {
+        st = try_epoch(re, cfg, epoch, &seq, &why);
+        if (st == AA_OK) goto out;
+        if (st != AA_EPARSE && st != AA_EIO) {
+            st = aa_fail(err, st, "%s", why.text);
+            goto out;
+        }
+        aa_error("CHECKPOINT-REFUSED", "%s", why.text);
+        bad = epoch;
+    }
+    if (strcmp(policy, "fail") == 0) {
+        st = aa_fail(err, AA_EPARSE,
+                     "the checkpoint of epoch %" PRIu64 " cannot be used, and "
+                     "checkpoint.on_damage=fail forbids to go back to the one before",
+                     bad);
+        goto out;
+    }
+    st = aa_ckpt_list(cfg, "ingest", &epochs, &count, err);
+    if (st == AA_OK) st = find_before(re, cfg, bad, epochs, count, err);
+    if (st == AA_OK) {
+        aa_warn("CHECKPOINT-FALLBACK",
+                "the last commit is of epoch %" PRIu64 ", which cannot be used: going back to "
+                "epoch %" PRIu64 "; what came after it is read and learned from again",
+                epoch, re->epoch);
+    } else if (st == AA_EPARSE && strcmp(policy, "fresh") == 0) {
+        aa_warn("CHECKPOINT-FALLBACK", "%s: all learned state is given up", err->text);
+        resume_fini(re);
+        st = AA_OK;
+    }
+out:
+    if (st == AA_OK) re->last_epoch = epoch;
+    free(epochs);
+    return st;
+}
+
 static const resume_part *
 find_part(const resume *re, int32_t partition)
 {
@@ -194,8 +271,10 @@ resume_merge(resume *re, const aa_kafka_offset *committed, size_t n, int64_t lan
         bool               ours = resume_parse(committed[i].metadata, lane, &epoch, &seq);
 
         *part = (resume_part){committed[i].partition, committed[i].offset, RESUME_NO_END};
-        if (saved && (committed[i].offset == AA_KAFKA_NO_OFFSET || (ours && epoch < re->epoch)))
+        if (saved && (committed[i].offset == AA_KAFKA_NO_OFFSET || (ours && epoch != re->epoch)))
             part->position = saved->position;
+        else if (ours && epoch > re->epoch)
+            part->position = AA_KAFKA_NO_OFFSET;
         if (ends && saved) part->end = saved->end;
         if (ends && !saved && replayed) part->end = part->position = 0; /* came later */
     }

@@ -30,6 +30,7 @@ typedef struct {
     bool         final; /* the replay has reached its end */
     resume_part *part;  /* (part_count) owned, ascending partitions */
     size_t       part_count;
+    uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
 } resume;
 
 void resume_fini(resume *re);
@@ -53,11 +54,25 @@ aa_status resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *er
     __attribute__((warn_unused_result));
 
 /**
+ * The newest checkpoint that can be used: of the committed epoch or, when that one is damaged or
+ * missing, the one before. checkpoint.on_damage may rule that out, or allow a fresh re (epoch 0)
+ * when there is none. What is refused, and what is used instead, is logged.
+ * @param epoch, seq  of the last commit
+ * @param bad         an epoch that another process cannot use, nor any above it; 0: none
+ * @errors AA_EPARSE none can be used; AA_ECONFIG one is somebody else's; AA_EIO; AA_ENOMEM
+ */
+aa_status resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad,
+                      aa_err *err) __attribute__((warn_unused_result));
+
+/**
  * From the loaded checkpoint (or a fresh re) and the group's commits to where each partition
- * begins. commit of this epoch: it counts (somebody may have moved it on purpose) commit of an
- * older epoch of this lane, partition in the checkpoint: the checkpoint counts; the commit was only
- * in part written other commit (another lane's, or made by hand): it counts no commit:
- * AA_KAFKA_NO_OFFSET, the caller decides
+ * begins, partition by partition:
+ *   commit of this epoch                        it counts (somebody may have moved it on purpose)
+ *   commit of another epoch, in the checkpoint  the checkpoint counts: this epoch is gone back to,
+ *                                               or the commit was only in part written
+ *   commit of a later epoch, not in it          none counts: the partition is newer than the state
+ *   other commit (another lane's, or by hand)   it counts
+ *   no commit                                   AA_KAFKA_NO_OFFSET, the caller decides
  * @param committed  (n) ascending partitions; these are the ones to read
  * @param ends       replay: only partitions of the checkpoint go on, others have nothing to come
  */

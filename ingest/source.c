@@ -213,7 +213,7 @@ fill_gaps(source *so, resume *re, aa_err *err)
 }
 
 aa_status
-source_lookup(source *so, resume *re, bool *fresh, aa_err *err)
+source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
     int64_t   lane = so->cfg->pipeline.lane;
     uint64_t  epoch, seq = 0;
@@ -225,20 +225,8 @@ source_lookup(source *so, resume *re, bool *fresh, aa_err *err)
     if (st != AA_OK) return st;
     resume_fini(re);
     epoch = resume_epoch(so->po, so->n, lane, &seq);
-    *fresh = epoch == 0;
-    if (epoch > 0) {
-        aa_err why = AA_ERR_INIT;
-        st = resume_load(re, so->cfg, epoch, &why);
-        if (st == AA_ENOMEM) return aa_fail(err, st, "%s", why.text);
-        if (st != AA_OK)
-            return aa_fail(err, AA_EPARSE, "the group's commit is of epoch %" PRIu64 ", but: %s",
-                           epoch, why.text);
-        if (re->seq != seq)
-            return aa_fail(err, AA_EPARSE,
-                           "the group's commit of epoch %" PRIu64 " ends with batch %" PRIu64
-                           ", its checkpoint with %" PRIu64,
-                           epoch, seq, re->seq);
-    }
+    if (epoch > 0) st = resume_find(re, so->cfg, epoch, seq, bad, err);
+    if (st != AA_OK) return st;
     st = resume_merge(re, so->po, so->n, lane, so->replay, err);
     if (st != AA_OK) return st;
     return fill_gaps(so, re, err);

@@ -30,10 +30,11 @@ aa_status source_poll(source *so, aa_consumer_event *event, aa_err *err)
     __attribute__((warn_unused_result));
 /** There are partitions to read (replay: always; live: between ASSIGNED and release). */
 bool source_has_partitions(const source *so);
-/** Where the partitions go on: the last commit, or the configured start. `fresh`: no commit.
- *  @errors AA_EIO broker trouble; AA_EPARSE the commit's checkpoint is missing or damaged;
- * AA_ENOMEM */
-aa_status source_lookup(source *so, resume *re, bool *fresh, aa_err *err)
+/** Where the partitions go on: the last commit, or the one before when its checkpoint cannot be
+ *  used (resume_find), or the configured start (re->epoch 0).
+ *  @param bad  an epoch that a process downstream cannot use, 0: none
+ *  @errors AA_EIO broker trouble; AA_EPARSE no checkpoint can be used; AA_ECONFIG; AA_ENOMEM */
+aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     __attribute__((warn_unused_result));
 /** Read from there. */
 aa_status source_start(source *so, const resume *re, aa_err *err)

@@ -13,7 +13,7 @@
     "window_accuracy,rows_live,row_bytes,reward_mean,td_error_mean_abs"
 
 struct learner_metrics {
-    aa_counter   *events, *batches, *refused, *rows_published, *checkpoints;
+    aa_counter   *events, *batches, *refused, *unsaved, *rows_published, *checkpoints;
     aa_histogram *step, *publish, *pause;
     aa_gauge     *auc, *logloss, *mse, *accuracy;
     aa_gauge     *auc_recent, *logloss_recent, *auc_lt10;
@@ -36,6 +36,7 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     lm->field = aa_metrics_histogram(ms, "autoassign_" name, "", help)
     COUNTER(events, "events_total", "Events predicted and learned from.");
     COUNTER(batches, "batches_total", "Batches learned from.");
+    COUNTER(unsaved, "checkpoints_failed_total", "Checkpoints that could not be written.");
     COUNTER(refused, "messages_refused_total",
             "Messages that were damaged or not for this process.");
     COUNTER(rows_published, "rows_published_total", "Rows sent to the model topic.");
@@ -110,6 +111,12 @@ learner_metrics_epoch(learner_metrics *lm, uint64_t epoch)
 {
     aa_counter_add(lm->checkpoints, 1);
     aa_gauge_set(lm->epoch, (double)epoch);
+}
+
+void
+learner_metrics_unsaved(learner_metrics *lm)
+{
+    aa_counter_add(lm->unsaved, 1);
 }
 
 void

@@ -14,6 +14,7 @@
 #include "common/link.h"
 #include "common/log.h"
 #include "common/program.h"
+#include "common/retry.h"
 #include "common/snapshot.h"
 #include "common/summary.h"
 #include "common/wire.h"
@@ -22,7 +23,14 @@
 #include "learner/publish_model.h"
 #include "learner/publish_predictions.h"
 
-enum { POLL_MS = 50, BURST = 64, REPEAT_MS = 200 };
+enum {
+    POLL_MS = 50,
+    BURST = 64,
+    REPEAT_MS = 200,
+    FLUSH_MS = 500,
+    LAST_FLUSH_MS = 60000,
+    END_WAIT_MS = 10000
+};
 
 typedef struct {
     aa_context          *ctx;
@@ -41,7 +49,13 @@ typedef struct {
     float            *prediction; /* (prediction_cap) */
     size_t            prediction_cap;
     aa_snapshot       snapshot;
-    bool              final; /* the snapshot under way is the stream's last */
+    aa_control        barrier; /* under way: its epoch is not 0 */
+    bool              saved;   /* ... our part is on disk */
+    bool              ending;  /* ... and the end's state is published */
+    bool              ended;   /* the last epoch is answered for: the assigner will say END */
+    int64_t           heard_ms;
+    aa_control        answer; /* to the last barrier, in case it was lost on its way */
+    aa_msg_kind       answer_kind;
     bool              done;
     bool              publish_all; /* scorers may hold rows of an abandoned run */
     int64_t           newest_kafka_ms, published_ms;
@@ -49,6 +63,7 @@ typedef struct {
     uint64_t          reset_run_id; /* of the last RESET, and when: a run that is over is told so */
     int64_t           reset_ms;     /* once per REPEAT_MS, not once per message of it */
     uint64_t          run_events;
+    uint64_t          lost_predictions; /* as of the run's beginning */
 } app;
 
 static aa_status
@@ -56,7 +71,18 @@ send_control(app *ap, aa_msg_kind kind, const aa_control *c, aa_err *err)
 {
     aa_status st = aa_wire_pack_control(&ap->bytes, c, err);
     if (st != AA_OK) return st;
-    return aa_link_send(ap->up, kind, ap->bytes.data, ap->bytes.len, err);
+    st = aa_link_send(ap->up, kind, ap->bytes.data, ap->bytes.len, err);
+    return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
+}
+
+/* The run is over here; what is kept of it is of no use any more. */
+static void
+forget_run(app *ap)
+{
+    ap->run_id = 0;
+    ap->barrier.epoch = ap->answer.epoch = 0;
+    ap->saved = ap->ending = ap->ended = false;
+    aa_snapshot_cancel(&ap->snapshot);
 }
 
 /* Ask for a new beginning. Being unable to is not fatal: the next message asks again.
@@ -77,6 +103,7 @@ send_reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason)
 
 /* ---- publishing ---- */
 
+/* A broker that is behind or away holds up nothing: the rest is sent when it is back. */
 static aa_status
 publish(app *ap, aa_err *err)
 {
@@ -84,33 +111,49 @@ publish(app *ap, aa_err *err)
     int64_t   start_us = aa_now_us();
     aa_status st =
         publish_model_send(ap->pm, ap->le, ap->run_id, ap->newest_kafka_ms, ap->publish_all, err);
+    ap->published_ms = aa_now_ms();
+    if (st == AA_EAGAIN || st == AA_EFULL) {
+        aa_warn("PUBLISH-WAIT", "%s", err->text);
+        ap->publish_all = ap->publish_all || st == AA_EFULL; /* a part of what changed was lost */
+        return AA_OK;
+    }
     if (st != AA_OK) return st;
     ap->publish_all = false;
-    ap->published_ms = aa_now_ms();
     learner_metrics_published(ap->lm, publish_model_sent(ap->pm), aa_now_us() - start_us);
     return AA_OK;
+}
+
+/* The last publish left something to send. */
+static bool
+publish_pending(const app *ap)
+{
+    return ap->pm && (ap->publish_all || publish_model_pending(ap->pm));
 }
 
 /* ---- a run begins ---- */
 
 static aa_status
-restore(app *ap, uint64_t epoch, aa_err *err)
+restore(app *ap, uint64_t epoch, uint64_t seq, aa_err *err)
 {
     aa_ckpt_reader *r = NULL;
     learner        *fresh = NULL;
-    aa_status       st = learner_new(&fresh, ap->cfg, err);
+    learner_free(&ap->le); /* of a run that is over: not two at once in memory */
+    aa_status st = learner_new(&fresh, ap->cfg, err);
     if (st != AA_OK) return st;
     if (epoch > 0) {
         st = aa_ckpt_open(&r, ap->cfg, "learner", epoch, err);
         if (st == AA_OK) st = learner_restore(fresh, r, err);
         aa_ckpt_close(&r);
+        if (st == AA_OK && learner_next_batch(fresh) != seq + 1)
+            st = aa_fail(err, AA_EPARSE,
+                         "learner's epoch %" PRIu64 " ends with batch %" PRIu64
+                         ", ingest's with %" PRIu64,
+                         epoch, learner_next_batch(fresh) - 1, seq);
     }
-    if (st == AA_OK) {
-        learner_free(&ap->le);
+    if (st == AA_OK)
         ap->le = fresh;
-        fresh = NULL;
-    }
-    learner_free(&fresh);
+    else
+        learner_free(&fresh);
     return st;
 }
 
@@ -124,24 +167,19 @@ on_open(app *ap, const aa_control *c, aa_err *err)
         return aa_fail(err, AA_ECONFIG,
                        "the configuration differs from ingest's: fields, agent, "
                        "model, seed and depth must agree");
-    aa_snapshot_cancel(&ap->snapshot);
-    ap->run_id = 0;
-    aa_status st = restore(ap, c->epoch, err);
+    forget_run(ap);
+    aa_status st = restore(ap, c->epoch, c->hd.seq, err);
     if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
         send_reset(ap, c->hd.run_id, c->epoch, err->text);
         return AA_OK;
     }
     if (st != AA_OK) return st;
-    if (learner_next_batch(ap->le) != c->hd.seq + 1)
-        return aa_fail(err, AA_EIO,
-                       "epoch %" PRIu64 " ends with batch %" PRIu64 ", ingest says %" PRIu64,
-                       c->epoch, learner_next_batch(ap->le) - 1, c->hd.seq);
     st = learner_metrics_begin(ap->lm, ap->le, err);
     if (st != AA_OK) return st;
     ap->run_id = c->hd.run_id;
     ap->publish_all = true;
-    ap->final = false;
+    ap->lost_predictions = ap->pp ? publish_predictions_lost(ap->pp) : 0;
     ap->run_start_us = ap->last_update_us = aa_now_us();
     ap->run_events = 0;
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
@@ -172,7 +210,7 @@ on_assigned(app *ap, const void *buf, size_t len, aa_err *err)
     }
     if (ap->in.hd.seq != learner_next_batch(ap->le)) {
         send_reset(ap, ap->run_id, 0, "a batch is missing");
-        ap->run_id = 0;
+        forget_run(ap);
         return AA_OK;
     }
     if (ap->in.n > ap->prediction_cap) {
@@ -204,11 +242,16 @@ on_resend(app *ap, const aa_control *c, aa_err *err)
         if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, 0, "unknown run");
         return AA_OK;
     }
-    for (uint64_t seq = c->hd.seq; seq <= c->to_seq && seq < learner_next_batch(ap->le); seq++) {
+    if (c->to_seq >= learner_next_batch(ap->le)) { /* it was sent before this message */
+        send_reset(ap, ap->run_id, 0, "a batch was lost on its way");
+        forget_run(ap);
+        return AA_OK;
+    }
+    for (uint64_t seq = c->hd.seq; seq <= c->to_seq; seq++) {
         const aa_reward_batch *rw = learner_rewards(ap->le, seq);
         if (!rw) {
             send_reset(ap, ap->run_id, 0, "rewards asked for are no longer kept");
-            ap->run_id = 0;
+            forget_run(ap);
             return AA_OK;
         }
         aa_reward_batch copy = *rw; /* shallow: only the run differs, after a restore */
@@ -216,6 +259,24 @@ on_resend(app *ap, const aa_control *c, aa_err *err)
         aa_status st = send_rewards(ap, ap->up, &copy, err);
         if (st != AA_OK) return st;
     }
+    return AA_OK;
+}
+
+/* Sent in silence, after all else: whatever it names and we do not know was lost on its way. Our
+ * answer to the barrier may have been, too. */
+static aa_status
+on_ping(app *ap, const aa_control *c, aa_err *err)
+{
+    if (c->hd.run_id != ap->run_id || !ap->run_id) {
+        if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, 0, "unknown run");
+        return AA_OK;
+    }
+    if (c->epoch && c->epoch == ap->answer.epoch)
+        return send_control(ap, ap->answer_kind, &ap->answer, err);
+    if (c->hd.seq < learner_next_batch(ap->le) && (!c->epoch || c->epoch == ap->barrier.epoch))
+        return AA_OK;
+    send_reset(ap, ap->run_id, 0, "a batch or a barrier was lost on its way");
+    forget_run(ap);
     return AA_OK;
 }
 
@@ -233,6 +294,26 @@ save(const void *arg, uint64_t epoch, aa_err *err)
     return st;
 }
 
+/* What became of the epoch that was under way. */
+static aa_status
+answer_barrier(app *ap, aa_msg_kind kind, aa_err *err)
+{
+    ap->answer = ap->barrier;
+    ap->answer_kind = kind;
+    ap->barrier.epoch = 0;
+    return send_control(ap, kind, &ap->answer, err);
+}
+
+/* The epoch could not be saved: it is given up, and the stream goes on. */
+static aa_status
+unsaved(app *ap, aa_err *err)
+{
+    aa_error("CHECKPOINT-FAILED", "%s", err->text);
+    learner_metrics_unsaved(ap->lm);
+    snprintf(ap->barrier.reason, sizeof ap->barrier.reason, "%s", err->text);
+    return answer_barrier(ap, AA_MSG_UNSAVED, err);
+}
+
 static aa_status
 on_barrier(app *ap, const aa_control *c, aa_err *err)
 {
@@ -242,34 +323,59 @@ on_barrier(app *ap, const aa_control *c, aa_err *err)
     }
     if (c->hd.seq != learner_next_batch(ap->le) - 1) {
         send_reset(ap, ap->run_id, 0, "a batch before the barrier is missing");
-        ap->run_id = 0;
+        forget_run(ap);
         return AA_OK;
     }
-    bool      done;
-    aa_status st = aa_snapshot_poll(&ap->snapshot, true, &done, err); /* one at a time */
-    if (st != AA_OK) return st;
-    ap->final = c->final;
-    st = aa_snapshot_start(&ap->snapshot, c->epoch, save, ap, err);
-    if (st == AA_OK) learner_metrics_pause(ap->lm, ap->snapshot.pause_us);
-    return st;
+    aa_snapshot_cancel(&ap->snapshot); /* of an epoch that was given up */
+    ap->barrier = *c;
+    ap->saved = ap->ending = false;
+    aa_status st = aa_snapshot_start(&ap->snapshot, c->epoch, save, ap, err);
+    if (st != AA_OK) return unsaved(ap, err);
+    learner_metrics_pause(ap->lm, ap->snapshot.pause_us);
+    return AA_OK;
+}
+
+/* What a commit promises beside the state: predictions made before it are with the broker and, at
+ * the stream's end, so is all that scorers need. *settled: it is so; if not, try again. */
+static aa_status
+settle(app *ap, bool *settled, aa_err *err)
+{
+    aa_status st = AA_OK;
+    *settled = false;
+    if (ap->barrier.final && ap->pm) {
+        if (!ap->ending || publish_pending(ap)) st = publish(ap, err);
+        if (st != AA_OK) return st;
+        ap->ending = true;
+        if (publish_pending(ap)) return AA_OK; /* the loop comes again */
+        st = publish_model_flush(ap->pm, FLUSH_MS, err);
+    }
+    if (st == AA_OK && ap->pp) st = publish_predictions_flush(ap->pp, FLUSH_MS, err);
+    *settled = st == AA_OK;
+    if (st != AA_EIO) return st;
+    ap->ending = false; /* again, in case something was lost for good */
+    aa_warn("PUBLISH-WAIT", "%s", err->text);
+    return AA_OK;
 }
 
 static aa_status
 poll_snapshot(app *ap, aa_err *err)
 {
-    bool      done;
-    aa_status st = aa_snapshot_poll(&ap->snapshot, ap->final, &done, err);
-    if (st != AA_OK || !done) return st;
-    if (ap->final) { /* scorers are to end up with exactly this state */
-        st = publish(ap, err);
-        if (st == AA_OK && ap->pm) st = publish_model_flush(ap->pm, err);
-        if (st != AA_OK) return st;
-        ap->done = true;
+    bool      done, settled;
+    aa_status st = aa_snapshot_poll(&ap->snapshot, false, &done, err);
+    if (st != AA_OK) return unsaved(ap, err);
+    if (done) ap->saved = true;
+    if (!ap->barrier.epoch || !ap->saved) return AA_OK;
+    if (ap->pp && publish_predictions_lost(ap->pp) > ap->lost_predictions) { /* made again */
+        send_reset(ap, ap->run_id, 0, "predictions could not be delivered");
+        forget_run(ap);
+        return AA_OK;
     }
-    const aa_control c = {.hd = {.run_id = ap->run_id, .seq = learner_next_batch(ap->le) - 1},
-                          .epoch = ap->snapshot.epoch};
-    learner_metrics_epoch(ap->lm, c.epoch);
-    return send_control(ap, AA_MSG_DURABLE, &c, err);
+    st = settle(ap, &settled, err);
+    if (st != AA_OK || !settled) return st;
+    ap->ended = ap->barrier.final;
+    ap->heard_ms = aa_now_ms();
+    learner_metrics_epoch(ap->lm, ap->barrier.epoch);
+    return answer_barrier(ap, AA_MSG_DURABLE, err);
 }
 
 /* ---- the loop ---- */
@@ -281,13 +387,13 @@ dispatch(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
     if (kind == AA_MSG_ASSIGNED) return on_assigned(ap, buf, len, err);
     aa_status st = aa_wire_unpack_control(&c, buf, len, err);
     if (st != AA_OK) return st;
+    ap->heard_ms = aa_now_ms();
     switch (kind) {
     case AA_MSG_OPEN: return on_open(ap, &c, err);
+    case AA_MSG_END: ap->done = ap->ended && c.hd.run_id == ap->run_id; return AA_OK;
     case AA_MSG_BARRIER: return on_barrier(ap, &c, err);
     case AA_MSG_RESEND: return on_resend(ap, &c, err);
-    case AA_MSG_PING:
-        if (c.hd.run_id > ap->run_id) send_reset(ap, c.hd.run_id, 0, "unknown run");
-        return AA_OK;
+    case AA_MSG_PING: return on_ping(ap, &c, err);
     default: return aa_fail(err, AA_EPARSE, "message of kind '%c' is not for the learner", kind);
     }
 }
@@ -296,7 +402,7 @@ dispatch(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
 static aa_status
 receive(app *ap, aa_err *err)
 {
-    for (int i = 0; i < BURST && !ap->final; i++) {
+    for (int i = 0; i < BURST; i++) {
         aa_msg_kind kind;
         const void *buf;
         size_t      len;
@@ -328,6 +434,8 @@ loop(app *ap, aa_err *err)
             learner_metrics_refresh(ap->lm, ap->le);
         }
         if (st != AA_OK) return st;
+        /* the others are gone and did not say so: they have what they need of us */
+        if (ap->ended && aa_now_ms() - ap->heard_ms > END_WAIT_MS) ap->done = true;
     }
     return AA_OK;
 }
@@ -336,22 +444,26 @@ static aa_status
 finish(app *ap, aa_err *err)
 {
     if (!ap->le) return AA_OK; /* stopped before a run began */
-    if (!ap->done) {
-        aa_status st = publish(ap, err);
-        if (st == AA_OK && ap->pm) st = publish_model_flush(ap->pm, err);
-        if (st != AA_OK) return st;
-    }
-    if (ap->pp) {
-        aa_status st = publish_predictions_flush(ap->pp, err);
-        if (st != AA_OK) return st;
-    }
+    aa_status st = ap->done ? AA_OK : publish(ap, err);
+    if (st == AA_OK && ap->pm) st = publish_model_flush(ap->pm, LAST_FLUSH_MS, err);
+    if (st == AA_OK && ap->pp) st = publish_predictions_flush(ap->pp, LAST_FLUSH_MS, err);
+    if (st != AA_OK) return st;
     learner_metrics_refresh(ap->lm, ap->le);
-    if (ap->done) {
-        aa_status st = learner_metrics_series(ap->lm, ap->le, true, err);
-        if (st != AA_OK) return st;
-    }
+    if (ap->done) st = learner_metrics_series(ap->lm, ap->le, true, err);
+    if (st != AA_OK) return st;
     double seconds = (double)(ap->last_update_us - ap->run_start_us) / 1e6;
     return learner_metrics_final(ap->le, ap->cfg, ap->run_events, seconds, err);
+}
+
+static aa_status
+open_publishers(void *arg, aa_err *err)
+{
+    app           *ap = arg;
+    const aa_conf *cfg = ap->cfg;
+    aa_status      st = AA_OK;
+    if (cfg->publish.enabled && !ap->pm) st = publish_model_open(&ap->pm, cfg, err);
+    if (st == AA_OK && cfg->topics.predictions[0]) st = publish_predictions_open(&ap->pp, cfg, err);
+    return st;
 }
 
 static aa_status
@@ -362,8 +474,7 @@ open_all(app *ap, aa_err *err)
     aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
-    if (st == AA_OK && cfg->publish.enabled) st = publish_model_open(&ap->pm, cfg, err);
-    if (st == AA_OK && cfg->topics.predictions[0]) st = publish_predictions_open(&ap->pp, cfg, err);
+    if (st == AA_OK) st = aa_retry("KAFKA-WAIT", open_publishers, ap, err);
     if (st == AA_OK) st = learner_metrics_new(&ap->lm, ap->ctx->ms, cfg, err);
     return st;
 }
@@ -376,6 +487,7 @@ run(aa_context *ctx, aa_err *err)
     aa_status st = open_all(&ap, err);
     if (st == AA_OK) st = loop(&ap, err);
     if (st == AA_OK) st = finish(&ap, err);
+    if (st == AA_EAGAIN && aa_stop_requested()) st = AA_OK; /* stopped while there was no broker */
     aa_snapshot_cancel(&ap.snapshot);
     learner_metrics_free(&ap.lm);
     publish_predictions_close(&ap.pp);

@@ -7,7 +7,7 @@
 #include "common/state.h"
 #include "common/wire.h"
 
-enum { CHUNK = 1024, FLUSH_MS = 60000 };
+enum { CHUNK = 1024 };
 
 struct publish_model {
     const aa_conf *cfg;      /* borrowed */
@@ -15,6 +15,8 @@ struct publish_model {
     aa_bytes       value;    /* reused */
     size_t         width;    /* W = K+1 */
     uint64_t       sent;
+    uint64_t       lost;    /* messages that were not delivered, as of the last call */
+    bool           pending; /* the last call left something for the next */
     learner_change change[CHUNK];
 };
 
@@ -89,7 +91,12 @@ publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t newe
 {
     const uint64_t version = learner_next_batch(le) - 1;
     size_t         count = CHUNK;
-    while (count == CHUNK) {
+    pm->pending = true;
+    if (aa_producer_behind(pm->producer))
+        return aa_fail(err, AA_EAGAIN, "topic %s: the broker is behind", pm->cfg->topics.model);
+    all = all || aa_producer_failed(pm->producer) != pm->lost;
+    pm->lost = aa_producer_failed(pm->producer);
+    while (count == CHUNK && !aa_producer_behind(pm->producer)) {
         aa_status st = learner_changes(le, all, pm->change, CHUNK, &count, err);
         all = false; /* the first call began again; the next go on from there */
         for (size_t i = 0; st == AA_OK && i < count; i++)
@@ -97,15 +104,22 @@ publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t newe
         if (st != AA_OK) return st;
         pm->sent += count;
     }
+    pm->pending = count == CHUNK;
     aa_status st = send_dense(pm, le, run_id, version, newest_kafka_ms, err);
     aa_producer_poll(pm->producer);
     return st;
 }
 
 aa_status
-publish_model_flush(publish_model *pm, aa_err *err)
+publish_model_flush(publish_model *pm, int timeout_ms, aa_err *err)
 {
-    return aa_producer_flush(pm->producer, FLUSH_MS, err);
+    return aa_producer_flush(pm->producer, timeout_ms, err);
+}
+
+bool
+publish_model_pending(const publish_model *pm)
+{
+    return pm->pending;
 }
 
 uint64_t

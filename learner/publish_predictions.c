@@ -5,7 +5,7 @@
 #include "common/kafka.h"
 #include "common/wire.h"
 
-enum { FLUSH_MS = 60000, KEY_BYTES = 12 };
+enum { KEY_BYTES = 12 };
 
 struct publish_predictions {
     const aa_conf *cfg;      /* borrowed */
@@ -60,9 +60,15 @@ publish_predictions_send(publish_predictions *pp, const aa_assigned_batch *in,
 }
 
 aa_status
-publish_predictions_flush(publish_predictions *pp, aa_err *err)
+publish_predictions_flush(publish_predictions *pp, int timeout_ms, aa_err *err)
 {
-    return aa_producer_flush(pp->producer, FLUSH_MS, err);
+    return aa_producer_flush(pp->producer, timeout_ms, err);
+}
+
+uint64_t
+publish_predictions_lost(const publish_predictions *pp)
+{
+    return aa_producer_failed(pp->producer);
 }
 
 void

@@ -2,6 +2,8 @@
 #ifndef AA_LEARNER_PUBLISH_PREDICTIONS_H
 #define AA_LEARNER_PUBLISH_PREDICTIONS_H
 
+#include <stdint.h>
+
 #include "common/batch.h"
 #include "common/conf.h"
 #include "common/status.h"
@@ -15,8 +17,11 @@ aa_status publish_predictions_open(publish_predictions **out, const aa_conf *cfg
 aa_status publish_predictions_send(publish_predictions *pp, const aa_assigned_batch *in,
                                    const float *prediction, aa_err *err)
     __attribute__((warn_unused_result));
-aa_status publish_predictions_flush(publish_predictions *pp, aa_err *err)
+/** Wait for at most timeout_ms until the broker has all of them. @errors AA_EIO it has not */
+aa_status publish_predictions_flush(publish_predictions *pp, int timeout_ms, aa_err *err)
     __attribute__((warn_unused_result));
-void publish_predictions_close(publish_predictions **pp_p);
+/** Predictions that were not and will not be delivered, since it was opened. */
+uint64_t publish_predictions_lost(const publish_predictions *pp);
+void     publish_predictions_close(publish_predictions **pp_p);
 
 #endif

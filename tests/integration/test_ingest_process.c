@@ -777,7 +777,7 @@ commit_whose_checkpoint_is_lost_is_an_error(void **state)
     assert_int_equal(system(command), 0);
     start_ingest(fx, replay);
     expect_exit(fx, 1);
-    assert_true(process_said(&fx->ingest, "the group's commit is of epoch", NULL, 0));
+    assert_true(process_said(&fx->ingest, "no checkpoint before epoch", NULL, 0));
 }
 
 /* ---- the group ---- */

@@ -279,7 +279,7 @@ somebody_elses_checkpoint_is_refused(void **state)
     assert_int_equal(open_status(&fx->cfg, "learner", 3, "No such file"), AA_EIO);
 
     fx->cfg.agent.positions++;
-    assert_int_equal(open_status(&fx->cfg, "learner", 1, "another configuration"), AA_EPARSE);
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "another configuration"), AA_ECONFIG);
     fx->cfg.agent.positions--;
 
     aa_ckpt_writer *w = NULL; /* makes the folder of another process, pipeline, lane */
@@ -290,18 +290,18 @@ somebody_elses_checkpoint_is_refused(void **state)
     char learners[1024];
     assert_int_equal(aa_ckpt_path(learners, sizeof learners, &fx->cfg, "learner", 1, &err), AA_OK);
     assert_int_equal(link(learners, path), 0);
-    assert_int_equal(open_status(&fx->cfg, "assigner", 1, "of process learner"), AA_EPARSE);
+    assert_int_equal(open_status(&fx->cfg, "assigner", 1, "of process learner"), AA_ECONFIG);
 
     strcpy(fx->cfg.pipeline.name, "books");
     save(fx, 1);
     write_file(fx, 1, bytes, len);
-    assert_int_equal(open_status(&fx->cfg, "learner", 1, "of pipeline \"films\""), AA_EPARSE);
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "of pipeline \"films\""), AA_ECONFIG);
     strcpy(fx->cfg.pipeline.name, "films");
 
     fx->cfg.pipeline.lane = 1;
     save(fx, 1);
     write_file(fx, 1, bytes, len);
-    assert_int_equal(open_status(&fx->cfg, "learner", 1, "of lane 0, not 1"), AA_EPARSE);
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "of lane 0, not 1"), AA_ECONFIG);
     fx->cfg.pipeline.lane = 0;
 
     bytes[8]++; /* format version */

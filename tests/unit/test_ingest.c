@@ -200,8 +200,9 @@ replay_ends_with_the_rest_a_final_barrier_and_a_commit(void **state)
     assert_int_equal(fx->act.commit->part[0].position, 13);
     assert_false(ingest_ended(fx->in));
     ingest_done(fx->in, &fx->act, fx->now_us);
-    expect(fx, INGEST_DRAINED, 0);
     assert_true(ingest_ended(fx->in));
+    expect_send(fx, AA_MSG_END); /* those downstream may end too */
+    expect(fx, INGEST_DRAINED, 0);
     unmake(fx);
 }
 
@@ -218,6 +219,7 @@ empty_replay_ends_at_once(void **state)
     assert_int_equal(fx->act.control->epoch, 10);
     tell(fx, AA_MSG_DURABLE, 0, 10);
     expect(fx, INGEST_COMMIT, 0);
+    expect_send(fx, AA_MSG_END);
     expect(fx, INGEST_DRAINED, 0);
     ingest_stats is;
     ingest_stats_get(fx->in, &is);
@@ -441,6 +443,133 @@ reset_begins_again_after_a_bounded_growing_backoff(void **state)
     unmake(fx);
 }
 
+/* A full disk downstream: the stream goes on, and the next barrier has a number of its own, so that
+ * a late answer to the first is not taken for one to it. */
+static void
+epoch_that_could_not_be_saved_is_given_up_and_the_next_barrier_tries_again(void **state)
+{
+    (void)state;
+    ingest_stats is;
+    fixture     *fx = make("replay", 1, NULL);
+    fx->cfg.checkpoint.every_events = 10;
+    open_up(fx);
+    push(fx, 60);
+    expect_send(fx, AA_MSG_EVENTS);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_CREDIT, 1, 0);
+    tell(fx, AA_MSG_UNSAVED, 0, 2); /* not this one */
+    tell(fx, AA_MSG_UNSAVED, 0, 1);
+    tell(fx, AA_MSG_UNSAVED, 0, 1); /* twice is once */
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.unsaved_in_row, 1);
+    expect_send(fx, AA_MSG_EVENTS);
+    tell(fx, AA_MSG_CREDIT, 2, 0);
+    expect_send(fx, AA_MSG_EVENTS); /* not in the same moment again */
+    fx->now_us += S;
+    tell(fx, AA_MSG_CREDIT, 3, 0);
+    expect_send(fx, AA_MSG_BARRIER);
+    assert_int_equal(fx->act.control->epoch, 2);
+    assert_int_equal(fx->act.control->hd.seq, 3);
+    tell(fx, AA_MSG_DURABLE, 0, 1); /* too late */
+    expect_send(fx, AA_MSG_EVENTS);
+    tell(fx, AA_MSG_DURABLE, 0, 2);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.act, INGEST_COMMIT);
+    assert_int_equal(fx->act.commit->epoch, 2);
+    assert_int_equal(fx->act.commit->seq, 3);
+    ingest_unsaved(fx->in, "ingest's own disk", fx->now_us); /* its own part can fail as well */
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.unsaved_in_row, 2);
+    assert_int_equal(is.commits, 0);
+    fx->now_us += S;
+    expect_send(fx, AA_MSG_BARRIER);
+    assert_int_equal(fx->act.control->epoch, 3);
+    tell(fx, AA_MSG_DURABLE, 0, 3);
+    expect(fx, INGEST_COMMIT, 0);
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.unsaved_in_row, 0);
+    assert_int_equal(is.unsaved, 2);
+    unmake(fx);
+}
+
+static void
+stop_after_an_epoch_that_was_not_saved_still_sets_a_barrier(void **state)
+{
+    (void)state;
+    fixture *fx = make("live", 1, NULL);
+    open_up(fx);
+    push(fx, 10);
+    expect_send(fx, AA_MSG_EVENTS);
+    ingest_stop(fx->in, fx->now_us);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_UNSAVED, 0, 1);
+    expect_wait(fx);
+    fx->now_us += S;
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 2);
+    expect(fx, INGEST_COMMIT, 0);
+    expect(fx, INGEST_DRAINED, 0);
+    unmake(fx);
+}
+
+/* Going back to an older checkpoint: which one cannot be used is known until something newer is
+ * committed, and new epochs are above all that were. */
+static void
+epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit(void **state)
+{
+    (void)state;
+    ingest_stats is;
+    resume_part  part[1] = {{0, 50, 1000}};
+    resume       last = {.epoch = 9, .seq = 5, .last_epoch = 9, .part = part, .part_count = 1};
+    resume       older = {.epoch = 8, .seq = 4, .last_epoch = 9, .part = part, .part_count = 1};
+    aa_control   c = {.hd = {.run_id = 100}, .epoch = 9, .reason = "learner: damaged"};
+    fixture     *fx = make("replay", 1, &last);
+    expect_send(fx, AA_MSG_OPEN);
+    ingest_control(fx->in, AA_MSG_RESET, &c, fx->now_us);
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.bad_epoch, 9);
+    fx->now_us += 5 * S;
+    expect(fx, INGEST_REOPEN, 0);
+    assert_int_equal(ingest_begin(fx->in, &older, 101, fx->now_us, &fx->err), AA_OK);
+    expect_send(fx, AA_MSG_OPEN);
+    assert_int_equal(fx->act.control->epoch, 8);
+    c = (aa_control){.hd = {.run_id = 101}};
+    ingest_control(fx->in, AA_MSG_OPENED, &c, fx->now_us);
+    end(fx);
+    expect_send(fx, AA_MSG_BARRIER);
+    assert_int_equal(fx->act.control->epoch, 10);
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.bad_epoch, 9);
+    c.epoch = 10;
+    ingest_control(fx->in, AA_MSG_DURABLE, &c, fx->now_us);
+    expect(fx, INGEST_COMMIT, 0);
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.bad_epoch, 0);
+    unmake(fx);
+}
+
+static void
+ping_names_what_was_sent_last_and_the_barrier_without_an_answer(void **state)
+{
+    (void)state;
+    fixture *fx = make("replay", 1, NULL);
+    fx->cfg.checkpoint.every_events = 10;
+    open_up(fx);
+    push(fx, 15);
+    expect_send(fx, AA_MSG_EVENTS);
+    expect_send(fx, AA_MSG_BARRIER);
+    fx->now_us += S;
+    expect_send(fx, AA_MSG_PING);
+    assert_int_equal(fx->act.control->hd.seq, 1);
+    assert_int_equal(fx->act.control->epoch, 1);
+    tell(fx, AA_MSG_DURABLE, 0, 1);
+    expect(fx, INGEST_COMMIT, 0);
+    fx->now_us += S;
+    expect_send(fx, AA_MSG_PING);
+    assert_int_equal(fx->act.control->epoch, 0);
+    unmake(fx);
+}
+
 static void
 letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
 {
@@ -474,8 +603,8 @@ enum { EVENTS = 500, PARTITIONS = 3 };
 
 /* Kafka and downstream, as far as ingest can see them. */
 typedef struct {
-    resume   committed, saved[64]; /* checkpoints by epoch */
-    uint64_t run_id, next_seq, digest, digest_at[64];
+    resume   committed;
+    uint64_t run_id, next_seq, digest, digest_at[4096];
 } world;
 
 static void
@@ -523,7 +652,7 @@ downstream(world *wd, ingest *in, const ingest_act *act, int64_t now_us)
         for (size_t i = 0; i < act->batch->n; i++)
             wd->digest = wd->digest * 6364136223846793005u + act->batch->key[i * 2];
     }
-    if (act->kind == AA_MSG_BARRIER) wd->digest_at[act->control->epoch] = wd->digest;
+    if (act->kind == AA_MSG_BARRIER) wd->digest_at[act->control->epoch % 4096] = wd->digest;
     if (act->kind == AA_MSG_OPEN) ingest_control(in, AA_MSG_OPENED, &c, now_us);
 }
 
@@ -567,6 +696,8 @@ run_to_end(uint64_t seed, bool trouble, uint64_t *ingest_digest)
         } else if (act.act == INGEST_REOPEN || act.act == INGEST_DRAINED)
             reopen(&wd, fx->in, read, fx->now_us); /* drained: the process is started again */
         if (next_random(&s) % 3 == 0) ingest_control(fx->in, AA_MSG_CREDIT, &c, fx->now_us);
+        if (trouble && next_random(&s) % 60 == 0)
+            ingest_control(fx->in, AA_MSG_UNSAVED, &c, fx->now_us);
         if (next_random(&s) % 20 == 0) ingest_control(fx->in, AA_MSG_DURABLE, &c, fx->now_us);
     }
     assert_int_equal(wd.committed.events, EVENTS * PARTITIONS);
@@ -578,7 +709,7 @@ run_to_end(uint64_t seed, bool trouble, uint64_t *ingest_digest)
 }
 
 static void
-resets_stops_and_lost_commits_change_nothing_in_the_end(void **state)
+resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end(void **state)
 {
     (void)state;
     uint64_t seed = (uint64_t)time(NULL), want_in, got_in;
@@ -608,8 +739,14 @@ main(void)
         cmocka_unit_test(live_barriers_come_by_time_and_only_when_something_moved),
         cmocka_unit_test(pings_go_out_while_nothing_else_does),
         cmocka_unit_test(reset_begins_again_after_a_bounded_growing_backoff),
+        cmocka_unit_test(
+            epoch_that_could_not_be_saved_is_given_up_and_the_next_barrier_tries_again),
+        cmocka_unit_test(stop_after_an_epoch_that_was_not_saved_still_sets_a_barrier),
+        cmocka_unit_test(epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit),
+        cmocka_unit_test(ping_names_what_was_sent_last_and_the_barrier_without_an_answer),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
-        cmocka_unit_test(resets_stops_and_lost_commits_change_nothing_in_the_end),
+        cmocka_unit_test(
+            resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end),
     };
     return cmocka_run_group_tests_name("ingest/ingest", tests, NULL, NULL);
 }

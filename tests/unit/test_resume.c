@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+#include "common/checkpoint.h"
+#include "tests/fakes/ckpt_folder.h"
+
 static void
 metadata_is_read_back_and_only_for_its_lane(void **state)
 {
@@ -116,7 +119,6 @@ checkpoint_gives_back_what_was_saved(void **state)
     (void)state;
     static aa_conf cfg;
     aa_err         err = AA_ERR_INIT;
-    char           dir[] = "/tmp/autoassign-resume-XXXXXX", remove[128];
     resume         got = {0}, re = {.epoch = 7,
                                     .seq = 70,
                                     .events = 1000,
@@ -124,9 +126,8 @@ checkpoint_gives_back_what_was_saved(void **state)
                                     .batches = 70,
                                     .digest = 0xfeedfacecafebeef,
                                     .final = true};
-    assert_non_null(mkdtemp(dir));
     aa_conf_defaults(&cfg);
-    snprintf(cfg.checkpoint.dir, sizeof cfg.checkpoint.dir, "%s", dir);
+    ckpt_folder_make(&cfg);
     assert_int_equal(resume_reserve(&re, 2, &err), AA_OK);
     re.part[0] = (resume_part){0, 500, 600};
     re.part[1] = (resume_part){5, 0, RESUME_NO_END};
@@ -146,8 +147,142 @@ checkpoint_gives_back_what_was_saved(void **state)
     assert_true(got.part[1].end == RESUME_NO_END);
     resume_fini(&got);
     resume_fini(&re);
-    snprintf(remove, sizeof remove, "rm -rf '%s'", dir);
-    assert_int_equal(system(remove), 0);
+    ckpt_folder_remove(&cfg);
+}
+
+/* Checkpoints of the epochs 5, 6 and 8; epoch E ends with batch 10 E and stands at offset 100 E. */
+static void
+save_some(aa_conf *cfg)
+{
+    aa_err err = AA_ERR_INIT;
+    aa_conf_defaults(cfg);
+    ckpt_folder_make(cfg);
+    for (uint64_t epoch = 5; epoch <= 8; epoch++) {
+        resume re = {.epoch = epoch, .seq = 10 * epoch};
+        if (epoch == 7) continue;
+        assert_int_equal(resume_reserve(&re, 1, &err), AA_OK);
+        re.part[0] = (resume_part){0, (int64_t)(100 * epoch), RESUME_NO_END};
+        assert_int_equal(resume_save(&re, cfg, &err), AA_OK);
+        resume_fini(&re);
+    }
+}
+
+/* Change a byte in the middle of an epoch's file. */
+static void
+damage(const aa_conf *cfg, uint64_t epoch)
+{
+    char   path[1024];
+    aa_err err = AA_ERR_INIT;
+    assert_int_equal(aa_ckpt_path(path, sizeof path, cfg, "ingest", epoch, &err), AA_OK);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 300, SEEK_SET), 0);
+    int byte = fgetc(file);
+    assert_int_equal(fseek(file, 300, SEEK_SET), 0);
+    assert_true(fputc(byte ^ 1, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The epoch found, 0: fresh; the status otherwise negative. */
+static int
+find(const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad)
+{
+    aa_err    err = AA_ERR_INIT;
+    resume    re = {0};
+    aa_status st = resume_find(&re, cfg, epoch, seq, bad, &err);
+    int       found = st == AA_OK ? (int)re.epoch : -(int)st;
+    if (st == AA_OK) assert_int_equal(re.last_epoch, epoch);
+    if (found > 0) assert_int_equal(re.part[0].position, 100 * re.epoch);
+    if (found == 0) assert_int_equal(re.part_count, 0);
+    resume_fini(&re);
+    return found;
+}
+
+static void
+damaged_checkpoint_gives_way_to_the_one_before(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    save_some(&cfg);
+    assert_int_equal(find(&cfg, 8, 80, 0), 8);
+    assert_int_equal(find(&cfg, 8, 81, 0), 6); /* not the commit's */
+    assert_int_equal(find(&cfg, 8, 80, 8), 6); /* another process cannot use it */
+    assert_int_equal(find(&cfg, 6, 60, 8), 6); /* what is bad is above */
+    assert_int_equal(find(&cfg, 7, 70, 0), 6); /* missing; and 8 was never committed */
+    assert_int_equal(find(&cfg, 8, 80, 6), 5);
+    damage(&cfg, 8);
+    assert_int_equal(find(&cfg, 8, 80, 0), 6);
+    damage(&cfg, 6);
+    assert_int_equal(find(&cfg, 8, 80, 0), 5);
+    ckpt_folder_remove(&cfg);
+}
+
+static void
+without_a_usable_checkpoint_nothing_begins_silently_from_scratch(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    save_some(&cfg);
+    for (uint64_t epoch = 5; epoch <= 8; epoch++)
+        if (epoch != 7) damage(&cfg, epoch);
+    assert_int_equal(find(&cfg, 8, 80, 0), -AA_EPARSE);
+    assert_int_equal(find(&cfg, 8, 80, 5), -AA_EPARSE);
+    strcpy(cfg.checkpoint.on_damage, "fresh");
+    assert_int_equal(find(&cfg, 8, 80, 0), 0);
+    ckpt_folder_remove(&cfg);
+}
+
+static void
+policy_fail_never_goes_back(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    save_some(&cfg);
+    strcpy(cfg.checkpoint.on_damage, "fail");
+    assert_int_equal(find(&cfg, 8, 80, 0), 8);
+    assert_int_equal(find(&cfg, 8, 80, 8), -AA_EPARSE);
+    damage(&cfg, 8);
+    assert_int_equal(find(&cfg, 8, 80, 0), -AA_EPARSE);
+    ckpt_folder_remove(&cfg);
+}
+
+/* Not damage but a mistake of somebody's: going back would only hide it. */
+static void
+checkpoint_of_another_configuration_is_not_gone_back_from(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    save_some(&cfg);
+    cfg.agent.positions++;
+    assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
+    strcpy(cfg.checkpoint.on_damage, "fresh");
+    assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
+    ckpt_folder_remove(&cfg);
+}
+
+/* Going back to epoch 4 when 6 is committed: its positions count, not the commit's. */
+static void
+older_checkpoint_brings_its_own_positions(void **state)
+{
+    (void)state;
+    aa_err          err = AA_ERR_INIT;
+    resume          re = {.epoch = 4};
+    aa_kafka_offset po[] = {{0, 900, "epoch=6 seq=60 lane=0"},
+                            {1, 900, "epoch=6 seq=60 lane=0"}, /* came between the two */
+                            {2, 13, ""}};
+    assert_int_equal(resume_reserve(&re, 1, &err), AA_OK);
+    re.part[0] = (resume_part){0, 11, 100};
+    assert_int_equal(resume_merge(&re, po, 3, 0, false, &err), AA_OK);
+    assert_int_equal(re.part[0].position, 11);
+    assert_int_equal(re.part[1].position, AA_KAFKA_NO_OFFSET);
+    assert_int_equal(re.part[2].position, 13);
+    resume_fini(&re);
+
+    re = (resume){.last_epoch = 6}; /* given up: from the beginning */
+    assert_int_equal(resume_merge(&re, po, 2, 0, true, &err), AA_OK);
+    assert_int_equal(re.part[0].position, AA_KAFKA_NO_OFFSET);
+    assert_true(re.part[0].end == RESUME_NO_END);
+    resume_fini(&re);
 }
 
 int
@@ -160,6 +295,11 @@ main(void)
         cmocka_unit_test(commit_counts_unless_it_is_older_than_the_state),
         cmocka_unit_test(replay_keeps_its_ends_and_takes_no_partition_that_came_later),
         cmocka_unit_test(checkpoint_gives_back_what_was_saved),
+        cmocka_unit_test(damaged_checkpoint_gives_way_to_the_one_before),
+        cmocka_unit_test(without_a_usable_checkpoint_nothing_begins_silently_from_scratch),
+        cmocka_unit_test(policy_fail_never_goes_back),
+        cmocka_unit_test(checkpoint_of_another_configuration_is_not_gone_back_from),
+        cmocka_unit_test(older_checkpoint_brings_its_own_positions),
     };
     return cmocka_run_group_tests_name("ingest/resume", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +115,36 @@ cancelled_snapshot_leaves_no_child(void **state)
     aa_snapshot_cancel(&sn); /* harmless */
 }
 
+/* A process forks a snapshot that never ends, and is killed: its number comes through the pipe. */
+static void
+killed_parent_takes_its_snapshot_along(void **state)
+{
+    (void)state;
+    int   fds[2];
+    pid_t writer = 0;
+    char  byte;
+    assert_int_equal(pipe(fds), 0);
+    pid_t parent = fork();
+    assert_true(parent >= 0);
+    if (parent == 0) {
+        aa_snapshot sn = {0};
+        aa_err      err = AA_ERR_INIT;
+        close(fds[0]);
+        if (aa_snapshot_start(&sn, 1, save_never_ends, NULL, &err) != AA_OK) _exit(1);
+        writer = (pid_t)sn.pid;
+        if (write(fds[1], &writer, sizeof writer) != sizeof writer) _exit(1);
+        raise(SIGKILL);
+    }
+    close(fds[1]);
+    assert_int_equal(read(fds[0], &writer, sizeof writer), sizeof writer);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    /* the writer holds the pipe's other end: it is closed when the writer is gone */
+    alarm(20);
+    assert_int_equal(read(fds[0], &byte, 1), 0);
+    alarm(0);
+    close(fds[0]);
+}
+
 int
 main(void)
 {
@@ -125,6 +156,7 @@ main(void)
         cmocka_unit_test(error_of_the_child_reaches_the_parent),
         cmocka_unit_test(death_of_the_child_is_an_error),
         cmocka_unit_test(cancelled_snapshot_leaves_no_child),
+        cmocka_unit_test(killed_parent_takes_its_snapshot_along),
     };
     int rc = cmocka_run_group_tests_name("common/snapshot", tests, NULL, NULL);
     unlink(path);

@@ -140,28 +140,3 @@ out:
     rd_kafka_topic_destroy(rkt);
     return st;
 }
-
-const aa_kafka_property aa_kafka_consumer_defaults[] = {
-    {"client.id", "autoassign", false},          {"enable.auto.commit", "false", true},
-    {"enable.auto.offset.store", "false", true}, {"enable.partition.eof", "true", true},
-    {"allow.auto.create.topics", "false", true}, {"fetch.wait.max.ms", "100", false},
-    {"queued.min.messages", "50000", false},     {"queued.max.messages.kbytes", "32768", false},
-};
-const size_t aa_kafka_consumer_default_count =
-    sizeof aa_kafka_consumer_defaults / sizeof *aa_kafka_consumer_defaults;
-
-void
-aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km)
-{
-    rd_kafka_timestamp_type_t type;
-    int64_t                   ms = rd_kafka_message_timestamp(km, &type);
-
-    rec->partition = km->partition;
-    rec->offset = km->offset;
-    rec->timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : ms;
-    rec->key = km->key;
-    rec->key_len = km->key_len;
-    rec->value = km->payload;
-    rec->len = km->len;
-    rec->opaque = km;
-}

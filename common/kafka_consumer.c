@@ -23,18 +23,17 @@ typedef struct {
 } consumer_part;
 
 struct aa_consumer {
-    rd_kafka_t          *rk; /* owned */
-    char                 topic[AA_CONF_STR];
-    size_t               partition_count; /* of the topic, when opened */
-    consumer_part       *part;            /* (part_count) owned; what is assigned */
-    size_t               part_count;
-    rd_kafka_message_t **km; /* (cap) owned; the last batch's messages */
-    size_t               km_count, cap;
-    int                  wake[2]; /* the library writes a byte when a queue gets something */
-    aa_consumer_event    event;   /* of the last rebalance, until polled */
-    aa_kafka_offset     *offered; /* (offered_count) owned */
-    size_t               offered_count;
-    bool                 closing;
+    rd_kafka_t       *rk; /* owned */
+    char              topic[AA_CONF_STR];
+    size_t            partition_count; /* of the topic, when opened */
+    consumer_part    *part;            /* (part_count) owned; what is assigned */
+    size_t            part_count;
+    aa_kafka_batch    batch;   /* of the last batch */
+    int               wake[2]; /* the library writes a byte when a queue gets something */
+    aa_consumer_event event;   /* of the last rebalance, until polled */
+    aa_kafka_offset  *offered; /* (offered_count) owned */
+    size_t            offered_count;
+    bool              closing;
 };
 
 /* The answer to a rebalance may come later than the callback: the group waits for it. */
@@ -257,14 +256,6 @@ aa_consumer_committed(aa_consumer *cs, aa_kafka_offset *po, size_t n, aa_err *er
 }
 
 static void
-release_messages(aa_consumer *cs)
-{
-    for (size_t i = 0; i < cs->km_count; i++)
-        rd_kafka_message_destroy(cs->km[i]);
-    cs->km_count = 0;
-}
-
-static void
 release_parts(aa_consumer *cs)
 {
     for (size_t i = 0; i < cs->part_count; i++) {
@@ -280,7 +271,7 @@ aa_status
 aa_consumer_release(aa_consumer *cs, aa_err *err)
 {
     rd_kafka_resp_err_t ke = rd_kafka_assign(cs->rk, NULL);
-    release_messages(cs);
+    aa_kafka_batch_release(&cs->batch);
     release_parts(cs);
     if (ke) return aa_fail(err, AA_EIO, "giving partitions back: %s", rd_kafka_err2str(ke));
     return AA_OK;
@@ -447,30 +438,22 @@ aa_status
 aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max, size_t *count,
                   int64_t *end, aa_err *err)
 {
-    ssize_t n;
+    aa_status st;
 
     *count = 0;
     *end = AA_KAFKA_NO_OFFSET;
-    release_messages(cs);
     AA_REQUIRE(idx < cs->part_count);
-    if (max > cs->cap) {
-        rd_kafka_message_t **km = realloc(cs->km, max * sizeof(rd_kafka_message_t *));
-        if (!km) return aa_fail(err, AA_ENOMEM, "%zu messages", max);
-        cs->km = km;
-        cs->cap = max;
-    }
-    n = rd_kafka_consume_batch_queue(cs->part[idx].queue, 0, cs->km, max);
-    if (n < 0) return aa_fail(err, AA_EIO, "reading: %s", rd_kafka_err2str(rd_kafka_last_error()));
-    cs->km_count = (size_t)n;
-    for (size_t i = 0; i < cs->km_count; i++) {
-        rd_kafka_message_t *km = cs->km[i];
+    st = aa_kafka_batch_take(&cs->batch, cs->part[idx].queue, max, 0, err);
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < cs->batch.count; i++) {
+        rd_kafka_message_t *km = cs->batch.km[i];
         if (!km->err) {
             aa_kafka_record_of(&rec[(*count)++], km);
             *end = AA_KAFKA_NO_OFFSET;
         } else if (km->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             *end = km->offset;
         } else {
-            aa_status st = partition_error(cs, km, err);
+            st = partition_error(cs, km, err);
             if (st != AA_OK) return st;
         }
     }
@@ -507,7 +490,7 @@ aa_consumer_free(aa_consumer **cs_p)
     aa_consumer *cs = *cs_p;
     if (!cs) return;
     cs->closing = true;
-    release_messages(cs);
+    aa_kafka_batch_fini(&cs->batch);
     release_parts(cs);
     if (cs->rk) {
         rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(cs->rk);
@@ -518,7 +501,6 @@ aa_consumer_free(aa_consumer **cs_p)
     }
     for (int i = 0; i < 2; i++)
         if (cs->wake[i] >= 0) close(cs->wake[i]);
-    free(cs->km);
     free(cs->offered);
     free(cs);
     *cs_p = NULL;

@@ -35,6 +35,18 @@ aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *co
 /* A consumer of chosen partitions, as reader and consumer share it. */
 extern const aa_kafka_property aa_kafka_consumer_defaults[];
 extern const size_t            aa_kafka_consumer_default_count;
+
+/* The messages of one batch; records point into them until the next batch. */
+typedef struct {
+    rd_kafka_message_t **km; /* (count of cap) owned, as are the messages */
+    size_t               count, cap;
+} aa_kafka_batch;
+/** Let go of the last batch, take the next: at most max, after at most timeout_ms. Messages with
+ * err set are among them. @errors AA_EIO, AA_ENOMEM */
+aa_status aa_kafka_batch_take(aa_kafka_batch *ba, rd_kafka_queue_t *queue, size_t max,
+                              int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
+void      aa_kafka_batch_release(aa_kafka_batch *ba);
+void      aa_kafka_batch_fini(aa_kafka_batch *ba);
 /** Fill a record from the library's message. */
 void aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km);
 

@@ -18,14 +18,13 @@ typedef struct {
 } reader_part;
 
 struct aa_reader {
-    rd_kafka_t          *rk;                /* owned */
-    rd_kafka_queue_t    *queue;             /* owned */
-    rd_kafka_topic_t    *topic[TOPICS_MAX]; /* owned */
-    size_t               topic_count;
-    reader_part         *part; /* (part_count) owned */
-    size_t               part_count, there_count;
-    rd_kafka_message_t **km; /* (cap) owned; the last poll's messages */
-    size_t               km_count, cap;
+    rd_kafka_t       *rk;                /* owned */
+    rd_kafka_queue_t *queue;             /* owned */
+    rd_kafka_topic_t *topic[TOPICS_MAX]; /* owned */
+    size_t            topic_count;
+    reader_part      *part; /* (part_count) owned */
+    size_t            part_count, there_count;
+    aa_kafka_batch    batch; /* of the last poll */
 };
 
 static const aa_kafka_property reader_defaults[] = {
@@ -167,39 +166,22 @@ take_error(aa_reader *rd, const rd_kafka_message_t *km, aa_err *err)
     }
 }
 
-static void
-release_messages(aa_reader *rd)
-{
-    for (size_t i = 0; i < rd->km_count; i++)
-        rd_kafka_message_destroy(rd->km[i]);
-    rd->km_count = 0;
-}
-
 aa_status
 aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int timeout_ms, size_t *count,
                aa_err *err)
 {
-    ssize_t n;
+    aa_status st = aa_kafka_batch_take(&rd->batch, rd->queue, max, timeout_ms, err);
 
     *count = 0;
-    release_messages(rd);
-    if (max > rd->cap) {
-        rd_kafka_message_t **km = realloc(rd->km, max * sizeof(rd_kafka_message_t *));
-        if (!km) return aa_fail(err, AA_ENOMEM, "%zu messages", max);
-        rd->km = km;
-        rd->cap = max;
-    }
-    n = rd_kafka_consume_batch_queue(rd->queue, timeout_ms, rd->km, max);
-    if (n < 0) return aa_fail(err, AA_EIO, "reading: %s", rd_kafka_err2str(rd_kafka_last_error()));
-    rd->km_count = (size_t)n;
-    for (size_t i = 0; i < rd->km_count; i++) {
-        if (rd->km[i]->err) {
-            aa_status st = take_error(rd, rd->km[i], err);
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < rd->batch.count; i++) {
+        if (rd->batch.km[i]->err) {
+            st = take_error(rd, rd->batch.km[i], err);
             if (st != AA_OK) return st;
             continue;
         }
-        aa_kafka_record_of(&rec[(*count)++], rd->km[i]);
-        advance(rd, rd->km[i], rd->km[i]->offset + 1);
+        aa_kafka_record_of(&rec[(*count)++], rd->batch.km[i]);
+        advance(rd, rd->batch.km[i], rd->batch.km[i]->offset + 1);
     }
     return AA_OK;
 }
@@ -257,7 +239,7 @@ aa_reader_free(aa_reader **rd_p)
 {
     aa_reader *rd = *rd_p;
     if (!rd) return;
-    release_messages(rd);
+    aa_kafka_batch_fini(&rd->batch);
     if (rd->queue) rd_kafka_queue_destroy(rd->queue);
     for (size_t t = 0; t < rd->topic_count; t++)
         rd_kafka_topic_destroy(rd->topic[t]);
@@ -266,7 +248,6 @@ aa_reader_free(aa_reader **rd_p)
         rd_kafka_destroy(rd->rk);
     }
     free(rd->part);
-    free(rd->km);
     free(rd);
     *rd_p = NULL;
 }

@@ -102,10 +102,11 @@ setup(void **state)
     if (!fx) return -1;
     *state = fx;
     aa_conf_defaults(&fx->cfg);
-    snprintf(fx->dir, sizeof fx->dir, "/tmp/test_learning.XXXXXX");
-    if (!mkdtemp(fx->dir)) return -1;
+    char dir[] = "/tmp/test_learning.XXXXXX";
+    if (!mkdtemp(dir)) return -1;
+    snprintf(fx->dir, sizeof fx->dir, "%s", dir);
     for (int i = 0; i < 5; i++)
-        snprintf(fx->endpoint[i], sizeof fx->endpoint[i], "ipc://%s/%d.ipc", fx->dir, i);
+        snprintf(fx->endpoint[i], sizeof fx->endpoint[i], "ipc://%s/%d.ipc", dir, i);
     check_ok(fx, aa_link_open(&fx->events, AA_LINK_CONNECT, fx->endpoint[0], NULL, &fx->err));
     check_ok(fx, aa_link_open(&fx->assigned, AA_LINK_BIND, fx->endpoint[1], NULL, &fx->err));
     check_ok(fx, aa_link_open(&fx->rewards, AA_LINK_PUBLISH, fx->endpoint[2], NULL, &fx->err));

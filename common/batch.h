@@ -33,7 +33,8 @@ typedef struct {
 
 /* What happens to rows before event `event_idx` of the batch is predicted, in order.
  * event_idx == n: after the last event.
- *   PROMOTE  new unique row `slot` = source row (interpolated) + noise, with fresh optimizer state
+ *   PROMOTE  new unique row `slot` = source row (interpolated) + noise, with fresh optimizer state;
+ *            a residual row (aa_residual_rows) begins at 0, whatever the source
  *   FREE     `slot` holds nothing any more
  *   INIT     new row `slot` drawn from the initial distribution (control modes) */
 typedef enum { AA_OP_PROMOTE = 1, AA_OP_FREE = 2, AA_OP_INIT = 3 } aa_op_kind;

@@ -20,11 +20,11 @@
 #include "ingest/source.h"
 
 enum {
-    STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
-    RETRY_US = 500000,       /* between tries of a commit or a letter */
-    METER_US = 500000,       /* between updates of the metrics */
-    CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
-    LETTERS_FLUSH_MS = 30000 /* for letters to be delivered before a commit */
+    STEPS_AT_A_TIME = 64,   /* then look at the link and at Kafka again */
+    RETRY_US = 500000,      /* between tries of a commit or a letter */
+    METER_US = 500000,      /* between updates of the metrics */
+    CONNECT_MAX_MS = 5000,  /* longest pause between tries to reach a broker */
+    LETTERS_FLUSH_MS = 3000 /* for letters to be delivered before a commit, then again */
 };
 
 typedef struct {
@@ -40,6 +40,7 @@ typedef struct {
     uint64_t       run_id;
     int64_t        meter_us, retry_us; /* next update; no commits and letters before */
     bool           letters_out;        /* sent since the last flush */
+    uint64_t       letters_failed;     /* of the producer's failures: those that were dealt with */
     bool           ready, revoked, leaving;
     aa_status      failed; /* the loop ends with it */
 } app;
@@ -186,29 +187,41 @@ check_unsaved(app *ap)
     ap->failed = AA_EIO;
 }
 
+/* @errors AA_EAGAIN the broker takes its time; AA_EIO some are lost to the producer: read them
+ * again */
+static aa_status
+letters_durable(app *ap, aa_err *err)
+{
+    aa_status st;
+    uint64_t  failed;
+
+    if (!ap->letters_out) return AA_OK;
+    st = aa_producer_flush(ap->pr, LETTERS_FLUSH_MS, err);
+    failed = aa_producer_failed(ap->pr);
+    if (failed > ap->letters_failed) {
+        ap->letters_failed = failed;
+        return st;
+    }
+    if (st == AA_OK) ap->letters_out = false;
+    return st == AA_EIO ? AA_EAGAIN : st;
+}
+
 /* Letters durable, then the checkpoint, then the commit: only the last makes the epoch count. */
 static bool
 commit(app *ap, const ingest_act *act)
 {
     aa_err    err = AA_ERR_INIT;
-    aa_status st = AA_OK;
+    aa_status st = letters_durable(ap, &err);
     char      kv[128];
 
-    if (ap->letters_out) {
-        st = aa_producer_flush(ap->pr, LETTERS_FLUSH_MS, &err);
-        if (st != AA_OK) { /* they are lost to the producer: read them again */
-            aa_error("DEAD-LETTER", "%s", err.text);
-            ingest_restart(ap->in, "dead letters were not delivered", aa_now_us());
+    if (st == AA_OK) {
+        st = resume_save(act->commit, ap->cfg, &err);
+        if (st == AA_EIO) { /* disk full, perhaps: given up like one that another could not write */
+            aa_error("CHECKPOINT-FAILED", "%s", err.text);
+            ingest_unsaved(ap->in, err.text, aa_now_us());
+            check_unsaved(ap);
             return true;
         }
-        ap->letters_out = false;
-    }
-    st = resume_save(act->commit, ap->cfg, &err);
-    if (st == AA_EIO) { /* disk full, perhaps: given up like one that another could not write */
-        aa_error("CHECKPOINT-FAILED", "%s", err.text);
-        ingest_unsaved(ap->in, err.text, aa_now_us());
-        check_unsaved(ap);
-        return true;
     }
     if (st == AA_OK) st = source_commit(ap->so, act->commit, &err);
     if (st == AA_EAGAIN) {

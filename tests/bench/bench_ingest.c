@@ -110,7 +110,6 @@ main(int argc, char **argv)
     static bench be;
     aa_err       err = AA_ERR_INIT;
     resume       re = {0};
-    bool         fresh = true;
     ingest_stats is;
     char         unique[64];
     const char **settings = calloc((size_t)argc + 2, sizeof *settings);
@@ -126,7 +125,7 @@ main(int argc, char **argv)
     aa_log_init("bench_ingest", AA_WARN, false);
     check(source_open(&be.so, &be.cfg, &err), &err);
     check(ingest_new(&be.in, &be.cfg, &err), &err);
-    check(source_lookup(be.so, &re, &fresh, &err), &err);
+    check(source_lookup(be.so, &re, 0, &err), &err);
     check(ingest_begin(be.in, &re, 1, aa_now_us(), &err), &err);
     double wall = now_s(CLOCK_MONOTONIC), cpu = now_s(CLOCK_THREAD_CPUTIME_ID),
            all = now_s(CLOCK_PROCESS_CPUTIME_ID);

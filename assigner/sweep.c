@@ -78,7 +78,7 @@ end_round(price *pr, uint64_t now)
     const uint64_t every = (uint64_t)pr->cfg->agent.sweep_every;
     const uint64_t least = pr->held / VISITS_PER_EVENT;
     ps->next_step = ps->round_from + (least > every ? least : every);
-    if (ps->next_step <= now) ps->next_step = now + 1;
+    if (ps->next_step < now + every) ps->next_step = now + every;
     ps->phase = PRICE_IDLE;
     ps->f = ps->at = 0;
     for (size_t f = 0; f < pr->F; f++)

@@ -15,7 +15,7 @@ enum { POSITIONS_MAX = 17 };
 /* of one ID field */
 typedef struct {
     aa_gauge *ids_seen, *ids, *rows_shared, *rows_unique, *rows_unique_peak;
-    aa_gauge *table_bytes, *agent_bytes;
+    aa_gauge *table_bytes, *agent_bytes, *price;
     aa_gauge *actions[AA_ACTIONS], *promotions, *demotions, *swept;
     aa_gauge *ids_at[POSITIONS_MAX];
 } field_metrics;
@@ -25,7 +25,7 @@ struct assigner_metrics {
     aa_counter   *events, *batches, *gaps, *rewards_missed, *resets, *refused, *unsaved, *published;
     aa_counter   *checkpoints;
     aa_histogram *step, *learn, *pause;
-    aa_gauge     *epoch, *seq, *in_flight;
+    aa_gauge     *epoch, *seq, *in_flight, *budget;
     uint64_t      published_before;
     field_metrics field[AA_MAX_FIELDS];
     aa_series    *series, *frequency; /* NULL: off */
@@ -47,6 +47,7 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
     GAUGE(rows_unique_peak, "rows_unique_peak", "Most unique rows so far.");
     GAUGE(table_bytes, "id_table_bytes", "Bytes of the ID table.");
     GAUGE(agent_bytes, "agent_bytes", "Bytes of the agent.");
+    GAUGE(price, "row_price", "Price of a unique row, in loss saved per event of the stream.");
     GAUGE(promotions, "promotions", "Unique rows given so far.");
     GAUGE(demotions, "demotions", "Unique rows taken back so far.");
     GAUGE(swept, "swept", "Decisions of the sweep over quiet IDs so far.");
@@ -108,6 +109,8 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
     am->epoch = aa_metrics_gauge(ms, "autoassign_checkpoint_epoch", "", "Newest durable epoch.");
     am->seq =
         aa_metrics_gauge(ms, "autoassign_batch_seq", "", "Sequence number of the newest batch.");
+    am->budget = aa_metrics_gauge(ms, "autoassign_rows_budget", "",
+                                  "Most unique rows of all fields together; 0: no such limit.");
     am->in_flight = aa_metrics_gauge(ms, "autoassign_batches_in_flight", "",
                                      "Batches assigned whose rewards have not been learned from.");
     for (size_t f = 0; f < cfg->field_count; f++)
@@ -208,6 +211,8 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
         aa_gauge_set(fm->rows_unique_peak, (double)s.rows_unique_peak);
         aa_gauge_set(fm->table_bytes, (double)s.table_bytes);
         aa_gauge_set(fm->agent_bytes, (double)s.agent_bytes);
+        aa_gauge_set(fm->price, s.price);
+        aa_gauge_set(am->budget, (double)s.budget);
         aa_gauge_set(fm->promotions, (double)s.promotions);
         aa_gauge_set(fm->demotions, (double)s.demotions);
         aa_gauge_set(fm->swept, (double)s.swept);
@@ -301,10 +306,19 @@ field_int(aa_summary *su, const aa_conf *cfg, uint32_t f, const char *name, uint
     aa_summary_int(su, key, value);
 }
 
+static void
+field_price(aa_summary *su, const aa_conf *cfg, uint32_t f, double price)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s_row_price", cfg->fields[f].name);
+    aa_summary_num(su, key, price);
+}
+
 aa_status
 assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
 {
     assigner_stats sum = {0};
+    uint64_t       budget = 0;
     aa_summary    *su = aa_summary_new();
     for (uint32_t f = 0; f < cfg->field_count; f++) {
         assigner_stats s;
@@ -323,6 +337,8 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
         field_int(su, cfg, f, "rows_shared", s.rows_shared);
         field_int(su, cfg, f, "rows_unique", s.rows_unique);
         field_int(su, cfg, f, "rows_unique_peak", s.rows_unique_peak);
+        field_price(su, cfg, f, s.price);
+        budget = s.budget;
     }
     const uint64_t digest = assigner_digest(as);
     aa_info("FINAL",
@@ -335,6 +351,7 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
     aa_summary_int(su, "rows_shared", sum.rows_shared);
     aa_summary_int(su, "rows_unique", sum.rows_unique);
     aa_summary_int(su, "rows_unique_peak", sum.rows_unique_peak);
+    aa_summary_int(su, "rows_budget", budget);
     aa_summary_int(su, "promotions", sum.promotions);
     aa_summary_int(su, "demotions", sum.demotions);
     aa_summary_int(su, "visits", sum.visits);

@@ -231,7 +231,7 @@ idmap_get(const idmap *im, uint64_t key, aa_assignment *out)
 }
 
 uint64_t
-idmap_digest(const idmap *im, uint64_t run_id)
+idmap_digest(const idmap *im, uint64_t run_id, bool shared)
 {
     const idmap_table *tbl = atomic_load(&im->table);
     uint64_t           sum = 0;
@@ -239,7 +239,8 @@ idmap_digest(const idmap *im, uint64_t run_id)
         aa_assignment a;
         uint64_t      key = atomic_load(&tbl->entry[i].key);
         if (!key || !entry_read(&tbl->entry[i], &a) || a.run_id != run_id) continue;
-        uint32_t part[] = {a.slot, bits_of(a.mix), a.position};
+        uint32_t part[] = {a.slot, bits_of(a.mix), a.position, shared ? a.alt_slot : 0,
+                           shared ? bits_of(a.alt_mix) : 0};
         sum += aa_digest(aa_digest(key, part, sizeof part), &a.born, sizeof a.born);
     }
     return sum;

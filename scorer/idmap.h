@@ -43,7 +43,9 @@ size_t idmap_bytes(const idmap *im);
 bool idmap_get(const idmap *im, uint64_t key, aa_assignment *out);
 
 /** All live entries with this run_id, folded in no particular order: equal contents, equal value.
- *  Not the alternatives: they are hints, as old as the assignment. @thread updater */
-uint64_t idmap_digest(const idmap *im, uint64_t run_id);
+ * @param shared  with the shared readings of IDs that have rows of their own: where rows add to
+ * them they are exact in the end, elsewhere hints, as old as the assignment
+ * @thread updater */
+uint64_t idmap_digest(const idmap *im, uint64_t run_id, bool shared);
 
 #endif

@@ -340,9 +340,11 @@ replica_served_digest(const replica *rp)
 uint64_t
 replica_assignments_digest(const replica *rp)
 {
-    uint64_t d = 0;
+    const replica_dense *dense = atomic_load(&rp->dense);
+    const bool           shared = dense && dense->residual_rows;
+    uint64_t             d = 0;
     for (size_t f = 0; f < rp->shape.F; f++) {
-        uint64_t of_field = idmap_digest(rp->field[f].ids, rp->assignments_run);
+        uint64_t of_field = idmap_digest(rp->field[f].ids, rp->assignments_run, shared);
         d = aa_digest(d, &of_field, sizeof of_field);
     }
     return d;

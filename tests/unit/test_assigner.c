@@ -465,6 +465,10 @@ check_heard(world *wo, heard *hr, const uint64_t *keys, size_t n, double toleran
                     promoted |= wo->out.op[j].event_idx == i &&
                                 wo->out.op[j].kind == AA_OP_PROMOTE && wo->out.op[j].field == 0;
                 assert_true(promoted);
+            } else { /* the shared reading, to which its row adds */
+                check_close((double)a->alt_slot + (double)a->alt_mix,
+                            (double)wo->out.alt_slot[i * 2] + (double)wo->out.alt_mix[i * 2],
+                            tolerance, 0.0, i);
             }
             continue;
         }

@@ -339,6 +339,24 @@ assigner_new_id(const assigner *as, uint32_t f, aa_assignment *out)
     out->version = as->wh.next_batch - 1;
 }
 
+/* ---- IDs from outside ---- */
+
+aa_status
+assigner_import(assigner *as, uint32_t f, const aa_import_id *id, aa_assignment *out, aa_err *err)
+{
+    AA_REQUIRE(f < as->F && as->wh.next_batch == 1);
+    return field_import(&as->fd[f], id, 1, 1, out, err);
+}
+
+void
+assigner_import_end(assigner *as, double label_mean)
+{
+    AA_REQUIRE(as->wh.next_batch == 1);
+    as->wh.events = 1;
+    as->wh.next_batch = as->wh.next_reward = 2;
+    as->wh.mean = (lean_mean){.sum = label_mean, .count = 1};
+}
+
 /* ---- counts, digest, checkpoint ---- */
 
 void

@@ -65,6 +65,22 @@ aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_
 /** What an ID that was never seen reads (position 1, no lean; control modes: see aa_assignment). */
 void assigner_new_id(const assigner *as, uint32_t field, aa_assignment *out);
 
+/* ---- IDs from outside (the tool `import`), before the first event ---- */
+typedef struct {
+    uint64_t key;
+    bool     own;      /* gets a row of its own, if the budget has one */
+    uint32_t position; /* 1..k, of its shared reading; above: k */
+    float    place;    /* among the lean bins, see lean.h; < 0: no lean */
+} aa_import_id;
+/** Insert an ID. *out: what it reads; slot and alt_slot tell the learner's rows.
+ *  @pre a new assigner: no batch yet  @errors AA_EPARSE twice, or out of range; AA_ECONFIG;
+ * AA_ENOMEM
+ */
+aa_status assigner_import(assigner *as, uint32_t field, const aa_import_id *id, aa_assignment *out,
+                          aa_err *err) __attribute__((warn_unused_result));
+/** The imported IDs count as batch 1, of one event whose label was label_mean. */
+void assigner_import_end(assigner *as, double label_mean);
+
 /* Counts, per field. */
 typedef struct {
     uint64_t ids_seen;    /* distinct IDs ever inserted */

@@ -108,6 +108,11 @@ void field_reading(const field *fd, const id_entry *e, aa_assignment *out);
 /** What an ID that was never seen reads. */
 void field_unseen(const field *fd, aa_assignment *out);
 
+/** Insert an ID that comes from outside, in batch seq, at event now; *out: what it reads.
+ *  @errors AA_EPARSE twice, or out of range; AA_ECONFIG the mode has no such rows; AA_ENOMEM */
+aa_status field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now,
+                       aa_assignment *out, aa_err *err) __attribute__((warn_unused_result));
+
 void      field_stats(const field *fd, assigner_stats *out);
 void      field_buckets(const field *fd, uint64_t now, assigner_bucket *out);
 uint64_t  field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last);

@@ -66,6 +66,20 @@ typedef struct {
 } learner_stats;
 void learner_stats_get(const learner *le, learner_stats *out);
 
+/* ---- a table from outside (the tool `import`), into a learner without events: the shared rows, a
+ * batch without events whose ops make the own rows, then those ---- */
+size_t learner_shared_rows(const learner *le); /* of each field */
+/** w (shared,W) */
+void learner_import_shared(learner *le, uint32_t field, const float *w);
+/** The row of an ID that is to read x (W), shared reading (alt_slot, alt_mix) included.
+ *  @errors AA_EPARSE no such row; AA_ENOMEM */
+aa_status learner_import_row(learner *le, uint32_t field, uint32_t slot, uint32_t alt_slot,
+                             float alt_mix, const float *x, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @errors AA_EPARSE another number than the model has */
+aa_status learner_import_dense(learner *le, const float *w, size_t count, aa_err *err)
+    __attribute__((warn_unused_result));
+
 /** Digest of rows, dense weights, optimizers, critic and metrics. */
 uint64_t learner_digest(const learner *le);
 /** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0, for each

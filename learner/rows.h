@@ -75,6 +75,12 @@ void rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx
  *  one event (model.step 1) rows_learn does this at once: then no row is read twice. */
 void rows_update(rows *ro);
 
+/* ---- weights from outside ---- */
+/** Shared rows w (shared,W); their optimizer state stays as new. */
+void rows_import_shared(rows *ro, const float *w);
+/** A live row of an ID's own, of which x (W) is to be read; beside (W): its shared reading. */
+void rows_import_own(rows *ro, uint32_t slot, const float *x, const float *beside);
+
 /* ---- what there is ---- */
 typedef struct {
     uint64_t live, allocated;

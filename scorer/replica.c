@@ -555,3 +555,37 @@ out:
     if (!pinned) replica_unpin(rr);
     return st;
 }
+
+/* ---- the table as a whole ---- */
+
+bool
+replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignment *a,
+                aa_score_reading *rd)
+{
+    replica_answer answer = {0};
+    *a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
+    epoch_enter(rr->rp->ep, rr->place);
+    const replica_dense *dense = atomic_load(&rr->rp->dense);
+    bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
+    if (known) gather(rr, dense, f, key, x, rd, &answer);
+    epoch_exit(rr->rp->ep, rr->place);
+    return known;
+}
+
+bool
+replica_read_row(replica_reader *rr, size_t f, uint32_t slot, float *w)
+{
+    aa_row_head rh;
+    epoch_enter(rr->rp->ep, rr->place);
+    bool there = rowset_get(rr->rp->field[f].rows, slot, &rh, w);
+    epoch_exit(rr->rp->ep, rr->place);
+    return there;
+}
+
+const float *
+replica_dense_weights(const replica *rp, size_t *count)
+{
+    const replica_dense *dense = atomic_load(&rp->dense);
+    *count = dense ? dense->count : 0;
+    return dense ? dense->w : NULL;
+}

@@ -10,11 +10,10 @@
  *   unknown                  the field's "new ID" record
  *   shared (born 0)          (1-mix)*row[slot] + mix*row[slot+1]
  *   unique (born > 0)        its own row, if that row is of the same run and was made by the same
- *                            batch (row.born == born; a row that does not say: row.version >= born),
- *                            else its shared alternative: never half a row, never another owner's.
- *                            With residual rows (the dense message says so) the own row is added
- *                            to the shared alternative
- * A row that is not there (and slot AA_NO_SLOT) reads as zeros.
+ *                            batch (row.born == born; a row that does not say: row.version >=
+ * born), else its shared alternative: never half a row, never another owner's. With residual rows
+ * (the dense message says so) the own row is added to the shared alternative A row that is not
+ * there (and slot AA_NO_SLOT) reads as zeros.
  *
  * Threads: one updater applies records; every thread that scores has a replica_reader of its own.
  * Readers take no lock and never wait for the updater (scorer/epoch, scorer/seqlock).
@@ -124,5 +123,14 @@ typedef struct {
 aa_status replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, size_t n,
                         float *score, aa_score_reading *reading, replica_answer *answer,
                         aa_err *err) __attribute__((warn_unused_result));
+
+/* ---- the table as a whole, for `export` ---- */
+/** x (K+1): what an ID reads now; *a: its assignment. False: never seen. @thread the reader's */
+bool replica_read_id(replica_reader *rr, size_t field, uint64_t key, float *x, aa_assignment *a,
+                     aa_score_reading *rd);
+/** w (K+1): a row. False: not there. @thread the reader's */
+bool replica_read_row(replica_reader *rr, size_t field, uint32_t slot, float *w);
+/** The dense weights, valid until the next update; NULL: none yet. @thread updater */
+const float *replica_dense_weights(const replica *rp, size_t *count);
 
 #endif

@@ -1,0 +1,185 @@
+/* rollback - takes a pipeline back to an earlier checkpoint.
+ *
+ * The commit in Kafka names the epoch that a pipeline goes on from. This shows the epochs whose
+ * three checkpoints are whole, and commits the one that is asked for, with the offsets that belong
+ * to it. Ingest must not be running; assigner and learner may: the next run restores that epoch.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checkpoint.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "ingest/startpoint.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3 };
+
+static const char usage_text[] =
+    "rollback - take a pipeline back to an earlier checkpoint\n"
+    "\n"
+    "usage: rollback [option]...            list the epochs there are\n"
+    "       rollback [option]... --to EPOCH\n"
+    "  -c FILE                  the pipeline's configuration\n"
+    "  -o section.key=value     set one key; again and again if need be\n"
+    "  --to EPOCH               commit this epoch, with its offsets\n"
+    "  --help, --version\n"
+    "\n"
+    "Stop ingest first: Kafka refuses the commit while the group has members (a killed one counts\n"
+    "as a member until its session ends, kafka.session.timeout.ms). Run it where the checkpoints "
+    "of\n"
+    "all three processes are. Events since that epoch are read again.\n"
+    "Exit codes: 0 done, 1 Kafka trouble or no such checkpoint, 2 usage or configuration, 3 out "
+    "of\n"
+    "memory.\n";
+
+typedef struct {
+    const char  *path;
+    const char **override; /* (override_count) */
+    size_t       override_count;
+    uint64_t     to; /* 0: list */
+    bool         help, version;
+} options;
+
+/* Every process's part is whole and of this configuration? */
+static aa_status
+check_epoch(const aa_conf *cfg, uint64_t epoch, aa_err *err)
+{
+    static const char *const process[] = {"ingest", "assigner", "learner"};
+    aa_status                st = AA_OK;
+    for (size_t i = 0; st == AA_OK && i < 3; i++) {
+        aa_ckpt_reader *r = NULL;
+        st = aa_ckpt_open(&r, cfg, process[i], epoch, err);
+        aa_ckpt_close(&r);
+    }
+    return st;
+}
+
+static aa_status
+list(const aa_conf *cfg, aa_err *err)
+{
+    uint64_t *epochs = NULL, committed = 0, seq = 0;
+    size_t    count = 0;
+    aa_status st = startpoint_committed(cfg, &committed, &seq, err);
+    if (st == AA_OK) st = aa_ckpt_list(cfg, "ingest", &epochs, &count, err);
+    if (st != AA_OK) return st;
+    if (committed == 0) printf("nothing is committed by %s yet\n", cfg->pipeline.name);
+    for (size_t i = 0; i < count; i++) {
+        resume re = {0};
+        aa_err why = AA_ERR_INIT;
+        bool   good = check_epoch(cfg, epochs[i], &why) == AA_OK &&
+                    resume_load(&re, cfg, epochs[i], &why) == AA_OK;
+        printf("epoch %" PRIu64 ": ", epochs[i]);
+        if (good)
+            printf("%" PRIu64 " events, %" PRIu64 " batches%s\n", re.events, re.seq,
+                   epochs[i] == committed ? "  (committed)" : "");
+        else
+            printf("not usable: %s\n", why.text);
+        resume_fini(&re);
+    }
+    free(epochs);
+    return AA_OK;
+}
+
+static aa_status
+take_back(const aa_conf *cfg, uint64_t to, aa_err *err)
+{
+    resume    re = {0};
+    uint64_t  epoch = 0, seq = 0;
+    aa_status st = check_epoch(cfg, to, err);
+    if (st == AA_OK) st = resume_load(&re, cfg, to, err);
+    if (st == AA_OK) st = startpoint_commit(&re, cfg, err);
+    if (st == AA_EAGAIN || st == AA_EIO)
+        fprintf(stderr, "rollback: the commit was refused: is ingest still running?\n");
+    if (st == AA_OK) st = startpoint_committed(cfg, &epoch, &seq, err);
+    if (st == AA_OK && epoch != to)
+        st =
+            aa_fail(err, AA_EIO,
+                    "partitions that epoch %" PRIu64 " does not know have commits of epoch %" PRIu64
+                    ": reset their offsets with kafka-consumer-groups.sh",
+                    to, epoch);
+    if (st == AA_OK)
+        printf("epoch %" PRIu64 " is committed: start ingest, it goes on after %" PRIu64
+               " events\n",
+               to, re.events);
+    resume_fini(&re);
+    return st;
+}
+
+/* ---- all together ---- */
+
+static int
+usage_error(const char *what, const char *value)
+{
+    fprintf(stderr, "rollback: %s%s\ntry rollback --help\n", what, value);
+    return EXIT_USAGE;
+}
+
+static int
+parse_flags(int argc, char **argv, options *opt)
+{
+    static const struct option flags[] = {{"to", required_argument, NULL, 't'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
+    int                        flag;
+    char                      *end;
+    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
+        switch (flag) {
+        case 'c': opt->path = optarg; break;
+        case 'o': opt->override[opt->override_count++] = optarg; break;
+        case 'h': opt->help = true; break;
+        case 'V': opt->version = true; break;
+        case 't':
+            errno = 0;
+            opt->to = strtoull(optarg, &end, 10);
+            if (errno || end == optarg || *end || opt->to == 0)
+                return usage_error("--to: not an epoch: ", optarg);
+            break;
+        default: return usage_error("unknown option", "");
+        }
+    }
+    return optind < argc ? usage_error("unexpected: ", argv[optind]) : 0;
+}
+
+static int
+work(const options *opt, aa_conf *cfg)
+{
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
+    if (st == AA_OK) {
+        aa_log_init("rollback", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
+        st = opt->to ? take_back(cfg, opt->to, &err) : list(cfg, &err);
+    }
+    aa_log_flush_repeats();
+    if (st == AA_OK) return EXIT_DONE;
+    fprintf(stderr, "rollback: %s\n", err.text);
+    return st == AA_ENOMEM ? EXIT_MEMORY : st == AA_ECONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int
+main(int argc, char **argv)
+{
+    options  opt = {0};
+    aa_conf *cfg = malloc(sizeof *cfg);
+    int      code = EXIT_MEMORY;
+
+    opt.override = calloc((size_t)argc, sizeof *opt.override);
+    if (!cfg || !opt.override) goto out;
+    code = parse_flags(argc, argv, &opt);
+    if (code != 0) goto out;
+    if (opt.help)
+        fputs(usage_text, stdout);
+    else if (opt.version)
+        printf("rollback %s\n", AA_VERSION);
+    else
+        code = work(&opt, cfg);
+out:
+    free(opt.override);
+    free(cfg);
+    return code;
+}

@@ -5,7 +5,7 @@
 #include "common/kafka.h"
 #include "common/wire.h"
 
-enum { CHUNK = 1024 };
+enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/announce */ };
 
 struct publish_assignments {
     const aa_conf  *cfg;      /* borrowed */
@@ -85,6 +85,9 @@ publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id,
             ch->a.run_id = run_id;
             st = send_one(pa, AA_KEY_ASSIGNMENT, ch->field, ch->key, ch->deleted ? NULL : &ch->a,
                           err);
+            if (st == AA_OK && ch->deleted && ch->field == NAMED_FIELD &&
+                pa->cfg->publish.item_names)
+                st = send_one(pa, AA_KEY_NAME, ch->field, ch->key, NULL, err);
         }
         if (st != AA_OK) return st;
         pa->sent += count;

@@ -94,6 +94,7 @@ typedef struct aa_reader aa_reader;
 typedef struct {
     int32_t     partition;
     int64_t     offset, timestamp_ms;
+    bool        appended;    /* timestamp_ms is when the broker got it, not the producer's */
     const void *key, *value; /* value NULL: tombstone */
     size_t      key_len, len;
     void       *opaque; /* the library's message */

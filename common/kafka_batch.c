@@ -21,6 +21,7 @@ aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km)
     rec->partition = km->partition;
     rec->offset = km->offset;
     rec->timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : ms;
+    rec->appended = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
     rec->key = km->key;
     rec->key_len = km->key_len;
     rec->value = km->payload;

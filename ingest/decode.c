@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/hash.h"
 
@@ -42,7 +43,8 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
     dc->cfg = cfg;
     dc->arena.cap = ARENA_SLACK_BYTES + cfg->field_count * ((size_t)cfg->event.id_max_bytes + 64);
     dc->arena.mem = aligned_alloc(64, (dc->arena.cap + 63) / 64 * 64);
-    if (!dc->arena.mem) {
+    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or a number's digits */
+    if (!dc->arena.mem || !dc->item) {
         decode_free(&dc);
         return aa_fail(err, AA_ENOMEM, "decoder");
     }
@@ -56,8 +58,30 @@ decode_free(decode **dc_p)
     decode *dc = *dc_p;
     if (!dc) return;
     free(dc->arena.mem);
+    free(dc->item);
     free(dc);
     *dc_p = NULL;
+}
+
+enum { ITEM = 1 };
+
+/* The parsed object goes before the caller asks. */
+static void
+keep_item(decode *dc, const decode_id *id)
+{
+    if (id->kind == DECODE_NUMBER_ID) {
+        dc->item_len = (size_t)snprintf(dc->item, 32, "%lld", (long long)id->number);
+        return;
+    }
+    dc->item_len = id->len;
+    memcpy(dc->item, id->text, id->len);
+}
+
+const char *
+decode_item(const decode *dc, size_t *len)
+{
+    *len = dc->item_len;
+    return dc->item;
 }
 
 static decode_reason
@@ -68,6 +92,7 @@ take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
         const decode_id *id = &raw->id[f];
         if (id->kind == DECODE_NUMBER_ID) {
             key[f] = aa_id_key_number(id->number);
+            if (f == ITEM) keep_item(dc, id);
             continue;
         }
         if (id->kind == DECODE_NO_ID || id->len == 0)
@@ -76,6 +101,7 @@ take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
                                cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
+        if (f == ITEM) keep_item(dc, id);
     }
     return DECODE_OK;
 }

@@ -52,6 +52,8 @@ void decode_free(decode **dc_p);
  */
 decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
                              uint64_t *key, float *label, int64_t *time_ms);
+/** The second field's ID (the item's) of the last event, as text; valid until the next message. */
+const char *decode_item(const decode *dc, size_t *len);
 /** The last failure in words, with the values in it (no bytes of the message). */
 const char *decode_why(const decode *dc);
 

@@ -32,6 +32,8 @@ typedef struct {
 struct decode {
     const aa_conf *cfg;
     decode_arena   arena;
+    char          *item; /* (item_len of id_max_bytes) owned; the last item ID as text */
+    size_t         item_len;
     char           why[160];
 };
 

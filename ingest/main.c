@@ -33,6 +33,7 @@ typedef struct {
     aa_link       *ln;
     aa_producer   *pr;
     source        *so;
+    announce      *an; /* NULL: publish.item_names is off */
     ingest        *in;
     meter         *me;
     aa_bytes       out; /* the last message packed */
@@ -57,6 +58,9 @@ open_kafka(app *ap, aa_err *err)
     deadletter_topic(topic, ap->cfg);
     st = aa_topic_ensure(ap->cfg, topic, 0, false, err);
     if (st == AA_OK && !ap->pr) st = aa_producer_open(&ap->pr, ap->cfg, err);
+    if (st == AA_OK && !ap->an && ap->cfg->publish.enabled && ap->cfg->publish.item_names)
+        st = announce_open(&ap->an, ap->cfg, err);
+    if (st == AA_OK) source_announce(ap->so, ap->an);
     if (st != AA_OK) source_close(&ap->so);
     return st;
 }
@@ -433,6 +437,7 @@ run(aa_context *ctx, aa_err *err)
     }
     if (st == AA_EAGAIN && aa_stop_requested()) st = AA_OK; /* stopped while there was no broker */
     aa_producer_free(&ap.pr, 5000);
+    announce_close(&ap.an);
     source_close(&ap.so);
     aa_link_close(&ap.ln);
     ingest_free(&ap.in);

@@ -264,7 +264,7 @@ move_event(order *od, line *ln, aa_event_batch *b)
 {
     size_t at = ln->head, i = b->n;
 
-    if (i == 0) b->oldest_kafka_ms = ln->kafka_ms[at];
+    if (i == 0 || ln->kafka_ms[at] < b->oldest_kafka_ms) b->oldest_kafka_ms = ln->kafka_ms[at];
     memcpy(&b->key[i * od->F], &ln->key[at * od->F], od->F * sizeof *b->key);
     b->label[i] = ln->label[at];
     b->time_ms[i] = ln->time_ms[at];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "ingest/decode.h"
 
@@ -32,6 +33,7 @@ struct source {
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po;   /* (n) owned; scratch for questions and commits */
     size_t           n;
+    announce        *an; /* borrowed; NULL: none */
     aa_kafka_record  rec[CHUNK];
 };
 
@@ -282,12 +284,38 @@ push_letter(source *so, order *od, size_t idx, const aa_kafka_record *rec, decod
     return AA_OK;
 }
 
+void
+source_announce(source *so, announce *an)
+{
+    so->an = an;
+}
+
+/* When did this message come into Kafka? The broker's time where the topic has that
+ * (message.timestamp.type=LogAppendTime). A producer's may be any: that of a recorded topic is the
+ * event's, long ago. Then the time we got it stands for it. */
+static int64_t
+arrival_ms(const aa_kafka_record *rec, int64_t now_ms)
+{
+    return rec->appended ? rec->timestamp_ms : now_ms;
+}
+
+static void
+tell_item(source *so, uint64_t key)
+{
+    size_t      len;
+    const char *text = decode_item(so->dc, &len);
+    announce_item(so->an, key, text, len);
+}
+
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
     uint64_t key[AA_MAX_FIELDS];
     float    label;
-    int64_t  time_ms, end = so->part[idx].end;
+    int64_t  time_ms, end = so->part[idx].end, now_ms = aa_wall_ms();
+    bool     tell = so->an && so->cfg->field_count > ANNOUNCE_FIELD;
+
+    if (tell) announce_tick(so->an, aa_now_ms());
 
     for (size_t i = 0; i < n; i++) {
         const aa_kafka_record *rec = &so->rec[i];
@@ -296,7 +324,8 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         reason =
             decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
         if (reason == DECODE_OK) {
-            order_push(od, idx, rec->offset, key, label, time_ms, rec->timestamp_ms);
+            order_push(od, idx, rec->offset, key, label, time_ms, arrival_ms(rec, now_ms));
+            if (tell) tell_item(so, key[ANNOUNCE_FIELD]);
         } else {
             aa_status st = push_letter(so, od, idx, rec, reason, err);
             if (st != AA_OK) return st;

@@ -13,6 +13,7 @@
 #include "common/conf.h"
 #include "common/kafka.h"
 #include "common/status.h"
+#include "ingest/announce.h"
 #include "ingest/order.h"
 #include "ingest/resume.h"
 
@@ -24,6 +25,8 @@ typedef struct source source;
 aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void source_close(source **so_p);
+/** Items seen from now on are told to it (borrowed); NULL: to nobody. */
+void source_announce(source *so, announce *an);
 
 /** Serve the group. @errors AA_EIO the consumer is of no more use */
 aa_status source_poll(source *so, aa_consumer_event *event, aa_err *err)

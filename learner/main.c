@@ -58,7 +58,7 @@ typedef struct {
     aa_msg_kind       answer_kind;
     bool              done;
     bool              publish_all; /* scorers may hold rows of an abandoned run */
-    int64_t           newest_kafka_ms, published_ms;
+    int64_t           newest_kafka_ms, oldest_kafka_ms, published_ms;
     int64_t           run_start_us, last_update_us;
     uint64_t          reset_run_id; /* of the last RESET, and when: a run that is over is told so */
     int64_t           reset_ms;     /* once per REPEAT_MS, not once per message of it */
@@ -109,8 +109,8 @@ publish(app *ap, aa_err *err)
 {
     if (!ap->pm || !ap->run_id) return AA_OK;
     int64_t   start_us = aa_now_us();
-    aa_status st =
-        publish_model_send(ap->pm, ap->le, ap->run_id, ap->newest_kafka_ms, ap->publish_all, err);
+    aa_status st = publish_model_send(ap->pm, ap->le, ap->run_id, ap->oldest_kafka_ms,
+                                      ap->newest_kafka_ms, ap->publish_all, err);
     ap->published_ms = aa_now_ms();
     if (st == AA_EAGAIN || st == AA_EFULL) {
         aa_warn("PUBLISH-WAIT", "%s", err->text);
@@ -118,6 +118,7 @@ publish(app *ap, aa_err *err)
         return AA_OK;
     }
     if (st != AA_OK) return st;
+    if (!publish_model_pending(ap->pm)) ap->oldest_kafka_ms = 0;
     ap->publish_all = false;
     learner_metrics_published(ap->lm, publish_model_sent(ap->pm), aa_now_us() - start_us);
     return AA_OK;
@@ -225,6 +226,7 @@ on_assigned(app *ap, const void *buf, size_t len, aa_err *err)
     ap->last_update_us = aa_now_us();
     ap->run_events += ap->in.n;
     ap->newest_kafka_ms = ap->in.oldest_kafka_ms;
+    if (ap->oldest_kafka_ms == 0) ap->oldest_kafka_ms = ap->in.oldest_kafka_ms;
     learner_metrics_step(ap->lm, &ap->in, ap->last_update_us - start_us);
     st = learner_metrics_series(ap->lm, ap->le, false, err);
     if (st != AA_OK) return st;

@@ -63,7 +63,7 @@ send_row(publish_model *pm, const learner_change *ch, uint64_t run_id, uint64_t 
 
 static aa_status
 send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t version,
-           int64_t newest_kafka_ms, aa_err *err)
+           int64_t oldest_kafka_ms, int64_t newest_kafka_ms, aa_err *err)
 {
     const aa_conf   *cfg = pm->cfg;
     learner_stats    stats;
@@ -72,6 +72,7 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
                           .F = cfg->field_count,
                           .K = (size_t)cfg->model.dim,
                           .hidden_count = cfg->hidden_count,
+                          .oldest_kafka_ms = oldest_kafka_ms,
                           .newest_kafka_ms = newest_kafka_ms};
     learner_stats_get(le, &stats);
     d.events = stats.events;
@@ -86,8 +87,8 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
 }
 
 aa_status
-publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t newest_kafka_ms,
-                   bool all, aa_err *err)
+publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t oldest_kafka_ms,
+                   int64_t newest_kafka_ms, bool all, aa_err *err)
 {
     const uint64_t version = learner_next_batch(le) - 1;
     size_t         count = CHUNK;
@@ -105,7 +106,7 @@ publish_model_send(publish_model *pm, learner *le, uint64_t run_id, int64_t newe
         pm->sent += count;
     }
     pm->pending = count == CHUNK;
-    aa_status st = send_dense(pm, le, run_id, version, newest_kafka_ms, err);
+    aa_status st = send_dense(pm, le, run_id, version, oldest_kafka_ms, newest_kafka_ms, err);
     aa_producer_poll(pm->producer);
     return st;
 }

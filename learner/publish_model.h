@@ -19,12 +19,13 @@ aa_status publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *er
 /**
  * Send what changed since the last call, then the dense weights. all: every row there is (so also
  * after messages were lost). While the broker is away, what is not sent waits for a later call.
- * @param newest_kafka_ms  arrival in Kafka of the newest event learned from, 0: unknown
+ * @param oldest_kafka_ms  arrival in Kafka of the oldest event learned from since the last call
+ * @param newest_kafka_ms  of the newest batch's first event; 0: unknown, or none
  * @errors AA_EAGAIN the broker is behind: nothing was sent; AA_EIO; AA_EFULL; AA_ENOMEM
  */
 aa_status publish_model_send(publish_model *pm, learner *le, uint64_t run_id,
-                             int64_t newest_kafka_ms, bool all, aa_err *err)
-    __attribute__((warn_unused_result));
+                             int64_t oldest_kafka_ms, int64_t newest_kafka_ms, bool all,
+                             aa_err *err) __attribute__((warn_unused_result));
 
 /** The last call left something for the next one: the broker is behind. */
 bool publish_model_pending(const publish_model *pm);

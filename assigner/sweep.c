@@ -19,7 +19,7 @@ index_at(const field *fd, uint32_t i, uint64_t now)
     return handle == IDTABLE_NONE ? INFINITY : field_index(fd, handle, now);
 }
 
-/* True: all holders are counted. */
+/* Looks at the next holders; *done: that was the last of them. */
 static aa_status
 count(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
 {
@@ -44,7 +44,8 @@ count(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
     return st;
 }
 
-/* Whoever was below the price when counted, and is so still, gives the row back. */
+/* Whoever was below the price when counted, and is so still, gives the row back; *done: likewise.
+ */
 static aa_status
 release(price *pr, field *fields, field_step *sp, bool *done, aa_err *err)
 {

@@ -2,6 +2,7 @@
  * event. An imported ID looks like one that has been seen as often as its place on the ladder
  * takes, with the lean that leads to its reading. */
 #include "assigner/field.h"
+#include "assigner/gap.h"
 #include "assigner/lean.h"
 
 #define SEEN_MAX (1u << 20)
@@ -40,9 +41,14 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     if (id->place >= 0.0f) /* the lean whose place this is: see lean_place */
         e->lean_sum =
             (id->place - 0.5f * (float)(fd->p - 1)) / (float)fd->p * ((float)e->seen + LEAN_SHRINK);
+    if (fd->env.pr) {
+        e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+        if (e->seen > 1) price_returned(fd->env.pr, 1);
+    }
     if (id->own && !slots_full(&fd->sl)) {
         st = slots_take(&fd->sl, handle, seq, &e->slot, err);
         if (st != AA_OK) return st;
+        if (fd->env.pr) price_took(fd->env.pr, fd->env.f); /* too many: the next round of prices */
         e->position = (uint8_t)(fd->env.k + 1);
     }
     fd->fs.ids_seen++;

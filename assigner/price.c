@@ -255,7 +255,8 @@ state_ok(const price *pr, const size_t *end, uint64_t events)
 {
     const price_state *ps = &pr->ps;
     bool               ok = market_ok(&ps->all) && ps->phase <= PRICE_RELEASE && ps->f < pr->F;
-    ok = ok && ps->round_from <= events && ps->next_step > events && ps->returned <= events * pr->F;
+    ok = ok && ps->round_from <= events && ps->next_step > events &&
+         ps->returned <= (uint64_t)UINT32_MAX * pr->F;
     for (size_t f = 0; ok && f < AA_MAX_FIELDS; f++) {
         const size_t most = f < pr->F && ps->phase != PRICE_IDLE ? end[f] : 0;
         ok = market_ok(&ps->field[f]) && !isnan(ps->cut[f]) && ps->counted[f] <= most;

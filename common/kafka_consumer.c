@@ -85,6 +85,12 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     if (subscribe) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
     st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
+    /* what the user says of it holds where there is no commit (ingest/source); events that are
+     * gone must show here as an error, not as a silent jump */
+    if (rd_kafka_conf_set(conf, "auto.offset.reset", "error", NULL, 0) != RD_KAFKA_CONF_OK) {
+        rd_kafka_conf_destroy(conf);
+        return aa_fail(err, AA_EBUG, "auto.offset.reset");
+    }
     rd_kafka_conf_set_opaque(conf, cs);
     if (subscribe) rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     st = aa_kafka_client_new(&cs->rk, RD_KAFKA_CONSUMER, &conf, err);
@@ -419,8 +425,8 @@ partition_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return aa_fail(err, AA_ECONFIG,
-                       "%s partition %d: the events to go on from are gone (%s); set "
-                       "kafka.auto.offset.reset to earliest or latest to go on with a gap",
+                       "%s partition %d: the events to go on from are gone (%s); "
+                       "ingest.on_lost_offset=skip goes on behind the gap",
                        cs->topic, (int)km->partition, rd_kafka_message_errstr(km));
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:

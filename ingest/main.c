@@ -397,6 +397,11 @@ turn(app *ap, aa_err *err)
     if (st != AA_OK) return st;
     if (aa_stop_requested()) ingest_stop(ap->in, aa_now_us());
     if (ingest_running(ap->in)) st = source_pump(ap->so, ingest_order(ap->in), &got, err);
+    if (st == AA_ECONFIG && source_skips_losses(ap->so)) { /* gone since: see what is there */
+        aa_warn("OFFSET-LOST", "%s", err->text);
+        ingest_restart(ap->in, err->text, aa_now_us());
+        st = AA_OK;
+    }
     if (st != AA_OK) return st;
     for (int i = 0; i < STEPS_AT_A_TIME && ap->failed == AA_OK; i++) {
         ingest_step(ap->in, aa_now_us(), &act);
@@ -418,7 +423,7 @@ loop(app *ap, aa_err *err)
         if (st != AA_OK) return st;
     }
     aa_set_ready(ap->ctx, false, "drained");
-    return meter_finish(ap->me, ap->in, err);
+    return meter_finish(ap->me, ap->in, ap->so, err);
 }
 
 static aa_status

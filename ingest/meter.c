@@ -11,8 +11,9 @@
 struct meter {
     const aa_conf *cfg;
     aa_metrics    *ms;
-    aa_counter    *events, *batches, *commits, *resets, *unsaved, *letters[DECODE_REASON_COUNT];
-    aa_gauge      *in_flight, *epoch, *committed, *lag,
+    aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps,
+        *letters[DECODE_REASON_COUNT];
+    aa_gauge *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
     aa_histogram *credit_wait;
     size_t        part_cap;
@@ -22,7 +23,7 @@ struct meter {
     uint64_t taken;                  /* events of this process, those sent twice included */
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
-    uint64_t counted_commits, counted_resets, counted_unsaved;
+    uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps;
     int64_t  total_lag;
 };
 
@@ -42,6 +43,10 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                      "epochs that some process could not write");
     me->resets = aa_metrics_counter(ms, "autoassign_resets_total", "",
                                     "runs that began again from the last commit");
+    me->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
+                                  "events that Kafka had no more and that were skipped");
+    me->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
+                                  "places where events were skipped because Kafka had no more");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
@@ -165,6 +170,7 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     ingest_stats is;
     int64_t      every_us = me->cfg->log.stats_ms * 1000;
     bool         known = update_lag(me, od, so);
+    uint64_t     gaps, lost = source_lost(so, &gaps);
 
     ingest_stats_get(in, &is);
     aa_gauge_set(me->in_flight, (double)is.in_flight);
@@ -174,6 +180,10 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     aa_counter_add(me->resets, is.resets - me->counted_resets);
     me->counted_commits = is.commits;
     aa_counter_add(me->unsaved, is.unsaved - me->counted_unsaved);
+    aa_counter_add(me->lost, lost - me->counted_lost);
+    aa_counter_add(me->gaps, gaps - me->counted_gaps);
+    me->counted_lost = lost;
+    me->counted_gaps = gaps;
     me->counted_resets = is.resets;
     me->counted_unsaved = is.unsaved;
     if (every_us > 0 && me->opened && now_us - me->stats_us >= every_us && aa_log_on(AA_INFO))
@@ -182,8 +192,9 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
 }
 
 aa_status
-meter_finish(meter *me, const ingest *in, aa_err *err)
+meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
 {
+    uint64_t     gaps;
     aa_summary  *su = aa_summary_new();
     ingest_stats is;
     double       seconds = (double)(me->last_us - me->first_us) / 1e6;
@@ -212,6 +223,8 @@ meter_finish(meter *me, const ingest *in, aa_err *err)
     aa_summary_str(su, "from", from);
     aa_summary_int(su, "commits", is.commits);
     aa_summary_int(su, "resets", is.resets);
+    aa_summary_int(su, "events_lost", source_lost(so, &gaps));
+    aa_summary_int(su, "gaps", gaps);
     aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : "drained");
     return aa_summary_write(&su, me->cfg, "ingest", err);
 }

@@ -29,7 +29,7 @@ void meter_letter(meter *me, decode_reason reason);
 bool meter_update(meter *me, const ingest *in, const order *od, const source *so, int64_t now_us);
 
 /** FINAL line and summary file. @errors AA_EIO the file */
-aa_status meter_finish(meter *me, const ingest *in, aa_err *err)
+aa_status meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
     __attribute__((warn_unused_result));
 
 #endif

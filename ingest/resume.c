@@ -201,7 +201,8 @@ find_before(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *epoc
 }
 
 aa_status
-resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad, aa_err *err)
+resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq, uint64_t bad,
+            aa_err *err)
 {
     const char *policy = cfg->checkpoint.on_damage;
     uint64_t   *epochs = NULL;
@@ -210,7 +211,7 @@ resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64
     aa_status   st = AA_EPARSE;
 
     if (bad == 0 || bad > epoch) {
-        st = try_epoch(re, cfg, epoch, &seq, &why);
+        st = try_epoch(re, cfg, epoch, seq, &why);
         if (st == AA_OK) goto out;
         if (st != AA_EPARSE && st != AA_EIO) {
             st = aa_fail(err, st, "%s", why.text);

@@ -57,12 +57,12 @@ aa_status resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *er
  * The newest checkpoint that can be used: of the committed epoch or, when that one is damaged or
  * missing, the one before. checkpoint.on_damage may rule that out, or allow a fresh re (epoch 0)
  * when there is none. What is refused, and what is used instead, is logged.
- * @param epoch, seq  of the last commit
+ * @param epoch, seq  of the last commit; seq may be NULL: not known
  * @param bad         an epoch that another process cannot use, nor any above it; 0: none
  * @errors AA_EPARSE none can be used; AA_ECONFIG one is somebody else's; AA_EIO; AA_ENOMEM
  */
-aa_status resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad,
-                      aa_err *err) __attribute__((warn_unused_result));
+aa_status resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq,
+                      uint64_t bad, aa_err *err) __attribute__((warn_unused_result));
 
 /**
  * From the loaded checkpoint (or a fresh re) and the group's commits to where each partition

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/checkpoint.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "ingest/decode.h"
@@ -33,8 +34,11 @@ struct source {
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po;   /* (n) owned; scratch for questions and commits */
     size_t           n;
-    announce        *an; /* borrowed; NULL: none */
-    aa_kafka_record  rec[CHUNK];
+    announce        *an;     /* borrowed; NULL: none */
+    int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
+    size_t          gap_cap;
+    uint64_t        gaps, lost; /* that were skipped; events in them, as far as can be known */
+    aa_kafka_record rec[CHUNK];
 };
 
 /* ---- open ---- */
@@ -140,6 +144,7 @@ source_close(source **so_p)
     decode_free(&so->dc);
     free(so->part);
     free(so->po);
+    free(so->gap_end);
     free(so);
     *so_p = NULL;
 }
@@ -214,6 +219,108 @@ fill_gaps(source *so, resume *re, aa_err *err)
     return AA_OK;
 }
 
+/* ---- what Kafka has no more ---- */
+
+static bool
+skips_losses(const source *so)
+{
+    return strcmp(so->cfg->ingest.on_lost_offset, "skip") == 0;
+}
+
+/* A gap is met again by every run that begins from the same commit: it counts once. */
+static aa_status
+count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
+{
+    const size_t at = (size_t)partition;
+
+    if (at >= so->gap_cap) {
+        int64_t *grown = realloc(so->gap_end, (at + 1) * sizeof *grown);
+        if (!grown) return aa_fail(err, AA_ENOMEM, "gap of partition %" PRId32, partition);
+        so->gap_end = grown;
+        while (so->gap_cap <= at)
+            so->gap_end[so->gap_cap++] = -1;
+    }
+    if (so->gap_end[at] == to) return AA_OK;
+    so->gap_end[at] = to;
+    so->gaps++;
+    if (to > from) so->lost += (uint64_t)(to - from);
+    return AA_OK;
+}
+
+/* Where this partition was to go on is before its first event, or behind its last: a retention time
+ * has passed, or the topic was deleted and made anew. */
+static aa_status
+check_position(source *so, resume_part *part, aa_err *err)
+{
+    int64_t   low = 0, high = 0;
+    char      kv[160];
+    aa_status st = aa_consumer_watermarks(so->cs, part->partition, &low, &high, err);
+
+    if (st != AA_OK || part->position >= part->end) return st;
+    if (part->position >= low && part->position <= high) return AA_OK;
+    if (!skips_losses(so))
+        return aa_fail(err, AA_ECONFIG,
+                       "%s partition %" PRId32 ": to go on from offset %" PRId64
+                       ", but it holds %" PRId64 " to %" PRId64
+                       ": events are lost. ingest.on_lost_offset=skip goes on behind the gap",
+                       so->cfg->topics.interactions, part->partition, part->position, low, high);
+    snprintf(kv, sizeof kv,
+             "partition=%" PRId32 " offset=%" PRId64 " first=%" PRId64 " end=%" PRId64,
+             part->partition, part->position, low, high);
+    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost: going on behind the gap");
+    if (part->end != RESUME_NO_END && low > part->end) low = part->end; /* a replay ends there */
+    st = count_gap(so, part->partition, part->position, low, err);
+    part->position = low;
+    return st;
+}
+
+/* A checkpoint's partition that the topic has no more. */
+static aa_status
+check_partitions(source *so, const resume *re, aa_err *err)
+{
+    const size_t count = aa_consumer_partition_count(so->cs);
+
+    for (size_t i = 0; i < re->part_count; i++) {
+        if ((size_t)re->part[i].partition < count) continue;
+        if (!skips_losses(so))
+            return aa_fail(err, AA_ECONFIG,
+                           "%s has %zu partitions, but there was one with number %" PRId32
+                           ": events are lost. ingest.on_lost_offset=skip goes on without",
+                           so->cfg->topics.interactions, count, re->part[i].partition);
+        aa_warn("OFFSET-LOST", "%s has no partition %" PRId32 " any more",
+                so->cfg->topics.interactions, re->part[i].partition);
+        aa_status st = count_gap(so, re->part[i].partition, 0, 0, err);
+        if (st != AA_OK) return st;
+    }
+    return AA_OK;
+}
+
+/* The group has no commit of ours. A fresh pipeline, or one that ended between its first checkpoint
+ * and the commit of it, begins; but two checkpoints were not written without a commit: that has
+ * expired, or was deleted, perhaps with its topic. */
+static aa_status
+check_commit(source *so, resume *re, uint64_t bad, aa_err *err)
+{
+    uint64_t *epochs = NULL;
+    size_t    count = 0;
+    aa_status st = aa_ckpt_list(so->cfg, "ingest", &epochs, &count, err);
+
+    if (st != AA_OK || count < 2) goto out;
+    if (!skips_losses(so)) {
+        st = aa_fail(err, AA_ECONFIG,
+                     "the group has no commit any more, but there are checkpoints up to epoch "
+                     "%" PRIu64 ". ingest.on_lost_offset=skip goes on from that; another "
+                     "pipeline.name begins anew",
+                     epochs[count - 1]);
+        goto out;
+    }
+    aa_warn("OFFSET-LOST", "the group has no commit any more: going on from the last checkpoint");
+    st = resume_find(re, so->cfg, epochs[count - 1], NULL, bad, err);
+out:
+    free(epochs);
+    return st;
+}
+
 aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
@@ -227,11 +334,27 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     if (st != AA_OK) return st;
     resume_fini(re);
     epoch = resume_epoch(so->po, so->n, lane, &seq);
-    if (epoch > 0) st = resume_find(re, so->cfg, epoch, seq, bad, err);
-    if (st != AA_OK) return st;
-    st = resume_merge(re, so->po, so->n, lane, so->replay, err);
-    if (st != AA_OK) return st;
-    return fill_gaps(so, re, err);
+    st = epoch > 0 ? resume_find(re, so->cfg, epoch, &seq, bad, err)
+                   : check_commit(so, re, bad, err);
+    if (st == AA_OK) st = check_partitions(so, re, err);
+    if (st == AA_OK) st = resume_merge(re, so->po, so->n, lane, so->replay, err);
+    if (st == AA_OK) st = fill_gaps(so, re, err);
+    for (size_t i = 0; st == AA_OK && i < re->part_count; i++)
+        st = check_position(so, &re->part[i], err);
+    return st;
+}
+
+bool
+source_skips_losses(const source *so)
+{
+    return skips_losses(so);
+}
+
+uint64_t
+source_lost(const source *so, uint64_t *gaps)
+{
+    *gaps = so->gaps;
+    return so->lost;
 }
 
 aa_status

@@ -39,6 +39,10 @@ bool source_has_partitions(const source *so);
  *  @errors AA_EIO broker trouble; AA_EPARSE no checkpoint can be used; AA_ECONFIG; AA_ENOMEM */
 aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     __attribute__((warn_unused_result));
+/** ingest.on_lost_offset: events that Kafka has no more are skipped instead of being an error. */
+bool source_skips_losses(const source *so);
+/** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
+uint64_t source_lost(const source *so, uint64_t *gaps);
 /** Read from there. */
 aa_status source_start(source *so, const resume *re, aa_err *err)
     __attribute__((warn_unused_result));

@@ -1,9 +1,11 @@
 /* topic - puts raw messages into a topic and shows what is in one; for the end-to-end tests.
  *
- *   topic write BROKER TOPIC PARTITION   one message per line of standard input
- *   topic read BROKER TOPIC              one JSON object per message: partition, offset, key,
- * value, headers; from the beginning to the end seen at the start topic count BROKER TOPIC messages
- * in it
+ *   topic write BROKER TOPIC PARTITION           one message per line of standard input
+ *   topic count BROKER TOPIC                     messages in it
+ *   topic forget BROKER TOPIC PARTITION OFFSET   delete those before OFFSET, as retention does
+ *   topic remove BROKER TOPIC                    delete the topic
+ *   topic read BROKER TOPIC                      one JSON object per message, to the end seen at
+ *                                                the start: partition, offset, key, value, headers
  *
  * Deliberately not built on common/kafka: a test that read through the code under test would share
  * its mistakes. Bytes that are not UTF-8 are shown as hex in {"hex": ...}.
@@ -57,6 +59,51 @@ write_lines(const char *broker, const char *topic, int32_t partition)
     }
     free(line);
     if (rd_kafka_flush(rk, TIMEOUT_MS)) die(topic, "not delivered within 10 s");
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+static int
+forget(const char *broker, const char *topic, int32_t partition, int64_t offset)
+{
+    rd_kafka_t                      *rk = open_client(RD_KAFKA_PRODUCER, broker);
+    rd_kafka_queue_t                *queue = rd_kafka_queue_new(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_DeleteRecords_t        *request;
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
+    request = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_DeleteRecords(rk, &request, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+    if (!ev) die(topic, "no answer within 10 s");
+    if (rd_kafka_event_error(ev)) die(topic, rd_kafka_event_error_string(ev));
+    const rd_kafka_topic_partition_list_t *done =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(ev));
+    if (done->elems[0].err) die(topic, rd_kafka_err2str(done->elems[0].err));
+    rd_kafka_event_destroy(ev);
+    rd_kafka_DeleteRecords_destroy(request);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+static int
+remove_topic(const char *broker, const char *topic)
+{
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_PRODUCER, broker);
+    rd_kafka_queue_t               *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteTopic_t         *request = rd_kafka_DeleteTopic_new(topic);
+    const rd_kafka_topic_result_t **done;
+    size_t                          count;
+    rd_kafka_DeleteTopics(rk, &request, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+    if (!ev) die(topic, "no answer within 10 s");
+    if (rd_kafka_event_error(ev)) die(topic, rd_kafka_event_error_string(ev));
+    done = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(ev), &count);
+    if (count != 1 || rd_kafka_topic_result_error(done[0])) die(topic, "not deleted");
+    rd_kafka_event_destroy(ev);
+    rd_kafka_DeleteTopic_destroy(request);
+    rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
     return 0;
 }
@@ -159,8 +206,12 @@ main(int argc, char **argv)
 {
     if (argc == 5 && !strcmp(argv[1], "write"))
         return write_lines(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10));
+    if (argc == 6 && !strcmp(argv[1], "forget"))
+        return forget(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10),
+                      strtoll(argv[5], NULL, 10));
+    if (argc == 4 && !strcmp(argv[1], "remove")) return remove_topic(argv[2], argv[3]);
     if (argc == 4 && !strcmp(argv[1], "read")) return read_topic(argv[2], argv[3], false);
     if (argc == 4 && !strcmp(argv[1], "count")) return read_topic(argv[2], argv[3], true);
-    die("usage", "topic write BROKER TOPIC PARTITION | topic read|count BROKER TOPIC");
+    die("usage", "topic write|forget|remove|count|read BROKER TOPIC ...: see its head");
     return 2;
 }

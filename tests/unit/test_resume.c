@@ -189,7 +189,7 @@ find(const aa_conf *cfg, uint64_t epoch, uint64_t seq, uint64_t bad)
 {
     aa_err    err = AA_ERR_INIT;
     resume    re = {0};
-    aa_status st = resume_find(&re, cfg, epoch, seq, bad, &err);
+    aa_status st = resume_find(&re, cfg, epoch, &seq, bad, &err);
     int       found = st == AA_OK ? (int)re.epoch : -(int)st;
     if (st == AA_OK) assert_int_equal(re.last_epoch, epoch);
     if (found > 0) assert_int_equal(re.part[0].position, 100 * re.epoch);

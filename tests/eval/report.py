@@ -7,6 +7,7 @@ import time
 import panels as drawing
 import stability
 import verdict
+from plan import TUNED
 from stats import mean, paired, spread
 
 STYLE = """body{font:14px/1.45 sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222}
@@ -90,6 +91,7 @@ def definitions(context):
     with open("/proc/cpuinfo", encoding="utf-8") as text:
         cpu = next((line.split(":")[1].strip() for line in text if line.startswith("model name")), cpu)
     extra = " ".join(context["settings"]) or "none"
+    opponents = "; ".join(f"{mode} {' '.join(settings)}" for mode, settings in TUNED.items())
     return f"""<h2>How it was measured</h2><p>Each stream was recorded into a Kafka topic once and replayed through
 ingest, assigner and learner, one pass, predict then train, with the committed configuration (settings for all runs
 besides: {html.escape(extra)}), seeds 1 to {context['seeds']}. Machine: {html.escape(cpu)}, {os.cpu_count()} cores;
@@ -104,6 +106,7 @@ it.</li>
 taking rows.</li>
 <li><b>At equal memory</b>: thresholds were swept with one seed, the two whose rows lie next to the default's were run
 with every seed, and the AUC at the default's rows read off the line between them.</li>
+<li><b>Opponents</b> are tuned, the same on every stream: {opponents}.</li>
 <li><b>p</b>: two-sided paired t-test over seeds. <b>Level</b>: on the wrong side, but not significantly.</li></ul>"""
 
 

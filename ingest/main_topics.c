@@ -165,11 +165,14 @@ check_settings(const aa_conf *cfg, const need *nd, const aa_topic_facts *tf)
 }
 
 static bool
-check_topic(const aa_conf *cfg, const need *nd)
+check_topic(const aa_conf *cfg, const need *nd, bool *nobody)
 {
     aa_topic_facts tf;
     aa_err         err = AA_ERR_INIT;
-    if (aa_topic_describe(cfg, nd->name, &tf, &err) != AA_OK) return bad(nd->name, err.text);
+    if (aa_topic_describe(cfg, nd->name, &tf, &err) != AA_OK) {
+        *nobody = strstr(err.text, "Local:") != NULL; /* the client's own words: no broker spoke */
+        return bad(nd->name, err.text);
+    }
     if (tf.partitions == 0) return bad(nd->name, "there is no such topic; --create makes it");
     if (!check_settings(cfg, nd, &tf)) return false;
     printf("ok   topic %s: %d partitions, %d replicas%s\n", nd->name, tf.partitions, tf.replication,
@@ -228,10 +231,10 @@ check_access(const options *opt, const aa_conf *cfg, const need *nd)
 static bool
 check_all(const options *opt, const aa_conf *cfg, const need *nd, size_t n)
 {
-    bool good = true;
-    for (size_t i = 0; i < n; i++) {
+    bool good = true, nobody = false;
+    for (size_t i = 0; i < n && !nobody; i++) {
         if (!concerns(opt, nd[i].reader) && !concerns(opt, nd[i].writer)) continue;
-        good = (check_topic(cfg, &nd[i]) && check_access(opt, cfg, &nd[i])) && good;
+        good = (check_topic(cfg, &nd[i], &nobody) && check_access(opt, cfg, &nd[i])) && good;
     }
     return good;
 }

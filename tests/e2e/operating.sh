@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# What operators use: the topics tool, dashboards and alerts against the processes' real metrics,
+# rollback to a checkpoint, units and compose file.
+source "$(dirname "$0")/lib.bash"
+EVENTS=40000
+CHECKS=$(dirname "$0")/operating.py
+
+# ---- topics ----
+"$PIPELINE_BIN/generate" --events $EVENTS --users 500 --items 200 --seed 23 >"$WORK/stream.csv"
+init_run one ingest.run=live checkpoint.every_events=10000 checkpoint.every_ms=300 checkpoint.keep=50
+topics() { pipeline_tool topics "$@"; }
+code_of() { local c=0; "$@" >"$WORK/said" 2>&1 || c=$?; echo $c; }
+check missing_topics_are_bad equal "$(code_of topics --check)" 1
+check each_missing_topic_is_named equal "$(grep -c 'no such topic' "$WORK/said")" 4
+check topics_are_made equal "$(code_of topics --create --partitions 4)" 0
+check then_all_is_well equal "$(code_of topics --check --write)" 0
+check made_with_the_partitions_asked_for grep -q "topic $TOPIC: 4 partitions" "$WORK/said"
+check compacted_where_scorers_read equal "$(grep -c ', compacted' "$WORK/said")" 2
+check making_again_changes_nothing equal "$(code_of topics --create --partitions 5)" 0
+not_compacted() { equal "$(code_of pipeline_tool topics -o "topics.interactions=$UNIQUE-other" -o "topics.model=$TOPIC")" 1 && grep -q 'is not compacted' "$WORK/said"; }
+check a_topic_that_is_not_compacted_is_bad not_compacted
+check acls_of_one_process equal "$(topics --acls --role ingest | wc -l)" 3
+check a_wrong_flag_is_a_usage_error equal "$(code_of topics --role nobody)" 2
+check a_broker_that_does_not_answer_is_bad equal "$(code_of pipeline_tool topics -o kafka.bootstrap.servers=127.0.0.1:1 -o kafka.socket.timeout.ms=500 -o log.level=error)" 1
+
+# ---- metrics ----
+record_file "$WORK/stream.csv"
+pipeline_start assigner learner scorer ingest
+all_learned() { at_least "$(pipeline_http learner /metrics | metric autoassign_events_total)" $EVENTS >/dev/null 2>&1; }
+must the_pipeline_learns wait_until 120 all_learned
+must scorer_is_ready wait_until 30 pipeline_ready scorer
+must ingest_knows_its_lag wait_until 30 pipeline_ready ingest
+pipeline_tool score 1 2 3 >/dev/null || die "no score"
+for name in ingest assigner learner scorer; do pipeline_http "$name" /metrics >"$WORK/$name.metrics"; done
+check dashboards_and_alerts_name_real_metrics python3 "$CHECKS" metrics "$WORK"/*.metrics
+age() { awk -v now="$(date +%s)" -v then="$(metric autoassign_last_commit_timestamp_seconds <"$WORK/ingest.metrics")" 'BEGIN { print now - then }'; }
+check the_last_commit_was_just_now at_least 60 "$(age)"
+if command -v promtool >/dev/null; then
+    check prometheus_takes_the_configuration promtool check config "$ROOT/compose/prometheus/prometheus.yml"
+    check alerts_fire_with_a_reason_and_only_then promtool test rules "$ROOT/tests/e2e/alerts_test.yml"
+    for name in ingest assigner learner scorer; do
+        check "promtool_reads_the_metrics_of_$name" bash -c 'promtool check metrics <"$0" >"$0.lint" 2>&1; [[ $? != 1 ]]' "$WORK/$name.metrics"
+    done
+else
+    skip "alerts_and_metrics_by_promtool: no promtool (Debian: prometheus)"
+fi
+
+# ---- rollback ----
+check rollback_is_refused_while_ingest_runs equal "$(code_of pipeline_tool rollback --to 1)" 1
+check and_says_why grep -q 'is ingest still running' "$WORK/said"
+pipeline_stop
+learned=$(figure learner events)
+check everything_was_learned equal "$learned" $EVENTS
+check epochs_are_listed equal "$(code_of pipeline_tool rollback)" 0
+check the_committed_one_is_marked equal "$(grep -c '(committed)' "$WORK/said")" 1
+cp "$WORK/said" "$WORK/epochs"
+to=$(awk -F'[ :]+' '$3 < 30000 && $3 > 0 { e = $2 } END { print e }' "$WORK/epochs")
+events_then=$(awk -F'[ :]+' -v e="$to" '$2 == e { print $3 }' "$WORK/epochs")
+echo "rolling back to epoch $to, after $events_then events"
+# A static member that left by SIGTERM is gone at once; a broker that is slow to notice gets some time.
+roll() { pipeline_tool rollback --to "$to" >"$WORK/said" 2>&1; }
+must the_group_takes_the_earlier_epoch wait_until 90 roll
+check an_epoch_that_is_not_there_is_refused equal "$(code_of pipeline_tool rollback --to 99999)" 1
+rm -f "$PIPELINE_DIR"/*.log
+pipeline_start assigner learner ingest
+opened_there() { grep -q "id=RUN-OPEN .*epoch=$to " "$PIPELINE_DIR/ingest.log"; }
+must ingest_goes_on_from_that_epoch wait_until 90 opened_there
+no_lag() { pipeline_ready ingest && [[ $(pipeline_http ingest /metrics | metric autoassign_consumer_lag) == 0 ]]; }
+must the_rest_is_read_again wait_until 90 no_lag
+pipeline_stop
+check every_event_counts_once_after_the_rollback equal "$(figure learner events)" $EVENTS
+
+# ---- files ----
+check log_ids_and_alerts_are_documented python3 "$CHECKS" logs
+if python3 -c 'import yaml' 2>/dev/null; then
+    check compose_file_is_complete python3 "$CHECKS" compose
+else
+    skip "compose_file_is_complete: no python3-yaml"
+fi
+if docker compose version >/dev/null 2>&1; then
+    check docker_takes_the_compose_file docker compose -f "$ROOT/compose/docker-compose.yaml" config --quiet
+else
+    skip "docker_takes_the_compose_file: no docker compose"
+fi
+if command -v systemd-analyze >/dev/null; then
+    mkdir -p "$WORK/units"
+    for unit in "$ROOT"/compose/systemd/*; do # any program that is there will do for ExecStart
+        sed -E 's|@PREFIX@/bin/autoassign-[a-z]+|/bin/true|; s|@PREFIX@|/usr|' "$unit" >"$WORK/units/${unit##*/}"
+    done
+    units_are_good() { systemd-analyze verify "$WORK"/units/* >"$WORK/said" 2>&1 && ! grep -i 'autoassign' "$WORK/said"; }
+    check systemd_takes_the_units units_are_good
+else
+    skip "systemd_takes_the_units: no systemd-analyze"
+fi

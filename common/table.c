@@ -81,6 +81,15 @@ aa_table_key(const char *text, size_t len, uint64_t *key)
     return true;
 }
 
+/* The ID's own text in a file's; NULL: it has none. */
+static const char *
+own_text(const char *text, size_t len, uint64_t key)
+{
+    if (text[0] != '#') return text;
+    if (len >= 2 && text[1] == '#') return text + 1;
+    return aa_id_key(text, len) == key ? text : NULL;
+}
+
 static void
 write_id(FILE *f, const aa_table *tb, size_t i, bool quoted)
 {
@@ -276,7 +285,8 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
     if (i != cs->columns)
         return aa_fail(err, AA_EPARSE, "%s:%zu: %zu columns, want %zu", path, number, i,
                        cs->columns);
-    return aa_table_add(tb, &id, NULL, 0, w, err);
+    text = own_text(text, strlen(text), id.key);
+    return aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
 }
 
 static char *
@@ -337,7 +347,8 @@ read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, a
                                r[1] >= 0.0f && r[1] < 256.0f ? (uint32_t)r[1] : 0, r[2]};
         }
         memcpy(w, a->x + i * a->columns, a->columns * sizeof *w);
-        st = aa_table_add(tb, &id, NULL, 0, w, err);
+        const char *text = own_text(line, strlen(line), id.key);
+        st = aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
     }
     if (st == AA_OK && (i != a->rows || take_text_line(f, &line, &cap)))
         st = aa_fail(err, AA_EPARSE, "%s: %s lines than the array has rows (%zu)", path,

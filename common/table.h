@@ -34,7 +34,7 @@ typedef struct {
 typedef struct {
     size_t       n, W, cap;
     aa_table_id *id;     /* (n) */
-    char       **text;   /* (n) NULL: not known; not read back */
+    char       **text;   /* (n) NULL: not known */
     float       *w;      /* (n,W) */
     float       *shared; /* (shared_count,W) or NULL */
     size_t       shared_count;

@@ -263,6 +263,8 @@ print_acls(const options *opt, const aa_conf *cfg, const need *nd, size_t n)
         print_acl(opt, cfg, nd[i].reader, read, "topic", nd[i].name);
         print_acl(opt, cfg, nd[i].writer, write, "topic", nd[i].name);
     }
+    if (cfg->publish.enabled && cfg->publish.item_names)
+        print_acl(opt, cfg, "ingest", write, "topic", cfg->topics.assignments);
     print_acl(opt, cfg, "ingest", "--operation Read", "group", group);
     /* it commits nothing, but the client asks for its group's coordinator */
     print_acl(opt, cfg, "scorer", "--operation Describe", "group", group);

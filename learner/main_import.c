@@ -16,9 +16,11 @@
 #include "assigner/assigner.h"
 #include "common/checkpoint.h"
 #include "common/conf.h"
+#include "common/kafka.h"
 #include "common/log.h"
 #include "common/npy.h"
 #include "common/table.h"
+#include "common/wire.h"
 #include "ingest/startpoint.h"
 #include "learner/learner.h"
 
@@ -219,6 +221,38 @@ check_fresh(const aa_conf *cfg, aa_err *err)
     return st;
 }
 
+/* So that scorers can name the items that they rank before any event names them. */
+static aa_status
+publish_names(const job *jb, aa_err *err)
+{
+    enum { ITEM = 1, FLUSH_MS = 60000, POLL_EVERY = 1024 };
+    const aa_conf  *cfg = jb->cfg;
+    const aa_table *tb = &jb->table[ITEM];
+    aa_producer    *pr = NULL;
+    aa_bytes        value = {0};
+    if (!cfg->publish.enabled || !cfg->publish.item_names || cfg->field_count <= ITEM) return AA_OK;
+    aa_status st = aa_topic_ensure(cfg, cfg->topics.assignments, 0, true, err);
+    if (st == AA_OK) st = aa_producer_open(&pr, cfg, err);
+    for (size_t i = 0; st == AA_OK && i < tb->n; i++) {
+        uint8_t            key[AA_TOPIC_KEY_BYTES];
+        const aa_topic_key k = {.lane = (uint32_t)cfg->pipeline.lane,
+                                .kind = AA_KEY_NAME,
+                                .field = ITEM,
+                                .id = tb->id[i].key};
+        if (!tb->text[i]) continue;
+        aa_topic_key_put(key, &k);
+        st = aa_wire_pack_name(&value, tb->text[i], strlen(tb->text[i]), err);
+        if (st == AA_OK)
+            st = aa_producer_send(pr, cfg->topics.assignments, -1, key, sizeof key, value.data,
+                                  value.len, 0, NULL, 0, err);
+        if (i % POLL_EVERY == 0) aa_producer_poll(pr);
+    }
+    if (st == AA_OK) st = aa_producer_flush(pr, FLUSH_MS, err);
+    aa_producer_free(&pr, 1000);
+    aa_bytes_fini(&value);
+    return st;
+}
+
 static aa_status
 commit(const job *jb, const options *opt, aa_err *err)
 {
@@ -227,6 +261,7 @@ commit(const job *jb, const options *opt, aa_err *err)
     if (st == AA_OK) st = save_assigner(jb, err);
     if (st == AA_OK) st = save_learner(jb, err);
     if (st == AA_OK) st = resume_save(&re, jb->cfg, err);
+    if (st == AA_OK) st = publish_names(jb, err);
     if (st == AA_OK) st = startpoint_commit(&re, jb->cfg, err);
     resume_fini(&re);
     return st;

@@ -20,6 +20,7 @@
 #include "common/npy.h"
 #include "common/state.h"
 #include "common/table.h"
+#include "scorer/names.h"
 #include "scorer/replica.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3, RECORDS = 1024 };
@@ -49,15 +50,22 @@ typedef struct {
 /* The IDs of a field, in the order in which they came. */
 typedef struct {
     uint64_t *key;
-    char    **name; /* NULL: not known */
     size_t    n, cap;
 } ids;
+
+/* The text of an ID; the replica's. */
+typedef struct {
+    uint64_t key;
+    aa_text  text;
+} named;
 
 typedef struct {
     const aa_conf  *cfg;
     replica        *rp;
     replica_reader *rr;
     ids             field[AA_MAX_FIELDS];
+    named          *item; /* (item_count) by key */
+    size_t          item_count;
     json_t         *meta;
 } job;
 
@@ -114,6 +122,41 @@ read_topics(job *jb, aa_err *err)
     return missing ? aa_fail(err, AA_EIO, "nothing to export: %s", missing) : st;
 }
 
+/* ---- names: published of items only ---- */
+
+static int
+compare_names(const void *a, const void *b)
+{
+    const uint64_t x = ((const named *)a)->key, y = ((const named *)b)->key;
+    return (x > y) - (x < y);
+}
+
+static aa_status
+take_names(job *jb, aa_err *err)
+{
+    const names *nm = replica_items(jb->rp);
+    size_t       end = names_end(nm);
+    jb->item = calloc(end + 1, sizeof *jb->item);
+    if (!jb->item) return aa_fail(err, AA_ENOMEM, "%zu names", end);
+    for (size_t i = 0; i < end; i++) {
+        named *na = &jb->item[jb->item_count];
+        if (names_get(nm, i, &na->key, &na->text)) jb->item_count++;
+    }
+    qsort(jb->item, jb->item_count, sizeof *jb->item, compare_names);
+    return AA_OK;
+}
+
+/* Text of an ID, empty if it is not known. */
+static aa_text
+name_of(const job *jb, size_t f, uint64_t key)
+{
+    const named  want = {.key = key};
+    const named *na = f == REPLICA_ITEM ? bsearch(&want, jb->item, jb->item_count, sizeof *jb->item,
+                                                  compare_names)
+                                        : NULL;
+    return na ? na->text : (aa_text){0};
+}
+
 /* ---- writing ---- */
 
 static int
@@ -167,7 +210,9 @@ fill(job *jb, size_t f, aa_table *tb, aa_err *err)
         before = is->key[i];
         if (!replica_read_id(jb->rr, f, is->key[i], x, &a, &rd)) continue; /* forgotten */
         aa_table_id id = place_of(jb->cfg, is->key[i], &a, &rd);
-        st = aa_table_add(tb, &id, NULL, 0, x, err);
+        aa_text     name = name_of(jb, f, is->key[i]);
+        bool        plain = name.len > 0 && !memchr(name.data, '\0', name.len);
+        st = aa_table_add(tb, &id, plain ? name.data : NULL, name.len, x, err);
     }
     free(x);
     return st == AA_OK ? fill_shared(jb, f, tb, err) : st;
@@ -220,6 +265,7 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
     if (st == AA_OK && mkdir(opt->dir, 0777) != 0 && errno != EEXIST)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
+    if (st == AA_OK) st = take_names(jb, err);
     jb->meta =
         json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model", cfg->model.kind,
                   "dim", (json_int_t)cfg->model.dim, "hidden", cfg->model.hidden, "mode",
@@ -278,6 +324,7 @@ work(const options *opt, aa_conf *cfg)
         aa_log_init("export", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
         st = export(&jb, opt, &err);
     }
+    free(jb.item);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)

@@ -53,6 +53,7 @@ PY
 check export_writes_the_table pipeline_tool export "$WORK/npy"
 check export_writes_csv pipeline_tool export --format csv "$WORK/csv"
 check some_ids_have_rows_of_their_own at_least "$(jq '[.fields[].own] | add' "$WORK/npy/meta.json")" 20
+check items_are_exported_by_name equal "$(grep -c '^[0-9]' "$WORK/npy/item.ids")" "$(wc -l <"$WORK/npy/item.ids")"
 check an_import_needs_a_fresh_pipeline bash -c '! "$@" 2>"$0"' "$WORK/refused" "$PIPELINE_BIN/import" "${OLD[@]}" "$WORK/npy"
 check and_says_so grep -q 'needs a new name' "$WORK/refused"
 

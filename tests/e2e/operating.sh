@@ -19,7 +19,7 @@ check compacted_where_scorers_read equal "$(grep -c ', compacted' "$WORK/said")"
 check making_again_changes_nothing equal "$(code_of topics --create --partitions 5)" 0
 not_compacted() { equal "$(code_of pipeline_tool topics -o "topics.interactions=$UNIQUE-other" -o "topics.model=$TOPIC")" 1 && grep -q 'is not compacted' "$WORK/said"; }
 check a_topic_that_is_not_compacted_is_bad not_compacted
-check acls_of_one_process equal "$(topics --acls --role ingest | wc -l)" 3
+check acls_of_one_process equal "$(topics --acls --role ingest | wc -l)" 4
 check a_wrong_flag_is_a_usage_error equal "$(code_of topics --role nobody)" 2
 check a_broker_that_does_not_answer_is_bad equal "$(code_of pipeline_tool topics -o kafka.bootstrap.servers=127.0.0.1:1 -o kafka.socket.timeout.ms=500 -o log.level=error)" 1
 

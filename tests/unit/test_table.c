@@ -98,6 +98,10 @@ round_trip(aa_table_format format)
     assert_int_equal(got.n, IDS);
     for (size_t i = 0; i < IDS; i++) {
         assert_true(got.id[i].key == key_of(i));
+        if (ids[i] && !strchr(ids[i], '\n'))
+            assert_string_equal(got.text[i], ids[i]);
+        else
+            assert_null(got.text[i]);
         assert_int_equal(got.id[i].own, tb.id[i].own);
         assert_int_equal(got.id[i].position, tb.id[i].position);
         check_close(got.id[i].place, tb.id[i].place, 0, 0, i);

@@ -121,7 +121,7 @@ write_summary() {
         {events: $l.events, events_per_s: $l.events_per_s, mse: $l.mse, accuracy: $l.accuracy,
          auc: $l.auc, logloss: $l.logloss,
          rows_shared: $a.rows_shared, rows_unique: $a.rows_unique, ids_seen: $a.ids_seen,
-         table_bytes: ($l.row_bytes + $a.table_bytes + $a.agent_bytes),
+         table_bytes: $l.row_bytes,
          full_table_bytes: ($a.ids_seen * $l.row_bytes / ([$l.rows_live, 1] | max) | round),
          digest: ([$i, $a, $l, $s] | map(.digest) | join("-"))}') >"$OUT/.summary.$$"
     mv "$OUT/.summary.$$" "$OUT/summary.json"
@@ -140,8 +140,8 @@ show_summary() {
         "log-loss            \(.logloss | dec(4))",
         "IDs seen            \(.ids_seen | group)",
         "rows                \(.rows_shared | group) shared, \(.rows_unique | group) unique",
-        "embedding memory    \(.table_bytes | mb): rows \($l[0].row_bytes | mb), ID table \($a[0].table_bytes | mb), agent \($a[0].agent_bytes | mb)",
-        "a full table\u0027s      \(.full_table_bytes | mb): a row for every ID seen, without the ID table that it would need too",
+        "embedding tables    \(.table_bytes | mb), of \(.full_table_bytes | mb) with a row for every ID seen; optimizer state included",
+        "beside them         ID table \($a[0].table_bytes | mb), agent \($a[0].agent_bytes | mb)",
         "digest              \(.digest)"' "$OUT/summary.json" | sed 's/^/  /'
     say "summary: build/demo/summary.json; logs: build/demo/last"
 }

@@ -103,6 +103,8 @@ start() {
                 die "Kafka did not start (log: $DIR/broker.log)"
             fi
         done
+        echo "127.0.0.1:$(port)" # it has just answered
+        return
     fi
     status
 }

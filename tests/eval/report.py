@@ -9,6 +9,7 @@ import stability
 import verdict
 from plan import TUNED
 from stats import mean, paired, spread
+from streams import LONG_EVENTS
 
 STYLE = """body{font:14px/1.45 sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222}
 h1{font-size:1.6em}h2{margin-top:2em;border-bottom:1px solid #ccc}table{border-collapse:collapse;margin:.7em 0}
@@ -126,7 +127,7 @@ def write(path, chosen, main, sweeps, folder_of, context):
             elif stream.name == "jumps" and "default" in runs:
                 cases[stream.name, model] = stability.targets(
                     stream, runs["default"], [d for d in other if d[0].kind == "budget"], folder_of)
-            elif "default" in runs and stream.events >= stability.LONG_EVENTS:
+            elif "default" in runs and stream.events >= LONG_EVENTS:
                 cases[stream.name, model] = stability.drift_targets(stream, runs["default"], folder_of)
             parts = [f"<h2>{html.escape(stream.name)}, {html.escape(model)}</h2><p>{stream.events:,} events, "
                      f"{stream.facts['users']:,} users, {stream.facts['items']:,} items.</p>",

@@ -83,7 +83,6 @@ def budget_holds(runs, folder_of):
     return Target("a budget of rows is never exceeded", yes(fine), "; ".join(figures))
 
 
-LONG_EVENTS = 2000000  # a generated stream of as many is judged for drift
 AUC_DRIFT, MEMORY_DRIFT = 0.005, 1.1
 
 

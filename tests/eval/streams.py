@@ -30,11 +30,16 @@ class Stream:
         return self.facts["events"]
 
     def settings(self):
+        if self.name in GENERATED and self.events >= LONG_EVENTS:
+            return ["event.label=as-is", f"agent.forget_events={FORGET_EVENTS}"]
         if self.positive is None:
             return ["event.label=as-is"]
         return ["event.label=threshold", f"event.positive_above={self.positive:g}"]
 
 
+LONG_EVENTS = 2000000  # a generated stream of as many is judged for drift
+# ... and an operator who runs for ever lets go of IDs that left: the configured default is never.
+FORGET_EVENTS = 2000000
 JUMPS = 5  # of popularity in the stream `jumps`
 
 

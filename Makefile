@@ -55,6 +55,7 @@ chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: 
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
+sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
 test: $(TESTS) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS); do $(RUN) $$t; done
@@ -94,7 +95,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps eval scaling peers test fuzz run-fuzz reference check demo chaos bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz run-fuzz reference check demo chaos bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 

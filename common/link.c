@@ -221,6 +221,14 @@ attach(aa_link *ln, aa_err *err)
 }
 
 aa_status
+aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[AA_LINK_KEY_BYTES],
+                 aa_err *err)
+{
+    if (zmq_curve_keypair(public_key, secret_key) == 0) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "keys: %s", zmq_strerror(errno));
+}
+
+aa_status
 aa_link_open(aa_link **out, aa_link_role role, const char *endpoint, const aa_link_keys *keys,
              aa_err *err)
 {

@@ -45,6 +45,10 @@ typedef struct {
     const char *public_key, *secret_key, *server_key;
 } aa_link_keys;
 
+#define AA_LINK_KEY_BYTES 41 /* Z85 text with its end */
+/** A new key pair. @errors AA_ECONFIG this libzmq has no CURVE */
+aa_status aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[AA_LINK_KEY_BYTES],
+                           aa_err *err) __attribute__((warn_unused_result));
 /** The keys of links.curve_*; they point into cfg. */
 aa_link_keys aa_link_keys_of(const aa_conf *cfg);
 

@@ -70,6 +70,32 @@ must the_rest_is_read_again wait_until 90 no_lag
 pipeline_stop
 check every_event_counts_once_after_the_rollback equal "$(figure learner events)" $EVENTS
 
+# ---- between machines: tcp, CURVE, settings from the environment, as in docker-compose.yaml ----
+over_tcp() {
+    local events assigned rewards keys
+    events=$(free_port) assigned=$(free_port) rewards=$(free_port)
+    keys=$("$PIPELINE_BIN/keys" --env) || return 1
+    init_run two checkpoint.every_events=10000 "links.events=tcp://127.0.0.1:$events" \
+        "links.assigned=tcp://127.0.0.1:$assigned" "links.rewards=tcp://127.0.0.1:$rewards"
+    eval "export $(tr '\n' ' ' <<<"$keys")"
+    replay 120
+}
+must a_replay_over_tcp_with_curve over_tcp
+check every_event_is_learned_over_tcp equal "$(figure learner events)" $EVENTS
+other_key() { # a learner with another pair gets nowhere
+    pipeline_start assigner
+    eval "export $("$PIPELINE_BIN/keys" --env | tr '\n' ' ')"
+    pipeline_start learner ingest
+    opened() { grep -q 'id=RUN-OPENED' "$PIPELINE_DIR/ingest.log"; }
+    rm -f "$PIPELINE_DIR/ingest.log"
+    ! wait_until 5 opened
+}
+rm -f "$PIPELINE_DIR"/*.log
+check who_has_another_key_is_not_heard other_key
+kill -KILL "${PIPELINE_PID[ingest]}" # it has nobody to drain with
+pipeline_stop
+unset AUTOASSIGN_LINKS_CURVE_PUBLIC_KEY AUTOASSIGN_LINKS_CURVE_SECRET_KEY
+
 # ---- files ----
 check log_ids_and_alerts_are_documented python3 "$CHECKS" logs
 if python3 -c 'import yaml' 2>/dev/null; then

@@ -82,17 +82,24 @@ over_tcp() {
 }
 must a_replay_over_tcp_with_curve over_tcp
 check every_event_is_learned_over_tcp equal "$(figure learner events)" $EVENTS
-other_key() { # a learner with another pair gets nowhere
-    pipeline_start assigner
-    eval "export $("$PIPELINE_BIN/keys" --env | tr '\n' ' ')"
-    pipeline_start learner ingest
-    opened() { grep -q 'id=RUN-OPENED' "$PIPELINE_DIR/ingest.log"; }
-    rm -f "$PIPELINE_DIR/ingest.log"
-    ! wait_until 5 opened
-}
+# A learner with another pair is not heard; with the right one the same run opens.
+opened() { grep -q 'id=RUN-OPENED' "$PIPELINE_DIR/ingest.log"; }
+tried() { grep -q 'id=RUN-OPEN ' "$PIPELINE_DIR/ingest.log"; }
+not_opened() { ! wait_until 5 opened; }
+PIPELINE_ARGS+=(-o "pipeline.name=$UNIQUE-three" -o checkpoint.dir=other)
 rm -f "$PIPELINE_DIR"/*.log
-check who_has_another_key_is_not_heard other_key
-kill -KILL "${PIPELINE_PID[ingest]}" # it has nobody to drain with
+(
+    eval "export $("$PIPELINE_BIN/keys" --env | tr '\n' ' ')"
+    cd "$PIPELINE_DIR" && exec setpriv --pdeathsig TERM "$PIPELINE_BIN/learner" "${PIPELINE_ARGS[@]}"
+) >"$WORK/stranger.log" 2>&1 </dev/null &
+STRANGER=$!
+pipeline_start assigner ingest
+must ingest_tries_to_open wait_until 30 tried
+check who_has_another_key_is_not_heard not_opened
+stop_pid $STRANGER 10
+wait $STRANGER || true
+pipeline_start learner
+check with_the_right_one_the_run_opens wait_until 30 opened
 pipeline_stop
 unset AUTOASSIGN_LINKS_CURVE_PUBLIC_KEY AUTOASSIGN_LINKS_CURVE_SECRET_KEY
 

@@ -1,9 +1,9 @@
 /* assigner/assigner - the Identity Agent's side of the pipeline: IDs to slots.
  *
  * Owns, per field, the ID table (key -> frequency, position, slot, last seen, lean), the free
- * slots, and the actor; in the default mode, above the fields, the budget of rows and their price. A
- * step has no I/O, no clock and no globals: what it does depends on the configuration, the batches
- * and the rewards, in their order, and on nothing else.
+ * slots, and the actor; in the default mode, above the fields, the budget of rows and their price.
+ * A step has no I/O, no clock and no globals: what it does depends on the configuration, the
+ * batches and the rewards, in their order, and on nothing else.
  *
  * Slots of a field: 0 .. k*p-1 are the shared rows (k positions x p lean bins; slot = (pos-1)*p +
  * bin), from k*p on unique rows, lowest free slot first.
@@ -31,7 +31,8 @@ void assigner_free(assigner **as_p);
 /**
  * Assign one batch: for every event and field look the ID up (insert it at position 1), take the
  * agent's action, and write what row to read; then, every agent.sweep_every events, one step of the
- * sweep over quiet IDs (default: over holders of rows that are not worth their price). The rewards of batch in->hd.seq - pipeline.depth must have been learned.
+ * sweep over quiet IDs (default: over holders of rows that are not worth their price). The rewards
+ * of batch in->hd.seq - pipeline.depth must have been learned.
  * @param out  overwritten; out->hd = in->hd
  * @errors AA_EPARSE wrong field count or seq, or rewards are missing: nothing changed;
  *         AA_ENOMEM: the assigner must not be used any more

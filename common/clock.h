@@ -1,4 +1,5 @@
-/* common/clock - the only source of time. Steps (`<process>.c`) never read it: main passes times in. */
+/* common/clock - the only source of time. Steps (`<process>.c`) never read it: main passes times
+ * in. */
 #ifndef AA_COMMON_CLOCK_H
 #define AA_COMMON_CLOCK_H
 

@@ -16,8 +16,8 @@
 typedef enum { AA_DEBUG, AA_INFO, AA_WARN, AA_ERROR } aa_log_level;
 
 /** Set up once, before any thread starts. proc is kept (a literal). */
-void aa_log_init(const char *proc, aa_log_level level, bool json);
-bool aa_log_on(aa_log_level level);
+void      aa_log_init(const char *proc, aa_log_level level, bool json);
+bool      aa_log_on(aa_log_level level);
 aa_status aa_log_level_parse(const char *text, aa_log_level *out);
 
 /** kv: "part=3 off=991" or "". @thread any */
@@ -31,8 +31,8 @@ void aa_log_flush_repeats(void);
         if (aa_log_on(level)) aa_log_write(level, id, "", __VA_ARGS__);                            \
     } while (0)
 #define aa_debug(id, ...) aa_log(AA_DEBUG, id, __VA_ARGS__)
-#define aa_info(id, ...) aa_log(AA_INFO, id, __VA_ARGS__)
-#define aa_warn(id, ...) aa_log(AA_WARN, id, __VA_ARGS__)
+#define aa_info(id, ...)  aa_log(AA_INFO, id, __VA_ARGS__)
+#define aa_warn(id, ...)  aa_log(AA_WARN, id, __VA_ARGS__)
 #define aa_error(id, ...) aa_log(AA_ERROR, id, __VA_ARGS__)
 
 #endif

@@ -6,8 +6,16 @@
 #include <stdint.h>
 
 /* streams, so that two uses never share numbers */
-enum { AA_RNG_ACTION = 1, AA_RNG_ROW = 2, AA_RNG_DENSE = 3, AA_RNG_ACTOR = 4, AA_RNG_CRITIC = 5,
-       AA_RNG_SWEEP = 6, AA_RNG_WARM = 7, AA_RNG_TEST = 100 };
+enum {
+    AA_RNG_ACTION = 1,
+    AA_RNG_ROW = 2,
+    AA_RNG_DENSE = 3,
+    AA_RNG_ACTOR = 4,
+    AA_RNG_CRITIC = 5,
+    AA_RNG_SWEEP = 6,
+    AA_RNG_WARM = 7,
+    AA_RNG_TEST = 100
+};
 
 /** 64 random bits of (seed, stream, a, b). */
 uint64_t aa_rng_bits(uint64_t seed, uint32_t stream, uint64_t a, uint64_t b);

@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+/* clang-format off: a setting is a line */
 /* section name, list, what it holds */
 #define AA_SECTIONS(X)                                                                             \
     X(pipeline, AA_SETTINGS_PIPELINE, "what all four processes must agree on")                     \
@@ -163,5 +164,6 @@
     INT(budget_rows, 0, 0, 4294967295, "rows", "most unique rows; 0: no limit")                    \
     INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same in memory: a row has 8 * (model.dim + 1) bytes, weights and optimizer state; 0: no limit") \
     INT(hash_rows, 0, 0, 4294967295, "rows", "hash mode: rows of the field")
+/* clang-format on */
 
 #endif

@@ -55,8 +55,8 @@ aa_shared_rows(const aa_conf *cfg)
     return aa_shared_positions(cfg) * aa_lean_bins(cfg);
 }
 
-/** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it, as
- *  the paper has it? A residual row begins at 0 and is read as shared reading + row: the ID keeps
+/** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it,
+ * as the paper has it? A residual row begins at 0 and is read as shared reading + row: the ID keeps
  *  profiting from what the shared rows learn after its promotion. */
 static inline bool
 aa_residual_rows(const aa_conf *cfg)

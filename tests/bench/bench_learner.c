@@ -1,6 +1,6 @@
-/* Events of learner_step per second of CPU time (one thread; other load on the machine counts little),
- * per model and events per optimizer step, over batches of 512 events that are made beforehand. One
- * line each: name value. An argument is the least seconds per figure. */
+/* Events of learner_step per second of CPU time (one thread; other load on the machine counts
+ * little), per model and events per optimizer step, over batches of 512 events that are made
+ * beforehand. One line each: name value. An argument is the least seconds per figure. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -15,7 +15,8 @@
 
 #include <stdint.h>
 
-/* clang-format off: a setting is a line */
+/* a setting is a line */
+/* clang-format off */
 /* section name, list, what it holds */
 #define AA_SECTIONS(X)                                                                             \
     X(pipeline, AA_SETTINGS_PIPELINE, "what all four processes must agree on")                     \

@@ -11,6 +11,7 @@
 #include "common/link.h"
 #include "common/rpc.h"
 #include "common/wire_score.h"
+#include "scorer/peer.h"
 #include "scorer/score_json.h"
 
 enum { EXIT_DONE = 0, EXIT_ASKING_FAILED = 1, EXIT_USAGE = 2 };
@@ -18,9 +19,11 @@ enum { EXIT_DONE = 0, EXIT_ASKING_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage_text[] =
     "score - ask a scorer what a user would think of some items\n"
     "\n"
-    "usage: score [option]... USER ITEM...\n"
+    "usage: score [option]... USER [ITEM]...\n"
     "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
     "line\n"
+    "  --top N                  the best N, best first; without items, of all known items\n"
+    "  --http HOST:PORT         ask the HTTP door there, not the ZeroMQ one\n"
     "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
     "keys\n"
     "  -o section.key=value     set one key; again and again if need be\n"
@@ -41,7 +44,8 @@ typedef struct {
     size_t       override_count;
     const char **context; /* (context_count) */
     size_t       context_count;
-    int          timeout_ms;
+    const char  *http;
+    int          timeout_ms, top;
     bool         explain, json, help, version;
     const char  *user;
     char       **item; /* (item_count) owned texts */
@@ -107,6 +111,8 @@ static int
 parse_flags(int argc, char **argv, score_options *opt)
 {
     static const struct option flags[] = {{"endpoint", required_argument, NULL, 'e'},
+                                          {"http", required_argument, NULL, 'H'},
+                                          {"top", required_argument, NULL, 'n'},
                                           {"token", required_argument, NULL, 't'},
                                           {"context", required_argument, NULL, 'x'},
                                           {"timeout", required_argument, NULL, 'w'},
@@ -121,6 +127,11 @@ parse_flags(int argc, char **argv, score_options *opt)
         case 'c': opt->path = optarg; break;
         case 'o': opt->override[opt->override_count++] = optarg; break;
         case 'e': opt->endpoint = optarg; break;
+        case 'H': opt->http = optarg; break;
+        case 'n':
+            if (!parse_timeout(optarg, &opt->top))
+                return usage_error("--top: not a number of items: ", optarg);
+            break;
         case 't': opt->token = optarg; break;
         case 'x': opt->context[opt->context_count++] = optarg; break;
         case 'w':
@@ -140,7 +151,8 @@ parse_flags(int argc, char **argv, score_options *opt)
 static int
 parse_ids(int argc, char **argv, score_options *opt)
 {
-    if (argc - optind < 2) return usage_error("a USER and at least one ITEM are needed", "");
+    if (argc - optind < (opt->top ? 1 : 2))
+        return usage_error("a USER and at least one ITEM are needed", "");
     opt->user = argv[optind++];
     for (; optind < argc; optind++) {
         bool good = strcmp(argv[optind], "-") == 0
@@ -174,6 +186,27 @@ text_of(const char *text)
 }
 
 static aa_status
+ask_http(const score_options *opt, const aa_score_request *rq, aa_score_reply *reply, aa_err *err)
+{
+    const char *colon = strrchr(opt->http, ':');
+    char        host[256], token[AA_CONF_STR];
+    char       *question = NULL, *answer = NULL;
+    int         status = 0;
+    if (!colon || colon == opt->http || !colon[1] || colon - opt->http >= (int)sizeof host)
+        return aa_fail(err, AA_ECONFIG, "--http: \"%s\" is not HOST:PORT", opt->http);
+    snprintf(host, sizeof host, "%.*s", (int)(colon - opt->http), opt->http);
+    snprintf(token, sizeof token, "%.*s", (int)rq->token.len, rq->token.data);
+    aa_status st = score_json_ask(&question, rq, err);
+    if (!st)
+        st = peer_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score", token,
+                      question, opt->timeout_ms, err);
+    if (!st) st = score_json_read_reply(reply, answer, strlen(answer), err);
+    free(question);
+    free(answer);
+    return st;
+}
+
+static aa_status
 ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
 {
     char             endpoint[AA_CONF_STR + 16];
@@ -188,6 +221,8 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
                            .item_count = opt->item_count,
                            .context = calloc(opt->context_count + 1, sizeof(aa_text)),
                            .context_count = opt->context_count,
+                           .rank = opt->top > 0,
+                           .top = (uint32_t)opt->top,
                            .explain = opt->explain};
     aa_status        st = AA_OK;
     if (!rq.item || !rq.context) {
@@ -198,6 +233,10 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
         rq.item[i] = text_of(opt->item[i]);
     for (size_t i = 0; i < opt->context_count; i++)
         rq.context[i] = text_of(opt->context[i]);
+    if (opt->http) {
+        st = ask_http(opt, &rq, reply, err);
+        goto out;
+    }
     endpoint_of(opt->endpoint ? opt->endpoint : cfg->scorer.listen, endpoint, sizeof endpoint);
     if ((st = aa_score_pack_request(&question, &rq, err))) goto out;
     if ((st = aa_rpc_connect(&cl, endpoint, &keys, err))) goto out;
@@ -235,8 +274,10 @@ print_reply(const score_options *opt, const aa_score_reply *reply)
         fprintf(stderr, "score: %u: %s\n", reply->status, reply->error);
         return EXIT_ASKING_FAILED;
     }
-    bool explained = reply->reading_count >= 1 + opt->item_count;
-    if (reply->score_count != opt->item_count || (opt->explain && !explained)) {
+    bool explained = reply->reading_count >= 1 + reply->score_count;
+    bool whole =
+        opt->top ? reply->score_count == reply->item_count : reply->score_count == opt->item_count;
+    if (!whole || (opt->explain && !explained)) {
         fprintf(stderr, "score: asked for %zu scores, got %zu\n", opt->item_count,
                 reply->score_count);
         return EXIT_ASKING_FAILED;
@@ -246,8 +287,12 @@ print_reply(const score_options *opt, const aa_score_reply *reply)
         print_reading(&reply->reading[0]);
         printf(" model_version=%llu\n", (unsigned long long)reply->version);
     }
-    for (size_t i = 0; i < opt->item_count; i++) {
-        printf("%s\t%.9g", opt->item[i], (double)reply->score[i]);
+    for (size_t i = 0; i < reply->score_count; i++) {
+        if (opt->top)
+            fwrite(reply->item[i].data, 1, reply->item[i].len, stdout);
+        else
+            fputs(opt->item[i], stdout);
+        printf("\t%.9g", (double)reply->score[i]);
         if (opt->explain) print_reading(&reply->reading[1 + i]);
         putchar('\n');
     }

@@ -67,15 +67,50 @@ read_all(int fd, char **text, size_t *len, int64_t deadline_ms, aa_err *err)
     return AA_OK;
 }
 
-aa_status
-peer_get(char **text, const char *host, const char *port, const char *path, int timeout_ms,
-         aa_err *err)
+/* The request as text, malloc'd. HTTP/1.0: the answer ends with the connection. */
+static char *
+request_text(const char *host, const char *path, const char *token, const char *body, size_t *len)
 {
-    char             ask[512];
+    size_t size = strlen(host) + strlen(path) + strlen(token) + (body ? strlen(body) : 0) + 256;
+    char  *text = malloc(size);
+    if (!text) return NULL;
+    int n =
+        snprintf(text, size, "%s %s HTTP/1.0\r\nHost: %s\r\n", body ? "POST" : "GET", path, host);
+    if (token[0]) n += snprintf(text + n, size - (size_t)n, "Authorization: Bearer %s\r\n", token);
+    if (body)
+        n += snprintf(text + n, size - (size_t)n,
+                      "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+    n += snprintf(text + n, size - (size_t)n, "\r\n%s", body ? body : "");
+    *len = (size_t)n;
+    return text;
+}
+
+static aa_status
+send_all(int fd, const char *at, size_t len, int64_t deadline_ms, aa_err *err)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN) {
+            int why = wait_for(fd, POLLOUT, deadline_ms);
+            if (why) return aa_fail(err, AA_EIO, "%s", strerror(why));
+            continue;
+        }
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return aa_fail(err, AA_EIO, "%s", strerror(errno));
+        at += n;
+        len -= (size_t)n;
+    }
+    return AA_OK;
+}
+
+aa_status
+peer_ask(char **text, int *status, const char *host, const char *port, const char *path,
+         const char *token, const char *body, int timeout_ms, aa_err *err)
+{
     int64_t          deadline_ms = aa_now_ms() + timeout_ms;
     struct addrinfo  hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    size_t           len = 0;
+    size_t           ask_len = 0, len = 0;
     int              fd = -1, bad = getaddrinfo(host, port, &hints, &list);
     *text = NULL;
     if (bad) return aa_fail(err, AA_EIO, "%s: %s", host, gai_strerror(bad));
@@ -84,20 +119,33 @@ peer_get(char **text, const char *host, const char *port, const char *path, int 
     int why = errno;
     freeaddrinfo(list);
     if (fd < 0) return aa_fail(err, AA_EIO, "%s:%s: %s", host, port, strerror(why));
-    int       asked = snprintf(ask, sizeof ask, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", path, host);
-    aa_status st = AA_OK;
-    if (asked >= (int)sizeof ask || send(fd, ask, (size_t)asked, MSG_NOSIGNAL) != asked)
-        st = aa_fail(err, AA_EIO, "%s:%s: cannot ask", host, port);
+    char     *ask = request_text(host, path, token, body, &ask_len);
+    aa_status st = ask ? AA_OK : aa_fail(err, AA_ENOMEM, "request");
+    if (!st) st = send_all(fd, ask, ask_len, deadline_ms, err);
     if (!st) st = read_all(fd, text, &len, deadline_ms, err);
+    free(ask);
     close(fd);
-    char *body = st ? NULL : strstr(*text, "\r\n\r\n");
-    if (!st && (!body || len < 12 || strncmp(*text, "HTTP/1.", 7) != 0 ||
-                strncmp(*text + 8, " 200", 4) != 0))
-        st = aa_fail(err, AA_EIO, "%s:%s%s: %.40s", host, port, path, len ? *text : "no answer");
-    if (!st) memmove(*text, body + 4, strlen(body + 4) + 1);
-    if (st) {
-        free(*text);
-        *text = NULL;
+    char *end = st ? NULL : strstr(*text, "\r\n\r\n");
+    if (!st && (!end || strncmp(*text, "HTTP/1.", 7) != 0 || len < 13))
+        st = aa_fail(err, AA_EIO, "%s:%s: not HTTP", host, port);
+    if (!st) {
+        *status = (int)strtol(*text + 9, NULL, 10);
+        memmove(*text, end + 4, strlen(end + 4) + 1);
+        return AA_OK;
     }
+    free(*text);
+    *text = NULL;
     return st;
+}
+
+aa_status
+peer_get(char **text, const char *host, const char *port, const char *path, int timeout_ms,
+         aa_err *err)
+{
+    int       status = 0;
+    aa_status st = peer_ask(text, &status, host, port, path, "", NULL, timeout_ms, err);
+    if (st || status == 200) return st;
+    free(*text);
+    *text = NULL;
+    return aa_fail(err, AA_EIO, "%s:%s%s: status %d", host, port, path, status);
 }

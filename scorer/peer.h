@@ -1,4 +1,4 @@
-/* scorer/peer - one GET of another process's HTTP door, bounded in time and size. */
+/* scorer/peer - one request to an HTTP door, bounded in time and size. */
 #ifndef AA_SCORER_PEER_H
 #define AA_SCORER_PEER_H
 
@@ -15,5 +15,13 @@
  */
 aa_status peer_get(char **text, const char *host, const char *port, const char *path,
                    int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
+
+/**
+ * The same for any status but none, with a token ("": none) and, if body is not NULL, a JSON body
+ * that is POSTed.
+ */
+aa_status peer_ask(char **text, int *status, const char *host, const char *port, const char *path,
+                   const char *token, const char *body, int timeout_ms, aa_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -317,3 +317,106 @@ score_json_reply(const aa_score_reply *rp, size_t *len)
     text[(*len)++] = '\n'; /* in place of the terminator */
     return text;
 }
+
+/* ---- the client's side ---- */
+
+static json_t *
+ids_json(const aa_text *id, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_stringn(id[i].data, id[i].len)); /* no UTF-8: left out */
+    return list;
+}
+
+aa_status
+score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
+{
+    json_t *root = json_object(), *items = ids_json(rq->item, rq->item_count);
+    json_t *context = ids_json(rq->context, rq->context_count);
+    bool    whole =
+        json_array_size(items) == rq->item_count && json_array_size(context) == rq->context_count;
+    if (json_object_set_new(root, "user", json_stringn(rq->user.data, rq->user.len))) whole = false;
+    if (rq->item_count || !rq->rank) json_object_set(root, "items", items);
+    if (rq->context_count) json_object_set(root, "context", context);
+    if (rq->rank) json_object_set_new(root, "top", json_integer(rq->top ? rq->top : AA_SCORE_TOP));
+    if (rq->explain) json_object_set_new(root, "explain", json_true());
+    if (rq->deadline_ms) json_object_set_new(root, "deadline_ms", json_integer(rq->deadline_ms));
+    *text = whole ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(items);
+    json_decref(context);
+    json_decref(root);
+    if (!whole) return aa_fail(err, AA_EPARSE, "an ID is no UTF-8: JSON cannot hold it");
+    return *text ? AA_OK : aa_fail(err, AA_ENOMEM, "request of %zu items", rq->item_count);
+}
+
+static aa_score_reading
+reading_of(const json_t *js)
+{
+    return (aa_score_reading){
+        .slot = (uint32_t)json_integer_value(json_object_get(js, "slot")),
+        .mix = (float)json_number_value(json_object_get(js, "mix")),
+        .position = (uint32_t)json_integer_value(json_object_get(js, "position")),
+        .unique = json_is_true(json_object_get(js, "unique")),
+        .known = json_is_true(json_object_get(js, "known")),
+        .version = (uint64_t)json_integer_value(json_object_get(js, "version"))};
+}
+
+/* The items' texts and what they point into, in one block; NULL: no memory. */
+static aa_text *
+copy_items(const json_t *list)
+{
+    size_t n = json_array_size(list), bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += json_string_length(json_array_get(list, i));
+    aa_text *item = malloc((n + 1) * sizeof *item + bytes);
+    char    *at = item ? (char *)(item + n + 1) : NULL;
+    for (size_t i = 0; item && i < n; i++) {
+        const json_t *js = json_array_get(list, i);
+        item[i] = (aa_text){.data = at, .len = json_string_length(js)};
+        if (item[i].len) memcpy(at, json_string_value(js), item[i].len);
+        at += item[i].len;
+    }
+    return item;
+}
+
+aa_status
+score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *err)
+{
+    json_t       *root = json_loadb(text, len, 0, NULL);
+    const json_t *scores = json_object_get(root, "scores"), *items = json_object_get(root, "items");
+    const json_t *readings = json_object_get(root, "explanations");
+    const json_t *error = json_object_get(root, "error");
+    size_t        n = json_array_size(scores), readings_n = json_array_size(readings);
+    aa_status     st = AA_OK;
+    *rp = (aa_score_reply){0};
+    if (!json_is_array(scores) && !json_is_string(error)) {
+        st = aa_fail(err, AA_EPARSE, "%zu bytes that are not a reply", len);
+        goto out;
+    }
+    float            *score = calloc(n + 1, sizeof *score);
+    aa_score_reading *rd = calloc(readings_n + 1, sizeof *rd);
+    aa_text          *item = copy_items(items);
+    *rp = (aa_score_reply){.owned = {score, rd, item}};
+    if (!score || !rd || !item) {
+        aa_score_reply_fini(rp);
+        st = aa_fail(err, AA_ENOMEM, "reply of %zu bytes", len);
+        goto out;
+    }
+    for (size_t i = 0; i < n; i++)
+        score[i] = (float)json_number_value(json_array_get(scores, i));
+    for (size_t i = 0; i < readings_n; i++)
+        rd[i] = reading_of(json_array_get(readings, i));
+    rp->status = (uint32_t)json_integer_value(json_object_get(root, "status"));
+    rp->score = score;
+    rp->score_count = n;
+    rp->reading = rd;
+    rp->reading_count = readings_n;
+    rp->item = item;
+    rp->item_count = json_array_size(items);
+    rp->version = (uint64_t)json_integer_value(json_object_get(root, "version"));
+    if (error) snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
+out:
+    json_decref(root);
+    return st;
+}

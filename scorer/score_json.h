@@ -41,4 +41,12 @@ void      score_json_batch_fini(score_json_list *ls);
 /** The reply's text, malloc'd, with a line end; NULL: out of memory. */
 char *score_json_reply(const aa_score_reply *rp, size_t *len);
 
+/** A request's text, as score_json_request or score_json_rank reads it; malloc'd and terminated.
+ *  @errors AA_EPARSE an ID is no UTF-8; AA_ENOMEM */
+aa_status score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
+    __attribute__((warn_unused_result));
+/** What score_json_reply made. Free with aa_score_reply_fini. @errors AA_EPARSE; AA_ENOMEM */
+aa_status score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *err)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -64,6 +64,7 @@ start_scorer(fixture *fx, const char *bootstrap)
     process_start(&fx->scorer, fx->dir, argv);
     wait_until(process_said(&fx->scorer, "id=HTTP-LISTEN bind=127.0.0.1 port=", port, sizeof port));
     fx->port = atoi(port);
+    wait_until(process_said(&fx->scorer, "id=LISTEN ", NULL, 0)); /* the scoring resources too */
 }
 
 static int
@@ -125,7 +126,7 @@ publish(fixture *fx, uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *
     uint8_t        key[AA_TOPIC_KEY_BYTES];
     aa_topic_key   k = {.kind = kind, .field = field, .id = id};
     replica_effect effect;
-    const char    *topic = kind == AA_KEY_ASSIGNMENT || kind == AA_KEY_NEW_ID
+    const char    *topic = kind == AA_KEY_ASSIGNMENT || kind == AA_KEY_NEW_ID || kind == AA_KEY_NAME
                                ? fx->cfg.topics.assignments
                                : fx->cfg.topics.model;
     const void    *data = value ? value->data : NULL;
@@ -388,6 +389,47 @@ garbage_in_topics_and_requests_is_counted_and_survived(void **state)
 }
 
 static void
+publish_name(fixture *fx, const char *item)
+{
+    check_ok(fx, aa_wire_pack_name(&fx->by, item, strlen(item), &fx->err));
+    publish(fx, AA_KEY_NAME, REPLICA_ITEM, aa_id_key(item, strlen(item)), &fx->by);
+}
+
+/* What the client prints for the best of all known items. */
+static void
+check_ranking(fixture *fx, const char *door, const char *address, const char *want)
+{
+    process     client;
+    const char *argv[] = {"score", door, address, "--token", "secret", "--top", "2", "u1", NULL};
+    process_start(&client, fx->dir, argv);
+    assert_int_equal(process_wait(&client), 0);
+    char *said = file_text(client.out_path);
+    assert_string_equal(said, want);
+    free(said);
+}
+
+static void
+both_doors_rank_all_known_items(void **state)
+{
+    fixture *fx = *state;
+    float    score[2];
+    char     want[200], address[40];
+    create_topics(fx);
+    publish_name(fx, "i1");
+    publish_name(fx, "nobody");
+    publish_everything(fx);
+    wait_until(is_ready(fx) && metric_value(fx, "autoassign_scorer_known_items") > 1);
+    expected(fx, "i1", score);
+    if (score[0] > score[1])
+        snprintf(want, sizeof want, "i1\t%.9g\nnobody\t%.9g\n", (double)score[0], (double)score[1]);
+    else
+        snprintf(want, sizeof want, "nobody\t%.9g\ni1\t%.9g\n", (double)score[1], (double)score[0]);
+    snprintf(address, sizeof address, "127.0.0.1:%d", fx->port);
+    check_ranking(fx, "--endpoint", fx->listen, want);
+    check_ranking(fx, "--http", address, want);
+}
+
+static void
 sigterm_drains_and_says_what_was_served(void **state)
 {
     fixture *fx = *state;
@@ -452,6 +494,7 @@ main(void)
                                         start_where_no_broker_is, stop),
         TEST(both_doors_and_the_client_give_the_replicas_scores),
         TEST(what_is_published_later_shows_in_the_scores),
+        TEST(both_doors_rank_all_known_items),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),
         TEST(the_client_tells_usage_errors_from_refusals),

@@ -89,13 +89,33 @@ stages() { # stages STEP
 scorer_alone() {
     say "a score request alone, and beside updates"
     "$BENCH_BIN/bench_scorer" >"$OUT/scorer.json"
+    say "score requests over loopback HTTP, beside updates"
+    "$BENCH_BIN/bench_http" >"$OUT/http.json" || die "not every request was answered"
+}
+
+# A live pipeline at its default settings; TRIALS events, each until a score reflects it.
+freshness() {
+    local trials=${TRIALS:-100} dir=$OUT/run-fresh
+    say "freshness: from Kafka to the score, $trials events"
+    rm -rf "$dir"
+    pipeline_init "$dir" "$BROKER" event.label=as-is pipeline.name="bench-$$-fresh" \
+        topics.interactions="bench-fresh-$$" topics.assignments="bench-assignments-$$-fresh" \
+        topics.model="bench-model-$$-fresh"
+    pipeline_tool record --partitions 1 --limit 100 "$STREAM" >"$OUT/record.log" 2>&1 ||
+        { cat "$OUT/record.log" >&2; die "record failed"; }
+    pipeline_start assigner learner scorer ingest
+    (cd "$PIPELINE_DIR" && "$BENCH_BIN/bench_freshness" "$trials" kafka.bootstrap.servers="$BROKER" \
+        topics.interactions="bench-fresh-$$" scorer.listen=ipc://score.ipc) >"$OUT/freshness.json" ||
+        { pipeline_show_log scorer; die "freshness could not be measured"; }
+    pipeline_stop
 }
 
 write_summary() {
     jq -n --slurpfile k "$OUT/limit.json" \
         --slurpfile p1 "$OUT/learner-step1.json" --slurpfile p64 "$OUT/learner-step64.json" \
         --slurpfile s1 "$OUT/stages-step1.json" --slurpfile s64 "$OUT/stages-step64.json" \
-        --slurpfile i "$OUT/ingest.json" --slurpfile sc "$OUT/scorer.json" --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
+        --slurpfile i "$OUT/ingest.json" --slurpfile sc "$OUT/scorer.json" \
+        --slurpfile h "$OUT/http.json" --slurpfile f "$OUT/freshness.json" --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)" \
         --argjson cores "$(nproc)" '
         $k[0].messages_per_s as $limit |
         {machine: $cpu, cores: $cores, events: $p1[0].events,
@@ -113,7 +133,7 @@ write_summary() {
          wire_unpack_events_per_s: $s64[0].wire_unpack_events_per_s,
          wire_bytes_per_event: $s64[0].wire_bytes_per_event} |
         . + {ratio_step1_to_limit: (.pipeline_events_per_s_step1 / $limit),
-             ratio_step64_to_limit: (.pipeline_events_per_s_step64 / $limit)} + $sc[0]' >"$OUT/summary.json"
+             ratio_step64_to_limit: (.pipeline_events_per_s_step64 / $limit)} + $sc[0] + $h[0] + $f[0]' >"$OUT/summary.json"
 }
 
 show_summary() {
@@ -133,6 +153,8 @@ show_summary() {
         row("learner alone, step 64"; .learner_events_per_s_step64; "events/s"),
         row("score request, p50"; .score_step_p50_us; "us for \(.score_candidates) items: \(.score_forward_us) forward, \(.score_lookup_us) look-ups; p99 \(.score_step_p99_us)"),
         row("  beside updates, p50"; .score_step_beside_updates_p50_us; "us, p99 \(.score_step_beside_updates_p99_us), at \(.score_updates_per_s | group) updates/s"),
+        row("  over HTTP, p50"; .score_http_p50_ms * 1000; "us, p99 \(.score_http_p99_ms * 1000 | round), at \(.score_http_requests_per_s | group) requests/s beside \(.score_http_updates_per_s | round | group) updates/s; look-ups are \(.score_lookup_us / .score_http_p50_ms / 10 | round) % of it"),
+        row("freshness, p99"; .freshness_p99_ms; "ms from Kafka to the score, p50 \(.freshness_p50_ms)"),
         row("links: packing"; .wire_pack_events_per_s; "events/s, all three messages, \(.wire_bytes_per_event) bytes/event"),
         row("links: unpacking"; .wire_unpack_events_per_s; "events/s, all three messages")' "$OUT/summary.json" |
         awk -F'\t' '{ printf "  %-26s %12s  %s\n", $1, $2, $3 }'
@@ -160,5 +182,6 @@ pipeline 64
 stages 1
 stages 64
 scorer_alone
+freshness
 write_summary
 show_summary

@@ -7,6 +7,7 @@
 # `start` on a running broker only prints its address; on old data it goes on with them, at the
 # same address if nobody has taken its ports: clients of a broker that was killed find it again.
 # KAFKA_SETTINGS: more lines of server.properties for a broker that is made anew.
+# KAFKA_SASL_PORT: it also listens there, with SASL_PLAINTEXT (users and mechanisms: KAFKA_SETTINGS).
 source "$(dirname "$0")/lib.sh"
 
 LIBS=$ROOT/build/kafka/libs
@@ -46,14 +47,15 @@ run_java() { java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" "$@"; }
 
 write_properties() {
     local broker=$1 controller=$2
+    local sasl=${KAFKA_SASL_PORT:+,SASL_PLAINTEXT://127.0.0.1:$KAFKA_SASL_PORT}
     cat >"$PROPERTIES" <<EOF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$broker
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller$sasl
+advertised.listeners=PLAINTEXT://127.0.0.1:$broker$sasl
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
 log.dirs=$DIR/data
 num.partitions=4
 log.retention.ms=-1

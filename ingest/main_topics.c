@@ -191,7 +191,8 @@ report(aa_status st, const char *process, const char *operation, const char *nam
     return true;
 }
 
-/* A key of lane 65535, kind "none of ours": every scorer passes over it, and it deletes nothing. */
+/* The last lane, field and slot there can be: every scorer passes over it, and it deletes nothing.
+ */
 static aa_status
 try_write(const aa_conf *cfg, const need *nd, aa_err *err)
 {
@@ -200,7 +201,7 @@ try_write(const aa_conf *cfg, const need *nd, aa_err *err)
                             .kind = strcmp(nd->writer, "assigner") == 0 ? AA_KEY_ASSIGNMENT
                                                                         : AA_KEY_ROW,
                             .field = AA_MAX_FIELDS - 1,
-                            .id = UINT64_MAX};
+                            .id = (1u << 30) - 1};
     aa_topic_key_put(key, &k);
     return aa_topic_try_write(cfg, nd->name, key, sizeof key, err);
 }

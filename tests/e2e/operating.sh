@@ -32,6 +32,7 @@ must scorer_is_ready wait_until 30 pipeline_ready scorer
 must ingest_knows_its_lag wait_until 30 pipeline_ready ingest
 pipeline_tool score 1 2 3 >/dev/null || die "no score"
 for name in ingest assigner learner scorer; do pipeline_http "$name" /metrics >"$WORK/$name.metrics"; done
+check what_the_check_wrote_is_no_bad_record equal "$(metric 'autoassign_scorer_records_total{effect="bad"}' <"$WORK/scorer.metrics")" 0
 check dashboards_and_alerts_name_real_metrics python3 "$CHECKS" metrics "$WORK"/*.metrics
 age() { awk -v now="$(date +%s)" -v then="$(metric autoassign_last_commit_timestamp_seconds <"$WORK/ingest.metrics")" 'BEGIN { print now - then }'; }
 check the_last_commit_was_just_now at_least 60 "$(age)"

@@ -11,8 +11,6 @@
 #include "common/conf_table.h"
 #include "common/log.h"
 
-enum { EXIT_RUN = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3 };
-
 /* ---- signals ---- */
 
 static volatile sig_atomic_t stop_flag;
@@ -134,18 +132,6 @@ parse_options(int argc, char **argv, options *opt)
 
 /* ---- running ---- */
 
-static int
-exit_code(aa_status st)
-{
-    switch (st) {
-    case AA_OK: return 0;
-    case AA_ECONFIG: return EXIT_USAGE;
-    case AA_ENOMEM: return EXIT_MEMORY;
-    case AA_EBUG: abort();
-    default: return EXIT_RUN;
-    }
-}
-
 static int64_t
 http_port(const aa_conf *cfg, const char *program)
 {
@@ -237,15 +223,23 @@ out:
     return st;
 }
 
+/* A broken invariant leaves a core, not an exit code. */
+static int
+end_code(aa_status st)
+{
+    if (st == AA_EBUG) abort();
+    return aa_status_exit_code(st);
+}
+
 int
 aa_program_main(const aa_program *program, int argc, char **argv)
 {
     int     code;
     options opt = {.overrides = calloc((size_t)argc + 1, sizeof *opt.overrides)};
-    if (!opt.overrides) return EXIT_MEMORY;
+    if (!opt.overrides) return AA_EXIT_MEMORY;
     if (!parse_options(argc, argv, &opt)) {
         fprintf(stderr, "try %s --help\n", program->name);
-        code = EXIT_USAGE;
+        code = AA_EXIT_USAGE;
         goto out;
     }
     code = 0;
@@ -256,8 +250,8 @@ aa_program_main(const aa_program *program, int argc, char **argv)
     else if (opt.reference)
         aa_conf_print_reference(stdout);
     else
-        code = exit_code(load_and_run(program, &opt));
-    if (fflush(stdout) != 0 && !code) code = EXIT_RUN;
+        code = end_code(load_and_run(program, &opt));
+    if (fflush(stdout) != 0 && !code) code = AA_EXIT_FAILED;
 out:
     free(opt.overrides);
     return code;

@@ -1,8 +1,5 @@
 /* record - load files of interactions into the topic that ingest reads. */
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +12,11 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/kafka.h"
-#include "common/log.h"
+#include "common/tool.h"
 #include "ingest/encode.h"
 #include "ingest/load.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3, DELIVERY_MS = 300000 };
+enum { DELIVERY_MS = 300000 };
 
 static const char usage_text[] =
     "record - load files of interactions into the topic that ingest reads\n"
@@ -48,77 +45,11 @@ static const char usage_text[] =
     "sense.\n";
 
 typedef struct {
-    const char  *path, *topic;
-    const char **override; /* (override_count) */
-    size_t       override_count;
-    int64_t      partitions, limit, rate, unit_ms;
-    bool         json, describe, help, version;
+    const char *topic;
+    int64_t     partitions, limit, rate, unit_ms;
+    bool        json, describe;
+    load       *ld; /* what is in the files */
 } options;
-
-static int
-usage_error(const char *what, const char *value)
-{
-    fprintf(stderr, "record: %s%s\ntry record --help\n", what, value);
-    return EXIT_USAGE;
-}
-
-static bool
-take_count(const char *text, int64_t max, int64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && *out >= 1 && *out <= max;
-}
-
-/* 0 or EXIT_USAGE */
-static int
-parse_flags(int argc, char **argv, options *opt)
-{
-    static const struct option flags[] = {{"partitions", required_argument, NULL, 'p'},
-                                          {"topic", required_argument, NULL, 't'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"time-unit", required_argument, NULL, 'u'},
-                                          {"limit", required_argument, NULL, 'l'},
-                                          {"rate", required_argument, NULL, 'r'},
-                                          {"describe", no_argument, NULL, 'd'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    int                        flag;
-
-    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
-        switch (flag) {
-        case 'c': opt->path = optarg; break;
-        case 'o': opt->override[opt->override_count++] = optarg; break;
-        case 't': opt->topic = optarg; break;
-        case 'j': opt->json = true; break;
-        case 'd': opt->describe = true; break;
-        case 'h': opt->help = true; break;
-        case 'V': opt->version = true; break;
-        case 'p':
-            if (!take_count(optarg, 10000, &opt->partitions))
-                return usage_error("--partitions: not a number from 1 to 10000: ", optarg);
-            break;
-        case 'l':
-            if (!take_count(optarg, INT64_MAX, &opt->limit))
-                return usage_error("--limit: not a positive number: ", optarg);
-            break;
-        case 'r':
-            if (!take_count(optarg, 1000000000, &opt->rate))
-                return usage_error("--rate: not a positive number: ", optarg);
-            break;
-        case 'u':
-            if (strcmp(optarg, "s") != 0 && strcmp(optarg, "ms") != 0)
-                return usage_error("--time-unit: neither s nor ms: ", optarg);
-            opt->unit_ms = optarg[0] == 's' ? 1000 : 1;
-            break;
-        default: return usage_error("unknown option", "");
-        }
-    }
-    if (!opt->help && !opt->version && optind >= argc) return usage_error("a FILE is needed", "");
-    return 0;
-}
 
 /* ---- what a person sees ---- */
 
@@ -136,7 +67,7 @@ show_progress(uint64_t done, uint64_t total, int64_t started_ms, bool last)
             (double)done * 1000 / (double)(now_ms - started_ms + 1), terminal && !last ? "" : "\n");
 }
 
-static int
+static aa_status
 print_facts(const load *ld)
 {
     load_facts facts;
@@ -155,7 +86,7 @@ print_facts(const load *ld)
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     putchar('\n');
     json_decref(root);
-    return ferror(stdout) ? EXIT_FAILED : 0;
+    return ferror(stdout) ? AA_EIO : AA_OK;
 }
 
 /* ---- sending ---- */
@@ -236,63 +167,65 @@ send_all(const options *opt, const aa_conf *cfg, const load *ld, aa_err *err)
 
 /* ---- all together ---- */
 
-static int
-fail(aa_status st, const aa_err *err)
+static bool
+take_unit(void *arg, const char *value)
 {
-    fprintf(stderr, "record: %s\n", err->text);
-    if (st == AA_ENOMEM) return EXIT_MEMORY;
-    return st == AA_ECONFIG || st == AA_EPARSE ? EXIT_USAGE : EXIT_FAILED;
+    options *opt = arg;
+    opt->unit_ms = value[0] == 's' ? 1000 : 1;
+    return strcmp(value, "s") == 0 || strcmp(value, "ms") == 0;
 }
 
-static int
-load_and_send(options *opt, char **files, int file_count, aa_conf *cfg)
+/* A file that is not there or makes no sense is a wrong argument. */
+static aa_status
+read_files(void *arg, aa_tool_args files, bool *done, aa_err *err)
 {
-    aa_err       err = AA_ERR_INIT;
-    load        *ld = NULL;
-    aa_log_level level = AA_WARN;
-    aa_status    st = load_new(&ld, &err);
-    int          code = 0;
+    options  *opt = arg;
+    aa_status st = load_new(&opt->ld, err);
+    for (size_t i = 0; i < files.count && st == AA_OK; i++) {
+        st = load_file(opt->ld, files.text[i], opt->unit_ms, err);
+        if (st == AA_EIO) st = AA_ECONFIG;
+    }
+    *done = opt->describe;
+    if (st == AA_OK) st = opt->describe ? print_facts(opt->ld) : load_sort(opt->ld, err);
+    return st == AA_EPARSE ? AA_ECONFIG : st;
+}
 
-    for (int i = 0; i < file_count && st == AA_OK; i++) {
-        st = load_file(ld, files[i], opt->unit_ms, &err);
-        if (st == AA_EIO) st = AA_ECONFIG; /* a wrong argument */
-    }
-    if (st == AA_OK && opt->describe) {
-        code = print_facts(ld);
-        goto out;
-    }
-    if (st == AA_OK) st = load_sort(ld, &err);
-    if (st == AA_OK) st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    if (st != AA_OK) goto out;
-    if (strcmp(cfg->log.level, "debug") == 0) level = AA_DEBUG;
-    aa_log_init("record", level, false);
+static aa_status
+record(void *arg, const aa_conf *cfg, aa_tool_args files, aa_err *err)
+{
+    options *opt = arg;
+    (void)files; /* read_files has read them */
     if (!opt->topic) opt->topic = cfg->topics.interactions;
-    st = send_all(opt, cfg, ld, &err);
-out:
-    load_free(&ld);
-    aa_log_flush_repeats();
-    return st != AA_OK ? fail(st, &err) : code;
+    aa_status st = send_all(opt, cfg, opt->ld, err);
+    return st == AA_EPARSE ? AA_ECONFIG : st; /* an event that cannot be sent as it stands */
 }
 
 int
 main(int argc, char **argv)
 {
-    options  opt = {.unit_ms = 1000};
-    aa_conf *cfg = malloc(sizeof *cfg);
-    int      code = EXIT_MEMORY;
-
-    opt.override = calloc((size_t)argc, sizeof *opt.override);
-    if (!cfg || !opt.override) goto out;
-    code = parse_flags(argc, argv, &opt);
-    if (code != 0) goto out;
-    if (opt.help)
-        fputs(usage_text, stdout);
-    else if (opt.version)
-        printf("record %s\n", AA_VERSION);
-    else
-        code = load_and_send(&opt, argv + optind, argc - optind, cfg);
-out:
-    free(opt.override);
-    free(cfg);
+    options              opt = {.unit_ms = 1000};
+    const aa_tool_option own[] = {
+        {.name = "partitions",
+         .refuse = "not a number from 1 to 10000",
+         .count = &opt.partitions,
+         .max = 10000},
+        {.name = "topic", .text = &opt.topic},
+        {.name = "json", .flag = &opt.json},
+        {.name = "time-unit", .refuse = "neither s nor ms", .take = take_unit},
+        {.name = "limit", .refuse = "not a positive number", .count = &opt.limit, .max = INT64_MAX},
+        {.name = "rate", .refuse = "not a positive number", .count = &opt.rate, .max = 1000000000},
+        {.name = "describe", .flag = &opt.describe}};
+    const aa_tool tool = {.name = "record",
+                          .usage = usage_text,
+                          .options = own,
+                          .option_count = sizeof own / sizeof *own,
+                          .min_args = 1,
+                          .max_args = SIZE_MAX,
+                          .args_needed = "a FILE is needed",
+                          .prepare = read_files,
+                          .run = record,
+                          .arg = &opt};
+    int           code = aa_tool_main(&tool, argc, argv);
+    load_free(&opt.ld);
     return code;
 }

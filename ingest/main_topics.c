@@ -2,8 +2,6 @@
  *
  * One table (needs) says who needs what; making, checking and the list of ACLs all come from it.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,12 +10,10 @@
 
 #include "common/conf.h"
 #include "common/kafka.h"
-#include "common/log.h"
 #include "common/model.h"
+#include "common/tool.h"
 #include "common/wire.h"
 #include "ingest/deadletter.h"
-
-enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3 };
 
 static const char usage_text[] =
     "topics - make and check the topics of a pipeline, and list the permissions it needs\n"
@@ -43,11 +39,9 @@ static const char usage_text[] =
     "Exit codes: 0 all is well, 1 something is BAD, 2 usage or configuration, 3 out of memory.\n";
 
 typedef struct {
-    const char  *path, *role, *principal;
-    const char **override; /* (override_count) */
-    size_t       override_count;
-    int64_t      partitions, replication, letter_days;
-    bool         create, check, write, acls, help, version;
+    const char *role, *principal;
+    int64_t     partitions, replication, letter_days;
+    bool        create, check, write, acls;
 } options;
 
 typedef enum { TOPIC_EVENTS, TOPIC_LETTERS, TOPIC_COMPACTED, TOPIC_LOG } topic_kind;
@@ -273,129 +267,67 @@ print_acls(const options *opt, const aa_conf *cfg, const need *nd, size_t n)
 
 /* ---- all together ---- */
 
-static int
-usage_error(const char *what, const char *value)
-{
-    fprintf(stderr, "topics: %s%s\ntry topics --help\n", what, value);
-    return EXIT_USAGE;
-}
-
 static bool
-take_count(const char *text, int64_t max, int64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && *out >= 1 && *out <= max;
-}
-
-static bool
-is_role(const char *role)
+take_role(void *arg, const char *value)
 {
     static const char *const roles[] = {"ingest", "assigner", "learner", "scorer"};
+    options                 *opt = arg;
+    opt->role = value;
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (strcmp(role, roles[i]) == 0) return true;
+        if (strcmp(value, roles[i]) == 0) return true;
     return false;
 }
 
-static int
-parse_flags(int argc, char **argv, options *opt)
+static aa_status
+topics(void *arg, const aa_conf *cfg, aa_tool_args none, aa_err *err)
 {
-    static const struct option flags[] = {{"create", no_argument, NULL, 'C'},
-                                          {"check", no_argument, NULL, 'k'},
-                                          {"write", no_argument, NULL, 'w'},
-                                          {"acls", no_argument, NULL, 'a'},
-                                          {"partitions", required_argument, NULL, 'p'},
-                                          {"replication", required_argument, NULL, 'r'},
-                                          {"dead-letter-days", required_argument, NULL, 'd'},
-                                          {"role", required_argument, NULL, 'R'},
-                                          {"principal", required_argument, NULL, 'P'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    int                        flag;
-    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
-        switch (flag) {
-        case 'c': opt->path = optarg; break;
-        case 'o': opt->override[opt->override_count++] = optarg; break;
-        case 'C': opt->create = true; break;
-        case 'k': opt->check = true; break;
-        case 'w': opt->write = opt->check = true; break;
-        case 'a': opt->acls = true; break;
-        case 'P': opt->principal = optarg; break;
-        case 'h': opt->help = true; break;
-        case 'V': opt->version = true; break;
-        case 'R':
-            if (!is_role(optarg)) return usage_error("--role: no such process: ", optarg);
-            opt->role = optarg;
-            break;
-        case 'p':
-            if (!take_count(optarg, 10000, &opt->partitions))
-                return usage_error("--partitions: not a number from 1 to 10000: ", optarg);
-            break;
-        case 'r':
-            if (!take_count(optarg, 100, &opt->replication))
-                return usage_error("--replication: not a number from 1 to 100: ", optarg);
-            break;
-        case 'd':
-            if (!take_count(optarg, 36500, &opt->letter_days))
-                return usage_error("--dead-letter-days: not a number from 1 to 36500: ", optarg);
-            break;
-        default: return usage_error("unknown option", "");
-        }
-    }
-    if (optind < argc) return usage_error("unexpected: ", argv[optind]);
-    if (!opt->create && !opt->acls) opt->check = true;
-    return 0;
-}
-
-static int
-work(const options *opt, aa_conf *cfg)
-{
-    aa_err    err = AA_ERR_INIT;
-    need      nd[NEEDS_MAX];
-    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    if (st == AA_OK && !aa_kafka_property_of(cfg, "bootstrap.servers"))
-        st = aa_fail(&err, AA_ECONFIG, "kafka.bootstrap.servers: is not set: where is Kafka?");
-    if (st != AA_OK) {
-        fprintf(stderr, "topics: %s\n", err.text);
-        return st == AA_ENOMEM ? EXIT_MEMORY : EXIT_USAGE;
-    }
-    aa_log_init("topics", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
+    const options *opt = arg;
+    aa_status      st = AA_OK;
+    need           nd[NEEDS_MAX];
+    (void)none;
+    if (!aa_kafka_property_of(cfg, "bootstrap.servers"))
+        return aa_fail(err, AA_ECONFIG, "kafka.bootstrap.servers: is not set: where is Kafka?");
     size_t n = needs(cfg, nd);
     if (opt->acls) {
         print_acls(opt, cfg, nd, n);
-        return EXIT_GOOD;
+        return AA_OK;
     }
     for (size_t i = 0; opt->create && st == AA_OK && i < n; i++)
-        st = make_topic(opt, cfg, &nd[i], &err);
-    if (st != AA_OK) {
-        fprintf(stderr, "topics: %s\n", err.text);
-        return st == AA_ENOMEM ? EXIT_MEMORY : st == AA_ECONFIG ? EXIT_USAGE : EXIT_BAD;
-    }
-    return opt->check && !check_all(opt, cfg, nd, n) ? EXIT_BAD : EXIT_GOOD;
+        st = make_topic(opt, cfg, &nd[i], err);
+    if (st != AA_OK) return st;
+    if (opt->create && !opt->check && !opt->write) return AA_OK;
+    err->text[0] = '\0'; /* each BAD line says what is wrong */
+    return check_all(opt, cfg, nd, n) ? AA_OK : AA_EIO;
 }
 
 int
 main(int argc, char **argv)
 {
-    options  opt = {.letter_days = 14};
-    aa_conf *cfg = malloc(sizeof *cfg);
-    int      code = EXIT_MEMORY;
-
-    opt.override = calloc((size_t)argc, sizeof *opt.override);
-    if (!cfg || !opt.override) goto out;
-    code = parse_flags(argc, argv, &opt);
-    if (code != 0) goto out;
-    if (opt.help)
-        fputs(usage_text, stdout);
-    else if (opt.version)
-        printf("topics %s\n", AA_VERSION);
-    else
-        code = work(&opt, cfg);
-out:
-    aa_log_flush_repeats();
-    free(opt.override);
-    free(cfg);
-    return code;
+    options              opt = {.letter_days = 14};
+    const aa_tool_option own[] = {{.name = "create", .flag = &opt.create},
+                                  {.name = "check", .flag = &opt.check},
+                                  {.name = "write", .flag = &opt.write},
+                                  {.name = "acls", .flag = &opt.acls},
+                                  {.name = "partitions",
+                                   .refuse = "not a number from 1 to 10000",
+                                   .count = &opt.partitions,
+                                   .max = 10000},
+                                  {.name = "replication",
+                                   .refuse = "not a number from 1 to 100",
+                                   .count = &opt.replication,
+                                   .max = 100},
+                                  {.name = "dead-letter-days",
+                                   .refuse = "not a number from 1 to 36500",
+                                   .count = &opt.letter_days,
+                                   .max = 36500},
+                                  {.name = "role", .refuse = "no such process", .take = take_role},
+                                  {.name = "principal", .text = &opt.principal}};
+    const aa_tool        tool = {.name = "topics",
+                                 .usage = usage_text,
+                                 .options = own,
+                                 .option_count = sizeof own / sizeof *own,
+                                 .no_conf_is_usage = true,
+                                 .run = topics,
+                                 .arg = &opt};
+    return aa_tool_main(&tool, argc, argv);
 }

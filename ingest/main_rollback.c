@@ -5,7 +5,6 @@
  * to it. Ingest must not be running; assigner and learner may: the next run restores that epoch.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,10 +13,8 @@
 
 #include "common/checkpoint.h"
 #include "common/conf.h"
-#include "common/log.h"
+#include "common/tool.h"
 #include "ingest/startpoint.h"
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3 };
 
 static const char usage_text[] =
     "rollback - take a pipeline back to an earlier checkpoint\n"
@@ -36,14 +33,6 @@ static const char usage_text[] =
     "Exit codes: 0 done, 1 Kafka trouble or no such checkpoint, 2 usage or configuration, 3 out "
     "of\n"
     "memory.\n";
-
-typedef struct {
-    const char  *path;
-    const char **override; /* (override_count) */
-    size_t       override_count;
-    uint64_t     to; /* 0: list */
-    bool         help, version;
-} options;
 
 /* Every process's part is whole and of this configuration? */
 static aa_status
@@ -112,74 +101,35 @@ take_back(const aa_conf *cfg, uint64_t to, aa_err *err)
 
 /* ---- all together ---- */
 
-static int
-usage_error(const char *what, const char *value)
+static bool
+take_epoch(void *arg, const char *value)
 {
-    fprintf(stderr, "rollback: %s%s\ntry rollback --help\n", what, value);
-    return EXIT_USAGE;
+    uint64_t *to = arg;
+    char     *end;
+    errno = 0;
+    *to = strtoull(value, &end, 10);
+    return errno == 0 && end != value && *end == '\0' && *to != 0;
 }
 
-static int
-parse_flags(int argc, char **argv, options *opt)
+static aa_status
+rollback(void *arg, const aa_conf *cfg, aa_tool_args none, aa_err *err)
 {
-    static const struct option flags[] = {{"to", required_argument, NULL, 't'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    int                        flag;
-    char                      *end;
-    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
-        switch (flag) {
-        case 'c': opt->path = optarg; break;
-        case 'o': opt->override[opt->override_count++] = optarg; break;
-        case 'h': opt->help = true; break;
-        case 'V': opt->version = true; break;
-        case 't':
-            errno = 0;
-            opt->to = strtoull(optarg, &end, 10);
-            if (errno || end == optarg || *end || opt->to == 0)
-                return usage_error("--to: not an epoch: ", optarg);
-            break;
-        default: return usage_error("unknown option", "");
-        }
-    }
-    return optind < argc ? usage_error("unexpected: ", argv[optind]) : 0;
-}
-
-static int
-work(const options *opt, aa_conf *cfg)
-{
-    aa_err    err = AA_ERR_INIT;
-    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    if (st == AA_OK) {
-        aa_log_init("rollback", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
-        st = opt->to ? take_back(cfg, opt->to, &err) : list(cfg, &err);
-    }
-    aa_log_flush_repeats();
-    if (st == AA_OK) return EXIT_DONE;
-    fprintf(stderr, "rollback: %s\n", err.text);
-    return st == AA_ENOMEM ? EXIT_MEMORY : st == AA_ECONFIG ? EXIT_USAGE : EXIT_FAILED;
+    const uint64_t *to = arg;
+    (void)none;
+    return *to ? take_back(cfg, *to, err) : list(cfg, err);
 }
 
 int
 main(int argc, char **argv)
 {
-    options  opt = {0};
-    aa_conf *cfg = malloc(sizeof *cfg);
-    int      code = EXIT_MEMORY;
-
-    opt.override = calloc((size_t)argc, sizeof *opt.override);
-    if (!cfg || !opt.override) goto out;
-    code = parse_flags(argc, argv, &opt);
-    if (code != 0) goto out;
-    if (opt.help)
-        fputs(usage_text, stdout);
-    else if (opt.version)
-        printf("rollback %s\n", AA_VERSION);
-    else
-        code = work(&opt, cfg);
-out:
-    free(opt.override);
-    free(cfg);
-    return code;
+    static const aa_tool_option own[] = {
+        {.name = "to", .refuse = "not an epoch", .take = take_epoch}};
+    uint64_t      to = 0; /* list */
+    const aa_tool tool = {.name = "rollback",
+                          .usage = usage_text,
+                          .options = own,
+                          .option_count = 1,
+                          .run = rollback,
+                          .arg = &to};
+    return aa_tool_main(&tool, argc, argv);
 }

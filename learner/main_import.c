@@ -5,8 +5,6 @@
  * ingest does at every checkpoint. So the processes begin from it as from any other commit, and
  * nothing of the exactly-once protocol is special. The pipeline must be fresh.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,14 +15,14 @@
 #include "common/checkpoint.h"
 #include "common/conf.h"
 #include "common/kafka.h"
-#include "common/log.h"
 #include "common/npy.h"
 #include "common/table.h"
+#include "common/tool.h"
 #include "common/wire.h"
 #include "ingest/startpoint.h"
 #include "learner/learner.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3, EPOCH = 1 };
+enum { EPOCH = 1 };
 
 static const char usage_text[] =
     "import - begin a pipeline with an embedding table that is there already\n"
@@ -50,11 +48,9 @@ static const char usage_text[] =
     "out of memory.\n";
 
 typedef struct {
-    const char  *path, *dir, *from;
-    const char **override; /* (override_count) */
-    size_t       override_count;
-    double       label_mean;
-    bool         check, help, version;
+    const char *dir, *from;
+    double      label_mean;
+    bool        check;
 } options;
 
 typedef struct {
@@ -288,88 +284,47 @@ import(job *jb, const options *opt, aa_err *err)
 
 /* ---- all together ---- */
 
-static int
-usage_error(const char *what, const char *value)
+static bool
+take_label_mean(void *arg, const char *value)
 {
-    fprintf(stderr, "import: %s%s\ntry import --help\n", what, value);
-    return EXIT_USAGE;
+    options *opt = arg;
+    char    *end;
+    opt->label_mean = strtod(value, &end);
+    return end != value && *end == '\0' && opt->label_mean >= 0.0 && opt->label_mean <= 1.0;
 }
 
-static int
-parse_flags(int argc, char **argv, options *opt)
+static aa_status
+run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
-    static const struct option flags[] = {
-        {"from", required_argument, NULL, 'F'}, {"label-mean", required_argument, NULL, 'm'},
-        {"check", no_argument, NULL, 'k'},      {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0}};
-    int   flag;
-    char *end;
-    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
-        switch (flag) {
-        case 'c': opt->path = optarg; break;
-        case 'o': opt->override[opt->override_count++] = optarg; break;
-        case 'F': opt->from = optarg; break;
-        case 'k': opt->check = true; break;
-        case 'h': opt->help = true; break;
-        case 'V': opt->version = true; break;
-        case 'm':
-            opt->label_mean = strtod(optarg, &end);
-            if (end == optarg || *end || !(opt->label_mean >= 0.0 && opt->label_mean <= 1.0))
-                return usage_error("--label-mean: not from 0 to 1: ", optarg);
-            break;
-        default: return usage_error("unknown option", "");
-        }
-    }
-    if (opt->help || opt->version) return 0;
-    if (optind + 1 != argc) return usage_error("one DIR is needed", "");
-    opt->dir = argv[optind];
-    return 0;
-}
-
-static int
-work(const options *opt, aa_conf *cfg)
-{
-    aa_err    err = AA_ERR_INIT;
-    job       jb = {.cfg = cfg};
-    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    if (st == AA_OK) {
-        aa_log_init("import", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
-        jb.W = (size_t)cfg->model.dim + 1;
-        st = import(&jb, opt, &err);
-    }
+    options *opt = arg;
+    job      jb = {.cfg = cfg, .W = (size_t)cfg->model.dim + 1};
+    opt->dir = args.text[0];
+    aa_status st = import(&jb, opt, err);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++) {
         aa_table_fini(&jb.table[f]);
         free(jb.reading[f]);
     }
     assigner_free(&jb.as);
     learner_free(&jb.le);
-    aa_log_flush_repeats();
-    if (st == AA_OK) return EXIT_DONE;
-    fprintf(stderr, "import: %s\n", err.text);
-    return st == AA_ENOMEM                       ? EXIT_MEMORY
-           : st == AA_ECONFIG || st == AA_EPARSE ? EXIT_USAGE
-                                                 : EXIT_FAILED;
+    return st == AA_EPARSE ? AA_ECONFIG : st; /* files that do not fit are a wrong argument */
 }
 
 int
 main(int argc, char **argv)
 {
-    options  opt = {.from = "end", .label_mean = 0.5};
-    aa_conf *cfg = malloc(sizeof *cfg);
-    int      code = EXIT_MEMORY;
-
-    opt.override = calloc((size_t)argc, sizeof *opt.override);
-    if (!cfg || !opt.override) goto out;
-    code = parse_flags(argc, argv, &opt);
-    if (code != 0) goto out;
-    if (opt.help)
-        fputs(usage_text, stdout);
-    else if (opt.version)
-        printf("import %s\n", AA_VERSION);
-    else
-        code = work(&opt, cfg);
-out:
-    free(opt.override);
-    free(cfg);
-    return code;
+    options              opt = {.from = "end", .label_mean = 0.5};
+    const aa_tool_option own[] = {
+        {.name = "from", .text = &opt.from},
+        {.name = "label-mean", .refuse = "not from 0 to 1", .take = take_label_mean},
+        {.name = "check", .flag = &opt.check}};
+    const aa_tool tool = {.name = "import",
+                          .usage = usage_text,
+                          .options = own,
+                          .option_count = sizeof own / sizeof *own,
+                          .min_args = 1,
+                          .max_args = 1,
+                          .args_needed = "one DIR is needed",
+                          .run = run,
+                          .arg = &opt};
+    return aa_tool_main(&tool, argc, argv);
 }

@@ -4,7 +4,6 @@
  * to them and disturbs nobody. What the files hold is in common/table.h.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +19,11 @@
 #include "common/npy.h"
 #include "common/state.h"
 #include "common/table.h"
+#include "common/tool.h"
 #include "scorer/names.h"
 #include "scorer/replica.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3, RECORDS = 1024 };
+enum { RECORDS = 1024 };
 
 static const char usage_text[] =
     "export - write the embedding table that scorers serve into files\n"
@@ -40,11 +40,8 @@ static const char usage_text[] =
     "Exit codes: 0 written, 1 Kafka or disk trouble, 2 usage or configuration, 3 out of memory.\n";
 
 typedef struct {
-    const char     *path, *dir;
-    const char    **override; /* (override_count) */
-    size_t          override_count;
+    const char     *dir;
     aa_table_format format;
-    bool            help, version;
 } options;
 
 /* The IDs of a field, in the order in which they came. */
@@ -279,82 +276,44 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
 
 /* ---- all together ---- */
 
-static int
-usage_error(const char *what, const char *value)
+static bool
+take_format(void *arg, const char *value)
 {
-    fprintf(stderr, "export: %s%s\ntry export --help\n", what, value);
-    return EXIT_USAGE;
+    options *opt = arg;
+    opt->format = value[0] == 'c' ? AA_TABLE_CSV : AA_TABLE_NPY;
+    return strcmp(value, "npy") == 0 || strcmp(value, "csv") == 0;
 }
 
-static int
-parse_flags(int argc, char **argv, options *opt)
+static aa_status
+run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
-    static const struct option flags[] = {{"format", required_argument, NULL, 'f'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    int                        flag;
-    while ((flag = getopt_long(argc, argv, "c:o:hV", flags, NULL)) != -1) {
-        switch (flag) {
-        case 'c': opt->path = optarg; break;
-        case 'o': opt->override[opt->override_count++] = optarg; break;
-        case 'h': opt->help = true; break;
-        case 'V': opt->version = true; break;
-        case 'f':
-            if (strcmp(optarg, "npy") != 0 && strcmp(optarg, "csv") != 0)
-                return usage_error("--format: neither npy nor csv: ", optarg);
-            opt->format = optarg[0] == 'c' ? AA_TABLE_CSV : AA_TABLE_NPY;
-            break;
-        default: return usage_error("unknown option", "");
-        }
-    }
-    if (opt->help || opt->version) return 0;
-    if (optind + 1 != argc) return usage_error("one DIR is needed", "");
-    opt->dir = argv[optind];
-    return 0;
-}
-
-static int
-work(const options *opt, aa_conf *cfg)
-{
-    aa_err    err = AA_ERR_INIT;
-    job       jb = {.cfg = cfg};
-    aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    if (st == AA_OK) {
-        aa_log_init("export", strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
-        st = export(&jb, opt, &err);
-    }
+    options *opt = arg;
+    job      jb = {.cfg = cfg};
+    opt->dir = args.text[0];
+    aa_status st = export(&jb, opt, err);
     free(jb.item);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)
         free(jb.field[f].key);
     json_decref(jb.meta);
-    aa_log_flush_repeats();
-    if (st == AA_OK) return EXIT_DONE;
-    fprintf(stderr, "export: %s\n", err.text);
-    return st == AA_ENOMEM ? EXIT_MEMORY : st == AA_ECONFIG ? EXIT_USAGE : EXIT_FAILED;
+    return st;
 }
 
 int
 main(int argc, char **argv)
 {
-    options  opt = {0};
-    aa_conf *cfg = malloc(sizeof *cfg);
-    int      code = EXIT_MEMORY;
-
-    opt.override = calloc((size_t)argc, sizeof *opt.override);
-    if (!cfg || !opt.override) goto out;
-    code = parse_flags(argc, argv, &opt);
-    if (code != 0) goto out;
-    if (opt.help)
-        fputs(usage_text, stdout);
-    else if (opt.version)
-        printf("export %s\n", AA_VERSION);
-    else
-        code = work(&opt, cfg);
-out:
-    free(opt.override);
-    free(cfg);
-    return code;
+    static const aa_tool_option own[] = {
+        {.name = "format", .refuse = "neither npy nor csv", .take = take_format}};
+    options       opt = {0};
+    const aa_tool tool = {.name = "export",
+                          .usage = usage_text,
+                          .options = own,
+                          .option_count = 1,
+                          .min_args = 1,
+                          .max_args = 1,
+                          .args_needed = "one DIR is needed",
+                          .run = run,
+                          .arg = &opt};
+    return aa_tool_main(&tool, argc, argv);
 }

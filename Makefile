@@ -40,6 +40,7 @@ BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c)
 TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
+KEYS   ?= autoassign-keys.env
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 DOC    := $(DESTDIR)$(PREFIX)/share/doc/autoassign
@@ -52,6 +53,8 @@ deps: ; @compose/deps.sh ## install what building and running need (apt packages
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
 chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
+keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
+	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
@@ -95,7 +98,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz run-fuzz reference check demo chaos bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 

@@ -21,7 +21,6 @@
 
 #include "common/log.h"
 
-#define CONNECTIONS      1024
 #define CONNECTION_BYTES (64 << 10) /* request line and headers must fit */
 #define IDLE_S           15
 
@@ -272,7 +271,7 @@ bind_one(const struct addrinfo *ai)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* connections inherit it */
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
-        listen(fd, CONNECTIONS) == 0)
+        listen(fd, SOMAXCONN) == 0)
         return fd;
     int why = errno;
     close(fd);
@@ -317,7 +316,8 @@ port_of(int fd)
 }
 
 aa_status
-aa_door_open(aa_door **out, const char *address, int port, aa_metrics *ms, aa_err *err)
+aa_door_open(aa_door **out, const char *address, int port, int64_t max_connections, aa_metrics *ms,
+             aa_err *err)
 {
     aa_status st = AA_OK;
     int       fd = -1;
@@ -332,10 +332,10 @@ aa_door_open(aa_door **out, const char *address, int port, aa_metrics *ms, aa_er
     dr->daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         handle_request, dr, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-        MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL, MHD_OPTION_NOTIFY_COMPLETED, end_request,
-        NULL, MHD_OPTION_END);
+        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S, MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_END);
     if (!dr->daemon) {
         st = aa_fail(err, AA_EIO, "http: cannot start the server on %s port %d", address, dr->port);
         goto out;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/metrics.h"
 #include "common/status.h"
@@ -37,11 +38,12 @@ typedef void (*aa_http_handler)(void *arg, const aa_http_request *rq, aa_http_re
 /**
  * Listen and serve; not ready at first.
  * @param address  numeric or a name   @param port 0: any free one
+ * @param max_connections  open at the same time; more wait until one ends
  * @param ms       kept until aa_door_close
  * @errors AA_EIO the address cannot be bound
  */
-aa_status aa_door_open(aa_door **out, const char *address, int port, aa_metrics *ms, aa_err *err)
-    __attribute__((warn_unused_result));
+aa_status aa_door_open(aa_door **out, const char *address, int port, int64_t max_connections,
+                       aa_metrics *ms, aa_err *err) __attribute__((warn_unused_result));
 /** In a handler: the reply comes by aa_http_finish, and what the handler puts into its own is not
  *  looked at. The request's texts stay until then. */
 void aa_http_later(aa_http_call *call);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/conf_table.h"
@@ -148,8 +149,9 @@ open_door(aa_context *ctx, const aa_program *program, aa_err *err)
 {
     char kv[AA_CONF_STR + 32];
     if (!ctx->cfg->http.enabled) return AA_OK;
-    aa_status st = aa_door_open(&ctx->door, ctx->cfg->http.bind,
-                                (int)http_port(ctx->cfg, program->name), ctx->ms, err);
+    aa_status st =
+        aa_door_open(&ctx->door, ctx->cfg->http.bind, (int)http_port(ctx->cfg, program->name),
+                     ctx->cfg->http.max_connections, ctx->ms, err);
     if (st) return st;
     snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_door_port(ctx->door));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
@@ -172,7 +174,8 @@ run_program(const aa_program *program, const aa_conf *cfg)
     aa_err       err = AA_ERR_INIT;
     char         kv[AA_CONF_STR + 96];
     aa_log_level level = AA_INFO;
-    aa_status    st = aa_log_level_parse(cfg->log.level, &level);
+    umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
+    aa_status st = aa_log_level_parse(cfg->log.level, &level);
     AA_REQUIRE(st == AA_OK);
     aa_log_init(program->name, level, strcmp(cfg->log.format, "json") == 0);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,

@@ -140,6 +140,7 @@
     INT(max_items, 10000, 1, 10000000, "items", "longest list in one request, and longest ranking") \
     INT(threads, 2, 1, 48, "", "threads that score")                                               \
     INT(queue, 256, 1, 1000000, "requests", "requests that may wait for a thread; more are refused with 429") \
+    NUM(max_per_s, 0, 0, 1e9, "requests/s", "requests beyond that are refused with 429 (a second's worth may come at once); 0: no limit") \
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request not answered by then is refused with 503; one may ask for less") \
     STR(peers, "", "host:port of the other processes' HTTP doors, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
@@ -148,6 +149,7 @@
 #define AA_SETTINGS_HTTP(STR, CHO, INT, NUM, BOO)                                                  \
     BOO(enabled, true, "serve them")                                                               \
     STR(bind, "127.0.0.1", "address")                                                              \
+    INT(max_connections, 1024, 1, 100000, "connections", "open at the same time; more wait until one ends (idle ones after 15 s)") \
     INT(ingest_port, 0, 0, 65535, "", "port of ingest")                                            \
     INT(assigner_port, 0, 0, 65535, "", "port of assigner")                                        \
     INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \

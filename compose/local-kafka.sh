@@ -6,11 +6,14 @@
 # All it writes is in DIR (data, settings, pid, broker.log), so several can run side by side.
 # `start` on a running broker only prints its address; on old data it goes on with them, at the
 # same address if nobody has taken its ports: clients of a broker that was killed find it again.
+# KAFKA_LIBS: another folder of jars, of another version.
 # KAFKA_SETTINGS: more lines of server.properties for a broker that is made anew.
 # KAFKA_SASL_PORT: it also listens there, with SASL_PLAINTEXT (users and mechanisms: KAFKA_SETTINGS).
+# KAFKA_SECURE=1: clients of a broker that is made anew come by TLS and SASL/SCRAM only; DIR/client.yaml has
+# the `kafka:` section that they need (user autoassign, a random password, the authority's certificate).
 source "$(dirname "$0")/lib.sh"
 
-LIBS=$ROOT/build/kafka/libs
+LIBS=${KAFKA_LIBS:-$ROOT/build/kafka/libs}
 START_SECONDS=60
 STOP_SECONDS=30
 JAVA_FLAGS=(-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
@@ -25,7 +28,8 @@ PROPERTIES=$DIR/server.properties # names this broker in its command line
 
 pid() { cat "$DIR/pid" 2>/dev/null || echo 0; }
 running() { alive "$(pid)" "$PROPERTIES"; }
-port() { sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$PROPERTIES"; }
+port() { sed -n 's|^listeners=[A-Z_]*://127.0.0.1:\([0-9]*\),.*|\1|p' "$PROPERTIES"; }
+plain_port() { sed -n 's|^listeners=\(.*,\)\?PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\2|p' "$PROPERTIES"; }
 controller_port() { sed -n 's|^controller.quorum.voters=1@127.0.0.1:||p' "$PROPERTIES"; }
 ports_kept() { # the ports of the last time, if they can be had again
     [[ -e $DIR/data/meta.properties && -r $PROPERTIES ]] && port_free "$(port)" && port_free "$(controller_port)"
@@ -39,7 +43,7 @@ answers() {
         printf "\0\0\0\012\0\022\0\0\0\0\0\1\377\377" >&3 && head -c 8 <&3 | wc -c' "$1" 2>/dev/null) || return 1
     ((n == 8))
 }
-started() { grep -qs 'Kafka Server started' "$DIR/broker.log" && answers "$(port)"; }
+started() { grep -qs 'Kafka Server started' "$DIR/broker.log" && answers "$(plain_port)"; }
 started_or_gone() { started || ! running; }
 
 # The class path is a pattern that java itself expands: it must stay quoted.
@@ -79,11 +83,55 @@ ${KAFKA_SETTINGS:-}
 EOF
 }
 
+# Clients by TLS and SCRAM; the broker speaks to itself on a second, plain listener of its own.
+write_secure() { # write_secure BROKER PLAIN CONTROLLER
+    umask 077
+    local tls=$DIR/tls password=$DIR/password
+    mkdir -p "$tls"
+    [[ -r $password ]] || head -c 18 /dev/urandom | base64 | tr '+/' '-_' >"$password"
+    if [[ ! -r $tls/server.pem ]]; then
+        {
+            openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=autoassign test authority' \
+                -keyout "$tls/ca.key" -out "$tls/ca.pem"
+            openssl req -newkey rsa:2048 -nodes -subj '/CN=localhost' -keyout "$tls/server.key" -out "$tls/server.csr"
+            openssl x509 -req -days 2 -in "$tls/server.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -CAcreateserial \
+                -extfile <(echo 'subjectAltName=DNS:localhost,IP:127.0.0.1') -out "$tls/server.crt"
+        } >"$tls/openssl.log" 2>&1 || { cat "$tls/openssl.log" >&2; die "no certificates"; }
+        cat "$tls/server.key" "$tls/server.crt" "$tls/ca.pem" >"$tls/server.pem"
+    fi
+    sed -i -e "s|^listeners=.*|listeners=SASL_SSL://127.0.0.1:$1,PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3|" \
+        -e "s|^advertised.listeners=.*|advertised.listeners=SASL_SSL://127.0.0.1:$1,PLAINTEXT://127.0.0.1:$2|" \
+        -e 's|^listener.security.protocol.map=|&SASL_SSL:SASL_SSL,|' "$PROPERTIES"
+    cat >>"$PROPERTIES" <<EOF
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location=$tls/server.pem
+EOF
+    cat >"$DIR/client.yaml" <<EOF
+kafka:
+  bootstrap.servers: "127.0.0.1:$1"
+  security.protocol: sasl_ssl
+  ssl.ca.location: "$tls/ca.pem"
+  sasl.mechanism: SCRAM-SHA-512
+  sasl.username: autoassign
+  sasl.password: "$(cat "$password")"
+EOF
+    FORMAT_ARGS=(--add-scram "SCRAM-SHA-512=[name=autoassign,password=$(cat "$password")]")
+}
+
+FORMAT_ARGS=()
 start_once() {
-    ports_kept || write_properties "$(free_port)" "$(free_port)"
+    if ! ports_kept; then
+        local broker controller
+        broker=$(free_port) controller=$(free_port)
+        write_properties "$broker" "$controller"
+        [[ -z ${KAFKA_SECURE:-} ]] || write_secure "$broker" "$(free_port)" "$controller"
+    fi
     if [[ ! -e $DIR/data/meta.properties ]]; then
         # A cluster's name is 16 bytes in URL-safe base64; one broker that is alone needs no unique one.
-        run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" \
+        run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" "${FORMAT_ARGS[@]}" \
             >"$DIR/format.log" 2>&1 || { cat "$DIR/format.log" >&2; die "formatting $DIR/data failed"; }
     fi
     : >"$DIR/broker.log"
@@ -112,7 +160,7 @@ start() {
 }
 
 status() {
-    running && answers "$(port)" || { warn "no broker answers in $DIR"; return 1; }
+    running && answers "$(plain_port)" || { warn "no broker answers in $DIR"; return 1; }
     echo "127.0.0.1:$(port)"
 }
 

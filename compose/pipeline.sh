@@ -16,6 +16,7 @@ PIPELINE_BIN=${AUTOASSIGN_BIN:-$ROOT/build/release/bin}
 PIPELINE_CONFIG=${AUTOASSIGN_CONFIG:-$ROOT/compose/autoassign.yaml}
 declare -A PIPELINE_PID=()
 PIPELINE_DIR='' PIPELINE_ARGS=()
+PIPELINE_USER=() # setpriv's words for another user: --reuid nobody --regid nogroup --clear-groups
 DRAIN_SECONDS=30
 
 pipeline_init() {
@@ -45,7 +46,7 @@ pipeline_start() {
     local name
     for name in "$@"; do
         (cd "$PIPELINE_DIR" &&
-            exec setsid setpriv --pdeathsig TERM \
+            exec setsid setpriv --pdeathsig TERM "${PIPELINE_USER[@]}" \
                 "$PIPELINE_BIN/$name" "${PIPELINE_ARGS[@]}") >>"$PIPELINE_DIR/$name.log" 2>&1 </dev/null &
         PIPELINE_PID[$name]=$!
         echo $! >"$PIPELINE_DIR/$name.pid"

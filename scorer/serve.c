@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/rate.h"
 #include "common/rpc.h"
 #include "scorer/pool.h"
 #include "scorer/score_http.h"
@@ -17,6 +18,7 @@
 #define DISCONNECT_FACTOR 4   /* larger messages than this many limits are not even received */
 
 static const char queue_full[] = "too many requests wait already";
+static const char too_fast[] = "more requests than scorer.max_per_s";
 
 typedef struct zmq_job zmq_job;
 
@@ -33,10 +35,20 @@ struct serve {
     bool                  door_runs;
     atomic_bool           door_stop;
     int                   wake_fd; /* readable: there are answers */
-    pthread_mutex_t       lock;    /* of the next */
+    pthread_mutex_t       lock;    /* of the next two */
     zmq_job              *done;    /* answers to send, newest first */
+    aa_rate               rate;    /* of requests, both doors together */
     size_t                asked;   /* questions in the pool; the door's thread's */
 };
+
+static bool
+within_rate(serve *se)
+{
+    pthread_mutex_lock(&se->lock);
+    bool within = aa_rate_take(&se->rate, aa_now_us());
+    pthread_mutex_unlock(&se->lock);
+    return within;
+}
 
 /* ---- HTTP ---- */
 
@@ -67,6 +79,11 @@ on_http(void *arg, const aa_http_request *hq, aa_http_reply *hp)
     serve       *se = arg;
     scorer_tally tally;
     if (se->page && se->page(se->page_arg, hq, hp)) return;
+    if (!within_rate(se)) {
+        score_http_refuse(hp, &tally, AA_SCORE_TOO_MANY, too_fast);
+        meters_request(se->me, METERS_HTTP, &tally, 0);
+        return;
+    }
     http_job *hj = malloc(sizeof *hj);
     if (!hj) {
         score_http_refuse(hp, &tally, AA_SCORE_FAILED, "out of memory");
@@ -177,6 +194,7 @@ refuse_zmq(serve *se, const char *why, aa_err *err)
 static aa_status
 take_question(serve *se, aa_status asked, const void *buf, size_t len, aa_err *err)
 {
+    if (!within_rate(se)) return refuse_zmq(se, too_fast, err);
     if (pool_waiting(se->pl) >= (size_t)se->cfg->scorer.queue)
         return refuse_zmq(se, queue_full, err);
     zmq_job *zj = malloc(sizeof *zj + len);
@@ -237,6 +255,7 @@ serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page pag
     se->page = page;
     se->page_arg = page_arg;
     atomic_init(&se->not_ready, "starting");
+    aa_rate_init(&se->rate, cfg->scorer.max_per_s, aa_now_us());
     pthread_mutex_init(&se->lock, NULL);
     se->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     aa_status st = se->wake_fd < 0 ? aa_fail(err, AA_EIO, "eventfd") : AA_OK;

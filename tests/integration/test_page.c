@@ -82,7 +82,7 @@ play_the_others(fixture *fx, char *peers, size_t size)
     for (size_t p = 0; p < PEERS; p++) {
         aa_err err = AA_ERR_INIT;
         fx->ms[p] = aa_metrics_new();
-        assert_int_equal(aa_door_open(&fx->door[p], "127.0.0.1", 0, fx->ms[p], &err), AA_OK);
+        assert_int_equal(aa_door_open(&fx->door[p], "127.0.0.1", 0, 100, fx->ms[p], &err), AA_OK);
         len += (size_t)snprintf(peers + len, size - len, "%s%s=127.0.0.1:%d", p ? "," : "", name[p],
                                 aa_door_port(fx->door[p]));
     }

@@ -8,7 +8,7 @@
 
 #include "ingest/generator.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_MEMORY = 3, LINE_MAX_BYTES = 96 };
+enum { LINE_MAX_BYTES = 96 };
 
 static const char usage_text[] =
     "generate - a synthetic stream of interactions, as user,item,label,timestamp CSV\n"
@@ -40,7 +40,7 @@ static int
 usage_error(const char *option, const char *value)
 {
     fprintf(stderr, "generate: --%s: %s makes no sense\ntry generate --help\n", option, value);
-    return EXIT_USAGE;
+    return AA_EXIT_USAGE;
 }
 
 static bool
@@ -77,7 +77,7 @@ typedef struct {
     double     *number;
 } target;
 
-/* 0, EXIT_USAGE, or -1: nothing more to do */
+/* 0, AA_EXIT_USAGE, or -1: nothing more to do */
 static int
 parse_options(int argc, char **argv, generator_options *go)
 {
@@ -115,12 +115,12 @@ parse_options(int argc, char **argv, generator_options *go)
             break;
         case 'h': fputs(usage_text, stdout); return -1;
         case 'V': printf("generate %s\n", AA_VERSION); return -1;
-        default: fputs("try generate --help\n", stderr); return EXIT_USAGE;
+        default: fputs("try generate --help\n", stderr); return AA_EXIT_USAGE;
         }
     }
     if (optind == argc) return 0;
     fprintf(stderr, "generate: unexpected argument %s\ntry generate --help\n", argv[optind]);
-    return EXIT_USAGE;
+    return AA_EXIT_USAGE;
 }
 
 static char *
@@ -178,10 +178,10 @@ main(int argc, char **argv)
     st = generator_new(&gn, &go, &err);
     if (st != AA_OK) {
         fprintf(stderr, "generate: %s\n", err.text);
-        return st == AA_ENOMEM ? EXIT_MEMORY : EXIT_USAGE;
+        return st == AA_ENOMEM ? AA_EXIT_MEMORY : AA_EXIT_USAGE;
     }
     written = write_stream(gn);
     if (!written) fprintf(stderr, "generate: %s\n", strerror(errno));
     generator_free(&gn);
-    return written ? 0 : EXIT_FAILED;
+    return written ? 0 : AA_EXIT_FAILED;
 }

@@ -10,11 +10,10 @@
 #include "common/conf.h"
 #include "common/link.h"
 #include "common/rpc.h"
+#include "common/tool.h"
 #include "common/wire_score.h"
 #include "scorer/peer.h"
 #include "scorer/score_json.h"
-
-enum { EXIT_DONE = 0, EXIT_ASKING_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
     "score - ask a scorer what a user would think of some items\n"
@@ -55,8 +54,7 @@ typedef struct {
 static int
 usage_error(const char *what, const char *value)
 {
-    fprintf(stderr, "score: %s%s\ntry score --help\n", what, value);
-    return EXIT_USAGE;
+    return aa_tool_usage_error("score", what, value);
 }
 
 static bool
@@ -96,17 +94,15 @@ add_items_from(score_options *opt, FILE *in)
 }
 
 static bool
-parse_timeout(const char *text, int *out)
+take_count(const char *text, int *out)
 {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > INT_MAX) return false;
-    *out = (int)value;
-    return true;
+    int64_t value;
+    bool    good = aa_tool_take_count(text, INT_MAX, &value);
+    if (good) *out = (int)value;
+    return good;
 }
 
-/* The flags; 0 or EXIT_USAGE. */
+/* The flags; 0 or AA_EXIT_USAGE. */
 static int
 parse_flags(int argc, char **argv, score_options *opt)
 {
@@ -129,13 +125,13 @@ parse_flags(int argc, char **argv, score_options *opt)
         case 'e': opt->endpoint = optarg; break;
         case 'H': opt->http = optarg; break;
         case 'n':
-            if (!parse_timeout(optarg, &opt->top))
+            if (!take_count(optarg, &opt->top))
                 return usage_error("--top: not a number of items: ", optarg);
             break;
         case 't': opt->token = optarg; break;
         case 'x': opt->context[opt->context_count++] = optarg; break;
         case 'w':
-            if (!parse_timeout(optarg, &opt->timeout_ms))
+            if (!take_count(optarg, &opt->timeout_ms))
                 return usage_error("--timeout: not a number of milliseconds: ", optarg);
             break;
         case 'E': opt->explain = true; break;
@@ -160,7 +156,7 @@ parse_ids(int argc, char **argv, score_options *opt)
                         : add_item(opt, argv[optind], strlen(argv[optind]));
         if (good) continue;
         fprintf(stderr, "score: reading items: %s\n", strerror(errno));
-        return EXIT_ASKING_FAILED;
+        return AA_EXIT_FAILED;
     }
     return 0;
 }
@@ -259,7 +255,7 @@ print_reading(const aa_score_reading *rd)
            (unsigned long long)rd->version);
 }
 
-/* 0, or EXIT_ASKING_FAILED when the reply is a refusal or not what was asked for. */
+/* 0, or AA_EXIT_FAILED when the reply is a refusal or not what was asked for. */
 static int
 print_reply(const score_options *opt, const aa_score_reply *reply)
 {
@@ -268,11 +264,11 @@ print_reply(const score_options *opt, const aa_score_reply *reply)
         char *text = score_json_reply(reply, &len);
         if (text) fwrite(text, 1, len, stdout);
         free(text);
-        return text && !reply->status ? EXIT_DONE : EXIT_ASKING_FAILED;
+        return text && !reply->status ? AA_EXIT_DONE : AA_EXIT_FAILED;
     }
     if (reply->status) {
         fprintf(stderr, "score: %u: %s\n", reply->status, reply->error);
-        return EXIT_ASKING_FAILED;
+        return AA_EXIT_FAILED;
     }
     bool explained = reply->reading_count >= 1 + reply->score_count;
     bool whole =
@@ -280,7 +276,7 @@ print_reply(const score_options *opt, const aa_score_reply *reply)
     if (!whole || (opt->explain && !explained)) {
         fprintf(stderr, "score: asked for %zu scores, got %zu\n", opt->item_count,
                 reply->score_count);
-        return EXIT_ASKING_FAILED;
+        return AA_EXIT_FAILED;
     }
     if (opt->explain) {
         printf("# user %s", opt->user);
@@ -296,7 +292,7 @@ print_reply(const score_options *opt, const aa_score_reply *reply)
         if (opt->explain) print_reading(&reply->reading[1 + i]);
         putchar('\n');
     }
-    return EXIT_DONE;
+    return AA_EXIT_DONE;
 }
 
 static int
@@ -306,11 +302,11 @@ load_and_ask(const score_options *opt)
     aa_score_reply reply = {0};
     int            code;
     aa_conf       *cfg = malloc(sizeof *cfg);
-    if (!cfg) return EXIT_ASKING_FAILED;
+    if (!cfg) return AA_EXIT_FAILED;
     aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    code = st ? EXIT_USAGE : EXIT_ASKING_FAILED;
+    code = st ? AA_EXIT_USAGE : AA_EXIT_FAILED;
     if (!st) st = ask(opt, cfg, &reply, &err);
-    if (st == AA_ECONFIG) code = EXIT_USAGE;
+    if (st == AA_ECONFIG) code = AA_EXIT_USAGE;
     if (st)
         fprintf(stderr, "score: %s\n", err.text);
     else
@@ -326,7 +322,7 @@ main(int argc, char **argv)
     score_options opt = {.timeout_ms = 5000,
                          .override = calloc((size_t)argc, sizeof *opt.override),
                          .context = calloc((size_t)argc, sizeof *opt.context)};
-    int           code = EXIT_ASKING_FAILED;
+    int           code = AA_EXIT_FAILED;
     if (!opt.override || !opt.context) goto out;
     code = parse_flags(argc, argv, &opt);
     if (code) goto out;
@@ -338,7 +334,7 @@ main(int argc, char **argv)
         code = parse_ids(argc, argv, &opt);
         if (!code) code = load_and_ask(&opt);
     }
-    if (fflush(stdout) != 0 && !code) code = EXIT_ASKING_FAILED;
+    if (fflush(stdout) != 0 && !code) code = AA_EXIT_FAILED;
 out:
     for (size_t i = 0; i < opt.item_count; i++)
         free(opt.item[i]);

@@ -46,7 +46,6 @@ typedef struct {
     size_t                option_count; /* <= AA_TOOL_MAX_OPTIONS */
     size_t                min_args, max_args;
     const char           *args_needed; /* "a FILE is needed"; NULL when max_args is 0 */
-    bool no_conf_is_usage;             /* exit code 2, not 1, when the file of -c cannot be read */
     /** Before the configuration is loaded; *done: that was all. NULL: nothing to prepare. */
     aa_status (*prepare)(void *arg, aa_tool_args args, bool *done, aa_err *err);
     aa_status (*run)(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err);

@@ -326,7 +326,6 @@ main(int argc, char **argv)
                                  .usage = usage_text,
                                  .options = own,
                                  .option_count = sizeof own / sizeof *own,
-                                 .no_conf_is_usage = true,
                                  .run = topics,
                                  .arg = &opt};
     return aa_tool_main(&tool, argc, argv);

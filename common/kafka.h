@@ -118,7 +118,7 @@ void    aa_reader_free(aa_reader **rd_p);
 /* ---- reading in a group, partition by partition (ingest) ---- */
 typedef struct aa_consumer aa_consumer;
 
-#define AA_KAFKA_METADATA  128
+#define AA_KAFKA_METADATA  2048 /* brokers take 4096 unless told otherwise */
 #define AA_KAFKA_NO_OFFSET (-1)
 /* A place in a partition, and what was committed with it. */
 typedef struct {

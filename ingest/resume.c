@@ -37,12 +37,11 @@ resume_copy(resume *to, const resume *from, aa_err *err)
     return AA_OK;
 }
 
-void
-resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane)
-{
-    snprintf(out, AA_KAFKA_METADATA, "epoch=%" PRIu64 " seq=%" PRIu64 " lane=%" PRId64, epoch, seq,
-             lane);
-}
+/* ---- tags of commits ---- */
+
+typedef struct {
+    uint64_t epoch, seq, lane;
+} tag;
 
 /* "name=123" and what follows; false if the text does not go on like that */
 static bool
@@ -56,28 +55,89 @@ take_number(const char **text, const char *name, uint64_t *value)
     return true;
 }
 
+/* The tag at *text, and past the ";" behind it; false: nothing, or none of ours. */
+static bool
+take_tag(const char **text, tag *tg)
+{
+    if (!take_number(text, "epoch=", &tg->epoch) || !take_number(text, " seq=", &tg->seq))
+        return false;
+    if (!take_number(text, " lane=", &tg->lane) || tg->epoch == 0) return false;
+    if (**text == ';') return *++*text != '\0';
+    return **text == '\0';
+}
+
+/* Add a tag to out (len); false: it does not fit. */
+static bool
+put_tag(char out[AA_KAFKA_METADATA], size_t *len, const tag *tg)
+{
+    size_t room = AA_KAFKA_METADATA - *len;
+    int    n = snprintf(out + *len, room, "%sepoch=%" PRIu64 " seq=%" PRIu64 " lane=%" PRIu64,
+                     *len > 0 ? ";" : "", tg->epoch, tg->seq, tg->lane);
+    if (n < 0 || (size_t)n >= room) return false;
+    *len += (size_t)n;
+    return true;
+}
+
+/* All tags of `before` but the lane's; *found: it had one. */
+static bool
+put_others(char out[AA_KAFKA_METADATA], size_t *len, int64_t lane, const char *before, bool *found)
+{
+    tag tg;
+    *found = false;
+    while (*before && take_tag(&before, &tg)) {
+        if (tg.lane == (uint64_t)lane)
+            *found = true;
+        else if (!put_tag(out, len, &tg))
+            return false;
+    }
+    return true;
+}
+
+aa_status
+resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane,
+                const char *before, aa_err *err)
+{
+    const tag own = {epoch, seq, (uint64_t)lane};
+    size_t    len = 0;
+    bool      found;
+    if (put_tag(out, &len, &own) && put_others(out, &len, lane, before, &found)) return AA_OK;
+    return aa_fail(err, AA_EPARSE, "commit: the tags of so many lanes do not fit into %d bytes",
+                   AA_KAFKA_METADATA);
+}
+
+bool
+resume_metadata_without(char out[AA_KAFKA_METADATA], int64_t lane, const char *before)
+{
+    size_t len = 0;
+    bool   found, fit;
+    out[0] = '\0';
+    fit = put_others(out, &len, lane, before, &found);
+    return fit && found;
+}
+
 bool
 resume_parse(const char *metadata, int64_t lane, uint64_t *epoch, uint64_t *seq)
 {
-    const char *at = metadata;
-    uint64_t    e = 0, s = 0, l = 0;
-    if (!take_number(&at, "epoch=", &e) || !take_number(&at, " seq=", &s)) return false;
-    if (!take_number(&at, " lane=", &l) || *at != '\0') return false;
-    if (e == 0 || l != (uint64_t)lane) return false;
-    *epoch = e;
-    *seq = s;
+    tag first;
+    if (!take_tag(&metadata, &first) || first.lane != (uint64_t)lane) return false;
+    *epoch = first.epoch;
+    *seq = first.seq;
     return true;
 }
 
 uint64_t
 resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t *seq)
 {
-    uint64_t newest = 0, e = 0, s = 0;
+    uint64_t newest = 0;
     *seq = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!resume_parse(committed[i].metadata, lane, &e, &s) || e <= newest) continue;
-        newest = e;
-        *seq = s;
+        const char *at = committed[i].metadata;
+        tag         tg;
+        while (*at && take_tag(&at, &tg)) {
+            if (tg.lane != (uint64_t)lane || tg.epoch <= newest) continue;
+            newest = tg.epoch;
+            *seq = tg.seq;
+        }
     }
     return newest;
 }

@@ -3,6 +3,9 @@
  * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L", names the
  * epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
  * for: where a replay ends, and the running figures.
+ *
+ * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
+ * from its commit, whichever lane made that. So every event is in the state of exactly one lane.
  */
 #ifndef INGEST_RESUME_H
 #define INGEST_RESUME_H
@@ -39,11 +42,20 @@ aa_status resume_reserve(resume *re, size_t n, aa_err *err) __attribute__((warn_
 aa_status resume_copy(resume *to, const resume *from, aa_err *err)
     __attribute__((warn_unused_result));
 
-/** What goes into a commit's metadata. */
-void resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane);
-/** @return false: not a commit of this lane */
+/**
+ * What goes into a commit's metadata: "epoch=E seq=N lane=L", then, behind ";", the last such tag
+ * of every other lane that has ever committed this partition: a lane that comes back finds its
+ * epoch, whoever has its partitions now.
+ * @param before  the metadata that this commit replaces
+ * @errors AA_EPARSE the tags of so many lanes do not fit
+ */
+aa_status resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane,
+                          const char *before, aa_err *err) __attribute__((warn_unused_result));
+/** The same without a tag of this lane: it has never been here. @return false: there was none */
+bool resume_metadata_without(char out[AA_KAFKA_METADATA], int64_t lane, const char *before);
+/** Who committed this? @return false: not this lane */
 bool resume_parse(const char *metadata, int64_t lane, uint64_t *epoch, uint64_t *seq);
-/** The newest epoch among the commits; 0 if there is none of this lane. */
+/** The lane's newest epoch among the commits of all partitions; 0 if there is none. */
 uint64_t resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t *seq);
 
 /** The checkpoint of re->epoch. @errors AA_EIO, AA_ENOMEM */

@@ -32,9 +32,10 @@ struct source {
     replay_from      from;
     int64_t          from_value;
     source_part     *part; /* (n) owned */
-    aa_kafka_offset *po;   /* (n) owned; scratch for questions and commits */
-    size_t           n;
-    announce        *an;     /* borrowed; NULL: none */
+    aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
+                            is the last commit's of part[i] */
+    size_t          n;
+    announce       *an;      /* borrowed; NULL: none */
     int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
     size_t          gap_cap;
     uint64_t        gaps, lost; /* that were skipped; events in them, as far as can be known */
@@ -295,6 +296,29 @@ check_partitions(source *so, const resume *re, aa_err *err)
     return AA_OK;
 }
 
+/* The commits of our partitions into po; the lane's last epoch is on any of the topic's, since
+ * those that it had then may be another lane's now. */
+static aa_status
+ask_commits(source *so, uint64_t *epoch, uint64_t *seq, aa_err *err)
+{
+    size_t           count = aa_consumer_partition_count(so->cs);
+    aa_kafka_offset *all;
+    aa_status        st;
+
+    if (so->n > 0 && (size_t)so->part[so->n - 1].partition >= count) /* the topic has grown */
+        count = (size_t)so->part[so->n - 1].partition + 1;
+    all = calloc(count + 1, sizeof *all);
+    if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", count);
+    for (size_t i = 0; i < count; i++)
+        all[i].partition = (int32_t)i;
+    st = aa_consumer_committed(so->cs, all, count, err);
+    if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
+    for (size_t i = 0; st == AA_OK && i < so->n; i++)
+        so->po[i] = all[so->part[i].partition];
+    free(all);
+    return st;
+}
+
 /* The group has no commit of ours. A fresh pipeline, or one that ended between its first checkpoint
  * and the commit of it, begins; but two checkpoints were not written without a commit: that has
  * expired, or was deleted, perhaps with its topic. */
@@ -325,15 +349,12 @@ aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
     int64_t   lane = so->cfg->pipeline.lane;
-    uint64_t  epoch, seq = 0;
+    uint64_t  epoch = 0, seq = 0;
     aa_status st;
 
-    for (size_t i = 0; i < so->n; i++)
-        so->po[i].partition = so->part[i].partition;
-    st = aa_consumer_committed(so->cs, so->po, so->n, err);
+    st = ask_commits(so, &epoch, &seq, err);
     if (st != AA_OK) return st;
     resume_fini(re);
-    epoch = resume_epoch(so->po, so->n, lane, &seq);
     st = epoch > 0 ? resume_find(re, so->cfg, epoch, &seq, bad, err)
                    : check_commit(so, re, bad, err);
     if (st == AA_OK) st = check_partitions(so, re, err);
@@ -379,11 +400,17 @@ source_start(source *so, const resume *re, aa_err *err)
 aa_status
 source_commit(source *so, const resume *re, aa_err *err)
 {
+    char      before[AA_KAFKA_METADATA];
+    aa_status st;
+
     AA_REQUIRE(re->part_count == so->n);
     for (size_t i = 0; i < so->n; i++) {
         so->po[i].partition = re->part[i].partition;
         so->po[i].offset = re->part[i].position;
-        resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane);
+        snprintf(before, sizeof before, "%s", so->po[i].metadata);
+        st = resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane, before,
+                             err);
+        if (st != AA_OK) return st;
     }
     return aa_consumer_commit(so->cs, so->po, so->n, err);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,21 +75,41 @@ startpoint_committed(const aa_conf *cfg, uint64_t *epoch, uint64_t *seq, aa_err 
     return st;
 }
 
+/* What the commit of a partition is to become: the checkpoint's, or, when the checkpoint does not
+ * have it, its own without this lane's later epochs, which would otherwise be the newest. */
+static aa_status
+new_commit(aa_kafka_offset *po, const resume_part *part, const resume *re, const aa_conf *cfg,
+           bool *changed, aa_err *err)
+{
+    char before[AA_KAFKA_METADATA];
+    snprintf(before, sizeof before, "%s", po->metadata);
+    *changed = true;
+    if (part) {
+        po->offset = part->position;
+        return resume_metadata(po->metadata, re->epoch, re->seq, cfg->pipeline.lane, before, err);
+    }
+    *changed = resume_metadata_without(po->metadata, cfg->pipeline.lane, before);
+    return AA_OK;
+}
+
 aa_status
 startpoint_commit(const resume *re, const aa_conf *cfg, aa_err *err)
 {
     aa_consumer     *cs = NULL;
-    aa_kafka_offset *po = calloc(re->part_count + 1, sizeof *po);
-    aa_status        st = AA_OK;
+    aa_kafka_offset *po = NULL;
+    size_t           n = 0, count = 0;
+    aa_status        st = open_all(&cs, &po, &n, cfg, err);
 
-    if (!po) return aa_fail(err, AA_ENOMEM, "%zu partitions", re->part_count);
-    for (size_t i = 0; i < re->part_count; i++) {
-        po[i].partition = re->part[i].partition;
-        po[i].offset = re->part[i].position;
-        resume_metadata(po[i].metadata, re->epoch, re->seq, cfg->pipeline.lane);
+    if (st == AA_OK) st = aa_consumer_committed(cs, po, n, err);
+    for (size_t i = 0, at = 0; st == AA_OK && i < n; i++) {
+        while (at < re->part_count && re->part[at].partition < po[i].partition)
+            at++;
+        const bool in = at < re->part_count && re->part[at].partition == po[i].partition;
+        bool       changed = false;
+        st = new_commit(&po[i], in ? &re->part[at] : NULL, re, cfg, &changed, err);
+        if (changed) po[count++] = po[i];
     }
-    st = aa_consumer_open(&cs, cfg, cfg->topics.interactions, false, err);
-    if (st == AA_OK) st = aa_consumer_commit(cs, po, re->part_count, err);
+    if (st == AA_OK) st = aa_consumer_commit(cs, po, count, err);
     aa_consumer_free(&cs);
     free(po);
     return st;

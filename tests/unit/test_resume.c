@@ -20,7 +20,8 @@ metadata_is_read_back_and_only_for_its_lane(void **state)
     (void)state;
     char     text[AA_KAFKA_METADATA];
     uint64_t epoch = 0, seq = 0;
-    resume_metadata(text, 12, UINT64_MAX, 3);
+    aa_err   err = AA_ERR_INIT;
+    assert_int_equal(resume_metadata(text, 12, UINT64_MAX, 3, "", &err), AA_OK);
     assert_true(resume_parse(text, 3, &epoch, &seq));
     assert_int_equal(epoch, 12);
     assert_true(seq == UINT64_MAX);
@@ -40,6 +41,9 @@ foreign_metadata_is_no_commit_of_ours(void **state)
                                    "epoch=-5 seq=6 lane=0",
                                    "epoch=0 seq=6 lane=0",
                                    " epoch=5 seq=6 lane=0",
+                                   "epoch=5 seq=6 lane=0;",
+                                   ";epoch=5 seq=6 lane=0",
+                                   "epoch=5 seq=6 lane=1;epoch=5 seq=6 lane=0",
                                    "seq=6 epoch=5 lane=0",
                                    "somebody else's"};
     uint64_t          epoch = 77, seq = 78;
@@ -63,6 +67,52 @@ newest_epoch_of_the_lane_counts(void **state)
     assert_int_equal(resume_epoch(po, 4, 1, &seq), 9);
     assert_int_equal(resume_epoch(po, 4, 2, &seq), 0);
     assert_int_equal(seq, 0);
+}
+
+/* A lane whose partitions are another's now still finds its epoch on them. */
+static void
+commit_keeps_the_tags_of_lanes_that_were_there_before(void **state)
+{
+    (void)state;
+    char            text[AA_KAFKA_METADATA], without[AA_KAFKA_METADATA];
+    aa_err          err = AA_ERR_INIT;
+    aa_kafka_offset po[] = {{0, 10, ""}, {1, 10, "epoch=2 seq=20 lane=0"}};
+    uint64_t        epoch = 0, seq = 0;
+    assert_int_equal(resume_metadata(text, 3, 30, 0, "somebody else's", &err), AA_OK);
+    assert_string_equal(text, "epoch=3 seq=30 lane=0");
+    snprintf(po[0].metadata, sizeof po[0].metadata, "%s", text);
+    assert_int_equal(resume_metadata(text, 1, 5, 7, po[0].metadata, &err), AA_OK);
+    assert_string_equal(text, "epoch=1 seq=5 lane=7;epoch=3 seq=30 lane=0");
+    snprintf(po[0].metadata, sizeof po[0].metadata, "%s", text);
+    assert_int_equal(resume_metadata(text, 2, 9, 7, po[0].metadata, &err), AA_OK);
+    assert_string_equal(text, "epoch=2 seq=9 lane=7;epoch=3 seq=30 lane=0");
+    assert_true(resume_parse(text, 7, &epoch, &seq)); /* its own offset */
+    assert_false(resume_parse(text, 0, &epoch, &seq));
+    assert_int_equal(resume_epoch(po, 2, 0, &seq), 3);
+    assert_int_equal(seq, 30);
+    assert_int_equal(resume_epoch(po, 2, 7, &seq), 1);
+
+    assert_true(resume_metadata_without(without, 0, text));
+    assert_string_equal(without, "epoch=2 seq=9 lane=7");
+    assert_true(resume_metadata_without(without, 7, text));
+    assert_string_equal(without, "epoch=3 seq=30 lane=0");
+    assert_false(resume_metadata_without(without, 5, text));
+}
+
+static void
+more_lanes_than_fit_are_an_error(void **state)
+{
+    (void)state;
+    char      text[AA_KAFKA_METADATA], before[AA_KAFKA_METADATA] = "";
+    aa_err    err = AA_ERR_INIT;
+    int64_t   lane = 0;
+    aa_status st = AA_OK;
+    for (; lane < 1000 && st == AA_OK; lane++) {
+        st = resume_metadata(text, 1000000000, 1000000000, lane, before, &err);
+        snprintf(before, sizeof before, "%s", text);
+    }
+    assert_int_equal(st, AA_EPARSE);
+    assert_in_range(lane, 30, 60);
 }
 
 static void
@@ -292,6 +342,8 @@ main(void)
         cmocka_unit_test(metadata_is_read_back_and_only_for_its_lane),
         cmocka_unit_test(foreign_metadata_is_no_commit_of_ours),
         cmocka_unit_test(newest_epoch_of_the_lane_counts),
+        cmocka_unit_test(commit_keeps_the_tags_of_lanes_that_were_there_before),
+        cmocka_unit_test(more_lanes_than_fit_are_an_error),
         cmocka_unit_test(commit_counts_unless_it_is_older_than_the_state),
         cmocka_unit_test(replay_keeps_its_ends_and_takes_no_partition_that_came_later),
         cmocka_unit_test(checkpoint_gives_back_what_was_saved),

@@ -341,12 +341,14 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
         budget = s.budget;
     }
     const uint64_t digest = assigner_digest(as);
-    aa_info("FINAL",
-            "ids_seen=%" PRIu64 " rows_shared=%" PRIu64 " rows_unique=%" PRIu64
-            " rows_unique_peak=%" PRIu64 " promotions=%" PRIu64 " demotions=%" PRIu64
-            " digest=%016" PRIx64,
-            sum.ids_seen, sum.rows_shared, sum.rows_unique, sum.rows_unique_peak, sum.promotions,
-            sum.demotions, digest);
+    char           kv[320];
+    snprintf(kv, sizeof kv,
+             "ids_seen=%" PRIu64 " rows_shared=%" PRIu64 " rows_unique=%" PRIu64
+             " rows_unique_peak=%" PRIu64 " promotions=%" PRIu64 " demotions=%" PRIu64
+             " digest=%016" PRIx64,
+             sum.ids_seen, sum.rows_shared, sum.rows_unique, sum.rows_unique_peak, sum.promotions,
+             sum.demotions, digest);
+    aa_log_write(AA_INFO, "FINAL", kv, "what this assigner decided last");
     aa_summary_int(su, "ids_seen", sum.ids_seen);
     aa_summary_int(su, "rows_shared", sum.rows_shared);
     aa_summary_int(su, "rows_unique", sum.rows_unique);

@@ -264,6 +264,19 @@ aa_conf_defaults(aa_conf *cfg)
     AA_REQUIRE(aa_conf_finish(cfg, NULL) == AA_OK);
 }
 
+/* what: "section.key: what is wrong". The line, where the file sets that key, goes before it. */
+static aa_status
+fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
+{
+    char        key[128] = "";
+    const char *end = strstr(what, ": ");
+    if (!path) return aa_fail(err, st, "%s", what);
+    if (end && (size_t)(end - what) < sizeof key) memcpy(key, what, (size_t)(end - what));
+    size_t line = aa_conf_yaml_line(path, key);
+    if (line == 0) return aa_fail(err, st, "%s: %s", path, what);
+    return aa_fail(err, st, "%s:%zu: %s", path, line, what);
+}
+
 aa_status
 aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
              aa_err *err)
@@ -280,9 +293,8 @@ aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_
     if ((st = load_env(cfg, err))) return st;
     for (size_t i = 0; i < count; i++)
         if ((st = set_override(cfg, overrides[i], err))) return st;
-    if ((st = aa_conf_finish(cfg, &what)))
-        return aa_fail(err, st, "%s%s%s", path ? path : "", path ? ": " : "", what.text);
-    return AA_OK;
+    st = aa_conf_finish(cfg, &what);
+    return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
 }
 
 /* ---- digest ---- */

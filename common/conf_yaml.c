@@ -265,8 +265,20 @@ read_stream(reader *rd)
     return AA_OK;
 }
 
-aa_status
-aa_conf_yaml_parse(aa_conf *cfg, const char *name, const void *text, size_t len, aa_err *err)
+/* Where the file set a key, 0: it did not. */
+static size_t
+line_of_key(const reader *rd, const char *key)
+{
+    uint64_t path = aa_id_key(key, strlen(key));
+    for (size_t i = 0; i < rd->seen_count; i++)
+        if (rd->seen[i].path == path) return rd->seen[i].line;
+    return 0;
+}
+
+/* key: *line gets where it is set; NULL: nobody asks */
+static aa_status
+parse(aa_conf *cfg, const char *name, const void *text, size_t len, const char *key, size_t *line,
+      aa_err *err)
 {
     aa_status st = AA_OK;
     reader   *rd = calloc(1, sizeof *rd);
@@ -282,6 +294,7 @@ aa_conf_yaml_parse(aa_conf *cfg, const char *name, const void *text, size_t len,
     }
     yaml_parser_set_input_string(&rd->parser, text, len);
     st = read_stream(rd);
+    if (key) *line = line_of_key(rd, key);
     yaml_event_delete(&rd->ev);
     yaml_parser_delete(&rd->parser);
 out:
@@ -290,7 +303,13 @@ out:
 }
 
 aa_status
-aa_conf_yaml_load(aa_conf *cfg, const char *path, aa_err *err)
+aa_conf_yaml_parse(aa_conf *cfg, const char *name, const void *text, size_t len, aa_err *err)
+{
+    return parse(cfg, name, text, len, NULL, NULL, err);
+}
+
+static aa_status
+load(aa_conf *cfg, const char *path, const char *key, size_t *line, aa_err *err)
 {
     aa_status st = AA_OK;
     char     *text = NULL;
@@ -310,9 +329,27 @@ aa_conf_yaml_load(aa_conf *cfg, const char *path, aa_err *err)
         st = aa_fail(err, AA_ECONFIG, "%s: longer than %d bytes", path, AA_CONF_FILE_BYTES);
         goto out;
     }
-    st = aa_conf_yaml_parse(cfg, path, text, len, err);
+    st = parse(cfg, path, text, len, key, line, err);
 out:
     free(text);
     fclose(file);
     return st;
+}
+
+aa_status
+aa_conf_yaml_load(aa_conf *cfg, const char *path, aa_err *err)
+{
+    return load(cfg, path, NULL, NULL, err);
+}
+
+size_t
+aa_conf_yaml_line(const char *path, const char *key)
+{
+    size_t   line = 0;
+    aa_conf *scratch = malloc(sizeof *scratch);
+    if (!scratch) return 0;
+    aa_conf_plain_defaults(scratch);
+    if (load(scratch, path, key, &line, NULL) != AA_OK) line = 0;
+    free(scratch);
+    return line;
 }

@@ -19,4 +19,7 @@ aa_status aa_conf_yaml_parse(aa_conf *cfg, const char *name, const void *text, s
 aa_status aa_conf_yaml_load(aa_conf *cfg, const char *path, aa_err *err)
     __attribute__((warn_unused_result));
 
+/** Line on which a file that loads sets "section.key"; 0: it does not, or it cannot be told. */
+size_t aa_conf_yaml_line(const char *path, const char *key);
+
 #endif

@@ -17,6 +17,10 @@
 /** The user's value of a property, or NULL. */
 const char *aa_kafka_property_of(const aa_conf *cfg, const char *key);
 
+/** Does the client know the user's properties, and take their values?
+ *  @errors AA_ECONFIG file:line: kafka.<key>: why */
+aa_status aa_kafka_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
+
 /* ---- producing ---- */
 typedef struct aa_producer aa_producer;
 

@@ -140,3 +140,12 @@ out:
     rd_kafka_topic_destroy(rkt);
     return st;
 }
+
+aa_status
+aa_kafka_check(const aa_conf *cfg, aa_err *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    aa_status        st = aa_kafka_conf_new(&conf, cfg, NULL, 0, err);
+    if (st == AA_OK) rd_kafka_conf_destroy(conf);
+    return st;
+}

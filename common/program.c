@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/conf_table.h"
+#include "common/kafka.h"
 #include "common/log.h"
 
 /* ---- signals ---- */
@@ -203,6 +204,19 @@ out:
     return st;
 }
 
+/* --check-config: also what only the libraries know. */
+static aa_status
+check(const options *opt, const aa_program *program, const aa_conf *cfg)
+{
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = aa_kafka_check(cfg, &err);
+    if (st == AA_OK)
+        printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
+    else
+        fprintf(stderr, "%s: %s\n", program->name, err.text);
+    return st;
+}
+
 static aa_status
 load_and_run(const aa_program *program, const options *opt)
 {
@@ -218,7 +232,7 @@ load_and_run(const aa_program *program, const options *opt)
     if (opt->print)
         aa_conf_print(cfg, stdout);
     else if (opt->check)
-        printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
+        st = check(opt, program, cfg);
     else
         st = run_program(program, cfg);
 out:

@@ -59,7 +59,7 @@
 #define AA_SETTINGS_EVENT(STR, CHO, INT, NUM, BOO)                                                 \
     CHO(format, "auto", "auto|json|protobuf", "auto: a message that starts with { is JSON")        \
     STR(label_field, "label", "JSON name of the label")                                            \
-    STR(time_field, "timestamp_ms", "JSON name of the event time")                                 \
+    STR(time_field, "timestamp_ms", "JSON name of the event time; an event without it has the time of its Kafka message") \
     CHO(time_unit, "ms", "ms|s", "unit of the JSON event time")                                    \
     CHO(label, "as-is", "as-is|threshold", "how the label becomes the target")                     \
     NUM(positive_above, 0.5, -1e9, 1e9, "", "threshold: labels above it are 1, others 0")          \

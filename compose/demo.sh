@@ -130,8 +130,8 @@ write_summary() {
 show_summary() {
     jq -r --slurpfile a "$RUN/assigner.json" --slurpfile l "$RUN/learner.json" '
         def group: tostring | [while(length > 0; .[:-3])| .[-3:]] | reverse | join(",");
-        def mb: . / 104857.6 | round / 10 | tostring + " MB";
-        def dec(n): . as $x | pow(10; n) as $p | ($x * $p | round) / $p | tostring;
+        def mb: if . < 1048576 then (. / 1024 | round | tostring + " KB") else (. / 104857.6 | round / 10 | tostring + " MB") end;
+        def dec(n): if . == null then "not defined: only one class of labels" else . as $x | pow(10; n) as $p | ($x * $p | round) / $p | tostring end;
         "events              \(.events | group)",
         "events per second   \(.events_per_s | round | group)",
         "MSE                 \(.mse | dec(4))",

@@ -32,6 +32,7 @@ static const char usage_text[] =
     "                           without it, as many as the broker gives\n"
     "  --topic NAME             instead of topics.interactions\n"
     "  --json                   send JSON with the configuration's names, instead of protobuf\n"
+    "                           (what event.format: json in the configuration says too)\n"
     "  --time-unit s|ms         unit of the files' timestamps (s; a column timestamp_ms is in ms)\n"
     "  --limit N                send only the first N events\n"
     "  --rate N                 send N events per second instead of all at once\n"
@@ -128,8 +129,9 @@ send_row(aa_producer *pr, const options *opt, const aa_conf *cfg, const load *ld
 
     ev.user = load_user(ld, row->user, &ev.user_len);
     ev.item = load_item(ld, row->item, &ev.item_len);
-    st = opt->json ? encode_json(cfg, &ev, message, sizeof message, &len, err)
-                   : encode_protobuf(&ev, message, sizeof message, &len, err);
+    st = opt->json || strcmp(cfg->event.format, "json") == 0
+             ? encode_json(cfg, &ev, message, sizeof message, &len, err)
+             : encode_protobuf(&ev, message, sizeof message, &len, err);
     if (st != AA_OK) return st;
     return aa_producer_send(pr, opt->topic, -1, ev.user, ev.user_len, message, len,
                             row->time_ms >= 0 && row->time_ms <= now_ms ? row->time_ms : 0, NULL, 0,

@@ -233,11 +233,13 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     learner_stats_get(le, &s);
     const metric_values *all = &q.slice[METRIC_ALL];
     const double         rate = seconds > 0 ? (double)events / seconds : 0.0;
-    aa_info("FINAL",
-            "events=%" PRIu64 " events_per_s=%.0f mse=%.6f accuracy=%.6f auc=%.6f logloss=%.6f "
-            "rows=%" PRIu64 " digest=%016" PRIx64 " served_digest=%016" PRIx64,
-            all->events, rate, all->mse, all->accuracy, all->auc, all->logloss, s.rows_live,
-            learner_digest(le), learner_served_digest(le));
+    char                 kv[400];
+    snprintf(kv, sizeof kv,
+             "events=%" PRIu64 " events_per_s=%.0f mse=%.6f accuracy=%.6f auc=%.6f logloss=%.6f "
+             "rows=%" PRIu64 " digest=%016" PRIx64 " served_digest=%016" PRIx64,
+             all->events, rate, all->mse, all->accuracy, all->auc, all->logloss, s.rows_live,
+             learner_digest(le), learner_served_digest(le));
+    aa_log_write(AA_INFO, "FINAL", kv, "what this learner knew last");
     aa_summary *su = aa_summary_new();
     summarise(su, all, "");
     summarise(su, &q.late, "_late");

@@ -519,15 +519,15 @@ file_beyond_the_limit_and_binary_file_are_refused(void **state)
 }
 
 static void
-cross_check_names_the_file(void **state)
+cross_check_names_file_and_line(void **state)
 {
     char              path[32], want[128];
     aa_err            err = AA_ERR_INIT;
-    const char *const text = "model: {hidden: x}\n";
+    const char *const text = "pipeline: {name: n}\nmodel:\n  hidden: x\n";
     write_file(path, text, strlen(text));
     assert_int_equal(aa_conf_load(*state, path, NULL, 0, &err), AA_ECONFIG);
     snprintf(want, sizeof want,
-             "%s: model.hidden: \"x\": expected widths from 1 to 65536 like 64-32", path);
+             "%s:3: model.hidden: \"x\": expected widths from 1 to 65536 like 64-32", path);
     assert_string_equal(err.text, want);
     remove(path);
 }
@@ -582,7 +582,7 @@ main(void)
         T(bad_variables_say_what_is_wrong),
         T(unreadable_files_are_named),
         T(file_beyond_the_limit_and_binary_file_are_refused),
-        T(cross_check_names_the_file),
+        T(cross_check_names_file_and_line),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
     };
     return cmocka_run_group_tests_name("common/conf", tests, NULL, NULL);

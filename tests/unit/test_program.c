@@ -276,6 +276,11 @@ check_config_does_not_run(void **state)
     oc = RUN(run_never, "--check-config", "-o", "model.dim=0");
     check_exit(oc, 2);
     free(oc);
+    oc = RUN(run_never, "--check-config", "-o",
+             "kafka.bootstrap.serverz=x"); /* the library's keys too */
+    check_exit(oc, 2);
+    assert_non_null(strstr(oc->err, "kafka.bootstrap.serverz: No such configuration property"));
+    free(oc);
 }
 
 static void

@@ -145,7 +145,8 @@ aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t 
     aa_status st = folder_path(folder, sizeof folder, cfg, process, err);
     if (st) goto out;
     dir = opendir(folder);
-    if (!dir && errno != ENOENT) {
+    if (!dir && errno != ENOENT &&
+        errno != ENOTDIR) { /* what is in its place shows when one is written */
         st = aa_fail(err, AA_EIO, "%s: %s", folder, strerror(errno));
         goto out;
     }

@@ -35,7 +35,8 @@ must events_still_come_after_the_restart wait_until 60 some_learned 1
 wait $RECORD || { cat "$WORK/record.log"; die "record failed"; }
 no_lag() { pipeline_ready ingest && [[ $(pipeline_http ingest /metrics | metric autoassign_consumer_lag) == 0 ]]; }
 must the_rest_is_read wait_until 60 no_lag
-for name in ingest scorer assigner learner; do
+# The scorer last: what the others publish as they end is for it too.
+for name in ingest assigner learner scorer; do
     check "sigterm_drains_${name}_again" drained "$name"
 done
 check every_event_counts_once_across_the_restart equal "$(figure learner events)" $EVENTS

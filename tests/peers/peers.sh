@@ -107,7 +107,7 @@ pipeline_init "$OUT/run" "$BROKER" topics.interactions=peers
 pipeline_tool record --partitions 4 --limit "$EVENTS" "$STREAM" >"$OUT/record.log" 2>&1 ||
     { cat "$OUT/record.log" >&2; die "record failed"; }
 ours autoassign-default agent.mode=default
-ours autoassign-full-table agent.mode=unique
+ours autoassign-full-table agent.mode=unique model.row_l2=0.008 model.dense_rate=0.0002
 for name in "${peers[@]}"; do peer "$name"; done
 (cd "$OUT" && jq -s --arg stream "$(basename "$STREAM")" '{stream: $stream, events: .[0].events, peers: .}' \
     autoassign-default.json autoassign-full-table.json "${peers[@]/%/.json}") >"$OUT/summary.json"

@@ -71,9 +71,11 @@ check second_lane_goes_on_from_its_own_epoch grep -q 'id=RUN-OPEN .*epoch=[1-9].
 produce
 check second_lane_learns_on wait_until 60 more_learned learner-1 "$left"
 
-before=$(opened ingest)
-kill -KILL "${PID1[ingest]}"
+# Killed in the midst of events that it has not committed.
+left=$(learned learner-1) before=$(opened ingest)
 produce
+check second_lane_is_at_work wait_until 60 more_learned learner-1 "$left"
+kill -KILL "${PID1[ingest]}"
 must first_lane_takes_over_from_a_killed_one wait_until 60 opened_again ingest "$before" 4
 before=$(opened ingest-1)
 lane1_start ingest

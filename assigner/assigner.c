@@ -27,6 +27,7 @@ struct assigner {
     whole          wh;
     uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
     size_t         guess_cap;
+    size_t         tidy_field; /* whose memory is made ready next */
 };
 
 static aa_status
@@ -447,4 +448,13 @@ assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
         st = inflight_restore(&as->fl, wh->next_reward, wh->next_batch,
                               aa_state_count((uint32_t)as->cfg->agent.positions), r, err);
     return st;
+}
+
+bool
+assigner_tidy(assigner *as)
+{
+    if (as->tidy_field < as->F && idtable_tidy(&as->fd[as->tidy_field].tbl)) return true;
+    if (++as->tidy_field < as->F) return true;
+    as->tidy_field = 0;
+    return false;
 }

@@ -123,6 +123,9 @@ const float *assigner_worth(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);
+/** After a snapshot: make the next piece of memory ready for another (common/arena). False: done.
+ */
+bool assigner_tidy(assigner *as);
 /** Everything, into sections of a checkpoint, and back. Restoring checks every value; it needs a
  * new assigner, which after an error must not be used. The next assigner_changes sends every ID. */
 aa_status assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)

@@ -57,17 +57,16 @@ index_init(idtable_index *ix, unsigned bits, aa_err *err)
 aa_status
 idtable_init(idtable *tbl, size_t extra_bytes, aa_err *err)
 {
-    *tbl = (idtable){.extra_bytes = extra_bytes, .free_head = IDTABLE_NONE};
+    *tbl =
+        (idtable){.memory = aa_arena_new(), .extra_bytes = extra_bytes, .free_head = IDTABLE_NONE};
+    if (!tbl->memory) return aa_fail(err, AA_ENOMEM, "table of IDs");
     return index_init(&tbl->now, FIRST_BITS, err);
 }
 
 void
 idtable_fini(idtable *tbl)
 {
-    for (size_t i = 0; i < tbl->segment_count; i++) {
-        free(tbl->segment[i]);
-        if (tbl->extra) free(tbl->extra[i]);
-    }
+    aa_arena_free(&tbl->memory);
     free(tbl->segment);
     free(tbl->extra);
     free(tbl->now.cell);
@@ -217,14 +216,11 @@ add_segment(idtable *tbl, aa_err *err)
         extra = realloc(tbl->extra, (n + 1) * sizeof *extra);
         if (!extra) return aa_fail(err, AA_ENOMEM, "%zu segments of IDs", n + 1);
         tbl->extra = extra;
-        extra[n] = calloc(IDTABLE_SEGMENT, tbl->extra_bytes);
+        extra[n] = aa_arena_alloc(tbl->memory, IDTABLE_SEGMENT * tbl->extra_bytes);
         if (!extra[n]) return aa_fail(err, AA_ENOMEM, "segment of %u IDs", IDTABLE_SEGMENT);
     }
-    segment[n] = calloc(IDTABLE_SEGMENT, sizeof **segment);
-    if (!segment[n]) {
-        if (extra) free(extra[n]);
-        return aa_fail(err, AA_ENOMEM, "segment of %u IDs", IDTABLE_SEGMENT);
-    }
+    segment[n] = aa_arena_alloc(tbl->memory, IDTABLE_SEGMENT * sizeof **segment);
+    if (!segment[n]) return aa_fail(err, AA_ENOMEM, "segment of %u IDs", IDTABLE_SEGMENT);
     tbl->segment_count = n + 1;
     return AA_OK;
 }
@@ -444,4 +440,10 @@ idtable_restore(idtable *tbl, const char *prefix, aa_ckpt_reader *r, aa_err *err
     st = check_free_list(tbl, err);
     if (st == AA_OK && tbl->extra_bytes > 0) st = restore_extra(tbl, prefix, r, err);
     return st;
+}
+
+bool
+idtable_tidy(idtable *tbl)
+{
+    return aa_arena_tidy(tbl->memory);
 }

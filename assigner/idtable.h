@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/arena.h"
 #include "common/checkpoint.h"
 #include "common/status.h"
 
@@ -46,6 +47,7 @@ typedef struct {
 } idtable_index;
 
 typedef struct {
+    aa_arena       *memory;  /* of segments and extras */
     id_entry      **segment; /* (segment_count) of IDTABLE_SEGMENT entries */
     unsigned char **extra;   /* (segment_count) of IDTABLE_SEGMENT * extra_bytes, or NULL */
     size_t          segment_count, extra_bytes;
@@ -82,6 +84,9 @@ idtable_at(const idtable *tbl, uint32_t handle)
 /** The entry's extra bytes. @pre extra_bytes > 0 */
 void *idtable_extra(const idtable *tbl, uint32_t handle);
 
+/** After a snapshot: make the next piece of memory ready for another (common/arena). False: done.
+ */
+bool idtable_tidy(idtable *tbl);
 /** Memory held, index and entries. */
 size_t idtable_bytes(const idtable *tbl);
 /** The 32 hash bits that place a key (for tests that want collisions). */

@@ -54,9 +54,10 @@ typedef struct {
     bool             here_durable; /* ... our part is on disk */
     bool             down_durable; /* ... the learner's is */
     aa_snapshot      snapshot;
-    bool             ending; /* ... and the end's state is published */
-    bool             ended;  /* the last epoch is answered for: ingest will say END */
-    aa_control       answer; /* to the last barrier, in case it was lost on its way */
+    bool             tidying; /* memory is being made ready for the next */
+    bool             ending;  /* ... and the end's state is published */
+    bool             ended;   /* the last epoch is answered for: ingest will say END */
+    aa_control       answer;  /* to the last barrier, in case it was lost on its way */
     aa_msg_kind      answer_kind;
     bool             done;
     bool             publish_all; /* scorers may hold assignments of an abandoned run */
@@ -379,6 +380,7 @@ poll_barrier(app *ap, aa_err *err)
     bool      done, settled = true;
     aa_status st = aa_snapshot_poll(&ap->snapshot, false, &done, err);
     if (st != AA_OK) return unsaved_here(ap, err);
+    if (done) ap->tidying = true;
     if (!ap->barrier.epoch) return AA_OK;
     if (!ap->begun) return rewards_missing(ap) ? AA_OK : begin_barrier(ap, err);
     if (done) ap->here_durable = true;
@@ -520,11 +522,12 @@ loop(app *ap, aa_err *err)
     const int stop_fd = aa_stop_fd();
     while (!ap->done && !aa_stop_requested()) {
         aa_link  *links[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up : NULL};
-        aa_status st =
-            aa_link_poll(links, 3, &stop_fd, 1, ap->snapshot.pid ? 2 : POLL_MS, NULL, err);
+        aa_status st = aa_link_poll(links, 3, &stop_fd, 1,
+                                    ap->snapshot.pid || ap->tidying ? 2 : POLL_MS, NULL, err);
         if (st == AA_OK) st = receive_all(ap, err);
         if (st == AA_OK) st = poll_barrier(ap, err);
         if (st == AA_OK) st = repeat(ap, err);
+        if (ap->tidying && !ap->snapshot.pid) ap->tidying = ap->as && assigner_tidy(ap->as);
         if (st == AA_OK && aa_now_ms() - ap->published_ms >= ap->cfg->publish.every_ms) {
             st = publish(ap, err);
             assigner_metrics_refresh(ap->am, ap->as);

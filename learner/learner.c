@@ -445,3 +445,12 @@ learner_stats_get(const learner *le, learner_stats *out)
     out->row_bytes = out->rows_live * rs.row_bytes + base_bytes;
     out->row_bytes_peak = le->live_peak * rs.row_bytes + base_bytes;
 }
+
+bool
+learner_tidy(learner *le)
+{
+    if (le->tidy_field < le->F && rows_tidy(le->tables[le->tidy_field])) return true;
+    if (++le->tidy_field < le->F) return true;
+    le->tidy_field = 0;
+    return false;
+}

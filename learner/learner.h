@@ -85,7 +85,10 @@ uint64_t learner_digest(const learner *le);
 /** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0, for each
  * live row in order of (field, slot) d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d =
  * aa_digest(d, w, (K+1) floats) and then aa_digest(d, dense weights). */
-uint64_t  learner_served_digest(const learner *le);
+uint64_t learner_served_digest(const learner *le);
+/** After a snapshot: make the next piece of memory ready for another (common/arena). False: done.
+ */
+bool      learner_tidy(learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
 /** On error the learner is as it was. After success every row counts as changed. */

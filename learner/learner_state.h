@@ -47,6 +47,7 @@ struct learner {
     size_t           ring_count;
     uint64_t         next_seq, events, live_peak;
     learner_work     wk;
+    size_t           tidy_field; /* whose memory is made ready next */
 };
 
 /** Refuse a batch that does not fit, changing nothing; or plan its ops (rows_plan). */

@@ -49,6 +49,7 @@ typedef struct {
     float            *prediction; /* (prediction_cap) */
     size_t            prediction_cap;
     aa_snapshot       snapshot;
+    bool              tidying; /* memory is being made ready for the next */
     aa_control        barrier; /* under way: its epoch is not 0 */
     bool              saved;   /* ... our part is on disk */
     bool              ending;  /* ... and the end's state is published */
@@ -365,7 +366,7 @@ poll_snapshot(app *ap, aa_err *err)
     bool      done, settled;
     aa_status st = aa_snapshot_poll(&ap->snapshot, false, &done, err);
     if (st != AA_OK) return unsaved(ap, err);
-    if (done) ap->saved = true;
+    if (done) ap->saved = ap->tidying = true;
     if (!ap->barrier.epoch || !ap->saved) return AA_OK;
     if (ap->pp && publish_predictions_lost(ap->pp) > ap->lost_predictions) { /* made again */
         send_reset(ap, ap->run_id, 0, "predictions could not be delivered");
@@ -427,10 +428,11 @@ loop(app *ap, aa_err *err)
     const int stop_fd = aa_stop_fd();
     while (!ap->done && !aa_stop_requested()) {
         aa_link  *links[] = {ap->up};
-        aa_status st =
-            aa_link_poll(links, 1, &stop_fd, 1, ap->snapshot.pid ? 2 : POLL_MS, NULL, err);
+        aa_status st = aa_link_poll(links, 1, &stop_fd, 1,
+                                    ap->snapshot.pid || ap->tidying ? 2 : POLL_MS, NULL, err);
         if (st == AA_OK) st = receive(ap, err);
         if (st == AA_OK) st = poll_snapshot(ap, err);
+        if (ap->tidying && !ap->snapshot.pid) ap->tidying = ap->le && learner_tidy(ap->le);
         if (st == AA_OK && aa_now_ms() - ap->published_ms >= ap->cfg->publish.every_ms) {
             st = publish(ap, err);
             learner_metrics_refresh(ap->lm, ap->le);

@@ -31,7 +31,7 @@ rows_make_chunk(rows *ro, size_t idx, aa_err *err)
 {
     aa_status st = grow_list(ro, idx, err);
     if (st || ro->chunks[idx]) return st;
-    chunk *ch = calloc(1, chunk_bytes(ro));
+    chunk *ch = aa_arena_alloc(ro->memory, chunk_bytes(ro));
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
     ro->chunks_made++;
@@ -138,6 +138,11 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
     rows *ro = calloc(1, sizeof *ro);
     if (!ro) return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     configure(ro, field, cfg);
+    ro->memory = aa_arena_new();
+    if (!ro->memory) {
+        rows_free(&ro);
+        return aa_fail(err, AA_ENOMEM, "table of field %u", field);
+    }
     aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
     for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
@@ -159,8 +164,7 @@ rows_free(rows **ro_p)
 {
     if (!ro_p || !*ro_p) return;
     rows *ro = *ro_p;
-    for (size_t i = 0; i < ro->chunk_count; i++)
-        free(ro->chunks[i]);
+    aa_arena_free(&ro->memory);
     free(ro->chunks);
     free(ro->changed);
     free(ro->base);
@@ -455,4 +459,10 @@ rows_touch_all(rows *ro)
     for (size_t c = 0; c < ro->chunk_count; c++)
         for (uint32_t i = 0; ro->chunks[c] && i < CHUNK; i++)
             if (bit_get(ro->chunks[c]->live, i)) mark_changed(ro, (uint32_t)c * CHUNK + i);
+}
+
+bool
+rows_tidy(rows *ro)
+{
+    return aa_arena_tidy(ro->memory);
 }

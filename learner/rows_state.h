@@ -2,6 +2,7 @@
 #ifndef AA_LEARNER_ROWS_STATE_H
 #define AA_LEARNER_ROWS_STATE_H
 
+#include "common/arena.h"
 #include "learner/collect.h"
 #include "learner/rows.h"
 
@@ -28,6 +29,7 @@ struct rows {
     row_kind  own, shared_row, base_row;
     double    init_sd;
     uint64_t  seed;
+    aa_arena *memory; /* of the chunks */
     chunk   **chunks; /* (chunk_count) NULL: nothing there yet */
     size_t    chunk_count, chunks_made;
     uint64_t  live;

@@ -319,7 +319,7 @@ open_server(bench *b)
     b->ctx = (aa_context){.cfg = &b->cfg, .ms = aa_metrics_new()};
     AA_REQUIRE(b->ctx.ms);
     meters_init(&b->me, b->ctx.ms, &b->cfg);
-    check(aa_door_open(&b->ctx.door, "127.0.0.1", 0, b->ctx.ms, &err), &err);
+    check(aa_door_open(&b->ctx.door, "127.0.0.1", 0, 1024, b->ctx.ms, &err), &err);
     check(serve_open(&b->se, &b->ctx, b->rp, &b->me, NULL, NULL, &err), &err);
     serve_set_not_ready(b->se, NULL);
 }

@@ -44,7 +44,8 @@ answers() {
     ((n == 8))
 }
 started() { grep -qs 'Kafka Server started' "$DIR/broker.log" && answers "$(plain_port)"; }
-started_or_gone() { started || ! running; }
+# By its pid alone: for a moment after the fork it still has our command line.
+started_or_gone() { started || ! alive "$(pid)"; }
 
 # The class path is a pattern that java itself expands: it must stay quoted.
 run_java() { java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" "$@"; }

@@ -325,6 +325,24 @@ events_wait_for_the_rewards_of_depth_batches_ago(void **state)
 }
 
 static void
+an_old_question_for_rewards_is_harmless(void **state)
+{
+    fixture       *fx = *state;
+    const uint64_t last = 3 * (uint64_t)fx->cfg.pipeline.depth;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, last);
+    wait_until(turn(fx) && fx->credited == last);
+    const aa_control question = {.hd = {.run_id = 10, .seq = 1}, .to_seq = 2}; /* no longer kept */
+    check_ok(fx, aa_wire_pack_control(&fx->by, &question, &fx->err));
+    check_ok(fx, aa_link_send(fx->served, AA_MSG_RESEND, fx->by.data, fx->by.len, &fx->err));
+    send_range(fx, 10, last + 1, 2 * last);
+    wait_until(turn(fx) && fx->credited == 2 * last);
+    barrier(fx, 10, 1, 2 * last, true);
+    hears(fx, AA_MSG_DURABLE, 10);
+}
+
+static void
 a_lost_batch_resets_the_run(void **state)
 {
     fixture *fx = *state;
@@ -439,6 +457,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_lost_reward_is_asked_for_again_and_changes_nothing),
         TEST(events_wait_for_the_rewards_of_depth_batches_ago),
+        TEST(an_old_question_for_rewards_is_harmless),
         TEST(a_lost_batch_resets_the_run),
         TEST(a_killed_learner_or_assigner_resets_the_run_and_its_state_is_restored),
         TEST(a_checkpoint_that_is_missing_is_named_in_the_reset),

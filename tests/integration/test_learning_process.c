@@ -28,6 +28,8 @@ typedef struct {
     char       got_kind;
     uint64_t   credited, resends, rewards_seen;
     uint64_t   lose_reward, lose_assigned; /* sequence number to lose once; 0: none */
+    char       lose_kind;                  /* of message to lose once; 0: none */
+    char       want_kind;                  /* stop looking at such a message; 0: none */
 } fixture;
 
 #define check_ok(fx, call)                                                                         \
@@ -174,6 +176,10 @@ relay(fixture *fx, aa_link *from, aa_link *to)
         *lose = 0;
         return;
     }
+    if (fx->lose_kind == (char)kind) {
+        fx->lose_kind = 0;
+        return;
+    }
     st = aa_link_send(to, kind, buf, len, &fx->err);
     if (st != AA_EFULL) check_ok(fx, st); /* nobody there: as lost as it would be without us */
 }
@@ -195,7 +201,19 @@ turn(fixture *fx)
         check_ok(fx, aa_wire_unpack_control(&fx->got, buf, len, &fx->err));
         fx->got_kind = (char)kind;
         if (kind == AA_MSG_CREDIT) fx->credited = fx->got.hd.seq;
+        if (fx->want_kind && fx->want_kind == (char)kind) break;
     }
+    return true;
+}
+
+/* The same until a message of this kind has come. */
+static bool
+turn_until(fixture *fx, aa_msg_kind kind, bool *came)
+{
+    fx->want_kind = (char)kind;
+    turn(fx);
+    fx->want_kind = 0;
+    *came = fx->got_kind == (char)kind;
     return true;
 }
 
@@ -273,6 +291,17 @@ final_digests(fixture *fx, char *out, size_t size)
     snprintf(out, size, "%.24s%.24s", a, l);
 }
 
+/* The last epoch is committed: both may end. */
+static void
+end_stream(fixture *fx, uint64_t run_id)
+{
+    const aa_control end = {.hd = {.run_id = run_id}, .final = true};
+    tell(fx, AA_MSG_END, &end);
+    wait_until(turn(fx) && !running(&fx->assigner) && !running(&fx->learner));
+    assert_int_equal(process_wait(&fx->assigner), 0);
+    assert_int_equal(process_wait(&fx->learner), 0);
+}
+
 /* Batches 1..last from a fresh start to the final barrier. */
 static void
 whole_run(fixture *fx, uint64_t run_id, uint64_t last, char *digests, size_t size)
@@ -282,8 +311,7 @@ whole_run(fixture *fx, uint64_t run_id, uint64_t last, char *digests, size_t siz
     send_range(fx, run_id, 1, last);
     barrier(fx, run_id, 1, last, true);
     hears(fx, AA_MSG_DURABLE, run_id);
-    assert_int_equal(process_wait(&fx->assigner), 0);
-    assert_int_equal(process_wait(&fx->learner), 0);
+    end_stream(fx, run_id);
     final_digests(fx, digests, size);
 }
 
@@ -395,8 +423,7 @@ a_killed_learner_or_assigner_resets_the_run_and_its_state_is_restored(void **sta
     send_range(fx, 22, 7, 12);
     barrier(fx, 22, 2, 12, true);
     hears(fx, AA_MSG_DURABLE, 22);
-    assert_int_equal(process_wait(&fx->assigner), 0);
-    assert_int_equal(process_wait(&fx->learner), 0);
+    end_stream(fx, 22);
     final_digests(fx, disturbed, sizeof disturbed);
     assert_string_equal(disturbed, undisturbed);
 }
@@ -409,6 +436,94 @@ a_checkpoint_that_is_missing_is_named_in_the_reset(void **state)
     hears(fx, AA_MSG_RESET, 10);
     assert_int_equal(fx->got.epoch, 7);
     assert_non_null(strstr(fx->got.reason, "epoch-00000000000000000007"));
+}
+
+/* ---- lost on its way, with nothing behind it that would show the gap ---- */
+
+static void
+a_lost_durable_comes_again(void **state)
+{
+    fixture *fx = *state;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, 3);
+    fx->lose_kind = AA_MSG_DURABLE;
+    barrier(fx, 10, 1, 3, false);
+    hears(fx, AA_MSG_DURABLE, 10); /* the assigner has asked the learner again */
+    assert_int_equal(fx->lose_kind, 0);
+
+    fx->got_kind = 0; /* suppose that we had not heard it either */
+    const aa_control ping = {.hd = {.run_id = 10, .seq = 3}, .epoch = 1};
+    tell(fx, AA_MSG_PING, &ping);
+    wait_until(turn(fx) && fx->got_kind == AA_MSG_CREDIT);
+    fx->got_kind = 0;
+    tell(fx, AA_MSG_PING, &ping);
+    bool again = false;
+    wait_until(turn_until(fx, AA_MSG_DURABLE, &again) && again);
+    assert_int_equal(fx->got.epoch, 1);
+}
+
+static void
+a_lost_barrier_resets_the_run(void **state)
+{
+    fixture *fx = *state;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, 3);
+    wait_until(turn(fx) && fx->credited == 3);
+    fx->lose_kind = AA_MSG_BARRIER;
+    barrier(fx, 10, 1, 3, false);
+    hears(fx, AA_MSG_RESET, 10);
+    assert_non_null(strstr(fx->got.reason, "learner: a batch or a barrier was lost on its way"));
+}
+
+static void
+a_lost_last_batch_resets_the_run(void **state)
+{
+    fixture *fx = *state;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    fx->lose_assigned = 3;
+    send_range(fx, 10, 1, 3);
+    hears(fx, AA_MSG_RESET, 10);
+    assert_non_null(strstr(fx->got.reason, "learner: a batch was lost on its way"));
+
+    open_run(fx, 11, 0, 0);
+    hears(fx, AA_MSG_OPENED, 11);
+    send_range(fx, 11, 1, 2);
+    const aa_control ping = {.hd = {.run_id = 11, .seq = 3}}; /* we have sent a third */
+    tell(fx, AA_MSG_PING, &ping);
+    hears(fx, AA_MSG_RESET, 11);
+    assert_non_null(strstr(fx->got.reason, "assigner: a batch or a barrier was lost on its way"));
+}
+
+/* ---- checkpoints that cannot be written ---- */
+
+static void
+an_epoch_that_cannot_be_saved_is_given_up_and_the_next_is_saved(void **state)
+{
+    static const char *const who[] = {"learner", "assigner"};
+    fixture                 *fx = *state;
+    uint64_t                 seq = 0, epoch = 0;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    for (size_t i = 0; i < 2; i++) {
+        char command[700], path[200];
+        snprintf(path, sizeof path, "%s/autoassign/0/%s", fx->dir, who[i]);
+        snprintf(command, sizeof command, "mkdir -p '%s' && rm -rf '%s' && touch '%s'", path, path,
+                 path);
+        assert_int_equal(system(command), 0);
+        send_range(fx, 10, seq + 1, seq + 2);
+        barrier(fx, 10, ++epoch, seq += 2, false);
+        hears(fx, AA_MSG_UNSAVED, 10);
+        assert_int_equal(fx->got.epoch, epoch);
+        assert_non_null(strstr(fx->got.reason, who[i]));
+        assert_int_equal(unlink(path), 0);
+        send_range(fx, 10, seq + 1, seq + 2);
+        barrier(fx, 10, ++epoch, seq += 2, false);
+        hears(fx, AA_MSG_DURABLE, 10);
+        assert_int_equal(fx->got.epoch, epoch);
+    }
 }
 
 static void
@@ -461,6 +576,10 @@ main(void)
         TEST(a_lost_batch_resets_the_run),
         TEST(a_killed_learner_or_assigner_resets_the_run_and_its_state_is_restored),
         TEST(a_checkpoint_that_is_missing_is_named_in_the_reset),
+        TEST(a_lost_durable_comes_again),
+        TEST(a_lost_barrier_resets_the_run),
+        TEST(a_lost_last_batch_resets_the_run),
+        TEST(an_epoch_that_cannot_be_saved_is_given_up_and_the_next_is_saved),
         TEST(another_configuration_is_refused_by_both),
         TEST(garbage_and_foreign_messages_are_refused_and_the_stream_goes_on),
         TEST(sigterm_drains_with_exit_code_0),

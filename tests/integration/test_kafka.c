@@ -340,6 +340,55 @@ broker_that_is_not_there_is_an_io_error(void **state)
     aa_producer_free(&pr, 100);
 }
 
+/* A message may be given up long before anybody asks: the flush must still tell. */
+static void
+flush_tells_of_messages_that_were_lost_before_it(void **state)
+{
+    fixture     *fx = *state;
+    aa_producer *pr = NULL;
+    int64_t      end_ms = aa_now_ms() + DEADLINE_MS;
+
+    fx->cfg.kafka_count = 0;
+    set_kafka(&fx->cfg, "bootstrap.servers", "127.0.0.1:1");
+    set_kafka(&fx->cfg, "message.timeout.ms", "100");
+    check_ok(fx, aa_producer_open(&pr, &fx->cfg, &fx->err));
+    check_ok(fx, aa_producer_send(pr, "one", -1, "k", 1, "v", 1, 0, NULL, 0, &fx->err));
+    while (aa_producer_failed(pr) == 0) {
+        assert_true(aa_now_ms() < end_ms);
+        aa_producer_poll(pr);
+    }
+    assert_int_equal(aa_producer_flush(pr, DEADLINE_MS, &fx->err), AA_EIO);
+    assert_non_null(strstr(fx->err.text, "1 messages not delivered"));
+    assert_int_equal(aa_producer_flush(pr, DEADLINE_MS, &fx->err), AA_OK); /* once is enough */
+    aa_producer_free(&pr, 100);
+}
+
+/* By messages and by bytes: a quarter of what the queue takes. */
+static void
+producer_without_a_broker_falls_behind_and_loses_nothing(void **state)
+{
+    static const char *const limit[] = {"queue.buffering.max.messages",
+                                        "queue.buffering.max.kbytes"};
+    static char              value[512];
+    fixture                 *fx = *state;
+    for (size_t i = 0; i < 2; i++) {
+        aa_producer *pr = NULL;
+        size_t       sent = 0;
+        fx->cfg.kafka_count = 0;
+        set_kafka(&fx->cfg, "bootstrap.servers", "127.0.0.1:1");
+        set_kafka(&fx->cfg, limit[i], i == 0 ? "400" : "200");
+        check_ok(fx, aa_producer_open(&pr, &fx->cfg, &fx->err));
+        for (; !aa_producer_behind(pr); sent++) {
+            assert_true(sent < 1000);
+            check_ok(fx, aa_producer_send(pr, "one", -1, "k", 1, value, i == 0 ? 1 : sizeof value,
+                                          0, NULL, 0, &fx->err));
+        }
+        assert_in_range(sent, 99, 102); /* of 400 messages, or of 200 KiB */
+        assert_int_equal(aa_producer_failed(pr), 0);
+        aa_producer_free(&pr, 0);
+    }
+}
+
 int
 main(void)
 {
@@ -354,6 +403,8 @@ main(void)
         TEST(group_deals_out_all_partitions_to_its_only_member),
         TEST(missing_topic_and_lost_offsets_are_clear_errors),
         TEST(broker_that_is_not_there_is_an_io_error),
+        TEST(flush_tells_of_messages_that_were_lost_before_it),
+        TEST(producer_without_a_broker_falls_behind_and_loses_nothing),
     };
     return cmocka_run_group_tests_name("common/kafka", tests, NULL, NULL);
 }

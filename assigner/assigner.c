@@ -323,6 +323,13 @@ assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_
     return AA_OK;
 }
 
+void
+assigner_tell_new(assigner *as, bool on)
+{
+    for (size_t f = 0; f < as->F; f++)
+        as->fd[f].pb.tell_new = on;
+}
+
 aa_status
 assigner_changes_exact(assigner *as, aa_err *err)
 {

@@ -64,6 +64,9 @@ aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t 
  * mix is sent only when it moved by more than 0.05, and an ID that reads as an unseen one not at
  * all. */
 aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_unused_result));
+/** From here on (or no more) an ID that is new is sent in any case: for events that a run before
+ * may have got to, since scorers may hold what that one made of their IDs. */
+void assigner_tell_new(assigner *as, bool on);
 /** What an ID that was never seen reads (position 1, no lean; control modes: see aa_assignment). */
 void assigner_new_id(const assigner *as, uint32_t field, aa_assignment *out);
 

@@ -28,7 +28,8 @@ enum {
     REPEAT_MS = 200,
     FLUSH_MS = 500,
     LAST_FLUSH_MS = 60000,
-    END_WAIT_MS = 10000
+    END_WAIT_MS = 10000,
+    CLOCKS_APART_MS = 60000 /* this machine's and Kafka's, at most */
 };
 
 typedef struct {
@@ -60,6 +61,8 @@ typedef struct {
     aa_control       answer;  /* to the last barrier, in case it was lost on its way */
     aa_msg_kind      answer_kind;
     bool             done;
+    int64_t          run_wall_ms; /* when it began */
+    bool             tell_new;    /* events may be some that an abandoned run has had */
     bool             publish_all; /* scorers may hold assignments of an abandoned run */
     int64_t          asked_ms, heard_ms, heard_up_ms, published_ms;
     uint64_t         reset_run_id; /* of the last RESET, and when: a run that is over is told so */
@@ -155,6 +158,9 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     ap->run_id = c->hd.run_id;
     ap->next_reward = assigner_next_reward(ap->as);
     ap->publish_all = true;
+    ap->run_wall_ms = aa_wall_ms();
+    ap->tell_new = strcmp(ap->cfg->ingest.run, "live") == 0; /* a replay ends with exact values */
+    assigner_tell_new(ap->as, ap->tell_new);
     ap->heard_ms = aa_now_ms();
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
             c->epoch, c->hd.seq);
@@ -243,6 +249,8 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
         st = learn_before(ap, ap->in.hd.seq - depth + 1, err);
         if (st != AA_OK) return st;
     }
+    if (ap->tell_new && ap->in.oldest_kafka_ms > ap->run_wall_ms + CLOCKS_APART_MS)
+        assigner_tell_new(ap->as, ap->tell_new = false); /* no run before can have had these */
     const int64_t start_us = aa_now_us();
     st = assigner_step(ap->as, &ap->in, &ap->out, err);
     if (st != AA_OK) return st;

@@ -55,7 +55,8 @@ publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *e
     uint16_t was = e->published == PUBLISH_NEVER ? pb->unseen : e->published;
     int      moved = code > was ? code - was : was - code;
     bool     same_kind = (e->slot != AA_NO_SLOT) == ((e->flags & PUBLISH_ROW) != 0);
-    if (same_kind && moved <= (int)(PUBLISH_STEP * CODE_UNIT)) {
+    bool     new_one = pb->tell_new && e->published == PUBLISH_NEVER;
+    if (same_kind && !new_one && moved <= (int)(PUBLISH_STEP * CODE_UNIT)) {
         if (code != PUBLISH_NONE) e->flags |= PUBLISH_INEXACT;
         return AA_OK;
     }

@@ -2,8 +2,10 @@
  *
  * An ID whose reading changed is queued once, however often it changes before it is sent. Small
  * moves of a mix are held back (PUBLISH_STEP), and so is an ID that reads what any unseen ID reads;
- * publish_exact queues those too. None of it is state: it depends on when the clock let us publish,
- * so checkpoints and digests leave it out, and after a restore everything is sent again.
+ * publish_exact queues those too, and tell_new all that are new: scorers may have heard of them
+ * from a run that was abandoned, and would keep what they heard. None of it is state: it depends on
+ * when the clock let us publish, so checkpoints and digests leave it out, and after a restore
+ * everything is sent again.
  */
 #ifndef AA_ASSIGNER_PUBLISH_H
 #define AA_ASSIGNER_PUBLISH_H
@@ -25,8 +27,9 @@ enum { PUBLISH_QUEUED = 1, PUBLISH_INEXACT = 2, PUBLISH_ROW = 4 /* with a row of
 
 typedef struct {
     bool      enabled;
-    uint16_t  unseen; /* code of what an unseen ID reads */
-    uint32_t *queue;  /* (head..tail) handles, some perhaps removed since */
+    bool      tell_new; /* an ID that reads what unseen ones do is sent as well, once */
+    uint16_t  unseen;   /* code of what an unseen ID reads */
+    uint32_t *queue;    /* (head..tail) handles, some perhaps removed since */
     size_t    head, tail, cap;
     uint64_t *gone; /* (gone_count) keys of forgotten IDs */
     size_t    gone_count, gone_cap;

@@ -514,6 +514,34 @@ scorers_hear_what_the_next_events_will_read(void **state)
     world_close(&wo);
 }
 
+/* After a restart: scorers may hold what an abandoned run made of an ID. */
+static void
+new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted(void **state)
+{
+    (void)state;
+    assigner_change change[8];
+    size_t          count;
+    world           wo;
+    world_conf(&wo, "shared-only");
+    wo.cfg.agent.lean_bins = 1; /* every ID reads what an unseen one does */
+    wo.cfg.agent.positions = 1;
+    world_open(&wo);
+    for (uint64_t i = 0; i < 4; i++) {
+        const uint64_t key[2] = {1 + i, 100 + i};
+        assigner_tell_new(wo.as, i % 2 == 1);
+        world_event(&wo, key, 1);
+        world_step(&wo);
+        assert_int_equal(assigner_changes(wo.as, false, change, 8, &count, NULL), AA_OK);
+        assert_int_equal(count, i % 2 == 1 ? 2 : 0);
+    }
+    const uint64_t again[2] = {2, 101}; /* has been told: once is enough */
+    world_event(&wo, again, 1);
+    world_step(&wo);
+    assert_int_equal(assigner_changes(wo.as, false, change, 8, &count, NULL), AA_OK);
+    assert_int_equal(count, 0);
+    world_close(&wo);
+}
+
 static void
 changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
 {
@@ -613,6 +641,7 @@ main(void)
         cmocka_unit_test(a_checkpoint_that_does_not_fit_together_is_refused),
         cmocka_unit_test(readings_follow_a_plain_recomputation_of_the_lean),
         cmocka_unit_test(scorers_hear_what_the_next_events_will_read),
+        cmocka_unit_test(new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted),
         cmocka_unit_test(changes_of_one_id_are_sent_once_and_small_ones_not_at_all),
         cmocka_unit_test(a_forgotten_id_is_deleted_and_may_return),
         cmocka_unit_test(an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on),

@@ -3,8 +3,8 @@
 # the pipeline reaches must be that of an undisturbed run, bit for bit.
 #   make chaos [FAULTS=100] [SEED=n] [EVENTS=n]
 # One undisturbed run, then rounds of the same stream under faults until FAULTS are done. Each round
-# must end with the same digests of all four processes, the same figures and the same counts, and no
-# checkpoint of a commit may have been missing.
+# must end with the same digests of all four processes, the same figures and the same counts, a prediction
+# of every event, and no checkpoint of a commit may have been missing.
 # SEED chooses the faults, their order and their delays; the moments also depend on the machine.
 # Writes OUT/summary.json (default build/chaos); exit code 1 when a round ends differently.
 # DATA=file.csv: a stream of yours (user,item,label,timestamp; labels 0 and 1) instead of a generated one.
@@ -56,7 +56,8 @@ prepare() {
 
 begin_round() { # begin_round NAME: a pipeline of its own, from the stream's beginning
     pipeline_init "$WORK/$1" "$BROKER" "${SETTINGS[@]}" pipeline.name="chaos-$1" topics.interactions=chaos \
-        topics.assignments="chaos-$1-assignments" topics.model="chaos-$1-model"
+        topics.assignments="chaos-$1-assignments" topics.model="chaos-$1-model" \
+        topics.predictions="chaos-$1-predictions"
     CHECKPOINTS=$PIPELINE_DIR/checkpoints/chaos-$1/0
 }
 
@@ -142,6 +143,9 @@ while ((DONE < FAULTS)) && $equal; do
     say "round $ROUND: $DONE of $FAULTS faults, $RESTARTS restarts, $OWN_EXITS exits of their own"
     diff "$WORK/expected.json" "$PIPELINE_DIR/outcome.json" >"$WORK/difference" || equal=false
     [[ $COUNTED == "$EXPECTED" ]] || equal=false
+    # Predictions are at least once: one for every event, some more often.
+    predicted=$("$TOOLS/topic" read "$BROKER" "chaos-$ROUND-predictions" | jq -c .key | sort -u | wc -l)
+    [[ $predicted == "$EXPECTED" ]] || { echo "$predicted events have a prediction" >>"$WORK/difference"; equal=false; }
     # Going back to an older checkpoint would hide a commit that came before its checkpoints were durable.
     if grep -h 'id=CHECKPOINT-\(REFUSED\|FALLBACK\)' "$PIPELINE_DIR"/*.log >>"$WORK/difference"; then equal=false; fi
 done

@@ -31,8 +31,9 @@ running() { alive "$(pid)" "$PROPERTIES"; }
 port() { sed -n 's|^listeners=[A-Z_]*://127.0.0.1:\([0-9]*\),.*|\1|p' "$PROPERTIES"; }
 plain_port() { sed -n 's|^listeners=\(.*,\)\?PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\2|p' "$PROPERTIES"; }
 controller_port() { sed -n 's|^controller.quorum.voters=1@127.0.0.1:||p' "$PROPERTIES"; }
-ports_kept() { # the ports of the last time, if they can be had again
-    [[ -e $DIR/data/meta.properties && -r $PROPERTIES ]] && port_free "$(port)" && port_free "$(controller_port)"
+ports_are_free() { port_free "$(port)" && port_free "$(controller_port)"; }
+ports_kept() { # the ports of the last time, if they can be had again: a broker just killed holds them for a moment
+    [[ -e $DIR/data/meta.properties && -r $PROPERTIES ]] && wait_until 10 ports_are_free
 }
 
 # A broker that accepts connections may not be able to serve yet: ask it for its API versions

@@ -302,7 +302,7 @@ save(const void *arg, uint64_t epoch, aa_err *err)
     aa_ckpt_writer *w = NULL;
     aa_status       st = aa_ckpt_create(&w, ap->cfg, "assigner", epoch, err);
     if (st == AA_OK) st = assigner_save(ap->as, w, err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, ap->barrier.base_epoch, err);
     aa_ckpt_abort(&w);
     return st;
 }

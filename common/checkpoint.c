@@ -23,6 +23,7 @@
 #define CKPT_BUFFER_BYTES ((size_t)256 * 1024)
 #define CKPT_PATH_BYTES   1024
 #define CKPT_TMP_PREFIX   ".tmp-"
+#define CKPT_NAME         "epoch-%020" PRIu64 ".ckpt"
 
 struct aa_ckpt_writer {
     int           fd;
@@ -67,7 +68,7 @@ aa_ckpt_path(char *out, size_t size, const aa_conf *cfg, const char *process, ui
     aa_status st = folder_path(out, size, cfg, process, err);
     if (st) return st;
     size_t len = strlen(out);
-    int    n = snprintf(out + len, size - len, "/epoch-%020" PRIu64 ".ckpt", epoch);
+    int    n = snprintf(out + len, size - len, "/" CKPT_NAME, epoch);
     if (n < 0 || (size_t)n >= size - len)
         return aa_fail(err, AA_ECONFIG, "checkpoint.dir is too long");
     return AA_OK;
@@ -135,21 +136,17 @@ compare_epochs(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-aa_status
-aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t *count, aa_err *err)
+/* The folder's epochs, ascending; the caller's to free. */
+static aa_status
+list_folder(const char *folder, uint64_t **epochs, size_t *count, aa_err *err)
 {
-    char      folder[CKPT_PATH_BYTES];
     uint64_t *found = NULL;
     size_t    n = 0, cap = 0;
-    DIR      *dir = NULL;
-    aa_status st = folder_path(folder, sizeof folder, cfg, process, err);
-    if (st) goto out;
-    dir = opendir(folder);
-    if (!dir && errno != ENOENT &&
-        errno != ENOTDIR) { /* what is in its place shows when one is written */
-        st = aa_fail(err, AA_EIO, "%s: %s", folder, strerror(errno));
-        goto out;
-    }
+    aa_status st = AA_OK;
+    DIR      *dir = opendir(folder);
+    /* no folder yet, or a file in its place: that shows when one is written */
+    if (!dir && errno != ENOENT && errno != ENOTDIR)
+        return aa_fail(err, AA_EIO, "%s: %s", folder, strerror(errno));
     for (const struct dirent *e; dir && (e = readdir(dir));) {
         uint64_t epoch = epoch_of_name(e->d_name);
         if (!epoch) continue;
@@ -175,6 +172,14 @@ out:
 }
 
 aa_status
+aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t *count, aa_err *err)
+{
+    char      folder[CKPT_PATH_BYTES];
+    aa_status st = folder_path(folder, sizeof folder, cfg, process, err);
+    return st ? st : list_folder(folder, epochs, count, err);
+}
+
+aa_status
 aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err *err)
 {
     uint64_t *epochs = NULL;
@@ -186,58 +191,37 @@ aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err 
     return AA_OK;
 }
 
-/* Delete the folder's files for which `doomed` says so. What cannot be deleted now is tried again
- * by the next writer; there is no log line, since this runs in a forked child (common/snapshot). */
+/* What cannot be deleted now is tried again by the next writer; there is no log line, since this
+ * runs in a forked child (common/snapshot). */
 static void
-clean_folder(const char *folder, bool (*doomed)(const char *name, uint64_t below), uint64_t below)
+delete_unfinished(const char *folder)
 {
     DIR *dir = opendir(folder);
     if (!dir) return;
-    for (const struct dirent *e; (e = readdir(dir));) {
-        if (!doomed(e->d_name, below)) continue;
-        (void)unlinkat(dirfd(dir), e->d_name, 0);
-    }
+    for (const struct dirent *e; (e = readdir(dir));)
+        if (strncmp(e->d_name, CKPT_TMP_PREFIX, sizeof CKPT_TMP_PREFIX - 1) == 0)
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
     closedir(dir);
 }
 
-static bool
-is_unfinished(const char *name, uint64_t below)
-{
-    (void)below;
-    return strncmp(name, CKPT_TMP_PREFIX, sizeof CKPT_TMP_PREFIX - 1) == 0;
-}
-
-static bool
-is_older(const char *name, uint64_t below)
-{
-    uint64_t epoch = epoch_of_name(name);
-    return epoch != 0 && epoch < below;
-}
-
-/* Keep the last `keep` epochs up to and including `epoch`, and at least two. */
+/* Of the epochs up to base the last keep - 1 stay, and at least base itself; of those above it only
+ * the new one, and later ones. */
 static void
-delete_old(const aa_ckpt_writer *w)
+delete_old(const aa_ckpt_writer *w, uint64_t base)
 {
-    size_t    keep = w->keep > 2 ? (size_t)w->keep : 2, n = 0, cap = 64;
-    uint64_t *kept = malloc(cap * sizeof *kept);
-    DIR      *dir = opendir(w->folder);
-    for (const struct dirent *e; kept && dir && (e = readdir(dir));) {
-        uint64_t epoch = epoch_of_name(e->d_name);
-        if (!epoch || epoch > w->epoch) continue;
-        if (n == cap) {
-            uint64_t *grown = realloc(kept, 2 * cap * sizeof *kept);
-            if (!grown) break; /* cleans less than it could */
-            kept = grown;
-            cap *= 2;
-        }
-        kept[n++] = epoch;
+    const size_t keep = w->keep > 2 ? (size_t)w->keep - 1 : 1;
+    uint64_t    *epochs = NULL;
+    size_t       count = 0, older = 0;
+    char         path[CKPT_PATH_BYTES + 64];
+    if (list_folder(w->folder, &epochs, &count, NULL) != AA_OK) return;
+    while (older < count && epochs[older] <= base)
+        older++;
+    for (size_t i = 0; i < count && epochs[i] < w->epoch; i++) {
+        if (i < older && older - i <= keep) continue;
+        snprintf(path, sizeof path, "%s/" CKPT_NAME, w->folder, epochs[i]);
+        (void)unlink(path);
     }
-    if (dir) closedir(dir);
-    if (kept && n > keep) {
-        qsort(kept, n, sizeof *kept, compare_epochs);
-        clean_folder(w->folder, is_older, kept[n - keep]);
-    }
-    free(kept);
+    free(epochs);
 }
 
 /* ---- writing ---- */
@@ -334,7 +318,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
     if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err))) goto out;
     if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err))) goto out;
     if ((st = make_folders(w->folder, err))) goto out;
-    clean_folder(w->folder, is_unfinished, 0);
+    delete_unfinished(w->folder);
     snprintf(w->tmp, sizeof w->tmp, "%s/" CKPT_TMP_PREFIX "%ld-%020" PRIu64, w->folder,
              (long)getpid(), epoch);
     w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -404,7 +388,7 @@ put_end(aa_ckpt_writer *w, aa_err *err)
 }
 
 aa_status
-aa_ckpt_commit(aa_ckpt_writer **w_p, aa_err *err)
+aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
 {
     aa_ckpt_writer *w = *w_p;
     aa_status       st;
@@ -421,7 +405,7 @@ aa_ckpt_commit(aa_ckpt_writer **w_p, aa_err *err)
     close(w->fd); /* after fsync, nothing is left that it could report */
     w->fd = -1;
     if ((st = sync_folder(w->folder, err))) goto out;
-    delete_old(w);
+    if (base > 0 && base < w->epoch) delete_old(w, base);
 out:
     writer_free(w_p);
     return st;

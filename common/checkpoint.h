@@ -8,10 +8,12 @@
  * whole or was damaged later, and damage is found by the digests. Files are 0600, folders 0700.
  * The bytes are laid out in checkpoint_format.h.
  *
- * Cleaning up: a commit deletes files of epochs below its own beyond the last checkpoint.keep, but
- * never the one before it: the offset commit that names the new epoch may still fail. Files of
- * later epochs (a run that was rolled back) stay until they are overwritten. Making a new file
- * deletes unfinished ones, so that a writer left over from a killed process can no longer commit.
+ * Cleaning up: the last checkpoint.keep epochs are kept, and in any case the one that the run
+ * stands on, its base: until the offset commit names the new epoch, a crash goes back to it. Epochs
+ * between the base and the new one were given up, in this process or another, and count for
+ * nothing: they are deleted. Files of later epochs (a run that was rolled back) stay until they are
+ * overwritten. Making a new file deletes unfinished ones, so that a writer left over from a killed
+ * process can no longer commit.
  */
 #ifndef AA_COMMON_CHECKPOINT_H
 #define AA_COMMON_CHECKPOINT_H
@@ -43,8 +45,10 @@ aa_status aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, a
 aa_status aa_ckpt_append(aa_ckpt_writer *w, const void *data, size_t len_bytes, aa_err *err)
     __attribute__((warn_unused_result));
 /** fsync, rename into place, fsync the folder, then clean up. Frees w, also on failure.
+ *  @param base  epoch of the last offset commit, below this one; 0: none, nothing is deleted
  *  @errors AA_EIO: the epoch is not durable (also after any earlier error of this writer) */
-aa_status aa_ckpt_commit(aa_ckpt_writer **w_p, aa_err *err) __attribute__((warn_unused_result));
+aa_status aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Give up: removes the temporary file. NULL-safe. */
 void aa_ckpt_abort(aa_ckpt_writer **w_p);
 

@@ -464,6 +464,7 @@ aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     m.pipeline = wire_unconst(c->pipeline);
     m.reason = wire_unconst(c->reason);
     m.to_seq = c->to_seq;
+    m.base_epoch = c->base_epoch;
     aa_status st = check_header(&hd, err);
     return st ? st : wire_pack(out, &m.base, err);
 }
@@ -488,7 +489,8 @@ aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err
                         .epoch = m->epoch,
                         .final = m->final,
                         .config_digest = m->config_digest,
-                        .to_seq = m->to_seq};
+                        .to_seq = m->to_seq,
+                        .base_epoch = m->base_epoch};
     memcpy(out->pipeline, m->pipeline, pipeline_len);
     memcpy(out->reason, m->reason, reason_len);
 out:

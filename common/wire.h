@@ -31,6 +31,7 @@ typedef struct {
     bool      final;
     uint64_t  config_digest;
     uint64_t  to_seq;
+    uint64_t  base_epoch;
     char      pipeline[128];
     char      reason[256];
 } aa_control;

@@ -144,6 +144,7 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->epoch_used = re->last_epoch > re->epoch ? re->last_epoch : re->epoch;
     in->barrier_after_us = now_us;
     in->now.final = false;
+    in->now.base_epoch = re->epoch > 0 ? re->epoch : re->last_epoch;
     in->batch.n = 0;
     in->credited = in->now.seq;
     in->letters_sent = in->now.letters;
@@ -237,6 +238,7 @@ fill_control(ingest *in, uint64_t epoch, bool final)
         .epoch = epoch,
         .final = final,
         .config_digest = in->config_digest,
+        .base_epoch = in->now.base_epoch,
     };
     snprintf(in->control.pipeline, sizeof in->control.pipeline, "%.127s", in->cfg->pipeline.name);
 }
@@ -452,7 +454,7 @@ barrier_sent(ingest *in, const aa_control *c, int64_t now_us)
 static void
 committed(ingest *in)
 {
-    in->now.epoch = in->barrier.epoch;
+    in->now.epoch = in->now.base_epoch = in->barrier.epoch;
     in->barrier_out = in->barrier_durable = false;
     in->commits++;
     in->unsaved_in_row = in->bad_epoch = 0;

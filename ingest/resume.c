@@ -169,7 +169,7 @@ resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     if (st != AA_OK) goto out;
     st = aa_ckpt_section(w, "partitions", part, re->part_count * sizeof *part, err);
     if (st != AA_OK) goto out;
-    st = aa_ckpt_commit(&w, err);
+    st = aa_ckpt_commit(&w, re->base_epoch, err);
 out:
     aa_ckpt_abort(&w);
     free(part);

@@ -34,6 +34,7 @@ typedef struct {
     resume_part *part;  /* (part_count) owned, ascending partitions */
     size_t       part_count;
     uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
+    uint64_t     base_epoch; /* what a crash before this one's commit goes back to; not saved */
 } resume;
 
 void resume_fini(resume *re);

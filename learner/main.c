@@ -290,7 +290,7 @@ save(const void *arg, uint64_t epoch, aa_err *err)
     aa_ckpt_writer *w = NULL;
     aa_status       st = aa_ckpt_create(&w, ap->cfg, "learner", epoch, err);
     if (st == AA_OK) st = learner_save(ap->le, w, err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, ap->barrier.base_epoch, err);
     aa_ckpt_abort(&w);
     return st;
 }

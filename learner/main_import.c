@@ -189,7 +189,7 @@ save_assigner(const job *jb, aa_err *err)
     aa_ckpt_writer *w = NULL;
     aa_status       st = aa_ckpt_create(&w, jb->cfg, "assigner", EPOCH, err);
     if (st == AA_OK) st = assigner_save(jb->as, w, err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, err);
     aa_ckpt_abort(&w);
     return st;
 }
@@ -200,7 +200,7 @@ save_learner(const job *jb, aa_err *err)
     aa_ckpt_writer *w = NULL;
     aa_status       st = aa_ckpt_create(&w, jb->cfg, "learner", EPOCH, err);
     if (st == AA_OK) st = learner_save(jb->le, w, err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, err);
     aa_ckpt_abort(&w);
     return st;
 }

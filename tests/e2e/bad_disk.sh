@@ -100,6 +100,29 @@ remove_obstacle learner
 pipeline_start ingest
 check hopeless_goes_on_when_there_is_room ends
 
+# Epochs that the learner gives up are written by the assigner: however many, the committed one stays, and
+# all go back to it when they are killed.
+some_epochs() { at_least "$(epochs ingest 2>/dev/null)" 2 >/dev/null; }
+goes_no_further_back() { ! grep -q 'id=CHECKPOINT-\(REFUSED\|FALLBACK\) ' "$PIPELINE_DIR/ingest.log"; }
+given_up() { at_least "$(failures_of ingest given_up)" 4 >/dev/null 2>&1; }
+begin one-sided
+start
+must one_sided_begins_well wait_until 60 some_epochs
+pipeline_stop
+committed=$(find "$(folder ingest)" -name 'epoch-*' -printf '%f\n' | sort | tail -n 1)
+pipeline_start learner
+limit 20000: # it can read what there is, and write no more of it
+pipeline_start assigner scorer ingest
+check one_sided_is_given_up_again_and_again wait_until 60 given_up
+for process in ingest assigner learner scorer; do
+    kill -KILL "${PIPELINE_PID[$process]}"
+    pipeline_exit_code "$process" || true
+done
+check one_sided_keeps_the_committed_epoch test -e "$(folder assigner)/$committed"
+start
+check one_sided_changes_nothing ends
+check one_sided_goes_back_to_the_commit_and_no_further goes_no_further_back
+
 # A slow disk: the writer stands still for 3 s, the stream does not, up to where the next checkpoint is due.
 begin slow
 start

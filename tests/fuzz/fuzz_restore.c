@@ -128,10 +128,10 @@ make_seed_files(void)
     }
     must(aa_ckpt_create(&w, &cfg, "assigner", 1, &err), &err);
     must(assigner_save(as, w, &err), &err);
-    must(aa_ckpt_commit(&w, &err), &err);
+    must(aa_ckpt_commit(&w, 0, &err), &err);
     must(aa_ckpt_create(&w, &cfg, "learner", 1, &err), &err);
     must(learner_save(le, w, &err), &err);
-    must(aa_ckpt_commit(&w, &err), &err);
+    must(aa_ckpt_commit(&w, 0, &err), &err);
     assigner_free(&as);
     learner_free(&le);
     load("assigner", 0);

@@ -25,7 +25,7 @@ setup(void **state)
     strcpy(cfg.pipeline.name, "films");
     if (aa_ckpt_create(&w, &cfg, "learner", 3, NULL) ||
         aa_ckpt_section(w, "rows.0", "hello", 5, NULL) ||
-        aa_ckpt_section(w, "dense", NULL, 0, NULL) || aa_ckpt_commit(&w, NULL))
+        aa_ckpt_section(w, "dense", NULL, 0, NULL) || aa_ckpt_commit(&w, 0, NULL))
         return -1;
     return aa_ckpt_path(path, sizeof path, &cfg, "learner", 3, NULL) == AA_OK ? 0 : -1;
 }

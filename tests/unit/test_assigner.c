@@ -184,7 +184,7 @@ save(const world *wo)
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_save(wo->as, w, &err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, &err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
     if (st != AA_OK) fail_msg("%s", err.text);
 }
 
@@ -297,7 +297,7 @@ rewrite(const world *wo, const char *section, size_t at, unsigned char with)
     }
     assert_true(changed);
     aa_ckpt_close(&r);
-    assert_int_equal(aa_ckpt_commit(&w, NULL), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, NULL), AA_OK);
 }
 
 static void

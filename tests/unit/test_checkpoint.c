@@ -81,17 +81,24 @@ section(aa_ckpt_writer *w, const char *name, const void *data, size_t len)
     if (aa_ckpt_section(w, name, data, len, &err)) fail_msg("%s", err.text);
 }
 
-/* A small file of three sections. */
+/* A small file of three sections, of a run that stands on `base`. */
 static void
-save(const fixture *fx, uint64_t epoch)
+save_on(const fixture *fx, uint64_t epoch, uint64_t base)
 {
     aa_err          err = AA_ERR_INIT;
     aa_ckpt_writer *w = create(fx, epoch);
     section(w, "numbers", numbers, sizeof numbers);
     section(w, "nothing", NULL, 0);
     section(w, "text", "abc", 3);
-    if (aa_ckpt_commit(&w, &err)) fail_msg("%s", err.text);
+    if (aa_ckpt_commit(&w, base, &err)) fail_msg("%s", err.text);
     assert_null(w);
+}
+
+/* Every epoch is committed. */
+static void
+save(const fixture *fx, uint64_t epoch)
+{
+    save_on(fx, epoch, epoch - 1);
 }
 
 static size_t
@@ -182,7 +189,7 @@ pieces_make_the_same_file_as_one_piece(void **state)
         big[i] = (uint8_t)aa_rng_bits(1, AA_RNG_TEST, i, 0);
     aa_ckpt_writer *w = create(fx, 1);
     section(w, "big", big, 700001); /* larger than the writer's buffer */
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     size_t len = read_file(fx, 1, &one);
     w = create(fx, 1);
     assert_int_equal(aa_ckpt_begin(w, "big", 700001, &err), AA_OK);
@@ -192,7 +199,7 @@ pieces_make_the_same_file_as_one_piece(void **state)
         assert_int_equal(aa_ckpt_append(w, big + at, part, &err), AA_OK);
         at += part;
     }
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     assert_int_equal(read_file(fx, 1, &many), len);
     assert_memory_equal(one, many, len);
     assert_int_equal(open_status(&fx->cfg, "learner", 1, NULL), AA_OK);
@@ -207,7 +214,7 @@ file_without_sections_is_a_checkpoint(void **state)
     const fixture  *fx = *state;
     aa_err          err = AA_ERR_INIT;
     aa_ckpt_writer *w = create(fx, 1);
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     assert_int_equal(open_status(&fx->cfg, "learner", 1, NULL), AA_OK);
 }
 
@@ -284,7 +291,7 @@ somebody_elses_checkpoint_is_refused(void **state)
 
     aa_ckpt_writer *w = NULL; /* makes the folder of another process, pipeline, lane */
     assert_int_equal(aa_ckpt_create(&w, &fx->cfg, "assigner", 1, &err), AA_OK);
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     assert_int_equal(aa_ckpt_path(path, sizeof path, &fx->cfg, "assigner", 1, &err), AA_OK);
     assert_int_equal(unlink(path), 0);
     char learners[1024];
@@ -373,6 +380,40 @@ one_before_is_kept_whatever_keep_says(void **state)
     assert_int_equal(epochs[1], 5);
 }
 
+/* Other processes could not save epochs 8 to 11: whatever dies before 12 is committed, 7 is what
+ * all of them go back to, and after that the ones before 12 that were committed. */
+static void
+epochs_that_were_given_up_do_not_push_out_what_the_run_stands_on(void **state)
+{
+    const fixture *fx = *state;
+    uint64_t       epochs[8];
+    for (uint64_t epoch = 5; epoch <= 7; epoch++)
+        save(fx, epoch);
+    for (uint64_t epoch = 8; epoch <= 12; epoch++) {
+        save_on(fx, epoch, 7);
+        assert_int_equal(list(fx, epochs), 3);
+        assert_int_equal(epochs[0], 6);
+        assert_int_equal(epochs[1], 7);
+        assert_int_equal(epochs[2], epoch);
+    }
+    save(fx, 13);
+    assert_int_equal(list(fx, epochs), 3);
+    assert_int_equal(epochs[0], 7);
+    assert_int_equal(epochs[1], 12);
+    assert_int_equal(epochs[2], 13);
+}
+
+/* A base is read from a message: one that makes no sense deletes nothing. */
+static void
+nothing_is_deleted_without_a_base(void **state)
+{
+    const fixture *fx = *state;
+    uint64_t       epochs[8];
+    for (uint64_t epoch = 1; epoch <= 5; epoch++)
+        save_on(fx, epoch, epoch % 2 ? 0 : UINT64_MAX);
+    assert_int_equal(list(fx, epochs), 5);
+}
+
 /* After a roll back the epochs begin again below files that are there: new ones must not be taken
  * for the oldest. */
 static void
@@ -401,7 +442,7 @@ saving_an_epoch_again_replaces_it(void **state)
     save(fx, 5);
     aa_ckpt_writer *w = create(fx, 5);
     section(w, "text", "second", 6);
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     aa_ckpt_reader *r = NULL;
     assert_int_equal(aa_ckpt_open(&r, &fx->cfg, "learner", 5, &err), AA_OK);
     assert_int_equal(aa_ckpt_get(r, "text", &data, &len, &err), AA_OK);
@@ -436,7 +477,7 @@ unfinished_file_is_ignored_and_cleaned(void **state)
     save(fx, 1);
     assert_int_equal(count_files(fx), 1); /* only the finished one */
     /* and should it live after all, it cannot overwrite what came later */
-    assert_int_equal(aa_ckpt_commit(&killed, &err), AA_EIO);
+    assert_int_equal(aa_ckpt_commit(&killed, 0, &err), AA_EIO);
     assert_null(killed);
     assert_int_equal(open_status(&fx->cfg, "learner", 1, NULL), AA_OK);
 }
@@ -523,7 +564,7 @@ disk_that_fills_up_keeps_the_old_epoch(void **state)
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     aa_status section_status = aa_ckpt_section(w, "big", big, sizeof big, &err);
-    aa_status commit_status = aa_ckpt_commit(&w, NULL); /* fails too: the error sticks */
+    aa_status commit_status = aa_ckpt_commit(&w, 0, NULL); /* fails too: the error sticks */
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, handler);
     assert_int_equal(section_status, AA_EIO);
@@ -555,7 +596,7 @@ random_sections_survive(void **state)
             snprintf(name, sizeof name, "s%zu", i);
             section(w, name, data, len[i]);
         }
-        assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+        assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
         aa_ckpt_reader *r = NULL;
         assert_int_equal(aa_ckpt_open(&r, &fx->cfg, "learner", round, &err), AA_OK);
         for (size_t i = 0; i < count; i++) {
@@ -587,6 +628,8 @@ main(void)
         TEST(things_that_are_no_files_are_refused),
         TEST(last_ones_are_kept),
         TEST(one_before_is_kept_whatever_keep_says),
+        TEST(epochs_that_were_given_up_do_not_push_out_what_the_run_stands_on),
+        TEST(nothing_is_deleted_without_a_base),
         TEST(rolled_back_run_does_not_delete_itself),
         TEST(saving_an_epoch_again_replaces_it),
         TEST(unfinished_file_is_ignored_and_cleaned),

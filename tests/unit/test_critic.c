@@ -142,7 +142,7 @@ a_critic_comes_back_from_a_checkpoint_bit_by_bit(void **state)
     ckpt_folder_make(&cfg);
     random_batches(a, 0, 20);
     if (aa_ckpt_create(&w, &cfg, "learner", 1, &err) || critic_save(a, w, &err) ||
-        aa_ckpt_commit(&w, &err) || aa_ckpt_open(&r, &cfg, "learner", 1, &err) ||
+        aa_ckpt_commit(&w, 0, &err) || aa_ckpt_open(&r, &cfg, "learner", 1, &err) ||
         critic_restore(b, r, &err))
         fail_msg("%s", err.text);
     assert_true(critic_digest(a, 0) == critic_digest(b, 0));

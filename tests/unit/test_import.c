@@ -151,10 +151,10 @@ save_and_restore(fixture *fx)
     aa_err          err = AA_ERR_INIT;
     assert_int_equal(aa_ckpt_create(&w, &fx->cfg, "assigner", 1, &err), AA_OK);
     assert_int_equal(assigner_save(fx->as, w, &err), AA_OK);
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     assert_int_equal(aa_ckpt_create(&w, &fx->cfg, "learner", 1, &err), AA_OK);
     assert_int_equal(learner_save(fx->le, w, &err), AA_OK);
-    assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
     assert_int_equal(assigner_new(&as, &fx->cfg, &err), AA_OK);
     assert_int_equal(learner_new(&le, &fx->cfg, &err), AA_OK);
     assert_int_equal(aa_ckpt_open(&r, &fx->cfg, "assigner", 1, &err), AA_OK);

@@ -469,6 +469,7 @@ epoch_that_could_not_be_saved_is_given_up_and_the_next_barrier_tries_again(void 
     tell(fx, AA_MSG_CREDIT, 3, 0);
     expect_send(fx, AA_MSG_BARRIER);
     assert_int_equal(fx->act.control->epoch, 2);
+    assert_int_equal(fx->act.control->base_epoch, 0); /* nothing is committed yet */
     assert_int_equal(fx->act.control->hd.seq, 3);
     tell(fx, AA_MSG_DURABLE, 0, 1); /* too late */
     expect_send(fx, AA_MSG_EVENTS);
@@ -489,6 +490,12 @@ epoch_that_could_not_be_saved_is_given_up_and_the_next_barrier_tries_again(void 
     ingest_stats_get(fx->in, &is);
     assert_int_equal(is.unsaved_in_row, 0);
     assert_int_equal(is.unsaved, 2);
+    tell(fx, AA_MSG_CREDIT, 4, 0);
+    expect_send(fx, AA_MSG_EVENTS);
+    tell(fx, AA_MSG_CREDIT, 5, 0);
+    expect_send(fx, AA_MSG_BARRIER);
+    assert_int_equal(fx->act.control->epoch, 4);
+    assert_int_equal(fx->act.control->base_epoch, 3); /* what all processes would go back to now */
     unmake(fx);
 }
 
@@ -538,6 +545,7 @@ epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit(void **
     end(fx);
     expect_send(fx, AA_MSG_BARRIER);
     assert_int_equal(fx->act.control->epoch, 10);
+    assert_int_equal(fx->act.control->base_epoch, 8);
     ingest_stats_get(fx->in, &is);
     assert_int_equal(is.bad_epoch, 9);
     c.epoch = 10;

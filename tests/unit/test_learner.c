@@ -517,7 +517,7 @@ write_checkpoint(const learner *le, uint64_t epoch)
     aa_ckpt_writer *w = NULL;
     aa_err          err = AA_ERR_INIT;
     if (aa_ckpt_create(&w, &cfg, "learner", epoch, &err) || learner_save(le, w, &err) ||
-        aa_ckpt_commit(&w, &err))
+        aa_ckpt_commit(&w, 0, &err))
         fail_msg("%s", err.text);
 }
 

@@ -226,7 +226,7 @@ saved_and_restored(const world *wo)
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_save(wo->as, w, &err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, &err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
     if (st == AA_OK) st = aa_ckpt_open(&r, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_new(&as, &wo->cfg, &err);
     if (st == AA_OK) st = assigner_restore(as, r, &err);

@@ -605,7 +605,7 @@ write_checkpoint(const rows *ro, uint64_t epoch)
     aa_ckpt_writer *w = NULL;
     aa_err          err = AA_ERR_INIT;
     if (aa_ckpt_create(&w, &cfg, "learner", epoch, &err) || rows_save(ro, w, &err) ||
-        aa_ckpt_commit(&w, &err))
+        aa_ckpt_commit(&w, 0, &err))
         fail_msg("%s", err.text);
 }
 

@@ -369,7 +369,12 @@ static void
 control_arrives_as_it_was(void **state)
 {
     (void)state;
-    aa_control c = {.hd = {5, 6, 7}, .epoch = 8, .final = true, .config_digest = 9, .to_seq = 10};
+    aa_control c = {.hd = {5, 6, 7},
+                    .epoch = 8,
+                    .final = true,
+                    .config_digest = 9,
+                    .to_seq = 10,
+                    .base_epoch = 11};
     aa_control got;
     aa_bytes   by = {0};
     aa_err     err = AA_ERR_INIT;
@@ -384,6 +389,7 @@ control_arrives_as_it_was(void **state)
     assert_true(got.final);
     assert_int_equal(got.config_digest, 9);
     assert_int_equal(got.to_seq, 10);
+    assert_int_equal(got.base_epoch, 11);
     assert_string_equal(got.pipeline, c.pipeline);
     assert_string_equal(got.reason, c.reason);
     aa_bytes_fini(&by);

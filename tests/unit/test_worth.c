@@ -134,7 +134,7 @@ it_comes_back_from_a_checkpoint_and_refuses_what_no_table_has(void **state)
         if (epoch == 3) spoilt.t.count[1][5] = -1.0;
         assert_int_equal(aa_ckpt_create(&w, &cfg, "learner", epoch, &err), AA_OK);
         assert_int_equal(worth_save(&spoilt, w, &err), AA_OK);
-        assert_int_equal(aa_ckpt_commit(&w, &err), AA_OK);
+        assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
         assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", epoch, &err), AA_OK);
         assert_int_equal(worth_restore(&b, r, &err), epoch == 1 ? AA_OK : AA_EPARSE);
         assert_true(worth_digest(&a, 0) == worth_digest(&b, 0)); /* of the first, all along */

@@ -168,6 +168,15 @@ register_build(aa_metrics *ms, const aa_program *program)
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
 
+/* A process that could not write its figures would find that out only at its end. */
+static aa_status
+check_summary_dir(const aa_conf *cfg, aa_err *err)
+{
+    const char *dir = cfg->pipeline.summary_dir;
+    if (!dir[0] || access(dir, W_OK | X_OK) == 0) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "pipeline.summary_dir: %s: %s", dir, strerror(errno));
+}
+
 /* Logs on: everything from here on, the error included, is a record. */
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
@@ -190,15 +199,18 @@ run_program(const aa_program *program, const aa_conf *cfg)
         goto out;
     }
     register_build(ctx.ms, program);
-    if ((st = catch_signals(&err)) || (st = open_door(&ctx, program, &err))) goto out;
+    if ((st = check_summary_dir(cfg, &err)) || (st = catch_signals(&err)) ||
+        (st = open_door(&ctx, program, &err)))
+        goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:
     aa_door_close(&ctx.door);
     aa_metrics_free(&ctx.ms);
     aa_log_flush_repeats();
+    snprintf(kv, sizeof kv, "status=%s", aa_status_name(st));
     if (st)
-        aa_log_write(AA_ERROR, "FAILED", "", "%s: %s", aa_status_name(st), err.text);
+        aa_log_write(AA_ERROR, "FAILED", kv, "%s", err.text);
     else
         aa_info("EXIT", "done");
     return st;
@@ -210,6 +222,7 @@ check(const options *opt, const aa_program *program, const aa_conf *cfg)
 {
     aa_err    err = AA_ERR_INIT;
     aa_status st = aa_kafka_check(cfg, &err);
+    if (st == AA_OK) st = check_summary_dir(cfg, &err);
     if (st == AA_OK)
         printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
     else

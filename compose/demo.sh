@@ -65,14 +65,15 @@ Say it with POSITIVE: make demo DATA=%s POSITIVE=%s makes every label above it p
 }
 
 show_progress() {
-    local text done_events rate auc
+    local text done_events rate auc so_far
     text=$(pipeline_http learner /metrics) || return 0
     done_events=$(metric autoassign_events_total <<<"$text")
     auc=$(metric 'autoassign_auc{window="all"}' <<<"$text")
     [[ -n $done_events ]] || return 0
     rate=$(awk -v n="$done_events" -v ms=$(($(now_ms) - REPLAY_START_MS)) 'BEGIN { printf "%.0f", n * 1000 / (ms + 1) }')
-    progress "$(printf '%s of %s events (%d %%), %s events/s, AUC so far %.4f' "$done_events" "$TOTAL" \
-        $((done_events * 100 / TOTAL)) "$rate" "${auc:-0}")"
+    so_far=''
+    [[ $auc != [0-9]* ]] || printf -v so_far ', AUC so far %.4f' "$auc" # nan before there is one
+    progress "$done_events of $TOTAL events ($((done_events * 100 / TOTAL)) %), $rate events/s$so_far"
 }
 
 prepare_stream() {

@@ -12,6 +12,7 @@ enum {
     BACKOFF_MIN_US = 100000,
     BACKOFF_MAX_US = 5000000,
     DRAIN_LIMIT_US = 15000000,
+    SILENCE_US = 3000000,       /* pings in vain for so long: nobody is there */
     UNSAVED_PAUSE_US = 1000000, /* before a barrier that is to save what could not be saved */
     HELD_MAX = 4000000, /* events held back by all partitions together, about 50 bytes each */
     HELD_MIN = 4096     /* but so many by each */
@@ -34,6 +35,7 @@ struct ingest {
     uint64_t since_barrier;   /* events sent after the last barrier */
     int64_t  batch_opened_us; /* first event of the batch was taken */
     int64_t  blocked_us;      /* the batch is ready but has no credit since; 0: it has not waited */
+    int64_t  heard_us;        /* last message from downstream that was of this run */
     int64_t  last_open_us, last_sent_us, last_barrier_us, retry_us, drain_until_us;
     int64_t  backoff_us;
     uint64_t commits, resets, unsaved, unsaved_in_row;
@@ -200,6 +202,7 @@ ingest_control(ingest *in, aa_msg_kind kind, const aa_control *c, int64_t now_us
     bool under_way = in->phase == RUNNING || in->phase == DRAINING;
 
     if (c->hd.run_id != in->run_id) return; /* of a run that is over */
+    in->heard_us = now_us;
     switch (kind) {
     case AA_MSG_OPENED:
         if (in->phase != OPENING) return;
@@ -493,6 +496,12 @@ bool
 ingest_running(const ingest *in)
 {
     return in->phase == RUNNING;
+}
+
+bool
+ingest_answered(const ingest *in, int64_t now_us)
+{
+    return in->phase == RUNNING && now_us - in->heard_us < SILENCE_US;
 }
 
 bool

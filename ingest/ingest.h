@@ -84,10 +84,13 @@ void ingest_restart(ingest *in, const char *reason, int64_t now_us);
 /** Forget the run without a word (the partitions are gone); wait for ingest_begin. */
 void ingest_abandon(ingest *in);
 
-bool        ingest_running(const ingest *in); /* takes events */
-bool        ingest_opened(const ingest *in);  /* downstream has answered OPENED */
-bool        ingest_ended(const ingest *in);   /* the replay's final barrier is committed */
-const char *ingest_reason(const ingest *in);  /* of the last restart */
+bool ingest_running(const ingest *in); /* takes events */
+/** ... and something was heard from downstream lately: pings are answered when all else is silent.
+ */
+bool        ingest_answered(const ingest *in, int64_t now_us);
+bool        ingest_opened(const ingest *in); /* downstream has answered OPENED */
+bool        ingest_ended(const ingest *in);  /* the replay's final barrier is committed */
+const char *ingest_reason(const ingest *in); /* of the last restart */
 
 typedef struct {
     uint64_t run_id, epoch, seq;               /* seq: last sent */

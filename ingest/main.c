@@ -356,16 +356,19 @@ static void
 show(app *ap)
 {
     int64_t now_us = aa_now_us();
-    bool    known;
+    bool    known, ready;
 
     if (now_us < ap->meter_us) return;
     ap->meter_us = now_us + METER_US;
     known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
     aa_producer_poll(ap->pr);
     aa_log_flush_repeats();
-    if (ap->ready == (known && ingest_running(ap->in))) return;
-    ap->ready = !ap->ready;
-    aa_set_ready(ap->ctx, ap->ready, "no run is open");
+    ready = known && ingest_answered(ap->in, now_us);
+    if (ap->ready && !ready && ingest_running(ap->in))
+        aa_warn("SILENCE", "the assigner does not answer");
+    ap->ready = ready;
+    aa_set_ready(ap->ctx, ready,
+                 ingest_running(ap->in) ? "the assigner does not answer" : "no run is open");
 }
 
 static aa_status

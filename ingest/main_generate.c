@@ -32,9 +32,7 @@ static const char usage_text[] =
     "  --start S                time of the first event, seconds since 1970 (1700000000)\n"
     "  --help, --version\n"
     "\n"
-    "A label can be learned as far as noise allows: the best possible AUC is about 0.80 (more "
-    "when\n"
-    "positives are rare: 0.86 at 0.1).\n";
+    "A label can be learned as far as noise allows: the best possible AUC is about 0.80.\n";
 
 static int
 usage_error(const char *option, const char *value)

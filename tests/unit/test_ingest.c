@@ -579,6 +579,29 @@ ping_names_what_was_sent_last_and_the_barrier_without_an_answer(void **state)
 }
 
 static void
+silence_of_downstream_is_noticed_and_so_is_its_return(void **state)
+{
+    (void)state;
+    fixture *fx = make("replay", 1, NULL);
+    assert_false(ingest_answered(fx->in, fx->now_us)); /* no run yet */
+    open_up(fx);
+    push(fx, 10);
+    expect_send(fx, AA_MSG_EVENTS);
+    for (int i = 0; i < 29; i++) {
+        fx->now_us += S / 10;
+        ingest_step(fx->in, fx->now_us, &fx->act);
+        ingest_done(fx->in, &fx->act, fx->now_us);
+    }
+    assert_true(ingest_answered(fx->in, fx->now_us));
+    fx->now_us += S / 10;
+    assert_false(ingest_answered(fx->in, fx->now_us));
+    assert_true(ingest_running(fx->in));
+    tell(fx, AA_MSG_CREDIT, 1, 0);
+    assert_true(ingest_answered(fx->in, fx->now_us));
+    unmake(fx);
+}
+
+static void
 letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
 {
     (void)state;
@@ -752,6 +775,7 @@ main(void)
         cmocka_unit_test(stop_after_an_epoch_that_was_not_saved_still_sets_a_barrier),
         cmocka_unit_test(epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit),
         cmocka_unit_test(ping_names_what_was_sent_last_and_the_barrier_without_an_answer),
+        cmocka_unit_test(silence_of_downstream_is_noticed_and_so_is_its_return),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
         cmocka_unit_test(
             resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end),

@@ -20,6 +20,7 @@
 #include "common/program.h"
 #include "common/retry.h"
 #include "common/snapshot.h"
+#include "common/upstream.h"
 #include "common/wire.h"
 
 enum {
@@ -35,7 +36,7 @@ enum {
 typedef struct {
     aa_context          *ctx;
     const aa_conf       *cfg;
-    aa_link             *up;      /* ingest talks to us here */
+    aa_upstream          up;      /* ingest talks to us here */
     aa_link             *down;    /* to the learner */
     aa_link             *rewards; /* from the learner */
     assigner            *as;
@@ -58,23 +59,20 @@ typedef struct {
     bool             tidying; /* memory is being made ready for the next */
     bool             ending;  /* ... and the end's state is published */
     bool             ended;   /* the last epoch is answered for: ingest will say END */
-    aa_control       answer;  /* to the last barrier, in case it was lost on its way */
-    aa_msg_kind      answer_kind;
     bool             done;
     int64_t          run_wall_ms; /* when it began */
     bool             tell_new;    /* events may be some that an abandoned run has had */
     bool             publish_all; /* scorers may hold assignments of an abandoned run */
     int64_t          asked_ms, heard_ms, heard_up_ms, published_ms;
-    uint64_t         reset_run_id; /* of the last RESET, and when: a run that is over is told so */
-    int64_t          reset_ms;     /* once per REPEAT_MS, not once per message of it */
 } app;
 
+/* To the learner. */
 static aa_status
-send_control(app *ap, aa_link *ln, aa_msg_kind kind, const aa_control *c, aa_err *err)
+send_down(app *ap, aa_msg_kind kind, const aa_control *c, aa_err *err)
 {
     aa_status st = aa_wire_pack_control(&ap->bytes, c, err);
     if (st != AA_OK) return st;
-    st = aa_link_send(ln, kind, ap->bytes.data, ap->bytes.len, err);
+    st = aa_link_send(ap->down, kind, ap->bytes.data, ap->bytes.len, err);
     return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
 }
 
@@ -84,25 +82,24 @@ forget_run(app *ap)
 {
     ap->run_id = 0;
     ap->opened = ap->ending = ap->ended = false;
-    ap->barrier.epoch = ap->answer.epoch = 0;
+    ap->barrier.epoch = 0;
+    aa_upstream_forget(&ap->up);
     aa_snapshot_cancel(&ap->snapshot);
 }
 
 /* Ask ingest for a new beginning; this run is over here. bad_epoch: its checkpoint is unusable, 0:
- * none. */
+ * none. reason: ours, or the learner's, with its name before it. */
 static aa_status
 reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason, aa_err *err)
 {
-    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
-                    .epoch = bad_epoch};
-    if (run_id == ap->reset_run_id && aa_now_ms() - ap->reset_ms < REPEAT_MS) return AA_OK;
-    ap->reset_run_id = run_id;
-    ap->reset_ms = aa_now_ms();
-    snprintf(c.reason, sizeof c.reason, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
-    aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, c.reason);
+    char text[sizeof err->text + 16];
+    bool sent;
+    snprintf(text, sizeof text, "%s%s", strchr(reason, ':') ? "" : "assigner: ", reason);
+    aa_status st = aa_upstream_reset(&ap->up, run_id, bad_epoch, text, &sent, err);
+    if (!sent) return st;
     assigner_metrics_reset(ap->am);
     if (run_id == ap->run_id) forget_run(ap);
-    return send_control(ap, ap->up, AA_MSG_RESET, &c, err);
+    return st;
 }
 
 /* ---- a run begins ---- */
@@ -133,24 +130,29 @@ restore(app *ap, uint64_t epoch, uint64_t seq, aa_err *err)
 }
 
 static aa_status
+refuse_open(app *ap, const aa_control *c, aa_err *err)
+{
+    const aa_err why = *err;
+    aa_error("RUN-REFUSED", "%s", why.text);
+    return reset(ap, c->hd.run_id, 0, why.text, err);
+}
+
+static aa_status
 on_open(app *ap, const aa_control *c, aa_err *err)
 {
     if (c->hd.run_id == ap->run_id) { /* ingest repeats itself: so does the answer */
-        if (ap->opened) return send_control(ap, ap->up, AA_MSG_OPENED, c, err);
-        return send_control(ap, ap->down, AA_MSG_OPEN, c, err);
+        if (ap->opened) return aa_upstream_send(&ap->up, AA_MSG_OPENED, c, err);
+        return send_down(ap, AA_MSG_OPEN, c, err);
     }
     if (c->hd.run_id < ap->run_id) return AA_OK; /* a message of the past */
-    if (c->config_digest != aa_conf_digest(ap->cfg))
-        return aa_fail(err, AA_ECONFIG,
-                       "the configuration differs from ingest's: fields, agent, "
-                       "model, seed and depth must agree");
+    aa_status st = aa_upstream_check_open(&ap->up, c, err);
+    if (st != AA_OK) return refuse_open(ap, c, err);
     forget_run(ap);
-    aa_status st = restore(ap, c->epoch, c->hd.seq, err);
+    st = restore(ap, c->epoch, c->hd.seq, err);
     if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
-        char reason[sizeof err->text];
-        memcpy(reason, err->text, sizeof reason);
-        return reset(ap, c->hd.run_id, c->epoch, reason, err);
+        const aa_err why = *err;
+        return reset(ap, c->hd.run_id, c->epoch, why.text, err);
     }
     if (st != AA_OK) return st;
     st = assigner_metrics_begin(ap->am, ap->as, err);
@@ -164,7 +166,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     ap->heard_ms = aa_now_ms();
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
             c->epoch, c->hd.seq);
-    return send_control(ap, ap->down, AA_MSG_OPEN, c, err);
+    return send_down(ap, AA_MSG_OPEN, c, err);
 }
 
 /* ---- rewards ---- */
@@ -180,7 +182,7 @@ ask_again(app *ap, uint64_t to_seq, aa_err *err)
 {
     const aa_control c = {.hd = {.run_id = ap->run_id, .seq = ap->next_reward}, .to_seq = to_seq};
     ap->asked_ms = aa_now_ms();
-    return send_control(ap, ap->down, AA_MSG_RESEND, &c, err);
+    return send_down(ap, AA_MSG_RESEND, &c, err);
 }
 
 static aa_status
@@ -263,7 +265,7 @@ on_events(app *ap, const void *buf, size_t len, aa_err *err)
     if (st == AA_EFULL) return reset(ap, run_id, 0, "the learner does not take batches", err);
     if (st != AA_OK) return st;
     const aa_control credit = {.hd = ap->in.hd};
-    return send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err);
+    return aa_upstream_send(&ap->up, AA_MSG_CREDIT, &credit, err);
 }
 
 /* ---- publishing ---- */
@@ -311,11 +313,10 @@ save(const void *arg, uint64_t epoch, aa_err *err)
 static aa_status
 answer_barrier(app *ap, aa_msg_kind kind, aa_err *err)
 {
-    ap->answer = ap->barrier;
-    ap->answer_kind = kind;
+    const aa_control barrier = ap->barrier;
     ap->barrier.epoch = 0;
     ap->ending = false;
-    return send_control(ap, ap->up, kind, &ap->answer, err);
+    return aa_upstream_answer(&ap->up, kind, &barrier, err);
 }
 
 /* Our part of the epoch, or the learner's, could not be saved: it is given up, and the stream goes
@@ -344,7 +345,7 @@ begin_barrier(app *ap, aa_err *err)
     if (st != AA_OK) return unsaved_here(ap, err);
     ap->begun = true;
     assigner_metrics_pause(ap->am, ap->snapshot.pause_us);
-    return send_control(ap, ap->down, AA_MSG_BARRIER, &ap->barrier, err);
+    return send_down(ap, AA_MSG_BARRIER, &ap->barrier, err);
 }
 
 /* The stream's last barrier waits for the last rewards: behind it the learner ends, and could not
@@ -411,11 +412,10 @@ on_ping(app *ap, const aa_control *c, aa_err *err)
     const aa_control credit = {.hd = {ap->run_id, assigner_next_batch(ap->as) - 1, c->hd.lane}};
     aa_status        st = AA_OK;
     if (c->hd.seq != credit.hd.seq ||
-        (c->epoch && c->epoch != ap->barrier.epoch && c->epoch != ap->answer.epoch))
+        (c->epoch && c->epoch != ap->barrier.epoch && !aa_upstream_answered(&ap->up, c->epoch)))
         return reset(ap, ap->run_id, 0, "a batch or a barrier was lost on its way", err);
-    if (c->epoch && c->epoch == ap->answer.epoch)
-        st = send_control(ap, ap->up, ap->answer_kind, &ap->answer, err);
-    return st == AA_OK ? send_control(ap, ap->up, AA_MSG_CREDIT, &credit, err) : st;
+    if (aa_upstream_answered(&ap->up, c->epoch)) st = aa_upstream_answer_again(&ap->up, err);
+    return st == AA_OK ? aa_upstream_send(&ap->up, AA_MSG_CREDIT, &credit, err) : st;
 }
 
 static aa_status
@@ -423,7 +423,7 @@ on_end(app *ap, const aa_control *c, aa_err *err)
 {
     if (!ap->ended || c->hd.run_id != ap->run_id) return AA_OK;
     ap->done = true;
-    return send_control(ap, ap->down, AA_MSG_END, c, err);
+    return send_down(ap, AA_MSG_END, c, err);
 }
 
 /* ---- the loop ---- */
@@ -459,7 +459,7 @@ from_down(app *ap, aa_msg_kind kind, const void *buf, size_t len, aa_err *err)
         if (ap->opened) return AA_OK;
         ap->opened = true;
         aa_set_ready(ap->ctx, true, "");
-        st = send_control(ap, ap->up, AA_MSG_OPENED, &c, err);
+        st = aa_upstream_send(&ap->up, AA_MSG_OPENED, &c, err);
         if (st == AA_OK && rewards_missing(ap)) /* those in flight at the checkpoint */
             st = ask_again(ap, assigner_next_batch(ap->as) - 1, err);
         return st;
@@ -499,10 +499,10 @@ receive_all(app *ap, aa_err *err)
         bool      got = false;
         aa_status st = AA_OK;
         any = false;
-        aa_link *const from[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up : NULL};
+        aa_link *const from[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up.ln : NULL};
         for (size_t l = 0; l < 3 && st == AA_OK; l++) {
             if (!from[l]) continue;
-            st = receive(ap, from[l], from[l] == ap->up ? from_up : from_down, &got, err);
+            st = receive(ap, from[l], from[l] == ap->up.ln ? from_up : from_down, &got, err);
             any = any || got;
         }
         if (st != AA_OK) return st;
@@ -521,7 +521,7 @@ repeat(app *ap, aa_err *err)
     if (rewards_missing(ap)) return ask_again(ap, assigner_next_batch(ap->as) - 1, err);
     const aa_control ping = {.hd = {.run_id = ap->run_id, .seq = assigner_next_batch(ap->as) - 1},
                              .epoch = ap->begun ? ap->barrier.epoch : 0};
-    return send_control(ap, ap->down, AA_MSG_PING, &ping, err);
+    return send_down(ap, AA_MSG_PING, &ping, err);
 }
 
 static aa_status
@@ -529,7 +529,7 @@ loop(app *ap, aa_err *err)
 {
     const int stop_fd = aa_stop_fd();
     while (!ap->done && !aa_stop_requested()) {
-        aa_link  *links[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up : NULL};
+        aa_link  *links[] = {ap->rewards, ap->down, may_take_events(ap) ? ap->up.ln : NULL};
         aa_status st = aa_link_poll(links, 3, &stop_fd, 1,
                                     ap->snapshot.pid || ap->tidying ? 2 : POLL_MS, NULL, err);
         if (st == AA_OK) st = receive_all(ap, err);
@@ -573,7 +573,7 @@ open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.events, &keys, err);
+    aa_status          st = aa_upstream_open(&ap->up, "assigner", cfg, cfg->links.events, err);
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
@@ -596,7 +596,7 @@ run(aa_context *ctx, aa_err *err)
     aa_snapshot_cancel(&ap.snapshot);
     assigner_metrics_free(&ap.am);
     publish_assignments_close(&ap.pa);
-    aa_link_close(&ap.up);
+    aa_upstream_close(&ap.up);
     aa_link_close(&ap.down);
     aa_link_close(&ap.rewards);
     assigner_free(&ap.as);

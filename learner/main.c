@@ -17,25 +17,19 @@
 #include "common/retry.h"
 #include "common/snapshot.h"
 #include "common/summary.h"
+#include "common/upstream.h"
 #include "common/wire.h"
 #include "learner/learner.h"
 #include "learner/learner_metrics.h"
 #include "learner/publish_model.h"
 #include "learner/publish_predictions.h"
 
-enum {
-    POLL_MS = 50,
-    BURST = 64,
-    REPEAT_MS = 200,
-    FLUSH_MS = 500,
-    LAST_FLUSH_MS = 60000,
-    END_WAIT_MS = 10000
-};
+enum { POLL_MS = 50, BURST = 64, FLUSH_MS = 500, LAST_FLUSH_MS = 60000, END_WAIT_MS = 10000 };
 
 typedef struct {
     aa_context          *ctx;
     const aa_conf       *cfg;
-    aa_link             *up;      /* assigner talks to us here */
+    aa_upstream          up;      /* the assigner talks to us here */
     aa_link             *rewards; /* to whoever listens */
     learner             *le;
     publish_model       *pm; /* NULL: publish.enabled is off */
@@ -55,34 +49,22 @@ typedef struct {
     bool              ending;  /* ... and the end's state is published */
     bool              ended;   /* the last epoch is answered for: the assigner will say END */
     int64_t           heard_ms;
-    aa_control        answer; /* to the last barrier, in case it was lost on its way */
-    aa_msg_kind       answer_kind;
     bool              done;
     bool              publish_all; /* scorers may hold rows of an abandoned run */
     int64_t           newest_kafka_ms, oldest_kafka_ms, published_ms;
     int64_t           run_start_us, last_update_us;
-    uint64_t          reset_run_id; /* of the last RESET, and when: a run that is over is told so */
-    int64_t           reset_ms;     /* once per REPEAT_MS, not once per message of it */
     uint64_t          run_events;
     uint64_t          lost_predictions; /* as of the run's beginning */
 } app;
-
-static aa_status
-send_control(app *ap, aa_msg_kind kind, const aa_control *c, aa_err *err)
-{
-    aa_status st = aa_wire_pack_control(&ap->bytes, c, err);
-    if (st != AA_OK) return st;
-    st = aa_link_send(ap->up, kind, ap->bytes.data, ap->bytes.len, err);
-    return st == AA_EFULL ? AA_OK : st; /* nobody there: pings and repeats find out */
-}
 
 /* The run is over here; what is kept of it is of no use any more. */
 static void
 forget_run(app *ap)
 {
     ap->run_id = 0;
-    ap->barrier.epoch = ap->answer.epoch = 0;
+    ap->barrier.epoch = 0;
     ap->saved = ap->ending = ap->ended = false;
+    aa_upstream_forget(&ap->up);
     aa_snapshot_cancel(&ap->snapshot);
 }
 
@@ -91,15 +73,12 @@ forget_run(app *ap)
 static void
 send_reset(app *ap, uint64_t run_id, uint64_t bad_epoch, const char *reason)
 {
-    aa_err     err = AA_ERR_INIT;
-    aa_control c = {.hd = {.run_id = run_id, .lane = (uint32_t)ap->cfg->pipeline.lane},
-                    .epoch = bad_epoch};
-    if (run_id == ap->reset_run_id && aa_now_ms() - ap->reset_ms < REPEAT_MS) return;
-    ap->reset_run_id = run_id;
-    ap->reset_ms = aa_now_ms();
-    snprintf(c.reason, sizeof c.reason, "learner: %s", reason);
-    aa_info("RUN-RESET", "run %" PRIu64 ": %s", run_id, reason);
-    if (send_control(ap, AA_MSG_RESET, &c, &err) != AA_OK) aa_warn("LINK-SEND", "%s", err.text);
+    aa_err err = AA_ERR_INIT;
+    char   text[sizeof err.text + 16];
+    bool   sent;
+    snprintf(text, sizeof text, "learner: %s", reason);
+    if (aa_upstream_reset(&ap->up, run_id, bad_epoch, text, &sent, &err) != AA_OK)
+        aa_warn("LINK-SEND", "%s", err.text);
 }
 
 /* ---- publishing ---- */
@@ -163,14 +142,16 @@ static aa_status
 on_open(app *ap, const aa_control *c, aa_err *err)
 {
     const aa_control opened = {.hd = c->hd, .epoch = c->epoch};
-    if (c->hd.run_id == ap->run_id) return send_control(ap, AA_MSG_OPENED, &opened, err);
+    if (c->hd.run_id == ap->run_id) return aa_upstream_send(&ap->up, AA_MSG_OPENED, &opened, err);
     if (c->hd.run_id < ap->run_id) return AA_OK; /* a message of the past */
-    if (c->config_digest != aa_conf_digest(ap->cfg))
-        return aa_fail(err, AA_ECONFIG,
-                       "the configuration differs from ingest's: fields, agent, "
-                       "model, seed and depth must agree");
+    aa_status st = aa_upstream_check_open(&ap->up, c, err);
+    if (st != AA_OK) {
+        aa_error("RUN-REFUSED", "%s", err->text);
+        send_reset(ap, c->hd.run_id, 0, err->text);
+        return AA_OK;
+    }
     forget_run(ap);
-    aa_status st = restore(ap, c->epoch, c->hd.seq, err);
+    st = restore(ap, c->epoch, c->hd.seq, err);
     if (st == AA_EPARSE || st == AA_EIO) { /* damaged or missing: ingest decides what else to try */
         aa_error("CHECKPOINT-REFUSED", "%s", err->text);
         send_reset(ap, c->hd.run_id, c->epoch, err->text);
@@ -187,7 +168,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
             c->epoch, c->hd.seq);
     aa_set_ready(ap->ctx, true, "");
-    return send_control(ap, AA_MSG_OPENED, &opened, err);
+    return aa_upstream_send(&ap->up, AA_MSG_OPENED, &opened, err);
 }
 
 /* ---- the stream ---- */
@@ -257,7 +238,7 @@ on_resend(app *ap, const aa_control *c, aa_err *err)
         if (!rw) continue;
         aa_reward_batch copy = *rw; /* shallow: only the run differs, after a restore */
         copy.hd.run_id = ap->run_id;
-        aa_status st = send_rewards(ap, ap->up, &copy, err);
+        aa_status st = send_rewards(ap, ap->up.ln, &copy, err);
         if (st != AA_OK) return st;
     }
     return AA_OK;
@@ -272,8 +253,7 @@ on_ping(app *ap, const aa_control *c, aa_err *err)
         if (c->hd.run_id > ap->run_id) send_reset(ap, c->hd.run_id, 0, "unknown run");
         return AA_OK;
     }
-    if (c->epoch && c->epoch == ap->answer.epoch)
-        return send_control(ap, ap->answer_kind, &ap->answer, err);
+    if (aa_upstream_answered(&ap->up, c->epoch)) return aa_upstream_answer_again(&ap->up, err);
     if (c->hd.seq < learner_next_batch(ap->le) && (!c->epoch || c->epoch == ap->barrier.epoch))
         return AA_OK;
     send_reset(ap, ap->run_id, 0, "a batch or a barrier was lost on its way");
@@ -299,10 +279,9 @@ save(const void *arg, uint64_t epoch, aa_err *err)
 static aa_status
 answer_barrier(app *ap, aa_msg_kind kind, aa_err *err)
 {
-    ap->answer = ap->barrier;
-    ap->answer_kind = kind;
+    const aa_control barrier = ap->barrier;
     ap->barrier.epoch = 0;
-    return send_control(ap, kind, &ap->answer, err);
+    return aa_upstream_answer(&ap->up, kind, &barrier, err);
 }
 
 /* The epoch could not be saved: it is given up, and the stream goes on. */
@@ -407,7 +386,7 @@ receive(app *ap, aa_err *err)
         aa_msg_kind kind;
         const void *buf;
         size_t      len;
-        aa_status   st = aa_link_recv(ap->up, &kind, &buf, &len, err);
+        aa_status   st = aa_link_recv(ap->up.ln, &kind, &buf, &len, err);
         if (st == AA_EAGAIN) return AA_OK;
         if (st == AA_OK) st = dispatch(ap, kind, buf, len, err);
         if (st == AA_EPARSE) {
@@ -425,7 +404,7 @@ loop(app *ap, aa_err *err)
 {
     const int stop_fd = aa_stop_fd();
     while (!ap->done && !aa_stop_requested()) {
-        aa_link  *links[] = {ap->up};
+        aa_link  *links[] = {ap->up.ln};
         aa_status st = aa_link_poll(links, 1, &stop_fd, 1,
                                     ap->snapshot.pid || ap->tidying ? 2 : POLL_MS, NULL, err);
         if (st == AA_OK) st = receive(ap, err);
@@ -473,7 +452,7 @@ open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status          st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
+    aa_status          st = aa_upstream_open(&ap->up, "learner", cfg, cfg->links.assigned, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
     if (st == AA_OK) st = aa_retry("KAFKA-WAIT", open_publishers, ap, err);
@@ -494,7 +473,7 @@ run(aa_context *ctx, aa_err *err)
     learner_metrics_free(&ap.lm);
     publish_predictions_close(&ap.pp);
     publish_model_close(&ap.pm);
-    aa_link_close(&ap.up);
+    aa_upstream_close(&ap.up);
     aa_link_close(&ap.rewards);
     learner_free(&ap.le);
     aa_assigned_batch_fini(&ap.in);

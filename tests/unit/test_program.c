@@ -190,7 +190,7 @@ json_format_reaches_the_log(void **state)
     outcome *oc = RUN(run_io, "-o", "http.enabled=false", "-o", "log.format=json");
     check_exit(oc, 1);
     check_has(oc->err, ",\"lvl\":\"error\",\"proc\":\"ingest\",\"id\":\"FAILED\","
-                       "\"msg\":\"AA_EIO: broker \\\"b\\\" is away\"}\n");
+                       "\"status\":\"AA_EIO\",\"msg\":\"broker \\\"b\\\" is away\"}\n");
     free(oc);
 }
 
@@ -200,7 +200,7 @@ exit_code_tells_what_kind_of_failure_it_was(void **state)
     (void)state;
     outcome *oc = RUN(run_io, "-o", "http.enabled=false");
     check_exit(oc, 1);
-    check_has(oc->err, " lvl=error proc=ingest id=FAILED msg=\"AA_EIO: broker");
+    check_has(oc->err, " lvl=error proc=ingest id=FAILED status=AA_EIO msg=\"broker");
     free(oc);
     oc = RUN(run_config, "-o", "http.enabled=false");
     check_exit(oc, 2);

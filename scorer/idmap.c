@@ -222,6 +222,13 @@ idmap_bytes(const idmap *im)
     return (atomic_load(&im->table)->mask + 1) * ENTRY_BYTES;
 }
 
+void
+idmap_prefetch(const idmap *im, uint64_t key)
+{
+    const idmap_table *tbl = atomic_load_explicit(&im->table, memory_order_acquire);
+    __builtin_prefetch(&tbl->entry[(size_t)key & tbl->mask]);
+}
+
 bool
 idmap_get(const idmap *im, uint64_t key, aa_assignment *out)
 {

@@ -39,6 +39,8 @@ bool idmap_delete(idmap *im, uint64_t key);
 size_t idmap_count(const idmap *im);
 size_t idmap_bytes(const idmap *im);
 
+/** The key will be asked for soon: fetch its place from memory. @thread as idmap_get */
+void idmap_prefetch(const idmap *im, uint64_t key);
 /** True and *out if the key is there. @thread a reader between epoch_enter and _exit; updater */
 bool idmap_get(const idmap *im, uint64_t key, aa_assignment *out);
 

@@ -16,6 +16,10 @@
  * in the list; larger blocks would be somewhat faster and lose that. */
 #define BLOCK_ITEMS (AA_DENSE_SMALL - 1)
 
+/* Looked up at once: memory is slow, and so is asked for all of them before the first is waited
+ * for. */
+#define LOOKUP_ITEMS ((size_t)8 * BLOCK_ITEMS)
+
 /* Immutable once published. */
 typedef struct {
     epoch_node    node;
@@ -51,6 +55,12 @@ struct replica {
     names                   *items;                      /* known items */
 };
 
+/* What the ID table says of a key. */
+typedef struct {
+    bool          known;
+    aa_assignment a;
+} replica_found;
+
 struct replica_reader {
     replica             *rp; /* borrowed */
     int                  place;
@@ -62,6 +72,7 @@ struct replica_reader {
     float               *own;     /* (W) a row that is added to a shared reading */
     float               *logit;   /* (BLOCK_ITEMS) */
     float               *scratch; /* the model's */
+    replica_found        found[LOOKUP_ITEMS];
 };
 
 static void
@@ -481,33 +492,63 @@ read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, b
     rd->version = residual && rd->version > rh.version ? rd->version : rh.version;
 }
 
+/* An ID that was never seen reads as the field's "new ID" record says. @pre inside the epoch */
+static void
+find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
+{
+    fd->a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
+    fd->known = idmap_get(fi->ids, key, &fd->a);
+    if (fd->known) return;
+    const replica_new_id *fresh = atomic_load(&fi->new_id);
+    answer->unknown++;
+    if (fresh) fd->a = fresh->a;
+    if (fd->a.modulo) fd->a.slot = (uint32_t)(key % fd->a.modulo);
+}
+
 /* The reading of one ID: x (W) is written. @pre inside the epoch */
 static void
-gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key, float *x,
-       aa_score_reading *rd, replica_answer *answer)
+gather(const replica_reader *rr, const replica_dense *dense, size_t f, const replica_found *fd,
+       float *x, aa_score_reading *rd, replica_answer *answer)
 {
     const replica_field *fi = &rr->rp->field[f];
-    aa_assignment        a = {.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
-    rd->known = idmap_get(fi->ids, key, &a);
+    const aa_assignment *a = &fd->a;
+    rd->known = fd->known;
     rd->unique = false;
-    if (!rd->known) {
-        const replica_new_id *fresh = atomic_load(&fi->new_id);
-        answer->unknown++;
-        if (fresh) a = fresh->a;
-        if (a.modulo) a.slot = (uint32_t)(key % a.modulo);
-    }
-    rd->position = a.position;
-    rd->slot = a.slot;
-    rd->mix = a.mix;
-    if (rd->known && a.born > 0)
-        read_own(rr, fi->rows, &a, dense->residual_rows, rd, x, answer);
+    rd->position = a->position;
+    rd->slot = a->slot;
+    rd->mix = a->mix;
+    if (fd->known && a->born > 0)
+        read_own(rr, fi->rows, a, dense->residual_rows, rd, x, answer);
     else
         read_mixed(rr, fi->rows, rd, x, answer);
 }
 
+/* The same from the key. */
+static void
+find_and_gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key,
+                float *x, aa_score_reading *rd, replica_answer *answer)
+{
+    replica_found fd;
+    find(&rr->rp->field[f], key, &fd, answer);
+    gather(rr, dense, f, &fd, x, rd, answer);
+}
+
+/* Where n <= LOOKUP_ITEMS items stand, into found; their rows are on the way from memory. */
+static void
+look_up(replica_reader *rr, const uint64_t *item, size_t n, replica_answer *answer)
+{
+    const replica_field *fi = &rr->rp->field[REPLICA_ITEM];
+    for (size_t i = 0; i < n; i++)
+        idmap_prefetch(fi->ids, item[i]);
+    for (size_t i = 0; i < n; i++) {
+        find(fi, item[i], &rr->found[i], answer);
+        if (rr->found[i].a.slot != AA_NO_SLOT) rowset_prefetch(fi->rows, rr->found[i].a.slot);
+    }
+}
+
 /* One block of B items: rows into x (B,F,W), then the model. */
 static void
-score_block(replica_reader *rr, const replica_dense *dense, const uint64_t *item, size_t B,
+score_block(replica_reader *rr, const replica_dense *dense, const replica_found *found, size_t B,
             float *score, aa_score_reading *reading, replica_answer *answer)
 {
     const replica *rp = rr->rp;
@@ -516,8 +557,8 @@ score_block(replica_reader *rr, const replica_dense *dense, const uint64_t *item
         aa_score_reading rd;
         float           *x = rr->x + b * F * W;
         memcpy(x, rr->fixed, F * W * sizeof *x);
-        gather(rr, dense, REPLICA_ITEM, item[b], x + REPLICA_ITEM * W, reading ? &reading[b] : &rd,
-               answer);
+        gather(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
+               reading ? &reading[b] : &rd, answer);
     }
     rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
     for (size_t b = 0; b < B; b++)
@@ -545,11 +586,13 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         aa_score_reading rd, *into = &rd;
         if (f == REPLICA_ITEM) continue;
         if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
-        gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
+        find_and_gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
     }
     for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
-        size_t B = n - i < BLOCK_ITEMS ? n - i : BLOCK_ITEMS;
-        score_block(rr, dense, item + i, B, score + i, reading ? reading + 1 + i : NULL, answer);
+        size_t left = n - i, at = i % LOOKUP_ITEMS;
+        if (at == 0) look_up(rr, item + i, left < LOOKUP_ITEMS ? left : LOOKUP_ITEMS, answer);
+        score_block(rr, dense, rr->found + at, left < BLOCK_ITEMS ? left : BLOCK_ITEMS, score + i,
+                    reading ? reading + 1 + i : NULL, answer);
     }
 out:
     if (!pinned) replica_unpin(rr);
@@ -567,7 +610,7 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
     epoch_enter(rr->rp->ep, rr->place);
     const replica_dense *dense = atomic_load(&rr->rp->dense);
     bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
-    if (known) gather(rr, dense, f, key, x, rd, &answer);
+    if (known) find_and_gather(rr, dense, f, key, x, rd, &answer);
     epoch_exit(rr->rp->ep, rr->place);
     return known;
 }

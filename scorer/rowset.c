@@ -7,7 +7,8 @@
 #include "common/hash.h"
 #include "scorer/seqlock.h"
 
-#define CHUNK_ROWS 1024
+#define CHUNK_ROWS       1024
+#define CACHE_LINE_BYTES 64
 
 enum { ROW_NEVER = 0, ROW_LIVE = 1, ROW_DELETED = 2 };
 
@@ -172,6 +173,15 @@ size_t
 rowset_bytes(const rowset *rs)
 {
     return rs->chunks * CHUNK_ROWS * rs->stride;
+}
+
+void
+rowset_prefetch(const rowset *rs, uint32_t slot)
+{
+    const char *row = (const char *)row_at(rs, slot);
+    for (size_t at = 0; row && at < rs->stride; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(row + at);
+    if (row) __builtin_prefetch(row + rs->stride - 1);
 }
 
 bool

@@ -39,6 +39,8 @@ bool   rowset_delete(rowset *rs, uint32_t slot);
 size_t rowset_count(const rowset *rs); /* @thread updater */
 size_t rowset_bytes(const rowset *rs); /* @thread updater */
 
+/** The row will be asked for soon: fetch it from memory. @thread as rowset_get */
+void rowset_prefetch(const rowset *rs, uint32_t slot);
 /** True, and *rh and w (width) written, if the row is there; else w is unspecified.
  *  @thread a reader between epoch_enter and _exit; updater */
 bool rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w);

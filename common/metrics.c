@@ -16,9 +16,9 @@
 #include "common/status.h"
 
 /* upper bounds in seconds; one more bucket is open */
-static const double bounds[] = {50e-6, 100e-6, 250e-6, 500e-6, 1e-3,   2.5e-3, 5e-3,
-                                10e-3, 25e-3,  50e-3,  100e-3, 250e-3, 500e-3, 1,
-                                2.5,   5,      10,     30,     60};
+static const double bounds[] = {50e-6, 100e-6, 250e-6, 500e-6, 1e-3,   2e-3,   5e-3,
+                                10e-3, 25e-3,  50e-3,  100e-3, 250e-3, 500e-3, 750e-3,
+                                1,     2.5,    5,      10,     30,     60};
 #define BOUNDS (sizeof bounds / sizeof *bounds)
 
 struct aa_counter {

@@ -138,7 +138,7 @@
     STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \
     STR(token, "", "token that requests must carry; empty: none")                                  \
     INT(max_items, 10000, 1, 10000000, "items", "longest list in one request, and longest ranking") \
-    INT(threads, 2, 1, 48, "", "threads that score")                                               \
+    INT(threads, 2, 1, 48, "", "threads that score; of two or more one is kept free of rankings of all known items and other long requests")                                               \
     INT(queue, 256, 1, 1000000, "requests", "requests that may wait for a thread; more are refused with 429") \
     NUM(max_per_s, 0, 0, 1e9, "requests/s", "requests beyond that are refused with 429 (a second's worth may come at once); 0: no limit") \
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request not answered by then is refused with 503; one may ask for less") \

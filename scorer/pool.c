@@ -10,31 +10,73 @@ typedef struct {
     bool      runs;
 } worker;
 
+/* Jobs by the time they came. */
+typedef struct {
+    pool_job *head, **tail;
+} job_list;
+
 struct pool {
-    pthread_mutex_t lock; /* of the next five */
-    pthread_cond_t  some; /* there is a job, or the end */
-    pool_job       *head, **tail;
+    pthread_mutex_t lock; /* of what follows, up to ending */
+    pthread_cond_t  some; /* there is a job to take, or the end */
+    job_list        fast, slow;
     size_t          waiting, room;
+    size_t          slow_running, slow_most;
     bool            ending;
     size_t          threads;
     worker         *wk; /* (threads) */
 };
 
+static void
+append(job_list *ls, pool_job *job)
+{
+    job->next = NULL;
+    *ls->tail = job;
+    ls->tail = &job->next;
+}
+
+static pool_job *
+remove_head(job_list *ls)
+{
+    pool_job *job = ls->head;
+    ls->head = job->next;
+    if (!ls->head) ls->tail = &ls->head;
+    return job;
+}
+
+/* Whichever came first and may run; NULL: none. @pre locked */
+static pool_job *
+next_job(pool *pl)
+{
+    const pool_job *fast = pl->fast.head;
+    const pool_job *slow = pl->slow_running < pl->slow_most ? pl->slow.head : NULL;
+    if (!fast && !slow) return NULL;
+    pl->waiting--;
+    if (fast && (!slow || fast->arrived_us <= slow->arrived_us)) return remove_head(&pl->fast);
+    pl->slow_running++;
+    return remove_head(&pl->slow);
+}
+
 /* The next job; NULL: the end. */
 static pool_job *
 take(pool *pl)
 {
+    pool_job *job;
     pthread_mutex_lock(&pl->lock);
-    while (!pl->head && !pl->ending)
+    while (!(job = next_job(pl)) && !(pl->ending && pl->waiting == 0))
         pthread_cond_wait(&pl->some, &pl->lock);
-    pool_job *job = pl->head;
-    if (job) {
-        pl->head = job->next;
-        if (!pl->head) pl->tail = &pl->head;
-        pl->waiting--;
-    }
     pthread_mutex_unlock(&pl->lock);
     return job;
+}
+
+/* A long job is done: another one may run. */
+static void
+let_next_slow_run(pool *pl)
+{
+    pthread_mutex_lock(&pl->lock);
+    pl->slow_running--;
+    bool more = pl->slow.head || pl->ending;
+    pthread_mutex_unlock(&pl->lock);
+    if (more) pthread_cond_broadcast(&pl->some);
 }
 
 static void *
@@ -42,8 +84,11 @@ work(void *arg)
 {
     worker   *wk = arg;
     pool_job *job;
-    while ((job = take(wk->pl)))
+    while ((job = take(wk->pl))) {
+        bool was_slow = job->is_long;
         job->run(job, wk->sc);
+        if (was_slow) let_next_slow_run(wk->pl);
+    }
     return NULL;
 }
 
@@ -55,7 +100,9 @@ pool_new(pool **out, const aa_conf *cfg, replica *rp, size_t threads, size_t roo
     aa_status st = AA_OK;
     pthread_mutex_init(&pl->lock, NULL);
     pthread_cond_init(&pl->some, NULL);
-    pl->tail = &pl->head;
+    pl->fast.tail = &pl->fast.head;
+    pl->slow.tail = &pl->slow.head;
+    pl->slow_most = threads > 1 ? threads - 1 : 1;
     pl->room = room;
     pl->threads = threads;
     pl->wk = calloc(threads, sizeof *pl->wk);
@@ -99,14 +146,24 @@ pool_push(pool *pl, pool_job *job)
     pthread_mutex_lock(&pl->lock);
     bool there_is_room = pl->waiting < pl->room && !pl->ending;
     if (there_is_room) {
-        job->next = NULL;
-        *pl->tail = job;
-        pl->tail = &job->next;
+        append(job->is_long ? &pl->slow : &pl->fast, job);
         pl->waiting++;
-        pthread_cond_signal(&pl->some);
     }
     pthread_mutex_unlock(&pl->lock);
+    if (there_is_room) pthread_cond_signal(&pl->some);
     return there_is_room;
+}
+
+void
+pool_put_back(pool *pl, pool_job *job)
+{
+    AA_REQUIRE(!job->is_long);
+    job->is_long = true;
+    pthread_mutex_lock(&pl->lock);
+    append(&pl->slow, job);
+    pl->waiting++;
+    pthread_mutex_unlock(&pl->lock);
+    pthread_cond_signal(&pl->some);
 }
 
 size_t

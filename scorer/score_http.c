@@ -121,6 +121,12 @@ answer_batch(scorer *sc, const char *not_ready, const aa_http_request *hq, aa_ht
         return;
     }
     *tally = (scorer_tally){0};
+    if (scorer_puts_off(sc, ls.rq, ls.count)) {
+        tally->status = SCORER_LONG;
+        hp->body = NULL;
+        score_json_batch_fini(&ls);
+        return;
+    }
     hp->status = HTTP_OK;
     hp->content_type = "application/json";
     hp->body_len = 0;

@@ -19,6 +19,7 @@
  * Answer one HTTP request. The reply's body is malloc'd, or NULL when there is no memory for it.
  * @param not_ready  why nothing can be scored yet (a literal), or NULL
  * @param max_bytes  larger bodies are refused
+ * @param tally      of status SCORER_LONG: not answered (scorer_only_short); drop the body
  */
 void score_http_answer(scorer *sc, const char *not_ready, size_t max_bytes,
                        const aa_http_request *hq, aa_http_reply *hp, scorer_tally *tally);

@@ -1,6 +1,7 @@
 #include "scorer/scorer.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ struct scorer {
     const replica  *rp;  /* borrowed */
     replica_reader *rr;
     int64_t         arrived_us;
-    int64_t (*now_us)(void);     /* NULL: no deadlines */
+    int64_t (*now_us)(void); /* NULL: no deadlines */
+    bool              only_short;
     ranked           *best;      /* (best_cap) heap, the worst on top */
     aa_text          *best_text; /* (best_cap) */
     size_t            best_cap;
@@ -71,6 +73,23 @@ scorer_arrived(scorer *sc, int64_t arrived_us, int64_t (*now_us)(void))
 {
     sc->arrived_us = arrived_us;
     sc->now_us = now_us;
+}
+
+void
+scorer_only_short(scorer *sc, bool only_short)
+{
+    sc->only_short = only_short;
+}
+
+bool
+scorer_puts_off(const scorer *sc, const aa_score_request *rq, size_t n)
+{
+    size_t items = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (rq[i].rank && !rq[i].item_count) return sc->only_short; /* all known items */
+        items += rq[i].item_count;
+    }
+    return sc->only_short && items > SCORER_SHORT_ITEMS;
 }
 
 void
@@ -218,6 +237,13 @@ score_items(scorer *sc, const aa_score_request *rq, size_t first, size_t n, bool
     return true;
 }
 
+/* Between two chunks: who is waiting for this processor with a short request goes first. */
+static void
+give_way(size_t items_done)
+{
+    if (items_done) sched_yield();
+}
+
 /* ---- a list ---- */
 
 static void
@@ -225,9 +251,11 @@ answer_list(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, score
 {
     const size_t n = rq->item_count;
     const size_t chunk = rq->explain || n == 0 ? n + 1 : CHUNK_ITEMS;
-    for (size_t i = 0; i == 0 || i < n; i += chunk)
+    for (size_t i = 0; i == 0 || i < n; i += chunk) {
+        give_way(i);
         if (!score_items(sc, rq, i, n - i < chunk ? n - i : chunk, rq->explain, reply, tally))
             return;
+    }
     reply->score = sc->score;
     reply->score_count = n;
     reply->reading = sc->reading;
@@ -333,6 +361,7 @@ answer_ranking(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, sc
         return;
     }
     do {
+        give_way(at);
         n = next_candidates(sc, rq, &at, candidate);
         if (!score_items(sc, rq, 0, n, false, reply, tally)) return;
         for (size_t i = 0; i < n; i++) {
@@ -367,6 +396,10 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
     *reply = (aa_score_reply){.request_id = rq->request_id};
     *tally = (scorer_tally){0};
     if (!admit(sc, not_ready, rq, reply, tally)) return;
+    if (scorer_puts_off(sc, rq, 1)) {
+        scorer_refuse(reply, tally, SCORER_LONG, "long");
+        return;
+    }
     if (make_room(sc, n + 1)) {
         scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: %zu items", n);
         return;

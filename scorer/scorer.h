@@ -9,6 +9,7 @@
 #ifndef AA_SCORER_SCORER_H
 #define AA_SCORER_SCORER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,16 @@ typedef struct scorer scorer;
 
 /* When the next requests came in, and a clock to hold against their deadlines. */
 void scorer_arrived(scorer *sc, int64_t arrived_us, int64_t (*now_us)(void));
+
+/* Longer requests, and rankings of all known items, keep a thread for milliseconds. */
+#define SCORER_SHORT_ITEMS 1000
+/* Status of a reply, never sent: the request is a long one, and only short ones are answered. */
+#define SCORER_LONG 1
+
+/** From now on long requests (of one body: together) are not answered, but SCORER_LONG. */
+void scorer_only_short(scorer *sc, bool only_short);
+/** n requests of one body are a long one, and only short ones are answered. */
+bool scorer_puts_off(const scorer *sc, const aa_score_request *rq, size_t n);
 
 /* What happened, for the metrics. */
 typedef struct {

@@ -14,8 +14,9 @@
 #include "scorer/pool.h"
 #include "scorer/score_http.h"
 
-#define DOOR_WAIT_MS      100 /* between two looks at the stop flag */
-#define DISCONNECT_FACTOR 4   /* larger messages than this many limits are not even received */
+#define DOOR_WAIT_MS      100  /* between two looks at the stop flag */
+#define DISCONNECT_FACTOR 4    /* larger messages than this many limits are not even received */
+#define HERE_BYTES        4096 /* longer bodies are always queued */
 
 static const char queue_full[] = "too many requests wait already";
 static const char too_fast[] = "more requests than scorer.max_per_s";
@@ -34,11 +35,13 @@ struct serve {
     pthread_t             door;
     bool                  door_runs;
     atomic_bool           door_stop;
-    int                   wake_fd; /* readable: there are answers */
-    pthread_mutex_t       lock;    /* of the next two */
-    zmq_job              *done;    /* answers to send, newest first */
-    aa_rate               rate;    /* of requests, both doors together */
-    size_t                asked;   /* questions in the pool; the door's thread's */
+    int                   wake_fd;      /* readable: there are answers */
+    pthread_mutex_t       lock;         /* of the next two */
+    zmq_job              *done;         /* answers to send, newest first */
+    aa_rate               rate;         /* of requests, both doors together */
+    size_t                asked;        /* questions in the pool; the door's thread's */
+    scorer               *here;         /* HTTP's thread's own */
+    int64_t               here_from_us; /* and when it may be used next */
 };
 
 static bool
@@ -58,43 +61,85 @@ typedef struct {
     aa_http_request hq; /* its texts are the call's */
 } http_job;
 
+/* False: the request is a long one, and this scorer answers none of those now. */
+static bool
+answer_http(serve *se, scorer *sc, bool only_short, int64_t arrived_us, const aa_http_request *hq,
+            aa_http_reply *hp)
+{
+    scorer_tally tally;
+    scorer_arrived(sc, arrived_us, aa_now_us);
+    scorer_only_short(sc, only_short);
+    score_http_answer(sc, atomic_load(&se->not_ready), (size_t)se->cfg->scorer.max_request_bytes,
+                      hq, hp, &tally);
+    if (tally.status == SCORER_LONG) {
+        free(hp->body);
+        *hp = (aa_http_reply){0};
+        return false;
+    }
+    meters_request(se->me, METERS_HTTP, &tally, aa_now_us() - arrived_us);
+    return true;
+}
+
 static void
 run_http(pool_job *job, scorer *sc)
 {
     http_job     *hj = (http_job *)job;
-    serve        *se = hj->se;
     aa_http_reply hp = {0};
-    scorer_tally  tally;
-    scorer_arrived(sc, job->arrived_us, aa_now_us);
-    score_http_answer(sc, atomic_load(&se->not_ready), (size_t)se->cfg->scorer.max_request_bytes,
-                      &hj->hq, &hp, &tally);
-    meters_request(se->me, METERS_HTTP, &tally, aa_now_us() - job->arrived_us);
+    if (!answer_http(hj->se, sc, !job->is_long, job->arrived_us, &hj->hq, &hp)) {
+        pool_put_back(hj->se->pl, job);
+        return;
+    }
     aa_http_finish(hj->hq.call, &hp);
     free(hj);
+}
+
+/* A short request that finds nobody waiting is answered where it arrived: to hand it to another
+ * thread, and its answer back, costs more than scoring does. Half of the thread's time at most goes
+ * that way. Whoever comes while it scores, or right after, is queued; so the door stays open, all
+ * threads have work, and too many requests are refused as soon as ever. *is_long: it was not
+ * answered, for being long. */
+static bool
+answer_here(serve *se, int64_t now_us, const aa_http_request *hq, aa_http_reply *hp, bool *is_long)
+{
+    if (hq->body_len > HERE_BYTES || now_us < se->here_from_us || pool_waiting(se->pl) > 0)
+        return false;
+    *is_long = !answer_http(se, se->here, true, now_us, hq, hp);
+    const int64_t done_us = aa_now_us();
+    se->here_from_us = done_us + (done_us - now_us);
+    return !*is_long;
+}
+
+static void
+refuse_http(serve *se, aa_http_reply *hp, uint32_t status, const char *why)
+{
+    scorer_tally tally;
+    score_http_refuse(hp, &tally, status, why);
+    meters_request(se->me, METERS_HTTP, &tally, 0);
 }
 
 static void
 on_http(void *arg, const aa_http_request *hq, aa_http_reply *hp)
 {
-    serve       *se = arg;
-    scorer_tally tally;
+    serve  *se = arg;
+    bool    is_long = false;
+    int64_t now_us = aa_now_us();
     if (se->page && se->page(se->page_arg, hq, hp)) return;
     if (!within_rate(se)) {
-        score_http_refuse(hp, &tally, AA_SCORE_TOO_MANY, too_fast);
-        meters_request(se->me, METERS_HTTP, &tally, 0);
+        refuse_http(se, hp, AA_SCORE_TOO_MANY, too_fast);
         return;
     }
+    if (answer_here(se, now_us, hq, hp, &is_long)) return;
     http_job *hj = malloc(sizeof *hj);
     if (!hj) {
-        score_http_refuse(hp, &tally, AA_SCORE_FAILED, "out of memory");
+        refuse_http(se, hp, AA_SCORE_FAILED, "out of memory");
         return;
     }
-    *hj = (http_job){.job = {.arrived_us = aa_now_us(), .run = run_http}, .se = se, .hq = *hq};
+    *hj = (http_job){
+        .job = {.arrived_us = now_us, .run = run_http, .is_long = is_long}, .se = se, .hq = *hq};
     aa_http_later(hq->call);
     if (pool_push(se->pl, &hj->job)) return;
     free(hj);
-    score_http_refuse(hp, &tally, AA_SCORE_TOO_MANY, queue_full);
-    meters_request(se->me, METERS_HTTP, &tally, 0);
+    refuse_http(se, hp, AA_SCORE_TOO_MANY, queue_full);
     aa_http_finish(hq->call, hp);
     hp->body = NULL; /* taken */
 }
@@ -131,6 +176,7 @@ run_zmq(pool_job *job, scorer *sc)
     scorer_tally   tally;
     uint64_t       one = 1;
     scorer_arrived(sc, job->arrived_us, aa_now_us);
+    scorer_only_short(sc, !job->is_long);
     if (zj->asked) {
         scorer_refuse(&reply, &tally, AA_SCORE_BAD_REQUEST, "a question is one frame");
         zj->st = aa_score_pack_reply(&zj->answer, &reply, &err);
@@ -138,10 +184,14 @@ run_zmq(pool_job *job, scorer *sc)
         zj->st = scorer_step(sc, atomic_load(&se->not_ready), zj->question, zj->len, &zj->answer,
                              &tally, &err);
     }
-    if (zj->st)
+    if (zj->st) {
         aa_warn("DOOR", "%s: %s", aa_status_name(zj->st), err.text);
-    else
+    } else if (tally.status == SCORER_LONG) {
+        pool_put_back(se->pl, job);
+        return;
+    } else {
         meters_request(se->me, METERS_ZMQ, &tally, aa_now_us() - job->arrived_us);
+    }
     pthread_mutex_lock(&se->lock);
     zj->next_done = se->done;
     se->done = zj;
@@ -262,6 +312,7 @@ serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page pag
     if (!st)
         st =
             pool_new(&se->pl, cfg, rp, (size_t)cfg->scorer.threads, (size_t)cfg->scorer.queue, err);
+    if (!st) st = scorer_new(&se->here, cfg, rp, err);
     if (!st)
         st = aa_rpc_listen(&se->sv, cfg->scorer.listen, &keys, DISCONNECT_FACTOR * max_bytes, err);
     if (st) goto out;
@@ -302,6 +353,7 @@ serve_close(serve **se_p)
     atomic_store(&se->door_stop, true);
     if (se->door_runs) pthread_join(se->door, NULL); /* has sent its last answer */
     pool_free(&se->pl);                              /* HTTP's last are answered */
+    scorer_free(&se->here);
     aa_rpc_close(&se->sv);
     if (se->wake_fd >= 0) close(se->wake_fd);
     pthread_mutex_destroy(&se->lock);

@@ -1,7 +1,8 @@
 /* scorer/serve - the two doors, and the threads behind them.
  *
  * HTTP: libmicrohttpd's thread receives and sends, and answers /healthz, /readyz, /metrics and the
- * page itself; ZeroMQ: a thread of ours does. What has to be scored becomes a job of scorer/pool.
+ * page itself; ZeroMQ: a thread of ours does. What has to be scored becomes a job of scorer/pool,
+ * unless it is short, came by HTTP and finds nobody waiting: then HTTP's thread scores it itself.
  * So whatever is being scored, the doors stay open, and say 429 at once when too much waits.
  */
 #ifndef AA_SCORER_SERVE_H

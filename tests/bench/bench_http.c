@@ -36,7 +36,7 @@
 #include "common/dense.h"
 #include "common/log.h"
 #include "scorer/serve.h"
-#include "tests/bench/loaded_replica.h"
+#include "tests/loaded_replica.h"
 
 enum {
     ITEMS = 200000,

@@ -13,7 +13,7 @@
 
 #include "common/dense.h"
 #include "scorer/scorer.h"
-#include "tests/bench/loaded_replica.h"
+#include "tests/loaded_replica.h"
 
 enum { ITEMS = 500000, CANDIDATES = 100, REQUESTS = 5000 };
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <yaml.h>
 
@@ -386,6 +387,25 @@ past_its_deadline_a_request_is_refused_and_not_finished(void **state)
 
 /* ---- the pool ---- */
 
+/* A long one keeps its thread until it may go; it says that it runs. */
+typedef struct {
+    pool_job     job;
+    atomic_int  *running, *done;
+    atomic_bool *go;
+} long_job;
+
+static void
+run_long(pool_job *job, scorer *sc)
+{
+    long_job *lj = (long_job *)job;
+    assert_non_null(sc);
+    atomic_fetch_add(lj->running, 1);
+    while (!atomic_load(lj->go))
+        sched_yield();
+    atomic_fetch_add(lj->done, 1);
+    free(lj);
+}
+
 typedef struct {
     pool_job     job;
     atomic_int  *done;
@@ -449,6 +469,103 @@ several_threads_answer_everything_once(void **state)
     assert_int_equal(atomic_load(&done), 10000);
 }
 
+static void
+long_jobs_leave_a_thread_to_the_others(void **state)
+{
+    fixture    *fx = *state;
+    pool       *pl = NULL;
+    atomic_int  running = 0, long_done = 0, done = 0;
+    atomic_bool go = false;
+    assert_int_equal(pool_new(&pl, &fx->cfg, fx->rp, 3, 100, &fx->err), AA_OK);
+    for (int i = 0; i < 5; i++) {
+        long_job *lj = malloc(sizeof *lj);
+        *lj = (long_job){{.run = run_long, .is_long = true}, &running, &long_done, &go};
+        assert_true(pool_push(pl, &lj->job));
+    }
+    for (int i = 0; i < 50; i++)
+        assert_true(push(pl, &done, NULL));
+    while (atomic_load(&done) < 50 || atomic_load(&running) < 2)
+        sched_yield();
+    assert_int_equal(atomic_load(&running), 2); /* of three threads */
+    assert_int_equal(atomic_load(&long_done), 0);
+    assert_int_equal(pool_waiting(pl), 3);
+    atomic_store(&go, true);
+    pool_free(&pl);
+    assert_int_equal(atomic_load(&long_done), 5);
+}
+
+typedef struct {
+    pool_job    job;
+    pool       *pl;
+    atomic_int *short_runs, *long_runs;
+} unsure_job;
+
+static void
+run_unsure(pool_job *job, scorer *sc)
+{
+    unsure_job *uj = (unsure_job *)job;
+    assert_non_null(sc);
+    atomic_fetch_add(job->is_long ? uj->long_runs : uj->short_runs, 1);
+    if (job->is_long)
+        free(uj);
+    else
+        pool_put_back(uj->pl, job);
+}
+
+static void
+a_job_that_turns_out_to_be_long_is_run_again_as_one_even_at_the_end(void **state)
+{
+    fixture   *fx = *state;
+    pool      *pl = NULL;
+    atomic_int short_runs = 0, long_runs = 0;
+    assert_int_equal(pool_new(&pl, &fx->cfg, fx->rp, 2, 100, &fx->err), AA_OK);
+    for (int i = 0; i < 100; i++) {
+        unsure_job *uj = malloc(sizeof *uj);
+        *uj = (unsure_job){{.run = run_unsure}, pl, &short_runs, &long_runs};
+        while (!pool_push(pl, &uj->job))
+            sched_yield();
+    }
+    pool_free(&pl);
+    assert_int_equal(atomic_load(&short_runs), 100);
+    assert_int_equal(atomic_load(&long_runs), 100);
+}
+
+/* Which ones are long, and that what would be refused is refused without waiting. */
+static void
+a_scorer_told_to_answer_only_short_requests_puts_the_long_ones_off(void **state)
+{
+    fixture *fx = *state;
+    char     many[SCORER_SHORT_ITEMS * 2 + 100];
+    size_t   len = (size_t)snprintf(many, sizeof many, "{\"user\":\"u\",\"items\":[0");
+    for (size_t i = 0; i < SCORER_SHORT_ITEMS; i++)
+        len += (size_t)snprintf(many + len, sizeof many - len, ",1");
+    snprintf(many + len, sizeof many - len, "]}");
+    const struct {
+        const char *path, *body;
+        bool        is_long;
+    } of[] = {{"/v1/score", "{\"user\":\"u\",\"items\":[1,2]}", false},
+              {"/v1/rank", "{\"user\":\"u\",\"items\":[1,2]}", false},
+              {"/v1/rank", "{\"user\":\"u\"}", true},
+              {"/v1/rank", "{\"user\":\"u\",\"top\":10001}", false}, /* 413 */
+              {"/v1/score", many, true},
+              {"/v1/batch", "{\"requests\":[{\"user\":\"u\",\"items\":[1]}]}", false},
+              {"/v1/batch", "{\"requests\":[{\"user\":\"u\",\"top\":1}]}", true}};
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
+        for (int only_short = 0; only_short < 2; only_short++) {
+            aa_http_request hq = {.method = "POST",
+                                  .path = of[i].path,
+                                  .token = "",
+                                  .body = of[i].body,
+                                  .body_len = strlen(of[i].body)};
+            aa_http_reply   hp = {0};
+            scorer_only_short(fx->sc, only_short);
+            score_http_answer(fx->sc, NULL, 1 << 20, &hq, &hp, &fx->tally);
+            assert_int_equal(fx->tally.status == SCORER_LONG, only_short && of[i].is_long);
+            free(hp.body);
+        }
+    scorer_only_short(fx->sc, false);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -464,6 +581,9 @@ main(void)
         TEST(past_its_deadline_a_request_is_refused_and_not_finished),
         TEST(a_full_queue_refuses_and_an_ending_pool_answers_what_it_took),
         TEST(several_threads_answer_everything_once),
+        TEST(long_jobs_leave_a_thread_to_the_others),
+        TEST(a_job_that_turns_out_to_be_long_is_run_again_as_one_even_at_the_end),
+        TEST(a_scorer_told_to_answer_only_short_requests_puts_the_long_ones_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
-/* loaded_replica - for benches: a replica in which every item has a row of its own, and an updater.
+/* loaded_replica - for benches and tests: a replica in which every item has a row of its own.
  *
- * Header only. What goes wrong ends the bench with exit code 1. Users and items that are not among
- * the items read the new ID's row. One thread at a time applies.
+ * Header only. What goes wrong ends the program with exit code 1. Users, and items that are not
+ * among the items, read the new ID's row. One thread at a time applies.
  */
 #ifndef AA_TESTS_LOADED_REPLICA_H
 #define AA_TESTS_LOADED_REPLICA_H

@@ -2,7 +2,8 @@
 #   <module>/main.c        -> build/<kind>/bin/<module>
 #   <module>/main_<x>.c    -> build/<kind>/bin/<x>
 #   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c,
-#   tests/tools/*.c        -> one program each; tests/fuzz/fuzz_*.c -> one libFuzzer target each
+#   tests/tools/*.c        -> one program each; tests/fuzz/fuzz_*.c -> one libFuzzer target each, and
+#                             one test that runs its corpus and its regressions
 # make check, demo, chaos and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS)
@@ -39,6 +40,7 @@ ITESTS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/test
 BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZES:= $(FUZZ:$(BUILD)/tests/fuzz/fuzz_%=$(BUILD)/tests/fuzz_replay/replay_%)
 FUZZ_SECONDS ?= 600
 KEYS   ?= autoassign-keys.env
 PREFIX ?= /usr/local
@@ -47,7 +49,7 @@ DOC    := $(DESTDIR)$(PREFIX)/share/doc/autoassign
 UNITS  := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 all: $(BIN) ; @: ## build every program
-build-tests: $(TESTS) $(ITESTS) $(TTOOLS) ; @:
+build-tests: $(TESTS) $(ITESTS) $(TTOOLS) $(FUZZES) ; @:
 build-bench: $(BENCH) ; @:
 deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
@@ -60,17 +62,20 @@ eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and r
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
-test: $(TESTS) ## unit tests: no network, no sleep
-	@set -e; for t in $(TESTS); do $(RUN) $$t; done
-fuzz: ## each fuzz target for FUZZ_SECONDS (600); installs clang if it is missing
+test: $(TESTS) $(FUZZES) ## unit tests: no network, no sleep
+	@set -e; for t in $(TESTS) $(FUZZES); do $(RUN) $$t; done
+fuzz: ## each fuzz target for FUZZ_SECONDS (600), FUZZ_JOBS (1) at a time; TARGETS="wire conf": only these
 	@compose/deps.sh fuzz
-	@$(MAKE) --no-print-directory CC=clang WARN=-w BUILD=build/fuzz run-fuzz \
-	    OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
-run-fuzz: $(FUZZ)
-	@set -e; for f in $(FUZZ); do t=$(BUILD)/$${f##*/}; mkdir -p $$t; \
-	    $$f -max_total_time=$(FUZZ_SECONDS) -max_len=131072 -timeout=10 -verbosity=0 -print_funcs=0 \
-	        -print_final_stats=1 -artifact_prefix=$$t- $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
-	    echo "$${f##*/}: $$(sed -n 's/stat::number_of_executed_units: *//p' $$t.log) inputs, no finding"; done
+	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz
+fuzz-corpus: ## tests/fuzz/corpus made anew from itself and what make fuzz has found, as small as it goes
+	@compose/deps.sh fuzz
+	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz FUZZ_DO=merge
+FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \
+    OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+         -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION'
+FUZZ_DO   := run
+run-fuzz: $(if $(TARGETS),$(TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZ))
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(or $(FUZZ_JOBS),1) tests/fuzz/fuzz.sh $(FUZZ_DO) $(BUILD) $^
 reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/settings.h
 	REFERENCE=write $<
 format: ; clang-format -i $(FMT) ## rewrite sources in house layout
@@ -101,7 +106,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 
@@ -112,6 +117,8 @@ endef
 $(foreach m,$(MAINS),$(eval $(call program_rule,$m)))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+$(BUILD)/tests/fuzz_replay/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)

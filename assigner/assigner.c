@@ -1,6 +1,7 @@
 #include "assigner/assigner.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -414,6 +415,25 @@ assigner_digest(const assigner *as)
     return inflight_digest(&as->fl, d, wh->next_reward, wh->next_batch);
 }
 
+/* For `inspect`. */
+static aa_status
+save_about(const assigner *as, aa_ckpt_writer *w, aa_err *err)
+{
+    char   text[2048];
+    size_t len = (size_t)snprintf(text, sizeof text, "batch %llu\nevents %llu\n",
+                                  (unsigned long long)as->wh.next_batch - 1,
+                                  (unsigned long long)as->wh.events);
+    for (uint32_t f = 0; f < as->F && len < sizeof text; f++) {
+        assigner_stats st;
+        assigner_stats_get(as, f, &st);
+        len += (size_t)snprintf(
+            text + len, sizeof text - len, "field %s ids %llu rows_unique %llu rows_shared %llu\n",
+            as->cfg->fields[f].name, (unsigned long long)st.ids, (unsigned long long)st.rows_unique,
+            (unsigned long long)st.rows_shared);
+    }
+    return aa_ckpt_about(w, text, err);
+}
+
 aa_status
 assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
 {
@@ -423,6 +443,7 @@ assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
         st = field_save(&as->fd[f], wh->next_reward, wh->next_batch, w, err);
     if (st == AA_OK && as->pr) st = price_save(as->pr, w, err);
     if (st == AA_OK) st = inflight_save(&as->fl, wh->next_reward, wh->next_batch, w, err);
+    if (st == AA_OK) st = save_about(as, w, err);
     return st;
 }
 

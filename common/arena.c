@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #ifndef MADV_COLLAPSE
@@ -15,7 +16,14 @@
 #define MOST_BYTES ((size_t)64 << 20) /* of a region that grows by habit */
 
 /* With AddressSanitizer every block is one of its own, so that it sees what oversteps. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__has_feature) /* clang, which builds the fuzz targets */
+#if __has_feature(address_sanitizer)
+#define SINGLE_BLOCKS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SINGLE_BLOCKS
+#endif
+#ifdef SINGLE_BLOCKS
 enum { WHOLE_REGIONS = 0 };
 #else
 enum { WHOLE_REGIONS = 1 };
@@ -86,8 +94,7 @@ add_region(aa_arena *ar, size_t least)
     } else {
         rg.map = aligned_alloc(ALIGN, least);
         if (!rg.map) return NULL;
-        for (size_t i = 0; i < least; i++)
-            rg.map[i] = 0;
+        memset(rg.map, 0, least);
         rg.start = rg.map;
         rg.bytes = least;
     }

@@ -388,6 +388,12 @@ put_end(aa_ckpt_writer *w, aa_err *err)
 }
 
 aa_status
+aa_ckpt_about(aa_ckpt_writer *w, const char *lines, aa_err *err)
+{
+    return aa_ckpt_section(w, AA_CKPT_ABOUT, lines, strlen(lines), err);
+}
+
+aa_status
 aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
 {
     aa_ckpt_writer *w = *w_p;

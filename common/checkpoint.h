@@ -44,6 +44,10 @@ aa_status aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, a
     __attribute__((warn_unused_result));
 aa_status aa_ckpt_append(aa_ckpt_writer *w, const void *data, size_t len_bytes, aa_err *err)
     __attribute__((warn_unused_result));
+#define AA_CKPT_ABOUT "about"
+/** The section "about": lines for people, which `inspect` prints and no restore reads. */
+aa_status aa_ckpt_about(aa_ckpt_writer *w, const char *lines, aa_err *err)
+    __attribute__((warn_unused_result));
 /** fsync, rename into place, fsync the folder, then clean up. Frees w, also on failure.
  *  @param base  epoch of the last offset commit, below this one; 0: none, nothing is deleted
  *  @errors AA_EIO: the epoch is not durable (also after any earlier error of this writer) */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/conf_table.h"
+#include "common/utf8.h"
 
 #define MAX_NAMES 64
 
@@ -119,6 +120,12 @@ aa_conf_set_kafka(aa_conf *cfg, const char *key, const aa_conf_value *v, aa_err 
     if (memchr(v->text, '\0', v->len))
         return aa_fail(err, AA_ECONFIG, "%s: kafka.%s: control character in the value", v->where,
                        key);
+    if (!aa_utf8_is_text(v->text, v->len))
+        return aa_fail(err, AA_ECONFIG, "%s: kafka.%s: the value is not UTF-8 text", v->where, key);
+    for (const char *c = key; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return aa_fail(err, AA_ECONFIG, "%s: kafka: space or control character in a key",
+                           v->where);
     for (size_t i = 0; i < cfg->kafka_count; i++)
         if (strcmp(cfg->kafka[i].key, key) == 0) kp = &cfg->kafka[i];
     if (!kp && cfg->kafka_count == AA_MAX_KAFKA_PROPERTIES)

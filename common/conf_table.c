@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 /* `here` is the struct that the list at hand describes */
 #define ROW_STR(n, def, h)                                                                         \
     {.name = #n, .type = AA_SET_STR, .offset = offsetof(here, n), .def_str = def, .help = h},
@@ -124,6 +126,7 @@ parse_str(char *at, const char *text, size_t len, aa_err *err)
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
             return aa_fail(err, AA_ECONFIG, "control character in the value");
+    if (!aa_utf8_is_text(text, len)) return aa_fail(err, AA_ECONFIG, "the value is not UTF-8 text");
     memcpy(at, text, len);
     memset(at + len, 0, AA_CONF_STR - len); /* equal values have equal bytes */
     return AA_OK;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/utf8.h"
 
 #define RATE       10
 #define WINDOW_MS  1000
@@ -103,29 +104,6 @@ put_text(line *ln, const char *text)
     put(ln, text, strlen(text));
 }
 
-/* Bytes of the UTF-8 character at s, 0 if it is not one. */
-static size_t
-utf8_bytes(const unsigned char *s)
-{
-    size_t more;
-    if (s[0] < 0x80) return 1;
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        more = 1;
-    else if (s[0] >= 0xE0 && s[0] <= 0xEF)
-        more = 2;
-    else if (s[0] >= 0xF0 && s[0] <= 0xF4)
-        more = 3;
-    else
-        return 0;
-    for (size_t i = 1; i <= more; i++)
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    if (s[0] == 0xE0 && s[1] < 0xA0) return 0; /* overlong */
-    if (s[0] == 0xED && s[1] > 0x9F) return 0; /* surrogate */
-    if (s[0] == 0xF0 && s[1] < 0x90) return 0; /* overlong */
-    if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* above U+10FFFF */
-    return more + 1;
-}
-
 /* Quoted, valid JSON text for any bytes; logfmt readers take the same escapes. Whole characters
  * only, none that would go beyond limit bytes of the line. */
 static void
@@ -135,9 +113,8 @@ put_quoted(line *ln, const char *text, size_t len, size_t limit)
     const unsigned char *s = (const unsigned char *)text;
     put(ln, "\"", 1);
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_bytes(s + i);
+        size_t n = aa_utf8_bytes(s + i, len - i);
         if (ln->len + 8 > limit) break;
-        if (n > len - i) n = 0;
         if (n == 0)
             put_text(ln, "\\ufffd"), n = 1;
         else if (s[i] == '"' || s[i] == '\\')

@@ -1,4 +1,4 @@
-/* inspect - look into checkpoint files: verify them, and list what they hold.
+/* inspect - look into checkpoint files: verify them, and print what they hold.
  *
  *   inspect FILE...
  *
@@ -10,12 +10,30 @@
 
 #include "common/checkpoint.h"
 
-static const char usage[] = "usage: inspect FILE...\n"
-                            "Verify checkpoint files and list their sections.\n"
-                            "Exit codes: 0 all whole, 1 damaged or unreadable, 2 usage.\n";
+static const char usage[] =
+    "usage: inspect FILE...\n"
+    "Verify checkpoint files; list their sections and what the process says of its state.\n"
+    "Exit codes: 0 all whole, 1 damaged or unreadable, 2 usage.\n";
+
+/* What the process says of its state; files of other programs may hold none. */
+static void
+print_about(aa_ckpt_reader *r)
+{
+    const void *text;
+    size_t      len;
+    aa_err      err = AA_ERR_INIT;
+    if (aa_ckpt_get(r, AA_CKPT_ABOUT, &text, &len, &err) != AA_OK) return;
+    puts("state");
+    for (const char *at = text, *end = at + len; at < end;) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = line_end ? line_end : end;
+        printf("  %.*s\n", (int)(stop - at), at);
+        at = stop + 1;
+    }
+}
 
 static void
-print_checkpoint(const char *path, const aa_ckpt_reader *r)
+print_checkpoint(const char *path, aa_ckpt_reader *r)
 {
     aa_ckpt_info info;
     aa_ckpt_info_get(r, &info);
@@ -36,6 +54,7 @@ print_checkpoint(const char *path, const aa_ckpt_reader *r)
         aa_ckpt_section_at(r, i, &name, &len_bytes, &digest);
         printf("  %-39s %14zu bytes  %016" PRIx64 "\n", name, len_bytes, digest);
     }
+    print_about(r);
     printf("verified       yes\n");
 }
 

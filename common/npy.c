@@ -61,6 +61,7 @@ take_shape(const char *at, size_t *rows, size_t *columns)
     *rows = strtoull(at, &end, 10);
     *columns = 1;
     end += strspn(end, ", ");
+    if (*rows > SIZE_MAX / 16) return false;
     if (*end == ')') return true;
     if (*end < '0' || *end > '9') return false;
     *columns = strtoull(end, &end, 10);
@@ -88,6 +89,16 @@ read_head(FILE *f, const char *path, char *head, aa_err *err)
     if (fread(head, 1, len, f) != len) return aa_fail(err, AA_EPARSE, "%s: cut off", path);
     head[len] = '\0';
     return AA_OK;
+}
+
+/* Are there as many bytes left? True also where that cannot be told, as of a pipe. */
+static bool
+has_bytes(FILE *f, size_t bytes)
+{
+    const long at = ftell(f);
+    if (at < 0 || fseek(f, 0, SEEK_END) != 0) return true;
+    const long end = ftell(f);
+    return fseek(f, at, SEEK_SET) == 0 && end >= at && (size_t)(end - at) >= bytes;
 }
 
 static aa_status
@@ -125,6 +136,8 @@ aa_npy_read(const char *path, aa_npy *out, aa_err *err)
         st = aa_fail(err, AA_EPARSE, "%s: is in Fortran order: save np.ascontiguousarray(x)", path);
     else if (!take_shape(value_of(head, "shape"), &a.rows, &a.columns))
         st = aa_fail(err, AA_EPARSE, "%s: neither one nor two dimensions", path);
+    else if (!has_bytes(f, a.rows * a.columns * (wide ? 8 : 4))) /* before there is memory for it */
+        st = aa_fail(err, AA_EPARSE, "%s: cut off", path);
     if (st != AA_OK) goto out;
     a.x = malloc((a.rows * a.columns + 1) * sizeof *a.x);
     if (!a.x) {

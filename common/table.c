@@ -247,6 +247,8 @@ take_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
                      : strcmp(cell, "place") == 0    ? &cs->place
                                                      : NULL;
         if (!is) continue;
+        if (*is != SIZE_MAX)
+            return aa_fail(err, AA_EPARSE, "%s:1: there are two columns \"%s\"", path, cell);
         *is = i;
         special++;
     }

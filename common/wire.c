@@ -92,6 +92,8 @@ check_events(const Autoassign__EventBatch *m, aa_err *err)
     aa_status st = check_header(m->header, err);
     if (st || (st = check_shape(n, F, err))) return st;
     if ((st = wire_check_count("key", m->n_key, n * F, err))) return st;
+    for (size_t i = 0; i < n * F; i++)
+        if (m->key[i] == 0) return aa_fail(err, AA_EPARSE, "key[%zu]: 0 is no ID's", i);
     if ((st = wire_check_count("time_ms", m->n_time_ms, n, err))) return st;
     return wire_check_finite("label", m->label, n, err);
 }

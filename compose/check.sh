@@ -117,9 +117,13 @@ step "installing what is missing" compose/deps.sh
 [[ -z $SAN ]] || say "sanitizers: $SAN"
 step "building programs and tests" build SAN="$SAN" all build-tests
 mapfile -t unit < <(tests unit)
+mapfile -t replays < <(for file in tests/fuzz/fuzz_*.c; do
+    echo "$BUILD/tests/fuzz_replay/replay_$(basename "${file#*/fuzz_}" .c)"
+done | grep -E -- "${ONLY:-}" || true)
 mapfile -t integration < <(tests integration)
 mapfile -t e2e < <(tests e2e)
 step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
+step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka
     step "integration tests" run_tests "$JOBS" "$INTEGRATION_SECONDS" "${integration[@]}"

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/checkpoint.h"
 #include "common/log.h"
 
 void
@@ -152,6 +151,30 @@ typedef struct {
     int64_t partition, position, end;
 } saved_part;
 
+/* For `inspect`: where every partition stands. */
+static aa_status
+save_about(const resume *re, aa_ckpt_writer *w, aa_err *err)
+{
+    char  *text = NULL;
+    size_t len = 0;
+    FILE  *out = open_memstream(&text, &len);
+    if (!out) return aa_fail(err, AA_ENOMEM, "checkpoint");
+    fprintf(out, "batch %" PRIu64 "\nevents %" PRIu64 "\ndead_letters %" PRIu64 "\n", re->seq,
+            re->events, re->letters);
+    fprintf(out, "digest %016" PRIx64 "\nfinal %s\n", re->digest, re->final ? "yes" : "no");
+    for (size_t i = 0; i < re->part_count; i++) {
+        const resume_part *part = &re->part[i];
+        fprintf(out, "partition %" PRId32 " next offset %" PRId64, part->partition, part->position);
+        if (part->end != RESUME_NO_END) fprintf(out, " of %" PRId64, part->end);
+        fputc('\n', out);
+    }
+    const bool      whole = fclose(out) == 0;
+    const aa_status st =
+        whole ? aa_ckpt_about(w, text, err) : aa_fail(err, AA_ENOMEM, "checkpoint");
+    free(text);
+    return st;
+}
+
 aa_status
 resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
 {
@@ -168,6 +191,8 @@ resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     st = aa_ckpt_section(w, "figures", &figures, sizeof figures, err);
     if (st != AA_OK) goto out;
     st = aa_ckpt_section(w, "partitions", part, re->part_count * sizeof *part, err);
+    if (st != AA_OK) goto out;
+    st = save_about(re, w, err);
     if (st != AA_OK) goto out;
     st = aa_ckpt_commit(&w, re->base_epoch, err);
 out:
@@ -194,36 +219,39 @@ take_parts(resume *re, const void *data, size_t len, aa_err *err)
 }
 
 aa_status
-resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
+resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)
 {
-    aa_status       st;
-    aa_ckpt_reader *r = NULL;
-    const void     *data = NULL;
-    size_t          len = 0;
-    saved_figures   figures;
-
-    st = aa_ckpt_open(&r, cfg, "ingest", epoch, err);
-    if (st != AA_OK) goto out;
-    st = aa_ckpt_get(r, "figures", &data, &len, err);
-    if (st != AA_OK) goto out;
-    if (len != sizeof figures) {
-        st = aa_fail(err, AA_EPARSE,
-                     "checkpoint of ingest, epoch %" PRIu64 ": figures of %zu bytes", epoch, len);
-        goto out;
-    }
+    const void   *data = NULL;
+    size_t        len = 0;
+    saved_figures figures;
+    aa_ckpt_info  info;
+    aa_status     st = aa_ckpt_get(r, "figures", &data, &len, err);
+    if (st != AA_OK) return st;
+    aa_ckpt_info_get(r, &info);
+    if (len != sizeof figures)
+        return aa_fail(err, AA_EPARSE,
+                       "checkpoint of ingest, epoch %" PRIu64 ": figures of %zu bytes", info.epoch,
+                       len);
     memcpy(&figures, data, sizeof figures);
     st = aa_ckpt_get(r, "partitions", &data, &len, err);
-    if (st != AA_OK) goto out;
-    st = take_parts(re, data, len, err);
-    if (st != AA_OK) goto out;
-    re->epoch = epoch;
+    if (st == AA_OK) st = take_parts(re, data, len, err);
+    if (st != AA_OK) return st;
+    re->epoch = info.epoch;
     re->seq = figures.seq;
     re->events = figures.events;
     re->letters = figures.letters;
     re->batches = figures.batches;
     re->digest = figures.digest;
     re->final = figures.final != 0;
-out:
+    return AA_OK;
+}
+
+aa_status
+resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
+{
+    aa_ckpt_reader *r = NULL;
+    aa_status       st = aa_ckpt_open(&r, cfg, "ingest", epoch, err);
+    if (st == AA_OK) st = resume_restore(re, r, err);
     aa_ckpt_close(&r);
     return st;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/checkpoint.h"
 #include "common/conf.h"
 #include "common/kafka.h"
 #include "common/status.h"
@@ -62,7 +63,10 @@ uint64_t resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, 
 /** The checkpoint of re->epoch. @errors AA_EIO, AA_ENOMEM */
 aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-/** @errors AA_EIO none there; AA_EPARSE damaged; AA_ENOMEM */
+/** @errors AA_EPARSE its sections make no sense; AA_ENOMEM */
+aa_status resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
+/** The same from the epoch's file. @errors also AA_EIO none there; AA_EPARSE damaged */
 aa_status resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
     __attribute__((warn_unused_result));
 

@@ -2,6 +2,7 @@
  * (default mode: worth), metric, rewards. A restore builds a second learner and changes places with
  * it when all of it is good. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/hash.h"
@@ -84,6 +85,25 @@ save_rewards(const learner *le, aa_ckpt_writer *w, aa_err *err)
     return st;
 }
 
+/* For `inspect`. */
+static aa_status
+save_about(const learner *le, aa_ckpt_writer *w, aa_err *err)
+{
+    char                 text[2048];
+    metric_summary       ms;
+    learner_stats        ls;
+    const metric_values *all = &ms.slice[METRIC_ALL];
+    learner_metrics_get(le, &ms);
+    learner_stats_get(le, &ls);
+    snprintf(text, sizeof text,
+             "batch %llu\nevents %llu\nmse %.6f\naccuracy %.6f\nauc %.6f\nlogloss %.6f\n"
+             "rows %llu of %llu bytes\ndense_weights %zu\n",
+             (unsigned long long)le->next_seq - 1, (unsigned long long)le->events, all->mse,
+             all->accuracy, all->auc, all->logloss, (unsigned long long)ls.rows_live,
+             (unsigned long long)ls.row_bytes, le->dense.count);
+    return aa_ckpt_about(w, text, err);
+}
+
 aa_status
 learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
 {
@@ -97,6 +117,7 @@ learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     if (!st) st = le->cr ? critic_save(le->cr, w, err) : worth_save(&le->wo, w, err);
     if (!st) st = aa_ckpt_section(w, "metric", metric_data, metric_len, err);
     if (!st) st = save_rewards(le, w, err);
+    if (!st) st = save_about(le, w, err);
     return st;
 }
 

@@ -7,8 +7,14 @@
 
 #include "common/hash.h"
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* megabytes per input would be most of the time   \
+                                                 */
+#define BINS        64u
+#define RECENT_BINS 16u
+#else
 #define BINS        65536u /* of the whole stream */
 #define RECENT_BINS 8192u
+#endif
 #define LEAST_BLOCK 1000u
 #define CLIP        1e-7 /* a prediction of exactly 0 or 1 costs a log-loss of ln 1e7, not infinity */
 #define LOGIT_END   16.2 /* above the logit of 1-CLIP, 16.118 */

@@ -4,10 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK        65536             /* entries */
-#define CHUNKS       16384             /* at most, of them */
-#define BLOCK_BYTES  ((size_t)1 << 20) /* of texts */
-#define FIRST_PLACES 1024              /* of the updater's index */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a replica per input */
+#define CHUNK       64
+#define CHUNKS      512
+#define BLOCK_BYTES ((size_t)1 << 8)
+#else
+#define CHUNK       65536             /* entries */
+#define CHUNKS      16384             /* at most, of them */
+#define BLOCK_BYTES ((size_t)1 << 20) /* of texts */
+#endif
+#define FIRST_PLACES 1024 /* of the updater's index */
 
 typedef struct {
     uint64_t    key;

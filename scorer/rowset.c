@@ -7,7 +7,11 @@
 #include "common/hash.h"
 #include "scorer/seqlock.h"
 
-#define CHUNK_ROWS       1024
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a replica per input */
+#define CHUNK_ROWS 8
+#else
+#define CHUNK_ROWS 1024
+#endif
 #define CACHE_LINE_BYTES 64
 
 enum { ROW_NEVER = 0, ROW_LIVE = 1, ROW_DELETED = 2 };
@@ -209,7 +213,11 @@ rowset_digest(const rowset *rs, uint64_t run_id, uint32_t field, uint64_t d)
 {
     const rowset_directory *dir = atomic_load(&rs->directory);
     for (size_t slot = 0; slot < dir->count * CHUNK_ROWS; slot++) {
-        aa_row_head    rh;
+        aa_row_head rh;
+        if (!atomic_load(&dir->chunk[slot / CHUNK_ROWS])) {
+            slot += CHUNK_ROWS - 1;
+            continue;
+        }
         const uint32_t head[2] = {field, (uint32_t)slot};
         if (!rowset_get(rs, head[1], &rh, rs->scratch) || rh.run_id != run_id) continue;
         d = aa_digest(d, head, sizeof head);

@@ -1,5 +1,6 @@
 #include "scorer/score_json.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -380,6 +381,21 @@ copy_items(const json_t *list)
     return item;
 }
 
+/* What can be wrong with a reply that is JSON. */
+static aa_status
+check_reply(const aa_score_reply *rp, aa_err *err)
+{
+    if (rp->item_count && rp->item_count != rp->score_count)
+        return aa_fail(err, AA_EPARSE, "%zu items, but %zu scores", rp->item_count,
+                       rp->score_count);
+    for (size_t i = 0; i < rp->score_count; i++)
+        if (!isfinite(rp->score[i])) return aa_fail(err, AA_EPARSE, "scores[%zu] is too large", i);
+    for (size_t i = 0; i < rp->reading_count; i++)
+        if (!isfinite(rp->reading[i].mix))
+            return aa_fail(err, AA_EPARSE, "explanations[%zu]: mix is too large", i);
+    return AA_OK;
+}
+
 aa_status
 score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *err)
 {
@@ -415,7 +431,10 @@ score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *
     rp->item = item;
     rp->item_count = json_array_size(items);
     rp->version = (uint64_t)json_integer_value(json_object_get(root, "version"));
-    if (error) snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
+    if (json_is_string(error))
+        snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
+    st = check_reply(rp, err);
+    if (st) aa_score_reply_fini(rp);
 out:
     json_decref(root);
     return st;

@@ -56,6 +56,37 @@ damaged cut_file_of_assigner assigner halve
 damaged missing_file_of_ingest ingest rm
 damaged missing_file_of_learner learner rm
 
+# Whole files are shown by inspect, with what each process says of its state.
+must shown_replay_is_stopped begin shown
+shows() { # shows PROCESS WORDS...: the newest file is verified, and these lines are printed
+    local text line
+    text=$("$PIPELINE_BIN/inspect" "$(newest "$1")") || return 1
+    for line in "process *$1" 'verified *yes' '  batch [1-9]' '  events [1-9]' "${@:2}"; do
+        grep -q "^$line" <<<"$text" || { echo "no line '$line'"; return 1; }
+    done
+}
+check inspect_shows_where_ingest_is shows ingest '  partition 3 next offset [0-9]* of [0-9]*'
+check inspect_shows_what_the_assigner_holds shows assigner '  field item ids [1-9]'
+check inspect_shows_what_the_learner_holds shows learner '  rows [1-9]' '  auc 0\.'
+
+# Files of another format version, newer or older than the build: refused by its number, never misread.
+set_version() { printf "\\x$2" | dd of="$1" bs=1 seek=8 conv=notrunc status=none; } # set_version FILE HEX
+shows_version() { ! "$PIPELINE_BIN/inspect" "$1" 2>&1 | grep -v "format version $2, this build reads"; }
+other_version() { # other_version PROCESS HEX NUMBER
+    local file
+    must "version_$3_of_$1_replay_is_stopped" begin "version-$1"
+    for file in $(files "$1"); do set_version "$file" "$2"; done
+    check "inspect_refuses_version_$3_of_$1" shows_version "$(newest "$1")" "$3"
+    pipeline_start assigner learner ingest
+    check "version_$3_of_$1_is_an_error" ends_with ingest 1
+    check "version_$3_of_$1_is_named" grep -q "id=CHECKPOINT-REFUSED .*format version $3, this build reads" \
+        "$PIPELINE_DIR/$1.log" "$PIPELINE_DIR/ingest.log"
+    pipeline_stop
+}
+other_version ingest 00 0
+other_version assigner 02 2
+other_version learner 63 99
+
 # Two epochs of different processes: two steps back.
 must two_damaged_replay_is_stopped begin two
 flip "$(newest learner)"

@@ -1,10 +1,9 @@
 /* The checkpoint reader. Digests would stop a fuzzer at the first byte it changes, so every input
  * is offered twice: as it is, and with its digests made right, which leaves lengths, counts, names
  * and padding for the reader to judge. */
-#include <stdlib.h>
-
 #include "common/checkpoint.h"
 #include "tests/checkpoint_repair.h"
+#include "tests/fuzz/fuzz.h"
 
 /* Read all that an accepted file claims to hold. */
 static void
@@ -31,7 +30,6 @@ offer(const uint8_t *data, size_t size)
     aa_ckpt_close(&r);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -45,8 +43,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 /* Now and then begin anew from a valid file of a few sections, which takes the place of seed files.
  */
 size_t

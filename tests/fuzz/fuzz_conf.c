@@ -1,28 +1,20 @@
 /* The configuration file: any text is a configuration or an error that names the file. What is
- * accepted prints as YAML that is accepted again and means the same. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+ * accepted prints as YAML that is accepted again and means the same. A text that begins with ! is
+ * lines for -o instead, one setting each. */
 #include "common/conf.h"
 #include "common/conf_yaml.h"
+#include "tests/fuzz/fuzz.h"
 
 static aa_conf first, second; /* too large for the stack */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* `first` prints as YAML that is read again as itself. */
+static void
+check_printed(void)
 {
     aa_err err = AA_ERR_INIT;
     char  *text = NULL;
     size_t len = 0;
-    aa_conf_defaults(&first);
-    aa_status st = aa_conf_yaml_parse(&first, "fuzz.yaml", data, size, &err);
-    if (st != AA_OK) {
-        AA_REQUIRE(st == AA_ECONFIG && strncmp(err.text, "fuzz.yaml", 9) == 0);
-        return 0;
-    }
-    FILE *out = open_memstream(&text, &len);
+    FILE  *out = open_memstream(&text, &len);
     AA_REQUIRE(out);
     aa_conf_print(&first, out);
     AA_REQUIRE(fclose(out) == 0);
@@ -30,11 +22,49 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AA_REQUIRE(aa_conf_yaml_parse(&second, "print", text, len, &err) == AA_OK);
     AA_REQUIRE(aa_conf_digest(&first) == aa_conf_digest(&second));
     free(text);
+}
+
+static void
+overrides(const uint8_t *data, size_t size)
+{
+    enum { MOST = 64 };
+    const char *line[MOST];
+    size_t      count = 0;
+    aa_err      err = AA_ERR_INIT;
+    char       *text = malloc(size + 1);
+    AA_REQUIRE(text);
+    memcpy(text, data, size);
+    text[size] = '\0';
+    for (char *at = text, *next; at && count < MOST; at = next) {
+        next = strchr(at, '\n');
+        if (next) *next++ = '\0';
+        line[count++] = at;
+    }
+    const aa_status st = aa_conf_load(&first, NULL, line, count, &err);
+    if (st == AA_OK)
+        check_printed();
+    else
+        AA_REQUIRE(st == AA_ECONFIG && err.text[0]);
+    free(text);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    aa_err err = AA_ERR_INIT;
+    if (size > 0 && data[0] == '!') {
+        overrides(data + 1, size - 1);
+        return 0;
+    }
+    aa_conf_defaults(&first);
+    aa_status st = aa_conf_yaml_parse(&first, "fuzz.yaml", data, size, &err);
+    if (st == AA_OK)
+        check_printed();
+    else
+        AA_REQUIRE(st == AA_ECONFIG && strncmp(err.text, "fuzz.yaml", 9) == 0);
     return 0;
 }
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 /* Now and then begin anew from lines of a valid file, which takes the place of seed files. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
@@ -49,6 +79,7 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
         "agent: &a\n  positions: 7\n",
         "publish:\n  enabled: false\n",
         "# a comment\n---\n",
+        "!model.dim=8\nfields.user.json=uid\nkafka.acks=1\nagent.mode=rule\n",
     };
     const size_t parts = sizeof part / sizeof *part;
     size_t       len = 0;

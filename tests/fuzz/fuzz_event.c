@@ -1,11 +1,10 @@
 /* What producers put into the interactions topic. Any bytes are an event or a reason why not; an
  * event has keys that are not 0, a finite label and a time within the bounds. */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/conf.h"
 #include "ingest/decode.h"
+#include "tests/fuzz/fuzz.h"
 
 static aa_conf cfg[3]; /* both formats; with a threshold and seconds; JSON only, three fields */
 static decode *dc[3];
@@ -28,7 +27,6 @@ start(void)
         AA_REQUIRE(decode_new(&dc[i], &cfg[i], &err) == AA_OK);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -50,8 +48,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 /* Now and then begin anew from a valid event, which takes the place of seed files. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)

@@ -1,30 +1,44 @@
-/* Restoring: a checkpoint whose digests are right, but whose sections hold anything. Assigner and
- * learner must refuse it, or be fit to go on. Inputs descend from real checkpoints of a short run.
- */
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
+/* Restoring: a checkpoint whose digests are right, but whose sections hold anything. Ingest,
+ * assigner and learner must refuse it, or be fit to go on.
+ *
+ * An input names one of a few real checkpoints of a short run, and edits to its sections:
+ *   which u8, then per edit: section u8, kind u8, offset u24, value u8, (value bytes)
+ * so it stays small, and is the same whatever the build's sections weigh. */
 #include "assigner/assigner.h"
 #include "common/state.h"
+#include "ingest/resume.h"
 #include "learner/learner.h"
 #include "tests/checkpoint_repair.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
 
-#define EVENTS         12 /* of a batch */
-#define BATCHES        40
-#define MAX_FILE_BYTES ((size_t)1 << 25)
+enum { EVENTS = 12, BATCHES = 40, LAG = 2 }; /* rewards of the last LAG batches are still to come */
+enum { MAX_EDITS = 64, MAX_SECTIONS = 40, ROOM = 64 * 255 };
+enum { REPLACE, INSERT, CUT, SPECIAL, NEAR, DROP, KINDS };
 
-static aa_conf           cfg;
+typedef struct {
+    const char *mode, *process;
+    aa_conf     cfg;
+    uint8_t    *data; /* (len) the checkpoint's bytes; NULL: not made yet */
+    size_t      len;
+} origin;
+
+static origin origins[] = {
+    {.mode = "default", .process = "learner"}, {.mode = "default", .process = "assigner"},
+    {.mode = "default", .process = "ingest"},  {.mode = "paper", .process = "learner"},
+    {.mode = "paper", .process = "assigner"},
+};
+enum { ORIGINS = sizeof origins / sizeof *origins };
+
+typedef struct {
+    char     name[AA_CKPT_NAME_BYTES];
+    uint8_t *data; /* (len), with room for more; NULL: dropped */
+    size_t   len;
+} section;
+
 static aa_event_batch    ev;
 static aa_assigned_batch as_batch;
-static aa_reward_batch   rw;
-typedef struct {
-    uint8_t *data;
-    size_t   len;
-} bytes;
-static bytes seed_file[2]; /* assigner's, learner's without its metrics */
-static bytes metrics;      /* the section that it lacks, with its head and tail */
+static aa_reward_batch   rw[LAG + 1];
 
 static void
 must(aa_status st, const aa_err *err)
@@ -33,154 +47,219 @@ must(aa_status st, const aa_err *err)
     AA_REQUIRE(st == AA_OK);
 }
 
+/* ---- the real checkpoints ---- */
+
+/* Few IDs, so that some are promoted; labels of both kinds. */
 static void
-load(const char *process, size_t which)
+make_events(sample_rng *rng, uint64_t seq, size_t fields)
+{
+    sample_events(&ev, rng, EVENTS, fields);
+    ev.hd = (aa_header){.run_id = 1, .seq = seq};
+    for (size_t i = 0; i < EVENTS * fields; i++)
+        ev.key[i] = 1 + ev.key[i] % 9;
+    for (size_t i = 0; i < EVENTS; i++)
+        ev.label[i] = (float)(i % 2);
+}
+
+static void
+save_assigner_or_learner(const origin *og, aa_ckpt_writer *w)
+{
+    aa_err     err = AA_ERR_INIT;
+    assigner  *as = NULL;
+    learner   *le = NULL;
+    sample_rng rng = {.seed = 7};
+    must(assigner_new(&as, &og->cfg, &err), &err);
+    must(learner_new(&le, &og->cfg, &err), &err);
+    for (uint64_t seq = 1; seq <= BATCHES; seq++) {
+        make_events(&rng, seq, og->cfg.field_count);
+        must(assigner_step(as, &ev, &as_batch, &err), &err);
+        must(learner_step(le, &as_batch, &rw[seq % (LAG + 1)], NULL, &err), &err);
+        if (seq > LAG) must(assigner_learn(as, &rw[(seq - LAG) % (LAG + 1)], &err), &err);
+    }
+    must(strcmp(og->process, "learner") == 0 ? learner_save(le, w, &err)
+                                             : assigner_save(as, w, &err),
+         &err);
+    assigner_free(&as);
+    learner_free(&le);
+}
+
+/* The bytes of a file, which goes, with its folders as far as they are empty. */
+static void
+take_file(origin *og)
 {
     char   path[1024];
     aa_err err = AA_ERR_INIT;
-    must(aa_ckpt_path(path, sizeof path, &cfg, process, 1, &err), &err);
+    must(aa_ckpt_path(path, sizeof path, &og->cfg, og->process, 1, &err), &err);
     FILE *f = fopen(path, "rb");
-    AA_REQUIRE(f);
-    seed_file[which].data = malloc(MAX_FILE_BYTES);
-    AA_REQUIRE(seed_file[which].data);
-    seed_file[which].len = fread(seed_file[which].data, 1, MAX_FILE_BYTES, f);
-    AA_REQUIRE(seed_file[which].len < MAX_FILE_BYTES);
+    AA_REQUIRE(f && fseek(f, 0, SEEK_END) == 0);
+    og->len = (size_t)ftell(f);
+    og->data = malloc(og->len);
+    rewind(f);
+    AA_REQUIRE(og->data && fread(og->data, 1, og->len, f) == og->len);
     fclose(f);
     unlink(path);
-    for (int up = 0; up < 3; up++) { /* its folder, lane and pipeline, as far as they are empty */
+    for (int up = 0; up < 4; up++) {
         *strrchr(path, '/') = '\0';
         if (rmdir(path) != 0) break;
     }
 }
 
-/* Move the section called metric from the learner's file to `metrics`. */
-static void
-take_metrics(bytes *file)
+static origin *
+origin_of(uint8_t which)
 {
-    ckpt_end end;
-    size_t   at = sizeof(ckpt_head), stop = file->len - sizeof end;
-    while (at < stop) {
-        ckpt_section h;
-        memcpy(&h, file->data + at, sizeof h);
-        const size_t len = sizeof h + h.len_bytes + ckpt_padding(h.len_bytes) + 8;
-        if (strcmp(h.name, "metric") == 0) {
-            metrics = (bytes){malloc(len), len};
-            AA_REQUIRE(metrics.data);
-            memcpy(metrics.data, file->data + at, len);
-            memmove(file->data + at, file->data + at + len, file->len - at - len);
-            file->len -= len;
-            stop -= len;
-            continue;
-        }
-        if (metrics.data) h.index--;
-        memcpy(file->data + at, &h, sizeof h);
-        at += len;
-    }
-    AA_REQUIRE(metrics.data);
-    memcpy(&end, file->data + stop, sizeof end);
-    end.section_count--;
-    end.file_bytes = file->len;
-    memcpy(file->data + stop, &end, sizeof end);
-}
-
-/* A copy of a whole file with `metrics` as its last section, digests right. */
-static uint8_t *
-put_metrics_back(const uint8_t *file, size_t size)
-{
-    ckpt_end     end;
-    ckpt_section h;
-    uint8_t     *whole = aligned_alloc(64, size + metrics.len);
-    AA_REQUIRE(whole);
-    memcpy(&end, file + size - sizeof end, sizeof end);
-    memcpy(&h, metrics.data, sizeof h);
-    h.index = end.section_count;
-    end.section_count++;
-    end.file_bytes += metrics.len;
-    memcpy(whole, file, size - sizeof end);
-    memcpy(whole + size - sizeof end, metrics.data, metrics.len);
-    memcpy(whole + size - sizeof end, &h, sizeof h);
-    memcpy(whole + size + metrics.len - sizeof end, &end, sizeof end);
-    repair_checkpoint(whole, size + metrics.len);
-    return whole;
-}
-
-/* A short run of both, with few IDs so that some are promoted, saved in the middle of it. */
-static void
-make_seed_files(void)
-{
-    aa_err          err = AA_ERR_INIT;
-    assigner       *as = NULL;
-    learner        *le = NULL;
+    origin         *og = &origins[which % ORIGINS];
     aa_ckpt_writer *w = NULL;
-    sample_rng      rng = {.seed = 7};
-    must(assigner_new(&as, &cfg, &err), &err);
-    must(learner_new(&le, &cfg, &err), &err);
-    for (uint64_t seq = 1; seq <= BATCHES; seq++) {
-        sample_events(&ev, &rng, EVENTS, cfg.field_count);
-        ev.hd = (aa_header){.run_id = 1, .seq = seq};
-        for (size_t i = 0; i < EVENTS * cfg.field_count; i++)
-            ev.key[i] = 1 + ev.key[i] % 9;
-        for (size_t i = 0; i < EVENTS; i++)
-            ev.label[i] = (float)(i % 2);
-        must(assigner_step(as, &ev, &as_batch, &err), &err);
-        must(learner_step(le, &as_batch, &rw, NULL, &err), &err);
-        must(assigner_learn(as, &rw, &err), &err);
+    aa_err          err = AA_ERR_INIT;
+    char            folder[64];
+    if (og->data) return og;
+    aa_conf_defaults(&og->cfg);
+    fuzz_folder_make(folder);
+    snprintf(og->cfg.checkpoint.dir, sizeof og->cfg.checkpoint.dir, "%s", folder);
+    snprintf(og->cfg.agent.mode, sizeof og->cfg.agent.mode, "%s", og->mode);
+    og->cfg.model.dim = 2;
+    og->cfg.hidden[0] = 3;
+    og->cfg.hidden_count = 1;
+    og->cfg.agent.positions = 2;
+    og->cfg.agent.sweep_every = 20;
+    if (strcmp(og->process, "ingest") == 0) {
+        resume_part part[2] = {{0, 17, 90}, {3, 0, RESUME_NO_END}};
+        resume      re = {.epoch = 1, .seq = BATCHES, .events = 480, .part = part, .part_count = 2};
+        must(resume_save(&re, &og->cfg, &err), &err);
+    } else {
+        must(aa_ckpt_create(&w, &og->cfg, og->process, 1, &err), &err);
+        save_assigner_or_learner(og, w);
+        must(aa_ckpt_commit(&w, 0, &err), &err);
     }
-    must(aa_ckpt_create(&w, &cfg, "assigner", 1, &err), &err);
-    must(assigner_save(as, w, &err), &err);
-    must(aa_ckpt_commit(&w, 0, &err), &err);
-    must(aa_ckpt_create(&w, &cfg, "learner", 1, &err), &err);
-    must(learner_save(le, w, &err), &err);
-    must(aa_ckpt_commit(&w, 0, &err), &err);
-    assigner_free(&as);
-    learner_free(&le);
-    load("assigner", 0);
-    load("learner", 1);
-    take_metrics(&seed_file[1]);
-    rmdir(cfg.checkpoint.dir);
+    take_file(og);
+    return og;
 }
 
-static void
-start(void)
+/* ---- edits ---- */
+
+static size_t
+take_sections(const origin *og, section list[MAX_SECTIONS])
 {
-    if (seed_file[0].data) return;
-    aa_conf_defaults(&cfg);
-    strcpy(cfg.checkpoint.dir, "/tmp/aa-fuzz-XXXXXX");
-    AA_REQUIRE(mkdtemp(cfg.checkpoint.dir));
-    cfg.model.dim = 2;
-    cfg.hidden[0] = 3;
-    cfg.hidden_count = 1;
-    cfg.agent.positions = 2;
-    make_seed_files();
+    size_t count = 0, at = sizeof(ckpt_head);
+    for (ckpt_section h; at < og->len - sizeof(ckpt_end); count++) {
+        AA_REQUIRE(count < MAX_SECTIONS);
+        memcpy(&h, og->data + at, sizeof h);
+        section *se = &list[count];
+        memcpy(se->name, h.name, sizeof se->name);
+        se->len = (size_t)h.len_bytes;
+        se->data = malloc(se->len + ROOM);
+        AA_REQUIRE(se->data);
+        memcpy(se->data, og->data + at + sizeof h, se->len);
+        at += sizeof h + se->len + ckpt_padding(h.len_bytes) + 8;
+    }
+    return count;
 }
 
 static void
-try_assigner(aa_ckpt_reader *r)
+edit_word(section *se, size_t at, uint8_t kind, uint8_t value)
+{
+    static const uint64_t special[] = {0,         1,          UINT32_MAX, UINT64_MAX,
+                                       INT64_MAX, 0x7fc00000, 0x7f800000, 0x8000000000000000u};
+    uint64_t              word = 0;
+    const size_t          width = value & 0x80 ? 4 : 8;
+    at = at / 4 * 4;
+    if (at + width > se->len) return;
+    memcpy(&word, se->data + at, width);
+    word = kind == SPECIAL ? special[value % 8] : word + (value & 0x7f) - 64;
+    memcpy(se->data + at, &word, width);
+}
+
+/* One edit off the front of the input. */
+static void
+edit(section *list, size_t count, fuzz_bytes *in)
+{
+    section      *se = &list[fuzz_byte(in) % count];
+    const uint8_t kind = fuzz_byte(in) % KINDS;
+    size_t        at = fuzz_byte(in), n;
+    at |= (size_t)fuzz_byte(in) << 8;
+    at |= (size_t)fuzz_byte(in) << 16;
+    const uint8_t  value = fuzz_byte(in);
+    const uint8_t *bytes = fuzz_take(in, kind == REPLACE || kind == INSERT ? value : 0, &n);
+    if (!se->data) return;
+    at %= se->len + 1;
+    switch (kind) {
+    case INSERT:
+        memmove(se->data + at + n, se->data + at, se->len - at);
+        se->len += n; /* at most MAX_EDITS times 255 */
+        if (n > 0) memcpy(se->data + at, bytes, n);
+        break;
+    case REPLACE:
+        if (n > se->len - at) n = se->len - at;
+        if (n > 0) memcpy(se->data + at, bytes, n);
+        break;
+    case CUT:
+        n = value < se->len - at ? value : se->len - at;
+        memmove(se->data + at, se->data + at + n, se->len - at - n);
+        se->len -= n;
+        break;
+    case DROP:
+        free(se->data);
+        se->data = NULL;
+        break;
+    default: edit_word(se, at, kind, value); break;
+    }
+}
+
+/* A whole file of the sections, digests right. *len: its bytes. */
+static uint8_t *
+put_together(const origin *og, const section *list, size_t count, size_t *len)
+{
+    ckpt_end end = {.section_count = 0};
+    size_t   bytes = sizeof(ckpt_head) + sizeof end, at = sizeof(ckpt_head);
+    for (size_t i = 0; i < count; i++)
+        bytes += sizeof(ckpt_section) + list[i].len + ckpt_padding(list[i].len) + 8;
+    uint8_t *file = aligned_alloc(64, bytes);
+    AA_REQUIRE(file);
+    memset(file, 0, bytes);
+    memcpy(file, og->data, sizeof(ckpt_head));
+    for (size_t i = 0; i < count; i++) {
+        ckpt_section h = {.len_bytes = list[i].len, .index = end.section_count};
+        if (!list[i].data) continue;
+        memcpy(h.name, list[i].name, sizeof h.name);
+        memcpy(file + at, &h, sizeof h);
+        memcpy(file + at + sizeof h, list[i].data, list[i].len);
+        at += sizeof h + list[i].len + ckpt_padding(list[i].len) + 8;
+        end.section_count++;
+    }
+    end.file_bytes = *len = at + sizeof end;
+    memcpy(file + at, &end, sizeof end);
+    repair_checkpoint(file, *len);
+    return file;
+}
+
+/* ---- what must refuse it, or go on ---- */
+
+static void
+try_assigner(const aa_conf *cfg, aa_ckpt_reader *r)
 {
     static assigner_change changes[256];
     aa_err                 err = AA_ERR_INIT;
     size_t                 count = 0;
     assigner              *as = NULL;
-    must(assigner_new(&as, &cfg, &err), &err);
+    must(assigner_new(&as, cfg, &err), &err);
     if (assigner_restore(as, r, &err) != AA_OK) goto out; /* must not be used then */
     (void)!assigner_changes(as, true, changes, 256, &count, &err);
     sample_rng rng = {.seed = assigner_digest(as)};
-    sample_events(&ev, &rng, EVENTS, cfg.field_count);
+    sample_events(&ev, &rng, EVENTS, cfg->field_count);
     ev.hd = (aa_header){.run_id = 2, .seq = assigner_next_batch(as)};
-    if (assigner_next_reward(as) + (uint64_t)cfg.pipeline.depth > ev.hd.seq)
+    if (assigner_next_reward(as) + (uint64_t)cfg->pipeline.depth > ev.hd.seq)
         (void)!assigner_step(as, &ev, &as_batch, &err);
 out:
     assigner_free(&as);
 }
 
 static void
-try_learner(aa_ckpt_reader *r)
+try_learner(const aa_conf *cfg, aa_ckpt_reader *r)
 {
     static learner_change changes[256];
     aa_err                err = AA_ERR_INIT;
     size_t                count = 0;
     learner              *le = NULL;
-    must(learner_new(&le, &cfg, &err), &err);
+    must(learner_new(&le, cfg, &err), &err);
     const uint64_t before = learner_digest(le);
     if (learner_restore(le, r, &err) != AA_OK) {
         AA_REQUIRE(learner_digest(le) == before);
@@ -188,74 +267,84 @@ try_learner(aa_ckpt_reader *r)
     }
     (void)!learner_changes(le, true, changes, 256, &count, &err);
     sample_rng rng = {.seed = learner_digest(le)};
-    sample_assigned(&as_batch, &rng, EVENTS, cfg.field_count, true);
+    sample_assigned(&as_batch, &rng, EVENTS, cfg->field_count, true);
     as_batch.hd = (aa_header){.run_id = 2, .seq = learner_next_batch(le)};
-    for (size_t i = 0; i < EVENTS * cfg.field_count; i++) {
+    for (size_t i = 0; i < EVENTS * cfg->field_count; i++) {
         as_batch.slot[i] %= 12; /* shared ones, and some of its own */
-        const bool own = as_batch.slot[i] >= aa_shared_rows(&cfg);
-        as_batch.alt_slot[i] = own ? as_batch.slot[i] % aa_shared_rows(&cfg) : AA_NO_SLOT;
+        const bool own = as_batch.slot[i] >= aa_shared_rows(cfg);
+        as_batch.alt_slot[i] = own ? as_batch.slot[i] % aa_shared_rows(cfg) : AA_NO_SLOT;
         as_batch.mix[i] = as_batch.alt_mix[i] = 0.0f;
         as_batch.state[i] = as_batch.next_state[i] = (uint32_t)(i % 40);
     }
     for (size_t i = 0; i < EVENTS; i++)
         as_batch.label[i] = (float)(i % 2);
     as_batch.op_count = as_batch.sweep_count = 0;
-    (void)!learner_step(le, &as_batch, &rw, NULL, &err);
+    (void)!learner_step(le, &as_batch, &rw[0], NULL, &err);
     (void)learner_rewards(le, as_batch.hd.seq);
 out:
     learner_free(&le);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static void
+try_ingest(aa_ckpt_reader *r)
+{
+    resume          re = {0};
+    aa_err          err = AA_ERR_INIT;
+    aa_kafka_offset committed[2] = {
+        {.partition = 0, .offset = 5, .metadata = "epoch=1 seq=40 lane=0"},
+        {.partition = 1, .offset = AA_KAFKA_NO_OFFSET}};
+    const aa_status st = resume_restore(&re, r, &err);
+    AA_REQUIRE(st == AA_OK || (st == AA_EPARSE && err.text[0]));
+    if (st == AA_OK) must(resume_merge(&re, committed, 2, 0, true, &err), &err);
+    resume_fini(&re);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    fuzz_bytes      in = {data, size};
+    const origin   *og = origin_of(fuzz_byte(&in));
+    section         list[MAX_SECTIONS];
     aa_ckpt_reader *r = NULL;
     aa_err          err = AA_ERR_INIT;
-    start();
-    uint8_t *right = aligned_alloc(64, (size + 64) / 64 * 64);
-    if (!right) return 0;
-    memcpy(right, data, size);
-    repair_checkpoint(right, size);
-    if (aa_ckpt_open_bytes(&r, right, size, &err) != AA_OK) goto out;
-    const void *data_unused;
-    size_t      len_unused;
-    if (aa_ckpt_get(r, "learner", &data_unused, &len_unused, &err) != AA_OK) {
-        try_assigner(r);
-        goto out;
-    }
+    size_t          len;
+    const size_t    count = take_sections(og, list);
+    for (size_t i = 0; i < MAX_EDITS && in.left > 0; i++)
+        edit(list, count, &in);
+    uint8_t *file = put_together(og, list, count, &len);
+    must(aa_ckpt_open_bytes(&r, file, len, &err), &err);
+    if (strcmp(og->process, "ingest") == 0)
+        try_ingest(r);
+    else if (strcmp(og->process, "learner") == 0)
+        try_learner(&og->cfg, r);
+    else
+        try_assigner(&og->cfg, r);
     aa_ckpt_close(&r);
-    uint8_t *whole = put_metrics_back(right, size);
-    if (aa_ckpt_open_bytes(&r, whole, size + metrics.len, &err) == AA_OK) try_learner(r);
-    free(whole);
-out:
-    aa_ckpt_close(&r);
-    free(right);
+    free(file);
+    for (size_t i = 0; i < count; i++)
+        free(list[i].data);
     return 0;
 }
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-/* Change a few words of a section's bytes, to a near or to a special value; or anything. */
+/* Now and then one edit more: a word of a section becomes a special value or one near it. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
-    static const uint64_t special[] = {0, 1, UINT32_MAX, UINT64_MAX, INT64_MAX, 0x7fc00000};
-    sample_rng            rng = {.seed = seed};
-    start();
-    const uint32_t which = sample_below(&rng, 2);
-    if (seed_file[which].len <= max_size && (size < 2 || sample_below(&rng, 8) == 0)) {
-        size = seed_file[which].len;
-        memcpy(data, seed_file[which].data, size);
+    sample_rng rng = {.seed = seed};
+    if (size > 1 && sample_below(&rng, 3)) return LLVMFuzzerMutate(data, size, max_size);
+    if (size < 1 || sample_below(&rng, 8) == 0) {
+        data[0] = (uint8_t)sample_below(&rng, ORIGINS);
+        size = 1;
     }
-    if (size < 1024 || sample_below(&rng, 4) == 0) return LLVMFuzzerMutate(data, size, max_size);
-    for (uint32_t i = sample_below(&rng, 4); i < 4; i++) {
-        uint64_t word;
-        size_t   at = 384 + sample_below(&rng, (uint32_t)(size - 448)) / 4 * 4;
-        memcpy(&word, data + at, sizeof word);
-        word = sample_below(&rng, 2) ? special[sample_below(&rng, 6)]
-                                     : word + sample_below(&rng, 9) - 4;
-        memcpy(data + at, &word, sample_below(&rng, 2) ? 4 : 8);
-    }
-    return size;
+    const uint32_t at = sample_below(&rng, 1u << (3 + sample_below(&rng, 14)));
+    const uint8_t  one[6] = {(uint8_t)sample_below(&rng, 16),
+                             (uint8_t)(sample_below(&rng, 6) ? SPECIAL + sample_below(&rng, 2)
+                                                             : sample_below(&rng, KINDS)),
+                             (uint8_t)at,
+                             (uint8_t)(at >> 8),
+                             (uint8_t)(at >> 16),
+                             (uint8_t)sample_bits(&rng)};
+    if (size + sizeof one > max_size) return LLVMFuzzerMutate(data, size, max_size);
+    memcpy(data + size, one, sizeof one);
+    return size + sizeof one;
 }

@@ -1,11 +1,10 @@
 /* Every message of common/wire: the first byte picks the kind, the rest is offered to its decoder.
  * What is accepted must encode, and decode again as itself. */
-#include <stdint.h>
-
+#include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
 
 #define WIDTH 17 /* of rows */
-#define KINDS 8
+#define KINDS 9
 
 /* Kept between runs, as a process keeps its batches. */
 static struct {
@@ -18,6 +17,9 @@ static struct {
     float             row_w[WIDTH];
     aa_dense_message  dense;
     aa_prediction     prediction;
+    aa_bytes          name;
+    const void       *text; /* (text_len) of the name, in `name` */
+    size_t            text_len;
     aa_bytes          first, second;
 } held;
 
@@ -33,6 +35,7 @@ unpack(unsigned kind, const void *buf, size_t len)
     case 4: return aa_wire_unpack_assignment(&held.assignment, buf, len, &err);
     case 5: return aa_wire_unpack_row(&held.row, held.row_w, WIDTH, buf, len, &err);
     case 6: return aa_wire_unpack_dense(&held.dense, buf, len, &err);
+    case 7: return aa_wire_unpack_name(&held.name, &held.text, &held.text_len, buf, len, &err);
     default: return aa_wire_unpack_prediction(&held.prediction, buf, len, &err);
     }
 }
@@ -49,11 +52,11 @@ pack(unsigned kind, aa_bytes *out)
     case 4: return aa_wire_pack_assignment(out, &held.assignment, &err);
     case 5: return aa_wire_pack_row(out, &held.row, held.row_w, WIDTH, &err);
     case 6: return aa_wire_pack_dense(out, &held.dense, &err);
+    case 7: return aa_wire_pack_name(out, held.text, held.text_len, &err);
     default: return aa_wire_pack_prediction(out, &held.prediction, &err);
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -89,12 +92,19 @@ fill(unsigned kind, sample_rng *rng)
                     &err);
         break;
     }
-    default: break; /* rows and predictions are found soon enough */
+    case 5:
+        held.row = (aa_row_head){sample_bits(rng), sample_bits(rng), sample_below(rng, 3)};
+        for (size_t i = 0; i < WIDTH; i++)
+            held.row_w[i] = sample_real(rng);
+        break;
+    case 7:
+        held.text = "some item";
+        held.text_len = 1 + sample_below(rng, 9);
+        break;
+    default: held.prediction = (aa_prediction){sample_bits(rng), 7, sample_unit(rng), 1};
     }
 }
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 /* Now and then begin anew from a valid message, which takes the place of seed files. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)

@@ -25,7 +25,8 @@ setup(void **state)
     strcpy(cfg.pipeline.name, "films");
     if (aa_ckpt_create(&w, &cfg, "learner", 3, NULL) ||
         aa_ckpt_section(w, "rows.0", "hello", 5, NULL) ||
-        aa_ckpt_section(w, "dense", NULL, 0, NULL) || aa_ckpt_commit(&w, 0, NULL))
+        aa_ckpt_section(w, "dense", NULL, 0, NULL) ||
+        aa_ckpt_about(w, "batch 7\nevents 448\n", NULL) || aa_ckpt_commit(&w, 0, NULL))
         return -1;
     return aa_ckpt_path(path, sizeof path, &cfg, "learner", 3, NULL) == AA_OK ? 0 : -1;
 }
@@ -69,8 +70,9 @@ whole_file_is_listed(void **state)
     assert_non_null(strstr(said, "process        learner\n"));
     assert_non_null(strstr(said, "pipeline       films\n"));
     assert_non_null(strstr(said, "epoch          3\n"));
-    assert_non_null(strstr(said, "sections       2\n"));
+    assert_non_null(strstr(said, "sections       3\n"));
     assert_non_null(strstr(said, "rows.0"));
+    assert_non_null(strstr(said, "state\n  batch 7\n  events 448\n"));
     assert_non_null(strstr(said, "verified       yes\n"));
 }
 
@@ -84,6 +86,26 @@ damaged_and_missing_files_are_refused(void **state)
     assert_non_null(strstr(said, "truncated or damaged"));
     assert_int_equal(inspect("/nowhere", said, sizeof said), 1);
     assert_non_null(strstr(said, "/nowhere: No such file"));
+}
+
+static void
+format_of_another_version_is_refused_by_its_number(void **state)
+{
+    static const uint8_t version[] = {0, AA_CKPT_FORMAT_VERSION + 1, 200};
+    char                 said[4096], words[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof version; i++) {
+        FILE *f = fopen(path, "r+b");
+        assert_non_null(f);
+        assert_int_equal(fseek(f, 8, SEEK_SET), 0); /* behind the magic number */
+        assert_int_equal(fputc(version[i], f), version[i]);
+        assert_int_equal(fclose(f), 0);
+        assert_int_equal(inspect(path, said, sizeof said), 1);
+        snprintf(words, sizeof words, "format version %d, this build reads %d", version[i],
+                 AA_CKPT_FORMAT_VERSION);
+        assert_non_null(strstr(said, words));
+        assert_non_null(strstr(said, path)); /* which file */
+    }
 }
 
 static void
@@ -103,6 +125,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whole_file_is_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_and_missing_files_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(format_of_another_version_is_refused_by_its_number, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(usage_is_shown_when_there_is_nothing_to_do, setup,
                                         teardown),
     };

@@ -18,6 +18,7 @@
 
 #include "common/checkpoint.h"
 #include "common/rng.h"
+#include "tests/checkpoint_repair.h"
 
 /* A pipeline in a folder of its own; removed again with all in it. */
 typedef struct {
@@ -311,10 +312,44 @@ somebody_elses_checkpoint_is_refused(void **state)
     assert_int_equal(open_status(&fx->cfg, "learner", 1, "of lane 0, not 1"), AA_ECONFIG);
     fx->cfg.pipeline.lane = 0;
 
-    bytes[8]++; /* format version */
-    write_file(fx, 1, bytes, len);
-    assert_int_equal(open_status(&fx->cfg, "learner", 1, "format version 2"), AA_EPARSE);
     free(bytes);
+}
+
+/* Newer or older, and whole as far as its own version goes: the number is named, nothing is read.
+ */
+static void
+format_of_another_version_is_refused_by_its_number(void **state)
+{
+    static const char *const processes[] = {"ingest", "assigner", "learner"};
+    static const uint32_t    versions[] = {0, 2, 3, UINT32_MAX};
+    fixture                 *fx = *state;
+    aa_err                   err = AA_ERR_INIT;
+    for (size_t p = 0; p < 3; p++) {
+        uint8_t         bytes[4096];
+        char            path[1024], words[64];
+        aa_ckpt_writer *w = NULL;
+        assert_int_equal(aa_ckpt_create(&w, &fx->cfg, processes[p], 1, &err), AA_OK);
+        assert_int_equal(aa_ckpt_section(w, "state", "hello", 5, &err), AA_OK);
+        assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
+        assert_int_equal(aa_ckpt_path(path, sizeof path, &fx->cfg, processes[p], 1, &err), AA_OK);
+        FILE *f = fopen(path, "r+b");
+        assert_non_null(f);
+        const size_t len = fread(bytes, 1, sizeof bytes, f);
+        assert_true(len < sizeof bytes);
+        for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+            repair_checkpoint(bytes, len);
+            memcpy(bytes + offsetof(ckpt_head, format_version), &versions[v], sizeof versions[v]);
+            repair_digest(bytes + offsetof(ckpt_head, digest), bytes, offsetof(ckpt_head, digest));
+            repair_digest(bytes + len - 8, bytes, len - 8);
+            rewind(f);
+            assert_int_equal(fwrite(bytes, 1, len, f), len);
+            assert_int_equal(fflush(f), 0);
+            snprintf(words, sizeof words, "format version %" PRIu32 ", this build reads 1",
+                     versions[v]);
+            assert_int_equal(open_status(&fx->cfg, processes[p], 1, words), AA_EPARSE);
+        }
+        fclose(f);
+    }
 }
 
 static void
@@ -625,6 +660,7 @@ main(void)
         TEST(flipped_bit_anywhere_is_refused),
         TEST(appended_bytes_are_refused),
         TEST(somebody_elses_checkpoint_is_refused),
+        TEST(format_of_another_version_is_refused_by_its_number),
         TEST(things_that_are_no_files_are_refused),
         TEST(last_ones_are_kept),
         TEST(one_before_is_kept_whatever_keep_says),

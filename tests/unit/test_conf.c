@@ -455,6 +455,11 @@ bad_overrides_say_what_is_wrong(void **state)
         {"fields.usr.json=u", "-o: fields.usr: unknown field (did you mean user?)"},
         {"fields.user.jsn=u", "-o: fields.user.jsn: unknown key (did you mean json?)"},
         {"scorer.token=a\nb", "-o: scorer.token: control character in the value"},
+        {"topics.model=a\xff", "-o: topics.model: the value is not UTF-8 text"},
+        {"topics.model=a\xc3", "-o: topics.model: the value is not UTF-8 text"},
+        {"topics.model=\xc2\x81", "-o: topics.model: the value is not UTF-8 text"},
+        {"kafka.client.id=\xe9", "-o: kafka.client.id: the value is not UTF-8 text"},
+        {"kafka.client id=x", "-o: kafka: space or control character in a key"},
         {"model.hidden=no", "model.hidden: \"no\": expected widths from 1 to 65536 like 64-32"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -122,6 +122,13 @@ everything_else_is_refused_with_a_reason(void **state)
     refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", x, 8, "longer");
     refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", x, 8, "not finite");
     refused("", x, 0, "float32");
+    /* shapes whose bytes no memory holds, or no number */
+    refused("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,), }", x, 8,
+            "dimensions");
+    refused("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", x, 8,
+            "dimensions");
+    refused("{'descr': '<f8', 'fortran_order': False, 'shape': (1152921504606846975,), }", x, 8,
+            "cut off");
 }
 
 static void

@@ -171,6 +171,7 @@ what_does_not_fit_is_named_with_its_line(void **state)
     refused("id,a,b,c\n,1,2,3\n", "empty ID");
     refused("id,a,b,c\n7,1,2,inf\n", "not a number");
     refused("id,a,b,c\n7,1,2,3\n7,1,2,3\n", "twice");
+    refused("id,own,own,a,b,c\n7,1,1,1,2,3\n", "user.csv:1: there are two columns \"own\"");
     refused("id,a,b,c\n\"7,1,2,3\n", "user.csv:2");
 }
 

@@ -633,25 +633,27 @@ events_that_do_not_fit_together_are_refused(void **state)
         float     label;
         bool      header;
         aa_status want;
+        uint64_t  last_key; /* of the first four, 0 in none but one case */
     } cases[] = {
-        {2, 4, 2, 2, 1, true, AA_OK},
-        {2, 0, 0, 0, 1, true, AA_OK},
-        {4, 4, 1, 1, 1, true, AA_OK},
-        {2, 4, 2, 2, 1, false, AA_EPARSE},
-        {0, 4, 2, 2, 1, true, AA_EPARSE},
-        {0, 0, 0, 0, 1, true, AA_EPARSE},
-        {9, 18, 2, 2, 1, true, AA_EPARSE},
-        {2, 3, 2, 2, 1, true, AA_EPARSE},
-        {2, 5, 2, 2, 1, true, AA_EPARSE},
-        {2, 4, 1, 2, 1, true, AA_EPARSE},
-        {2, 4, 2, 1, 1, true, AA_EPARSE},
-        {2, 4, 2, 3, 1, true, AA_EPARSE},
-        {2, 4, 0, 0, 1, true, AA_EPARSE},
-        {2, 4, 2, 2, NAN, true, AA_EPARSE},
-        {2, 4, 2, 2, INFINITY, true, AA_EPARSE},
+        {2, 4, 2, 2, 1, true, AA_OK, 4},
+        {2, 0, 0, 0, 1, true, AA_OK, 4},
+        {4, 4, 1, 1, 1, true, AA_OK, 4},
+        {2, 4, 2, 2, 1, false, AA_EPARSE, 4},
+        {0, 4, 2, 2, 1, true, AA_EPARSE, 4},
+        {0, 0, 0, 0, 1, true, AA_EPARSE, 4},
+        {9, 18, 2, 2, 1, true, AA_EPARSE, 4},
+        {2, 3, 2, 2, 1, true, AA_EPARSE, 4},
+        {2, 5, 2, 2, 1, true, AA_EPARSE, 4},
+        {2, 4, 1, 2, 1, true, AA_EPARSE, 4},
+        {2, 4, 2, 1, 1, true, AA_EPARSE, 4},
+        {2, 4, 2, 3, 1, true, AA_EPARSE, 4},
+        {2, 4, 0, 0, 1, true, AA_EPARSE, 4},
+        {2, 4, 2, 2, NAN, true, AA_EPARSE, 4},
+        {2, 4, 2, 2, INFINITY, true, AA_EPARSE, 4},
+        {2, 4, 2, 2, 1, true, AA_EPARSE, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint64_t               keys[18] = {1, 2, 3};
+        uint64_t               keys[18] = {1, 2, 3, cases[i].last_key, 5, 6};
         float                  labels[4] = {0, cases[i].label, 1, 1};
         int64_t                times[4] = {1, 2, 3, 4};
         uint8_t                bytes[1000];

@@ -113,7 +113,7 @@ sweep_stale build/check
 rm -rf "$LOGS"
 mkdir -p "$LOGS" "$WORK"
 
-step "installing what is missing" compose/deps.sh
+step "installing what is missing" compose/deps.sh packages kafka prometheus
 [[ -z $SAN ]] || say "sanitizers: $SAN"
 step "building programs and tests" build SAN="$SAN" all build-tests
 mapfile -t unit < <(tests unit)

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   compose/deps.sh [packages] [kafka] [kafka3] [fuzz]      (the first two unless named)
+#   compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [venv] [fuzz]      (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
 # kafka3:   those of its last version 3, for the test of SCRAM, into build/kafka3/libs
+# prometheus: Debian's Prometheus and promtool, unpacked into build/prometheus: nothing is started
 # venv:     what python3 -m venv needs (make peers)
-# fuzz: clang and its libFuzzer, for `make fuzz` only
+# fuzz:     clang and its libFuzzer, for `make fuzz` only
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config librdkafka-dev libzmq3-dev libprotobuf-c-dev
     protobuf-c-compiler libopenblas-dev libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
-    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3)
+    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3 python3-yaml docker-compose)
 LIBS=$ROOT/build/kafka/libs
 POM=$ROOT/compose/kafka/pom.xml
 
@@ -19,6 +20,8 @@ installed() { # a package, or another that stands in for it (gnuplot-qt for gnup
     case $1 in
     gnuplot-nox) command -v gnuplot >/dev/null ;;
     python3) command -v python3 >/dev/null ;;
+    python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
+    docker-compose) command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 ;;
     openjdk-17-jre-headless) java_is_17 ;;
     maven) command -v mvn >/dev/null ;;
     *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;
@@ -87,6 +90,23 @@ fuzz() {
     install_missing clang libclang-rt-14-dev
 }
 
+# Unpacked, not installed: the package would start a service. Its programs need nothing but libc.
+prometheus() {
+    local dir=$ROOT/build/prometheus log=$ROOT/build/apt.log
+    if type -P prometheus promtool >/dev/null || [[ -x $dir/usr/bin/promtool ]]; then return 0; fi
+    command -v apt-get >/dev/null || { warn "no apt-get: tests that need Prometheus are left out"; return 0; }
+    say "fetching Debian's Prometheus (19 MB)"
+    rm -rf "$dir.part"
+    mkdir -p "$dir.part"
+    (
+        cd "$dir.part"
+        apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; }
+        dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+    ) >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "fetching it failed (apt's output: $log)"; }
+    rm -rf "$dir"
+    mv "$dir.part" "$dir"
+}
+
 venv() { install_missing python3-venv; }
 
 (($#)) || set -- packages kafka
@@ -95,7 +115,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | fuzz) "$part" ;;
-    *) die -2 "usage: compose/deps.sh [packages] [kafka] [kafka3] [fuzz]" ;;
+    packages | kafka | kafka3 | prometheus | venv | fuzz) "$part" ;;
+    *) die -2 "usage: compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [venv] [fuzz]" ;;
     esac
 done

@@ -125,10 +125,13 @@ pipeline_stop() {
 }
 
 # pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
+pipeline_port() {
+    grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
+        tail -n 1 | grep -oE '[0-9]+$' # the last: a log goes on over restarts
+}
 pipeline_http() {
     local port
-    port=$(grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
-        tail -n 1 | grep -oE '[0-9]+$') || return 1 # the last: a log goes on over restarts
+    port=$(pipeline_port "$1") || return 1
     curl -sf --max-time 2 "http://127.0.0.1:$port$2"
 }
 pipeline_ready() { pipeline_http "$1" /readyz >/dev/null; }

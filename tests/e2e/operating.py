@@ -3,16 +3,22 @@
 
   operating.py metrics FILE...   every metric and label in dashboards and alerts is in these /metrics
                                  texts, one file per process
-  operating.py compose           docker-compose.yaml: shapes, references, health checks, limits
+  operating.py prometheus URL    a Prometheus that scrapes a live pipeline: all four up, rules evaluate,
+                                 every panel's and alert's expression is answered, panels have data
+  operating.py compose           docker-compose.yaml: shapes, references, health checks, limits; what
+                                 Prometheus scrapes and Grafana reads is there
   operating.py logs              every log id of the code is in docs/OPERATING.md's tables
 """
 import glob
 import json
 import re
 import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PROCESSES = ["ingest", "assigner", "learner", "scorer"]
 OURS = {"process", "job", "instance"}  # labels that Prometheus adds
 
 
@@ -32,7 +38,7 @@ def expressions():
     for block in re.split(r"\n\s+- alert: ", text)[1:]:
         name = block.split("\n", 1)[0]
         found = re.search(r"expr:(.*?)\n\s+(?:for|labels):", block, re.S)
-        yield f"alert {name}", found.group(1)
+        yield f"alert {name}", re.sub(r"\s+", " ", found.group(1)).removeprefix(" >").strip()
 
 
 def metrics(files):
@@ -67,6 +73,61 @@ def metrics(files):
     fail(wrong)
 
 
+def prometheus(url):
+    def ask(path, **parameters):
+        with urllib.request.urlopen(f"{url}{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    wrong, asked = [], 0
+    up = {t["labels"].get("process"): t["health"] for t in ask("/api/v1/targets")["activeTargets"]}
+    for name in PROCESSES:
+        if up.get(name) != "up":
+            wrong.append(f"target {name} is {up.get(name, 'not there')}")
+    rules = [rule for group in ask("/api/v1/rules")["groups"] for rule in group["rules"]]
+    for rule in rules:
+        if rule["health"] != "ok":
+            wrong.append(f"alert {rule['name']}: {rule['health']} {rule.get('lastError', '')}")
+    for where, expr in expressions():
+        asked += 1
+        try:
+            result = ask("/api/v1/query", query=expr)["result"]
+        except OSError as error:  # 400: it says why in its body
+            wrong.append(f"{where}: {error.read().decode() if hasattr(error, 'read') else error}")
+            continue
+        if not result and not where.startswith("alert") and " > " not in expr:
+            wrong.append(f"{where}: no data for {expr}")
+    if not rules or asked < 40:
+        wrong.append(f"only {len(rules)} rules and {asked} expressions found")
+    print(f"{len(up)} targets, {len(rules)} rules, {asked} expressions")
+    fail(wrong)
+
+
+def monitoring(services, wrong):
+    """What Prometheus scrapes and Grafana reads, against the compose file."""
+    import yaml
+
+    def port_of(name):
+        return int(services[name]["environment"][f"AUTOASSIGN_HTTP_{name.upper()}_PORT"])
+
+    config = yaml.safe_load((ROOT / "compose/prometheus/prometheus.yml").read_text())
+    scraped = {n: found["port"] for found in config["scrape_configs"][0]["dns_sd_configs"] for n in found["names"]}
+    if scraped != {name: port_of(name) for name in PROCESSES}:
+        wrong.append(f"prometheus scrapes {scraped}, which is not what the services serve")
+    mounts = {target for v in services["grafana"]["volumes"] for target in v.split(":")[1:2]}
+    provisioning = ROOT / "compose/grafana/provisioning"
+    source = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())["datasources"][0]
+    host = urllib.parse.urlparse(source["url"])
+    if host.hostname not in services or not services[host.hostname]["ports"][0].endswith(f":{host.port}"):
+        wrong.append(f"grafana's source {source['url']} is no service")
+    provider = yaml.safe_load((provisioning / "dashboards/autoassign.yaml").read_text())["providers"][0]
+    if provider["options"]["path"] not in mounts:
+        wrong.append(f"dashboards are not mounted at {provider['options']['path']}")
+    for path in ROOT.glob("compose/grafana/dashboards/*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            if panel["type"] != "row" and panel["datasource"]["uid"] != source["uid"]:
+                wrong.append(f"{path.name}, {panel['title']}: no data source {panel['datasource']}")
+
+
 def compose():
     import yaml
 
@@ -98,6 +159,7 @@ def compose():
             listed = re.search(r"#define AA_SETTINGS_%s\(.*?\n\n" % section.upper(), table, re.S)
             if not listed or not re.search(r"\(%s," % setting, listed.group(0)):
                 wrong.append(f"{name}: {key} is no setting")
+    monitoring(services, wrong)
     print(f"{len(services)} services")
     fail(wrong)
 
@@ -123,5 +185,10 @@ def logs():
 
 
 if __name__ == "__main__":
-    command = {"metrics": lambda: metrics(sys.argv[2:]), "compose": compose, "logs": logs}
+    command = {
+        "metrics": lambda: metrics(sys.argv[2:]),
+        "prometheus": lambda: prometheus(sys.argv[2]),
+        "compose": compose,
+        "logs": logs,
+    }
     command[sys.argv[1]]()

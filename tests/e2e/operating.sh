@@ -36,14 +36,37 @@ check what_the_check_wrote_is_no_bad_record equal "$(metric 'autoassign_scorer_r
 check dashboards_and_alerts_name_real_metrics python3 "$CHECKS" metrics "$WORK"/*.metrics
 age() { awk -v now="$(date +%s)" -v then="$(metric autoassign_last_commit_timestamp_seconds <"$WORK/ingest.metrics")" 'BEGIN { print now - then }'; }
 check the_last_commit_was_just_now at_least 60 "$(age)"
-if command -v promtool >/dev/null; then
+# Prometheus and promtool: Debian's, installed or unpacked by compose/deps.sh
+PATH=$PATH:$ROOT/build/prometheus/usr/bin
+prometheus_start() { # a real one with the alerts of compose/, scraping this pipeline
+    PROMETHEUS=http://127.0.0.1:$(free_port)
+    {
+        echo "global: {scrape_interval: 1s, evaluation_interval: 1s}"
+        echo "rule_files: ['$ROOT/compose/prometheus/alerts.yml']"
+        echo "scrape_configs: [{job_name: autoassign, static_configs: ["
+        for name in ingest assigner learner scorer; do
+            echo "{labels: {process: $name}, targets: ['127.0.0.1:$(pipeline_port "$name")']},"
+        done
+        echo "]}]"
+    } >"$WORK/prometheus.yml"
+    setpriv --pdeathsig TERM prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/tsdb" \
+        --web.listen-address="${PROMETHEUS#http://}" >"$WORK/prometheus.log" 2>&1 </dev/null &
+    PROMETHEUS_PID=$!
+}
+all_answered() { python3 "$CHECKS" prometheus "$PROMETHEUS" >"$WORK/said" 2>&1; }
+answered_live() { wait_until 30 all_answered || { cat "$WORK/said"; return 1; }; }
+if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
     check prometheus_takes_the_configuration promtool check config "$ROOT/compose/prometheus/prometheus.yml"
     check alerts_fire_with_a_reason_and_only_then promtool test rules "$ROOT/tests/e2e/alerts_test.yml"
     for name in ingest assigner learner scorer; do
         check "promtool_reads_the_metrics_of_$name" bash -c 'promtool check metrics <"$0" >"$0.lint" 2>&1; [[ $? != 1 ]]' "$WORK/$name.metrics"
     done
+    prometheus_start
+    check a_live_prometheus_answers_every_panel_and_alert answered_live
+    stop_pid $PROMETHEUS_PID 10
+    wait $PROMETHEUS_PID || true
 else
-    skip "alerts_and_metrics_by_promtool: no promtool (Debian: prometheus)"
+    skip "alerts_and_metrics_by_prometheus: no prometheus (compose/deps.sh prometheus)"
 fi
 
 # ---- rollback ----
@@ -111,18 +134,36 @@ if python3 -c 'import yaml' 2>/dev/null; then
 else
     skip "compose_file_is_complete: no python3-yaml"
 fi
+# Every compose that is there, docker's plugin and docker-compose, without a word of warning.
+takes_the_compose_file() {
+    "$@" -f "$ROOT/compose/docker-compose.yaml" config --quiet >"$WORK/said" 2>&1 && [[ ! -s $WORK/said ]] ||
+        { cat "$WORK/said"; return 1; }
+}
+composes=0
 if docker compose version >/dev/null 2>&1; then
-    check docker_takes_the_compose_file docker compose -f "$ROOT/compose/docker-compose.yaml" config --quiet
-else
-    skip "docker_takes_the_compose_file: no docker compose"
+    check docker_compose_takes_the_file_as_it_is takes_the_compose_file docker compose
+    composes=1
 fi
+if command -v docker-compose >/dev/null; then
+    check docker-compose_takes_the_file_as_it_is takes_the_compose_file docker-compose
+    composes=1
+fi
+((composes)) || skip "docker_compose_takes_the_file_as_it_is: no docker compose"
+
+# Installed from nothing but what the image's build is given (.dockerignore), without building again.
+install_from_context() {
+    mkdir "$WORK/context"
+    (cd "$ROOT" && tar -c $(sed -n 's/^!//p' .dockerignore) | tar -x -C "$WORK/context") &&
+        env -u MAKEFLAGS -u MAKELEVEL make -C "$WORK/context" -o all install BUILD="${PIPELINE_BIN%/bin}" \
+            PREFIX="$WORK/installed" >"$WORK/said" 2>&1 || { tail -n 5 "$WORK/said"; return 1; }
+}
+must the_image_has_all_that_is_installed install_from_context
 if command -v systemd-analyze >/dev/null; then
-    mkdir -p "$WORK/units"
-    for unit in "$ROOT"/compose/systemd/*; do # any program that is there will do for ExecStart
-        sed -E 's|@PREFIX@/bin/autoassign-[a-z]+|/bin/true|; s|@PREFIX@|/usr|' "$unit" >"$WORK/units/${unit##*/}"
-    done
-    units_are_good() { systemd-analyze verify "$WORK"/units/* >"$WORK/said" 2>&1 && ! grep -i 'autoassign' "$WORK/said"; }
-    check systemd_takes_the_units units_are_good
+    units_are_good() { systemd-analyze verify "$WORK"/installed/lib/systemd/system/* >"$WORK/said" 2>&1 && ! grep -i autoassign "$WORK/said"; }
+    check systemd_takes_the_installed_units units_are_good
+    check and_finds_them_hardened systemd-analyze security --offline=true --threshold=20 --no-pager "$WORK/installed/lib/systemd/system/autoassign-ingest.service"
+    documents_are_there() { sed -n 's/^Documentation=file://p' "$WORK"/installed/lib/systemd/system/*.service | xargs ls >/dev/null; }
+    check the_units_documents_are_installed documents_are_there
 else
-    skip "systemd_takes_the_units: no systemd-analyze"
+    skip "systemd_takes_the_installed_units: no systemd-analyze"
 fi

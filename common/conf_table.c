@@ -310,7 +310,8 @@ aa_conf_table_env_name(const char *section, const char *key, char *buf, size_t s
 bool
 aa_conf_table_secret(const char *key)
 {
-    static const char *const marks[] = {"password", "secret", "token", "key.pem", "jaas"};
+    static const char *const marks[] = {"password", "secret", "token",
+                                        "key.pem",  "jaas",   "oauthbearer.config"};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         if (strstr(key, marks[i])) return true;
     return false;

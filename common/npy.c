@@ -31,7 +31,7 @@ aa_npy_write(const char *path, const float *x, size_t rows, size_t columns, aa_e
     if (!f) return aa_fail(err, AA_EIO, "%s: %s", part, strerror(errno));
     bool ok = fwrite(MAGIC, 1, MAGIC_BYTES, f) == MAGIC_BYTES && fwrite(lead, 1, 4, f) == 4 &&
               fprintf(f, "%s%*s\n", head, (int)fill, "") == (int)len &&
-              fwrite(x, sizeof *x, count, f) == count;
+              (count == 0 || fwrite(x, sizeof *x, count, f) == count);
     ok = fclose(f) == 0 && ok;
     if (ok && rename(part, path) == 0) return AA_OK;
     aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));

@@ -65,6 +65,9 @@ meters_init(meters *me, aa_metrics *ms, const aa_conf *cfg)
                                  "Items whose text is known, and that are ranked.");
     me->version = aa_metrics_gauge(ms, "autoassign_scorer_version", "",
                                    "Batch that the dense weights reflect.");
+    me->behind = aa_metrics_gauge(ms, "autoassign_scorer_versions_behind", "",
+                                  "Batches between the newest record of the topics that was read "
+                                  "and the dense weights that score.");
     me->events = aa_metrics_gauge(ms, "autoassign_scorer_model_events", "",
                                   "Events that the model has learned from.");
     me->bytes = aa_metrics_gauge(ms, "autoassign_scorer_replica_bytes", "",
@@ -104,6 +107,8 @@ meters_replica(meters *me, const replica_stats *rs, size_t F, int64_t wall_ms)
     aa_gauge_set(me->bytes, (double)rs->bytes);
     aa_gauge_set(me->names, (double)rs->names);
     aa_gauge_set(me->version, (double)rs->version);
+    aa_gauge_set(me->behind,
+                 rs->seen_version > rs->version ? (double)(rs->seen_version - rs->version) : 0);
     aa_gauge_set(me->events, (double)rs->events);
     if (rs->newest_kafka_ms > 0)
         aa_gauge_set(me->staleness, (double)(wall_ms - rs->newest_kafka_ms) / 1e3);

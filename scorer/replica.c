@@ -50,6 +50,7 @@ struct replica {
     replica_field            field[AA_MAX_FIELDS];       /* (F) */
     _Atomic(replica_dense *) dense;                      /* NULL: none yet */
     uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
+    uint64_t                 seen_run, seen_version;     /* updater's: newest of any record */
     float                   *row;                        /* (W) updater's scratch */
     aa_bytes                 name;                       /* the same, of a name */
     names                   *items;                      /* known items */
@@ -148,6 +149,15 @@ is_older(uint64_t run_id, uint64_t version, uint64_t held_run_id, uint64_t held_
     return run_id < held_run_id || (run_id == held_run_id && version < held_version);
 }
 
+/* What the newest record that came reflects. */
+static void
+note_version(replica *rp, uint64_t run_id, uint64_t version)
+{
+    if (is_older(run_id, version, rp->seen_run, rp->seen_version)) return;
+    rp->seen_run = run_id;
+    rp->seen_version = version;
+}
+
 static aa_status
 apply_new_id(replica *rp, replica_field *fi, const aa_assignment *a, replica_effect *effect,
              aa_err *err)
@@ -191,6 +201,7 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     if (st) return st;
     if (applied) *effect = REPLICA_APPLIED;
     if (value && a.run_id > rp->assignments_run) rp->assignments_run = a.run_id;
+    if (value) note_version(rp, a.run_id, a.version);
     return AA_OK;
 }
 
@@ -232,6 +243,7 @@ replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t 
         if (!st) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
         if (st) return st;
         if (rh.run_id > rp->model_run) rp->model_run = rh.run_id;
+        note_version(rp, rh.run_id, rh.version);
     } else {
         applied = rowset_delete(fi->rows, (uint32_t)k->id);
     }
@@ -285,6 +297,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
                                  .count = d.w_count};
         if (d.w_count) memcpy(fresh->w, d.w, d.w_count * sizeof fresh->w[0]);
         if (d.run_id > rp->model_run) rp->model_run = d.run_id;
+        note_version(rp, d.run_id, d.version);
     }
     atomic_store(&rp->dense, fresh);
     if (held) epoch_retire(rp->ep, &held->node, plain_destroy);
@@ -328,6 +341,7 @@ replica_stats_get(const replica *rp, replica_stats *out)
         out->bytes += idmap_bytes(rp->field[f].ids) + rowset_bytes(rp->field[f].rows);
     }
     out->names = names_count(rp->items);
+    out->seen_version = rp->seen_version;
     out->bytes += names_bytes(rp->items);
     if (!dense) return;
     out->bytes += dense->count * sizeof dense->w[0];

@@ -72,6 +72,7 @@ typedef struct {
     uint64_t assignments[AA_MAX_FIELDS], rows[AA_MAX_FIELDS]; /* held now */
     uint64_t bytes;                                           /* tables and dense weights */
     uint64_t version, run_id, events;          /* of the dense weights; 0: none yet */
+    uint64_t seen_version;                     /* of the newest record of any kind */
     int64_t  newest_kafka_ms, oldest_kafka_ms; /* see aa_dense_message */
     uint64_t names;                            /* of items, held now */
 } replica_stats;

@@ -338,6 +338,12 @@ serve_set_not_ready(serve *se, const char *why)
     atomic_store(&se->not_ready, why);
 }
 
+const char *
+serve_endpoint(const serve *se)
+{
+    return aa_rpc_endpoint(se->sv);
+}
+
 size_t
 serve_waiting(serve *se)
 {

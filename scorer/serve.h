@@ -27,6 +27,8 @@ aa_status serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serv
 /** @param why  literal, NULL: ready. @thread any */
 void   serve_set_not_ready(serve *se, const char *why);
 size_t serve_waiting(serve *se); /* requests in the queue */
+/** Where the ZeroMQ door listens, with the port that "tcp://host:*" got. */
+const char *serve_endpoint(const serve *se);
 /** Answers what is in the queue, then ends. */
 void serve_close(serve **se_p);
 

@@ -76,10 +76,13 @@ check too_many_a_second_are_refused equal "$(codes)" '200 429 '
 got_metrics scorer # again: it has answered and refused since
 for name in ingest assigner learner scorer; do
     pipeline_tool "$name" --print-config >"$WORK/$name.config"
+    pipeline_tool "$name" --check-config >>"$WORK/$name.config" 2>&1
 done
+check every_configuration_is_good equal "$(grep -l 'configuration is good' "$WORK"/*.config | wc -l)" 4
+curl -s "http://127.0.0.1:$port/v1/status" >"$WORK/page.metrics" # what the live page shows
 leaks() { grep -rlF -e "$PASSWORD" -e "$TOKEN" -e "$SECRET_KEY" "$PIPELINE_DIR" "$WORK"/*.metrics "$WORK"/*.config || true; }
 check secrets_are_there_to_be_found equal "$(grep -c -F -e "$PASSWORD" -e "$TOKEN" -e "$SECRET_KEY" "$WORK/secure.yaml")" 3
-check metrics_were_looked_at equal "$(grep -l autoassign_build_info "$WORK"/*.metrics | wc -l)" 4
+check metrics_were_looked_at equal "$(grep -l autoassign_ "$WORK"/*.metrics | wc -l)" 5
 check no_secret_in_logs_metrics_checkpoints_or_printed_configuration equal "$(leaks)" ''
 pipeline_stop
 open_files() { find "$PIPELINE_DIR" -type f ! -name '*.log' ! -name '*.pid' -perm /077 -printf '%P '; } # logs are the shell's

@@ -26,17 +26,23 @@ set_kafka(aa_conf *cfg, const char *key, const char *value)
     snprintf(kp->value, sizeof kp->value, "%s", value);
 }
 
-/* A mock with one broker; cfg's Kafka properties point to it. */
+/* A mock cluster of so many brokers; cfg's Kafka properties point to it. */
 static inline void
-mock_broker_start(mock_broker *mb, aa_conf *cfg)
+mock_brokers_start(mock_broker *mb, aa_conf *cfg, int brokers)
 {
     char             errstr[200];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set(conf, "log_level", "0", NULL, 0);
     mb->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, errstr, sizeof errstr);
-    mb->mc = rd_kafka_mock_cluster_new(mb->host, 1);
+    mb->mc = rd_kafka_mock_cluster_new(mb->host, brokers);
     cfg->kafka_count = 0;
     set_kafka(cfg, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(mb->mc));
+}
+
+static inline void
+mock_broker_start(mock_broker *mb, aa_conf *cfg)
+{
+    mock_brokers_start(mb, cfg, 1);
 }
 
 static inline void

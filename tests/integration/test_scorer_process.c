@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "common/clock.h"
 #include "common/hash.h"
 #include "common/kafka.h"
 #include "common/model.h"
@@ -27,7 +28,9 @@ typedef struct {
     int            port;
     aa_producer   *pr;
     aa_rpc_client *cl;
-    replica       *rp; /* fed with what the process is fed with */
+    replica       *rp;              /* fed with what the process is fed with */
+    int32_t        partition;       /* that what is published goes to; -1: by key */
+    int64_t        newest_kafka_ms; /* of the next dense weights */
     aa_bytes       by;
     aa_err         err;
 } fixture;
@@ -67,12 +70,14 @@ start_scorer(fixture *fx, const char *bootstrap)
     wait_until(process_said(&fx->scorer, "id=LISTEN ", NULL, 0)); /* the scoring resources too */
 }
 
+/* All but the scorer. */
 static int
-start_at(void **state, const char *bootstrap)
+prepare(void **state)
 {
     fixture *fx = calloc(1, sizeof *fx);
     aa_conf_defaults(&fx->cfg);
-    mock_broker_start(&fx->mb, &fx->cfg);
+    mock_brokers_start(&fx->mb, &fx->cfg, 2);
+    fx->partition = -1;
     fx->cfg.model.dim = K;
     snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
     snprintf(fx->dir, sizeof fx->dir, "/tmp/autoassign-test-XXXXXX");
@@ -81,7 +86,6 @@ start_at(void **state, const char *bootstrap)
     check_ok(fx, aa_producer_open(&fx->pr, &fx->cfg, &fx->err));
     check_ok(fx, aa_rpc_connect(&fx->cl, fx->listen, NULL, &fx->err));
     check_ok(fx, replica_new(&fx->rp, &fx->cfg, &fx->err));
-    start_scorer(fx, bootstrap ? bootstrap : fx->cfg.kafka[0].value);
     *state = fx;
     return 0;
 }
@@ -89,13 +93,17 @@ start_at(void **state, const char *bootstrap)
 static int
 start(void **state)
 {
-    return start_at(state, NULL);
+    prepare(state);
+    start_scorer(*state, ((fixture *)*state)->cfg.kafka[0].value);
+    return 0;
 }
 
 static int
 start_where_no_broker_is(void **state)
 {
-    return start_at(state, "127.0.0.1:1");
+    prepare(state);
+    start_scorer(*state, "127.0.0.1:1");
+    return 0;
 }
 
 static int
@@ -132,8 +140,8 @@ publish(fixture *fx, uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *
     const void    *data = value ? value->data : NULL;
     size_t         len = value ? value->len : 0;
     aa_topic_key_put(key, &k);
-    check_ok(fx,
-             aa_producer_send(fx->pr, topic, -1, key, sizeof key, data, len, 0, NULL, 0, &fx->err));
+    check_ok(fx, aa_producer_send(fx->pr, topic, fx->partition, key, sizeof key, data, len, 0, NULL,
+                                  0, &fx->err));
     check_ok(fx, replica_apply(fx->rp, key, sizeof key, data, len, &effect, &fx->err));
 }
 
@@ -170,7 +178,8 @@ publish_model(fixture *fx, uint64_t version)
                           .K = K,
                           .w = w,
                           .w_count = kind->weight_count(&sh),
-                          .events = 1000};
+                          .events = 1000,
+                          .newest_kafka_ms = fx->newest_kafka_ms};
     assert_true(d.w_count <= 16);
     d.hidden_count = sh.H;
     for (size_t h = 0; h < sh.H; h++)
@@ -408,6 +417,68 @@ check_ranking(fixture *fx, const char *door, const char *address, const char *wa
     free(said);
 }
 
+/* One partition cannot be read for a while: all that is needed to score has come by another. */
+static void
+not_all_read_is_not_ready(void **state)
+{
+    enum { FETCH = 1, MANY = 1000 };
+    const rd_kafka_resp_err_t moved = RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    fixture                  *fx = *state;
+    float                     got[2], want[2];
+    uint64_t                  version;
+    char                      body[1000];
+    const char               *model = fx->cfg.topics.model;
+    create_topics(fx);
+    for (int32_t p = 0; p < 2; p++)
+        rd_kafka_mock_partition_set_leader(fx->mb.mc, fx->cfg.topics.assignments, p, 1);
+    for (int32_t p = 0; p < 3; p++)
+        rd_kafka_mock_partition_set_leader(fx->mb.mc, model, p, p == 1 ? 2 : 1);
+    fx->partition = 0;
+    publish_everything(fx);
+    fx->partition = 1;
+    publish_row(fx, REPLICA_USER, 20, 6, 5, 0.7f); /* the newest of what u1 reads */
+    check_ok(fx, aa_producer_flush(fx->pr, 10000, &fx->err));
+    for (int i = 0; i < MANY; i++)
+        rd_kafka_mock_broker_push_request_error_rtts(fx->mb.mc, 2, FETCH, 1, moved, 0);
+    start_scorer(fx, fx->cfg.kafka[0].value);
+
+    wait_until((int)metric_value(fx, "autoassign_scorer_version") == 7);
+    assert_false(is_ready(fx));
+    assert_int_equal(ask_for(fx, "secret", "i1", got, &version), 503);
+    assert_int_equal(http_ask(fx->port, "POST", "/v1/score", "Authorization: Bearer secret\r\n",
+                              "{\"user\":\"u1\",\"items\":[]}", body, sizeof body),
+                     503);
+    assert_non_null(strstr(body, "catching up"));
+
+    rd_kafka_mock_partition_set_leader(fx->mb.mc, model, 1, 1);
+    wait_until(is_ready(fx));
+    expected(fx, "i1", want);
+    assert_int_equal(ask_for(fx, "secret", "i1", got, &version), 0); /* the first answer of all */
+    assert_memory_equal(got, want, sizeof got);
+}
+
+static void
+how_far_it_is_behind_is_said_in_seconds_and_versions(void **state)
+{
+    fixture *fx = *state;
+    create_topics(fx);
+    fx->newest_kafka_ms = aa_wall_ms() - 90000;
+    publish_everything(fx);
+    wait_until(is_ready(fx));
+    wait_until(metric_value(fx, "autoassign_scorer_staleness_seconds") >= 90);
+    assert_true(metric_value(fx, "autoassign_scorer_staleness_seconds") < 80000);
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_versions_behind"), 0);
+
+    publish_row(fx, REPLICA_USER, 20, 19, 5, 0.9f); /* a row of batch 19; the weights are of 7 */
+    wait_until((int)metric_value(fx, "autoassign_scorer_versions_behind") == 12);
+    fx->newest_kafka_ms = aa_wall_ms() - 1000;
+    publish_model(fx, 19);
+    wait_until((int)metric_value(fx, "autoassign_scorer_versions_behind") == 0);
+    wait_until((int)metric_value(fx, "autoassign_scorer_version") == 19);
+    wait_until(metric_value(fx, "autoassign_scorer_staleness_seconds") < 89);
+    wait_until((int)metric_value(fx, "autoassign_scorer_lag") == 0);
+}
+
 static void
 both_doors_rank_all_known_items(void **state)
 {
@@ -494,6 +565,8 @@ main(void)
                                         start_where_no_broker_is, stop),
         TEST(both_doors_and_the_client_give_the_replicas_scores),
         TEST(what_is_published_later_shows_in_the_scores),
+        cmocka_unit_test_setup_teardown(not_all_read_is_not_ready, prepare, stop),
+        TEST(how_far_it_is_behind_is_said_in_seconds_and_versions),
         TEST(both_doors_rank_all_known_items),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),

@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/rpc.h"
 #include "tests/integration/process.h"
 #include "tests/loaded_replica.h"
 
@@ -54,7 +56,7 @@ update(void *arg)
 }
 
 static int
-open_doors(void **state, int threads, int queue)
+open_doors_at(void **state, int threads, int queue, double max_per_s)
 {
     fixture *fx = calloc(1, sizeof *fx);
     assert_non_null(fx);
@@ -63,6 +65,7 @@ open_doors(void **state, int threads, int queue)
     fx->cfg.model.dim = 4;
     fx->cfg.scorer.threads = threads;
     fx->cfg.scorer.queue = queue;
+    fx->cfg.scorer.max_per_s = max_per_s;
     fx->cfg.scorer.deadline_ms = 60000; /* a slow machine is no failure */
     snprintf(fx->cfg.scorer.listen, sizeof fx->cfg.scorer.listen, "tcp://127.0.0.1:*");
     loaded_replica_init(&fx->lr, &fx->cfg, ITEMS, ITEMS);
@@ -76,6 +79,18 @@ open_doors(void **state, int threads, int queue)
     assert_int_equal(pthread_create(&fx->updater, NULL, update, fx), 0);
     *state = fx;
     return 0;
+}
+
+static int
+open_doors(void **state, int threads, int queue)
+{
+    return open_doors_at(state, threads, queue, 0);
+}
+
+static int
+three_requests_a_second(void **state)
+{
+    return open_doors_at(state, 2, 256, 3);
 }
 
 static int
@@ -269,6 +284,45 @@ a_ranking_past_its_deadline_stops_with_503(void **state)
     close(fd);
 }
 
+/* The limit is of both doors together: what one takes, the other has not. */
+static void
+more_a_second_than_the_limit_are_refused_at_both_doors(void **state)
+{
+    enum { ASKED = 60 };
+    fixture         *fx = *state;
+    aa_rpc_client   *cl = NULL;
+    aa_bytes         by = {0};
+    aa_text          item[] = {{"3", 1}};
+    aa_score_request rq = {.user = {"u", 1}, .item = item, .item_count = 1};
+    size_t           answered = 0, refused[2] = {0};
+    int              fd = connect_to(fx);
+    const int64_t    began_us = aa_now_us();
+    assert_int_equal(aa_score_pack_request(&by, &rq, &fx->err), AA_OK);
+    assert_int_equal(aa_rpc_connect(&cl, serve_endpoint(fx->se), NULL, &fx->err), AA_OK);
+    for (size_t i = 0; i < ASKED; i++) {
+        const void    *answer;
+        size_t         len;
+        aa_score_reply rp;
+        assert_int_equal(aa_rpc_ask(cl, by.data, by.len, 60000, &answer, &len, &fx->err), AA_OK);
+        assert_int_equal(aa_score_unpack_reply(&rp, answer, len, &fx->err), AA_OK);
+        answered += rp.status == 0;
+        refused[0] += rp.status == 429;
+        aa_score_reply_fini(&rp);
+        send_to(fd, "/v1/score", score_two);
+        const int status = receive(fd, NULL);
+        answered += status == 200;
+        refused[1] += status == 429;
+    }
+    assert_int_equal(answered + refused[0] + refused[1], 2 * ASKED);
+    assert_true(answered >= 3);
+    /* however slow the machine: no more than the bucket and what has dripped into it since */
+    assert_true((double)answered <= 3 + 3 * (double)(aa_now_us() - began_us) / 1e6 + 1);
+    if (aa_now_us() - began_us < 10000000) assert_true(refused[0] > 0 && refused[1] > 0);
+    aa_rpc_disconnect(&cl);
+    aa_bytes_fini(&by);
+    close(fd);
+}
+
 /* ---- everything at once ---- */
 
 static void *
@@ -320,6 +374,8 @@ main(void)
         cmocka_unit_test_setup_teardown(
             what_the_queue_has_no_room_for_is_refused_at_once_and_nothing_stays_unanswered,
             a_short_queue, tear_down),
+        cmocka_unit_test_setup_teardown(more_a_second_than_the_limit_are_refused_at_both_doors,
+                                        three_requests_a_second, tear_down),
         cmocka_unit_test_setup_teardown(a_ranking_past_its_deadline_stops_with_503, two_threads,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

@@ -176,6 +176,8 @@ secrets_are_not_printed(void **state)
         "kafka.ssl.key.password=HIDEME",
         "kafka.ssl.key.pem=HIDEME",
         "kafka.sasl.oauthbearer.client.secret=HIDEME",
+        "kafka.sasl.oauthbearer.config=principal=HIDEME",
+        "links.curve_secret_key=HIDEME",
     };
     aa_err   err = AA_ERR_INIT;
     aa_conf *cfg = new_conf();

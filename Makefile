@@ -42,6 +42,8 @@ TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZES:= $(FUZZ:$(BUILD)/tests/fuzz/fuzz_%=$(BUILD)/tests/fuzz_replay/replay_%)
 FUZZ_SECONDS ?= 600
+# librdkafka's threads, as ThreadSanitizer knows them
+SHIM   := $(if $(findstring thread,$(SAN)),$(BUILD)/tests/tsan_threads.o)
 KEYS   ?= autoassign-keys.env
 PREFIX ?= /usr/local
 SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
@@ -52,7 +54,7 @@ all: $(BIN) ; @: ## build every program
 build-tests: $(TESTS) $(ITESTS) $(TTOOLS) $(FUZZES) ; @:
 build-bench: $(BENCH) ; @:
 deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
-check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan
+check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan; =thread: TSan
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
 chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
 keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
@@ -105,21 +107,21 @@ uninstall: ## remove what install put there
 clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
-FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.h tests/*/*.[ch])
+FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.[ch] tests/*/*.[ch])
 .PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 
 define program_rule
-$(BUILD)/bin/$(call name_of,$1): $(BUILD)/$(1:.c=.o) $(LIB)
+$(BUILD)/bin/$(call name_of,$1): $(BUILD)/$(1:.c=.o) $(SHIM) $(LIB)
 	@mkdir -p $$(@D); $(CC) $(CFLAGS) $$^ $(LDLIBS) -o $$@
 endef
 $(foreach m,$(MAINS),$(eval $(call program_rule,$m)))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
-$(BUILD)/tests/fuzz_replay/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+$(BUILD)/tests/fuzz_replay/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(SHIM) $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SHIM) $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)
 	@rm -f $@; ar rcs $@ $^

@@ -175,7 +175,7 @@ show_summary() {
         row("  over HTTP, p50"; .score_http_p50_ms * 1000; "us, p99 \(.score_http_p99_ms * 1000 | round) (best of 8 seconds: \(.score_http_best_round_p99_ms * 1000 | round)), at \(.score_http_requests_per_s | group) requests/s beside \(.score_http_updates_per_s | round | group) updates/s; look-ups are \(.score_lookup_us / .score_http_p50_ms / 10 | round) % of it"),
         row("  the door alone, p50"; .score_http_door_p50_ms * 1000; "us, p99 \(.score_http_door_p99_ms * 1000 | round): /healthz, the same client"),
         row("  forward pass alone"; .score_http_forward_us; "us for the same \(.score_candidates) items"),
-        row("  on the machine"; .score_http_cores; "cores: the bench, of them \(.score_http_client_cores) its client; other processes \(.score_http_others_cores)"),
+        row("  on the machine"; .score_http_cores * 100; "% of a core for all of it, \(.score_http_client_cores * 100 | round) % its client; other processes had \(.score_http_others_cores * 100 | round) %"),
         row("  beside rankings, p50"; .score_http_beside_ranking_p50_ms * 1000; "us, p99 \(.score_http_beside_ranking_p99_ms * 1000 | round), while all \(.rank_all_items | group) items are ranked in \(.rank_all_ms) ms each"),
         row("freshness, p99"; .freshness_p99_ms; "ms from Kafka to the score, p50 \(.freshness_p50_ms)"),
         row("  in /metrics, p99"; .freshness_metrics_p99_ms; "ms, p50 \(.freshness_metrics_p50_ms); \(.freshness_metrics_within_1s * 1000 | round / 10) % within 1 s"),

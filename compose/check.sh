@@ -2,13 +2,15 @@
 # `make check`: everything from nothing. Installs what is missing, builds, runs the unit tests, starts
 # a real Kafka for the integration and end-to-end tests, stops it, and closes with one line:
 #   N passed, N failed, N skipped
-# SANITIZE=1    the same with AddressSanitizer and UndefinedBehaviorSanitizer builds
+# SANITIZE=1    the same with AddressSanitizer and UndefinedBehaviorSanitizer builds;
+#               SANITIZE=thread: with ThreadSanitizer
 # ONLY=pattern  only test programs and scripts whose path matches (a grep -E pattern)
 # Logs of all tests: build/check/logs.
 source "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
 SAN=${SANITIZE:+address,undefined}
+[[ ${SANITIZE:-} != thread ]] || SAN=thread
 KIND=${SAN:-release}
 KIND=${KIND//,/-}
 BUILD=build/$KIND
@@ -21,6 +23,7 @@ declare -A RUNNING=() STARTED_MS=() # by the job's pid: its test, when it began
 
 export OPENBLAS_NUM_THREADS=1 AUTOASSIGN_BIN=$ROOT/$BUILD/bin
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$ROOT/tests/tsan.supp}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
 finish() {

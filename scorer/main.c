@@ -7,6 +7,7 @@
  */
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "scorer/serve.h"
 
 #define APPLY_RECORDS   1024 /* per poll */
+#define APPLY_TURN      256  /* then whoever scores on this processor goes first */
 #define APPLY_WAIT_MS   20   /* a record waits at most this long for others */
 #define TOPIC_RETRY_MS  1000
 #define TOPIC_REMIND_MS 10000
@@ -127,8 +129,10 @@ update(service *sv, aa_err *err)
 {
     size_t    count;
     aa_status st = aa_reader_poll(sv->rd, sv->rec, APPLY_RECORDS, APPLY_WAIT_MS, &count, err);
-    for (size_t i = 0; i < count && !st; i++)
+    for (size_t i = 0; i < count && !st; i++) {
         st = apply(sv, &sv->rec[i], err);
+        if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
+    }
     sv->records += count;
     if (!st) note_freshness(sv);
     return st;

@@ -10,7 +10,8 @@
 
 #include "common/hash.h"
 
-#define CHUNK_ITEMS 1024 /* between two looks at the clock */
+#define CHUNK_ITEMS 1024              /* between two looks at the clock */
+#define TURN_ITEMS  (4 * CHUNK_ITEMS) /* between two turns of others */
 
 /* A place in a ranking. */
 typedef struct {
@@ -237,11 +238,12 @@ score_items(scorer *sc, const aa_score_request *rq, size_t first, size_t n, bool
     return true;
 }
 
-/* Between two chunks: who is waiting for this processor with a short request goes first. */
+/* Now and then a long request lets those go first who wait for this processor: a millisecond at
+ * most. Oftener would cost it too much where other programs are busy. */
 static void
 give_way(size_t items_done)
 {
-    if (items_done) sched_yield();
+    if (items_done && items_done % TURN_ITEMS == 0) sched_yield();
 }
 
 /* ---- a list ---- */

@@ -3,8 +3,9 @@
  *   bench_http [section.key=value]...
  *
  * The scorer's doors as they are, in this process: a replica of ITEMS items with rows of their own,
- * an updater that applies UPDATES_PER_S rows a second, and a client with CONNECTIONS keep-alive
- * connections that sends RATE requests a second of CANDIDATES random items.
+ * an updater that applies UPDATES_PER_S rows a second and the dense weights, in bursts as
+ * publications come, and a client with CONNECTIONS keep-alive connections that sends RATE requests
+ * a second of CANDIDATES random items.
  *
  * The client is an open loop: a request is due by the clock whether or not the last was answered,
  * and its time counts from when it was due, so that nothing is hidden by waiting (no coordinated
@@ -12,8 +13,10 @@
  * begins. ROUNDS rounds of a second each are measured, all of them in the p50 and p99; the best
  * round's p99 is what a machine that others use allowed at its quietest. Beside it: the same client
  * and connections asking for /healthz (what the door, loopback and the client cost with nothing
- * scored), the forward pass with nothing around it, CPU time of client and server, how long this
- * process's threads waited for a processor, and what others took of the machine meanwhile.
+ * scored), the forward pass with nothing around it, how late the client itself was, CPU time of
+ * client and server, how long this process's threads waited for a processor, and what others took
+ * of the machine meanwhile. Where others are busy, `chrt -r 10 bench_http` shows what is the
+ * scorer's own.
  *
  * Then rankings of all NAMED known items: what one takes, and the score requests' times while one
  * ranking follows the other. Everything is bounded, and stays on this machine. Prints one JSON
@@ -27,6 +30,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
@@ -51,6 +55,8 @@ enum {
     BODIES = 256,
     REPLY_BYTES = 16384,
     UPDATES_PER_S = 20000,
+    PUBLISH_MS = 500,
+    UPDATE_TURN = 256, /* as scorer/main has it */
     RANKINGS = 15,
     FORWARDS = 2000,
     PATIENCE_S = 30 /* for one run of the client */
@@ -154,18 +160,22 @@ since(const usage *was)
 
 /* ---- beside the client ---- */
 
-/* UPDATES_PER_S, in small portions. */
+/* UPDATES_PER_S, and the dense weights, in bursts as publications come (publish.every_ms), applied
+ * as scorer/main does. */
 static void *
 update(void *arg)
 {
-    bench *b = arg;
-    double from_s = now_s();
+    bench                *b = arg;
+    double                from_s = now_s();
+    const struct timespec pause = {.tv_nsec = PUBLISH_MS * 1000000};
     while (!atomic_load(&b->stop)) {
-        const struct timespec pause = {.tv_nsec = 2000000};
         nanosleep(&pause, NULL);
         uint64_t due = (uint64_t)((now_s() - from_s) * UPDATES_PER_S);
-        for (; b->updates < due; b->updates++)
+        for (; b->updates < due; b->updates++) {
             loaded_update(&b->lr, b->updates);
+            if (b->updates % UPDATE_TURN == 0) sched_yield();
+        }
+        loaded_put_dense(&b->lr, b->updates);
     }
     b->update_s = now_s() - from_s;
     b->update_cpu_s = cpu_s(CLOCK_THREAD_CPUTIME_ID);

@@ -64,6 +64,7 @@ eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and r
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
+image-test: ; @tests/image/run.sh ## the image and docker-compose.yaml's containers for real, by podman; as root; BASE COMPOSE
 test: $(TESTS) $(FUZZES) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS) $(FUZZES); do $(RUN) $$t; done
 fuzz: ## each fuzz target for FUZZ_SECONDS (600), FUZZ_JOBS (1) at a time; TARGETS="wire conf": only these
@@ -108,7 +109,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.[ch] tests/*/*.[ch])
-.PHONY: all build-tests build-bench deps eval scaling sizing peers test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing peers image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [venv] [fuzz]      (the first two unless named)
+#   compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]
+#                                                         (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
 # kafka3:   those of its last version 3, for the test of SCRAM, into build/kafka3/libs
 # prometheus: Debian's Prometheus and promtool, unpacked into build/prometheus: nothing is started
+# containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
 # A second run finds everything there and is done at once, without a network.
@@ -107,6 +109,8 @@ prometheus() {
     mv "$dir.part" "$dir"
 }
 
+containers() { install_missing podman netavark aardvark-dns iptables runc debootstrap; }
+
 venv() { install_missing python3-venv; }
 
 (($#)) || set -- packages kafka
@@ -115,7 +119,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | prometheus | venv | fuzz) "$part" ;;
-    *) die -2 "usage: compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [venv] [fuzz]" ;;
+    packages | kafka | kafka3 | prometheus | containers | venv | fuzz) "$part" ;;
+    *) die -2 "usage: compose/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]" ;;
     esac
 done

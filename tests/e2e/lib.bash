@@ -13,8 +13,8 @@ failures=0
 TOPIC_TOOL=${PIPELINE_BIN%/bin}/tests/tools/topic
 SLOWER=0 # pid of the process that stops and continues others
 
-cleanup() {
-    local code=$?
+cleanup() { # cleanup [EXIT_CODE]
+    local code=${1:-$?}
     trap - INT TERM HUP EXIT
     calm
     pipeline_stop

@@ -133,7 +133,7 @@ $(BUILD)/tests/%.o: tests/%.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(BUILD)/%.o: %.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(BUILD)/%.pb-c.o: $(GEN)/%.pb-c.c
+$(BUILD)/%.pb-c.o: $(GEN)/%.pb-c.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=c17 -w $(OPT) -c $< -o $@
 $(BUILD)/%.o: $(GEN)/%.c
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@

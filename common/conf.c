@@ -156,10 +156,9 @@ check_names(const aa_conf *cfg, aa_err *err)
         {"topics.predictions", cfg->topics.predictions},
     };
     const char *const links[][2] = {
-        {"links.events", cfg->links.events},
-        {"links.assigned", cfg->links.assigned},
-        {"links.rewards", cfg->links.rewards},
-        {"scorer.listen", cfg->scorer.listen},
+        {"links.events", cfg->links.events},     {"links.assigned", cfg->links.assigned},
+        {"links.rewards", cfg->links.rewards},   {"scorer.listen", cfg->scorer.listen},
+        {"links.fetchers", cfg->links.fetchers}, /* may be empty */
     };
     for (size_t i = 0; i < 4; i++) {
         if (!*topics[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", topics[i][0]);
@@ -220,6 +219,21 @@ has_kafka(const aa_conf *cfg, const char *key)
 }
 
 static aa_status
+check_role(const aa_conf *cfg, aa_err *err)
+{
+    if (strcmp(cfg->ingest.role, "fetcher") != 0) return AA_OK;
+    if (strcmp(cfg->ingest.run, "live") != 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "ingest.role: fetcher: a replay has none, its one ingest reads everything");
+    if (!*cfg->links.fetchers)
+        return aa_fail(err, AA_ECONFIG, "links.fetchers: is empty, but ingest.role is fetcher");
+    if (has_kafka(cfg, "group.instance.id"))
+        return aa_fail(err, AA_ECONFIG,
+                       "kafka.group.instance.id: a fetcher is a dynamic member of the group");
+    return AA_OK;
+}
+
+static aa_status
 default_kafka(aa_conf *cfg, const char *key, const char *value, aa_err *err)
 {
     const aa_conf_value v = {.text = value, .len = strlen(value), .where = "default"};
@@ -253,7 +267,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     aa_status st;
     if ((st = check_pipeline(cfg, err)) || (st = derive(cfg, err))) return st;
     if ((st = parse_hidden(cfg, err)) || (st = check_names(cfg, err))) return st;
-    if ((st = check_stream(cfg, err))) return st;
+    if ((st = check_stream(cfg, err)) || (st = check_role(cfg, err))) return st;
     return check_fields(cfg, err);
 }
 
@@ -337,6 +351,20 @@ aa_conf_digest(const aa_conf *cfg)
         d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
         d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f],
                             "threshold budget_rows budget_bytes hash_rows");
+    }
+    return d;
+}
+
+uint64_t
+aa_conf_decoding_digest(const aa_conf *cfg)
+{
+    const char *topic = cfg->topics.interactions;
+    uint64_t    d = aa_digest(1, topic, strlen(topic) + 1);
+
+    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, NULL);
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
+        d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "json");
     }
     return d;
 }

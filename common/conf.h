@@ -86,4 +86,7 @@ void aa_conf_print_reference(FILE *out);
 /** Digest of what processes must agree on: fields, agent, model, seed, depth. */
 uint64_t aa_conf_digest(const aa_conf *cfg);
 
+/** Digest of what turns a Kafka message into an event: whoever decodes for another must agree. */
+uint64_t aa_conf_decoding_digest(const aa_conf *cfg);
+
 #endif

@@ -142,7 +142,8 @@ typedef enum {
  * A member of the group kafka.group.id (autoassign-<pipeline.name> unless the user sets it). With
  * `subscribe` the group deals out the partitions and aa_consumer_poll reports it; without, the
  * caller assigns what it wants. Members are static (group.instance.id ingest-<lane>): a restarted
- * ingest gets its partitions back at once, and a second ingest of one lane ends the first.
+ * ingest gets its partitions back at once, and a second ingest of one lane ends the first. Fetchers
+ * (ingest.role) are dynamic ones: who leaves gives its partitions up at once.
  * @errors AA_ECONFIG properties, or no such topic; AA_EIO no broker
  */
 aa_status aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool subscribe,

@@ -71,18 +71,21 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     rd_kafka_conf_t  *conf = NULL;
     aa_kafka_property p[32];
     size_t            n = 0;
-    char              member[64], group[AA_CONF_STR + 16];
+    char              member[64], client[64], group[AA_CONF_STR + 16];
+    const bool        fetcher = strcmp(cfg->ingest.role, "fetcher") == 0;
 
+    snprintf(client, sizeof client, "autoassign-fetcher-%ld", (long)getpid());
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
     snprintf(member, sizeof member, "ingest-%lld", (long long)cfg->pipeline.lane);
-    AA_REQUIRE(aa_kafka_consumer_default_count + 6 <= sizeof p / sizeof *p);
+    AA_REQUIRE(aa_kafka_consumer_default_count + 7 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
     p[n++] = (aa_kafka_property){"group.id", group, false};
     p[n++] = (aa_kafka_property){"auto.offset.reset", "error", false};
     p[n++] = (aa_kafka_property){"queued.max.messages.kbytes", "16384", false};
     p[n++] = (aa_kafka_property){"partition.assignment.strategy", "range,roundrobin", false};
-    if (subscribe) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
+    if (subscribe && !fetcher) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
+    if (subscribe && fetcher) p[n++] = (aa_kafka_property){"client.id", client, false};
     st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
     /* what the user says of it holds where there is no commit (ingest/source); events that are

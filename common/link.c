@@ -349,6 +349,24 @@ aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, a
     return aa_fail(err, AA_EIO, "%s: send: %s", ln->endpoint, zmq_strerror(errno));
 }
 
+aa_link_peer
+aa_link_sender(const aa_link *ln)
+{
+    aa_link_peer pe = {.len = 0};
+    if (ln->peer_len > sizeof pe.id) return pe;
+    memcpy(pe.id, ln->peer, ln->peer_len);
+    pe.len = ln->peer_len;
+    return pe;
+}
+
+void
+aa_link_address(aa_link *ln, const aa_link_peer *to)
+{
+    AA_REQUIRE(ln->role == AA_LINK_BIND && to->len <= sizeof ln->peer);
+    memcpy(ln->peer, to->id, to->len);
+    ln->peer_len = to->len;
+}
+
 /* ---- receiving ---- */
 
 static bool
@@ -367,7 +385,12 @@ known_kind(unsigned kind)
     case AA_MSG_END:
     case AA_MSG_CREDIT:
     case AA_MSG_PING:
-    case AA_MSG_RESET: return true;
+    case AA_MSG_RESET:
+    case AA_MSG_OFFER:
+    case AA_MSG_FETCH:
+    case AA_MSG_FETCHED:
+    case AA_MSG_RELEASED:
+    case AA_MSG_REFUSED: return true;
     }
     return false;
 }

@@ -31,7 +31,13 @@ typedef enum {
     AA_MSG_END = 'F',      /* down: the stream's last epoch is committed, nothing comes any more */
     AA_MSG_CREDIT = 'C',   /* up: batches up to seq are assigned */
     AA_MSG_PING = 'P',     /* down: is this what you know? run, seq: last sent, epoch: unanswered */
-    AA_MSG_RESET = 'X'     /* up: unknown run or a gap; begin again from the last commit */
+    AA_MSG_RESET = 'X',    /* up: unknown run or a gap; begin again from the last commit */
+    /* between a lane's sequencer and its fetchers (common/wire_fetch.h) */
+    AA_MSG_OFFER = 'f',    /* up: partitions that the group dealt to a fetcher, or wants back */
+    AA_MSG_FETCH = 'G',    /* down: read there; so much has come, so much more may */
+    AA_MSG_FETCHED = 'K',  /* up: decoded events and dead letters of one partition */
+    AA_MSG_RELEASED = 'L', /* down: nothing of yours is in the run any more, give it back */
+    AA_MSG_REFUSED = 'N'   /* down: of another pipeline, lane or configuration */
 } aa_msg_kind;
 
 typedef struct aa_link aa_link;
@@ -69,6 +75,16 @@ void aa_link_close(aa_link **ln_p); /* lingers at most 1 s */
  * AA_EIO */
 aa_status aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes,
                        aa_err *err) __attribute__((warn_unused_result));
+
+/* A peer of a binding end, as its messages name it. */
+typedef struct {
+    uint8_t id[64];
+    size_t  len; /* 0: nobody, or an identity that is none of ours */
+} aa_link_peer;
+/** Whom the last received message came from (BIND). */
+aa_link_peer aa_link_sender(const aa_link *ln);
+/** Whom the messages to come go to (BIND), until one is received. */
+void aa_link_address(aa_link *ln, const aa_link_peer *to);
 
 /** Next message, without waiting. buf is the link's until the next recv.
  *  @errors AA_EAGAIN none there; AA_EPARSE not a message of ours (counted, dropped); AA_EIO */

@@ -52,6 +52,7 @@
     STR(events, "ipc:///tmp/autoassign-events", "ingest connects, assigner binds")                 \
     STR(assigned, "ipc:///tmp/autoassign-assigned", "assigner connects, learner binds")            \
     STR(rewards, "ipc:///tmp/autoassign-rewards", "learner publishes, assigner subscribes")        \
+    STR(fetchers, "", "fetchers connect, the sequencer binds (ingest.role); empty: there are no fetchers") \
     INT(in_flight, 8, 1, 1024, "batches", "batches ingest may have unassigned downstream")         \
     STR(curve_public_key, "", "key pair that all processes share, 40 characters each; empty: links are not encrypted") \
     STR(curve_secret_key, "", "its secret half")
@@ -68,6 +69,8 @@
     INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid time")
 
 #define AA_SETTINGS_INGEST(STR, CHO, INT, NUM, BOO)                                                \
+    CHO(role, "sequencer", "sequencer|fetcher", "sequencer: owns a lane's order, batches and commits; fetcher: reads and decodes for it, any number per lane (live, links.fetchers)") \
+    INT(fetcher_silence_ms, 3000, 500, 600000, "ms", "a fetcher not heard from for so long is gone for the sequencer; best below kafka.session.timeout.ms") \
     CHO(run, "live", "live|replay", "live goes on for ever; replay ends at the end offsets seen at its start") \
     STR(replay_from, "beginning", "beginning, offset:N, or time:MS")                               \
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \

@@ -505,6 +505,12 @@ ingest_answered(const ingest *in, int64_t now_us)
 }
 
 bool
+ingest_idle(const ingest *in)
+{
+    return in->phase == ABANDONED;
+}
+
+bool
 ingest_opened(const ingest *in)
 {
     return in->phase == RUNNING || in->phase == DRAINING;

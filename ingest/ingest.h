@@ -85,6 +85,7 @@ void ingest_restart(ingest *in, const char *reason, int64_t now_us);
 void ingest_abandon(ingest *in);
 
 bool ingest_running(const ingest *in); /* takes events */
+bool ingest_idle(const ingest *in);    /* abandoned: waits for ingest_begin */
 /** ... and something was heard from downstream lately: pings are answered when all else is silent.
  */
 bool        ingest_answered(const ingest *in, int64_t now_us);

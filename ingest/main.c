@@ -14,7 +14,9 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "common/wire.h"
+#include "ingest/crew.h"
 #include "ingest/deadletter.h"
+#include "ingest/fetcher.h"
 #include "ingest/ingest.h"
 #include "ingest/meter.h"
 #include "ingest/source.h"
@@ -34,6 +36,7 @@ typedef struct {
     aa_producer   *pr;
     source        *so;
     announce      *an; /* NULL: publish.item_names is off */
+    crew          *cr; /* NULL: no fetchers */
     ingest        *in;
     meter         *me;
     aa_bytes       out; /* the last message packed */
@@ -42,8 +45,9 @@ typedef struct {
     int64_t        meter_us, retry_us; /* next update; no commits and letters before */
     bool           letters_out;        /* sent since the last flush */
     uint64_t       letters_failed;     /* of the producer's failures: those that were dealt with */
-    bool           ready, revoked, leaving;
-    aa_status      failed; /* the loop ends with it */
+    bool           ready, leaving;
+    bool           revoked; /* the group wants our partitions back */
+    aa_status      failed;  /* the loop ends with it */
 } app;
 
 /* ---- start ---- */
@@ -61,6 +65,7 @@ open_kafka(app *ap, aa_err *err)
     if (st == AA_OK && !ap->an && ap->cfg->publish.enabled && ap->cfg->publish.item_names)
         st = announce_open(&ap->an, ap->cfg, err);
     if (st == AA_OK) source_announce(ap->so, ap->an);
+    if (st == AA_OK && ap->cr) source_share(ap->so, crew_peers(ap->cr));
     if (st != AA_OK) source_close(&ap->so);
     return st;
 }
@@ -109,8 +114,8 @@ reopen(app *ap)
     }
     ingest_stats_get(ap->in, &is);
     st = source_lookup(ap->so, &re, is.bad_epoch, &err);
-    if (st == AA_OK) st = source_start(ap->so, &re, &err);
-    if (st == AA_OK) st = ingest_begin(ap->in, &re, next_run_id(ap), aa_now_us(), &err);
+    if (st == AA_OK) st = source_start(ap->so, &re, next_run_id(ap), &err);
+    if (st == AA_OK) st = ingest_begin(ap->in, &re, ap->run_id, aa_now_us(), &err);
     if (st == AA_EIO) {
         aa_warn("RUN-RETRY", "%s", err.text);
         ingest_restart(ap->in, err.text, aa_now_us());
@@ -245,19 +250,24 @@ commit(app *ap, const ingest_act *act)
     return true;
 }
 
-/* Everything is committed, or will be read again: give the partitions back, or leave. */
+/* Everything is committed, or will be read again: give the partitions back, or leave. Fetchers that
+ * withdraw may do so, too; without a word from the group only the union has changed. */
 static bool
 drained(app *ap, bool given_up)
 {
-    aa_err err = AA_ERR_INIT;
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = AA_OK;
 
     if (given_up) aa_warn("DRAIN", "no answer from downstream: the rest will be read again");
+    if (ap->cr) st = crew_end(ap->cr, ingest_order(ap->in), &err);
     if (aa_stop_requested() || ingest_ended(ap->in)) {
         ap->leaving = true;
         return false;
     }
     ingest_abandon(ap->in);
-    if (source_release(ap->so, &err) != AA_OK) {
+    if (st == AA_OK && (!ap->cr || ap->revoked)) st = source_release(ap->so, &err);
+    ap->revoked = false;
+    if (st != AA_OK) {
         aa_error("REBALANCE", "%s", err.text);
         ap->failed = AA_EIO;
     }
@@ -294,22 +304,40 @@ serve_group(app *ap, aa_err *err)
     switch (event) {
     case AA_CONSUMER_NOTHING: return AA_OK;
     case AA_CONSUMER_ASSIGNED:
-        aa_info("REBALANCE", "%zu partitions assigned", source_partition_count(ap->so));
-        if (source_has_partitions(ap->so)) {
-            reopen(ap);
-            return AA_OK;
-        }
-        ingest_abandon(ap->in);
-        return source_release(ap->so, err); /* a member without partitions still has to answer */
+        aa_info("REBALANCE", "%zu partitions assigned", source_dealt(ap->so));
+        if (!ap->cr) reopen(ap); /* else when the fetchers have said what they have */
+        return AA_OK;
     case AA_CONSUMER_REVOKED:
         aa_info("REBALANCE", "partitions revoked: draining");
+        ap->revoked = true;
         ingest_stop(ap->in, aa_now_us());
         return AA_OK;
     case AA_CONSUMER_LOST:
         aa_warn("REBALANCE", "partitions lost: what is not committed will be read again");
         ingest_abandon(ap->in);
-        return source_release(ap->so, err);
+        ap->revoked = false;
+        if (ap->cr) st = crew_end(ap->cr, ingest_order(ap->in), err);
+        return st == AA_OK ? source_release(ap->so, err) : st;
     }
+    return AA_OK;
+}
+
+/* Fetchers' records, and what they have: a run is of one union of partitions. */
+static aa_status
+serve_fetchers(app *ap, size_t *got, aa_err *err)
+{
+    peers    *pe = crew_peers(ap->cr);
+    aa_status st = crew_serve(ap->cr, ingest_order(ap->in), got, err);
+
+    if (st != AA_OK) return st;
+    if (peers_changed(pe)) {
+        if (ingest_running(ap->in)) aa_info("REBALANCE", "fetchers' partitions change: draining");
+        ingest_stop(ap->in, aa_now_us());
+    } else if (peers_lost(pe)) {
+        aa_warn("OFFSET-LOST", "a fetcher found the events to go on from gone");
+        ingest_restart(ap->in, "events to go on from are gone", aa_now_us());
+    }
+    if (ingest_idle(ap->in) && peers_settled(pe, aa_now_us())) reopen(ap);
     return AA_OK;
 }
 
@@ -374,6 +402,7 @@ show(app *ap)
 static aa_status
 wait_for_something(app *ap, int64_t due_us, aa_err *err)
 {
+    aa_link  *links[2] = {ap->ln, ap->cr ? crew_link(ap->cr) : NULL};
     int       fds[2] = {source_fd(ap->so), aa_stop_fd()};
     unsigned  ready = 0;
     int64_t   wait_us = due_us - aa_now_us();
@@ -381,8 +410,8 @@ wait_for_something(app *ap, int64_t due_us, aa_err *err)
     aa_status st;
 
     if (aa_stop_requested()) fds[1] = -1; /* it stays readable */
-    st = aa_link_poll(&ap->ln, 1, fds, 2, wait_ms, &ready, err);
-    if (ready & 2u) source_clear_fd(ap->so);
+    st = aa_link_poll(links, 2, fds, 2, wait_ms, &ready, err);
+    if (ready & 1u << 2) source_clear_fd(ap->so);
     return st;
 }
 
@@ -393,10 +422,11 @@ turn(app *ap, aa_err *err)
 {
     ingest_act act = {.due_us = 0};
     bool       progress = false;
-    size_t     got = 0;
+    size_t     got = 0, fetched = 0;
     aa_status  st = serve_link(ap, &progress, err);
 
     if (st == AA_OK) st = serve_group(ap, err);
+    if (st == AA_OK && ap->cr) st = serve_fetchers(ap, &fetched, err);
     if (st != AA_OK) return st;
     if (aa_stop_requested()) ingest_stop(ap->in, aa_now_us());
     if (ingest_running(ap->in)) st = source_pump(ap->so, ingest_order(ap->in), &got, err);
@@ -412,7 +442,7 @@ turn(app *ap, aa_err *err)
         progress = true;
     }
     show(ap);
-    if (progress || got > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
+    if (progress || got + fetched > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
     return wait_for_something(ap, act.due_us, err);
 }
 
@@ -429,15 +459,25 @@ loop(app *ap, aa_err *err)
     return meter_finish(ap->me, ap->in, ap->so, err);
 }
 
+/* One file may serve a live pipeline with fetchers and replays, which have none. */
+static bool
+has_fetchers(const aa_conf *cfg)
+{
+    return cfg->links.fetchers[0] && strcmp(cfg->ingest.run, "live") == 0;
+}
+
 static aa_status
 run(aa_context *ctx, aa_err *err)
 {
     app          ap = {.ctx = ctx, .cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
-    aa_status    st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
+    aa_status    st;
 
+    if (strcmp(ctx->cfg->ingest.role, "fetcher") == 0) return fetcher_run(ctx, err);
+    st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
+    if (st == AA_OK && has_fetchers(ctx->cfg)) st = crew_open(&ap.cr, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = connect_kafka(&ap, err);
     if (st == AA_OK) {
         if (!source_has_partitions(ap.so)) ingest_abandon(ap.in); /* until the group deals */
@@ -447,6 +487,7 @@ run(aa_context *ctx, aa_err *err)
     aa_producer_free(&ap.pr, 5000);
     announce_close(&ap.an);
     source_close(&ap.so);
+    crew_close(&ap.cr);
     aa_link_close(&ap.ln);
     ingest_free(&ap.in);
     meter_free(&ap.me);

@@ -198,6 +198,18 @@ order_room(const order *od, size_t idx)
     return od->room - ln->count;
 }
 
+size_t
+order_capacity(const order *od)
+{
+    return od->room;
+}
+
+size_t
+order_held(const order *od, size_t idx)
+{
+    return od->ln[idx].count;
+}
+
 void
 order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label, int64_t time_ms,
            int64_t kafka_ms)

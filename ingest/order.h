@@ -34,6 +34,9 @@ aa_status order_begin(order *od, const int64_t *position, size_t n, size_t room,
 
 /** How many more events (or letters) partition idx may take now. */
 size_t order_room(const order *od, size_t idx);
+/** Events that each partition may hold, and those that partition idx holds. */
+size_t order_capacity(const order *od);
+size_t order_held(const order *od, size_t idx);
 /** key (F) is copied. Needs room. */
 void order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label,
                 int64_t time_ms, int64_t kafka_ms);

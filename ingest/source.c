@@ -20,6 +20,7 @@ typedef struct {
     int32_t partition;
     size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
     int64_t end;
+    size_t  owner; /* PEERS_SELF, or the fetcher that reads it */
 } source_part;
 
 typedef enum { FROM_BEGINNING, FROM_OFFSET, FROM_TIME } replay_from;
@@ -35,6 +36,9 @@ struct source {
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
                             is the last commit's of part[i] */
     size_t          n;
+    peers          *pe;  /* borrowed; NULL: no fetchers */
+    int32_t        *own; /* (own_n) owned, ascending: what the group dealt to us */
+    size_t          own_n;
     announce       *an;      /* borrowed; NULL: none */
     int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
     size_t          gap_cap;
@@ -92,7 +96,7 @@ set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
             part[at] = part[at - 1];
             at--;
         }
-        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END};
+        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, PEERS_SELF};
     }
     return AA_OK;
 }
@@ -145,12 +149,43 @@ source_close(source **so_p)
     decode_free(&so->dc);
     free(so->part);
     free(so->po);
+    free(so->own);
     free(so->gap_end);
     free(so);
     *so_p = NULL;
 }
 
 /* ---- the group ---- */
+
+void
+source_share(source *so, peers *pe)
+{
+    so->pe = pe;
+    peers_topic(pe, aa_consumer_partition_count(so->cs));
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+    const int32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* What was dealt is part of the union, and so of the next run; the open one, of partitions that
+ * fetchers have, still has to be drained. */
+static aa_status
+take_own(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
+{
+    int32_t *own = realloc(so->own, (n + 1) * sizeof *own);
+
+    if (!own) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    so->own = own;
+    so->own_n = n;
+    for (size_t i = 0; i < n; i++)
+        own[i] = po[i].partition;
+    qsort(own, n, sizeof *own, by_number);
+    return peers_own(so->pe, own, n, true, aa_now_us(), err);
+}
 
 aa_status
 source_poll(source *so, aa_consumer_event *event, aa_err *err)
@@ -159,21 +194,50 @@ source_poll(source *so, aa_consumer_event *event, aa_err *err)
     size_t                 n = 0;
     aa_status              st = aa_consumer_poll(so->cs, event, &po, &n, err);
 
-    if (st == AA_OK && *event == AA_CONSUMER_ASSIGNED) st = set_partitions(so, po, n, err);
+    if (st != AA_OK || *event != AA_CONSUMER_ASSIGNED) return st;
+    st = so->pe ? take_own(so, po, n, err) : set_partitions(so, po, n, err);
+    /* a member without partitions has to take its assignment too, or it would miss the next */
+    if (st == AA_OK && n == 0) st = aa_consumer_assign(so->cs, po, 0, err);
+    return st;
+}
+
+/* The partitions of the next run. */
+static aa_status
+take_union(source *so, aa_err *err)
+{
+    const peers_part *part = NULL;
+    aa_kafka_offset  *all;
+    size_t            n = 0;
+    aa_status         st;
+
+    if (!so->pe) return AA_OK;
+    st = peers_take(so->pe, &part, &n, err);
+    if (st != AA_OK) return st;
+    all = calloc(n + 1, sizeof *all);
+    if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    for (size_t i = 0; i < n; i++)
+        all[i].partition = part[i].partition;
+    st = set_partitions(so, all, n, err);
+    for (size_t i = 0; st == AA_OK && i < n; i++)
+        so->part[i].owner = part[i].owner;
+    free(all);
     return st;
 }
 
 bool
 source_has_partitions(const source *so)
 {
-    return so->n > 0;
+    return so->pe ? peers_wanted(so->pe) > 0 : so->n > 0;
 }
 
 aa_status
 source_release(source *so, aa_err *err)
 {
-    so->n = 0;
-    return aa_consumer_release(so->cs, err);
+    aa_status st = aa_consumer_release(so->cs, err);
+
+    so->n = so->own_n = 0;
+    if (st == AA_OK && so->pe) st = peers_own(so->pe, NULL, 0, false, aa_now_us(), err);
+    return st;
 }
 
 /* ---- where to begin ---- */
@@ -352,7 +416,8 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     uint64_t  epoch = 0, seq = 0;
     aa_status st;
 
-    st = ask_commits(so, &epoch, &seq, err);
+    st = take_union(so, err);
+    if (st == AA_OK) st = ask_commits(so, &epoch, &seq, err);
     if (st != AA_OK) return st;
     resume_fini(re);
     st = epoch > 0 ? resume_find(re, so->cfg, epoch, &seq, bad, err)
@@ -378,10 +443,27 @@ source_lost(const source *so, uint64_t *gaps)
     return so->lost;
 }
 
-aa_status
-source_start(source *so, const resume *re, aa_err *err)
+/* The run's partitions that fetchers have are theirs to read. */
+static aa_status
+ask_fetchers(source *so, const resume *re, uint64_t run_id, aa_err *err)
 {
-    size_t slots = 0;
+    int64_t *position;
+
+    if (!so->pe) return AA_OK;
+    position = malloc((so->n + 1) * sizeof *position);
+    if (!position) return aa_fail(err, AA_ENOMEM, "%zu partitions", so->n);
+    for (size_t i = 0; i < so->n; i++)
+        position[i] = re->part[i].position;
+    peers_begin(so->pe, run_id, position);
+    free(position);
+    return AA_OK;
+}
+
+aa_status
+source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
+{
+    size_t    slots = 0;
+    aa_status st = AA_OK;
 
     AA_REQUIRE(re->part_count == so->n);
     for (size_t i = 0; i < so->n; i++) {
@@ -389,12 +471,14 @@ source_start(source *so, const resume *re, aa_err *err)
         AA_REQUIRE(part->partition == re->part[i].partition);
         part->end = re->part[i].end;
         part->slot = NOT_READ;
-        if (re->part[i].position >= part->end) continue;
+        if (part->owner != PEERS_SELF || re->part[i].position >= part->end) continue;
         part->slot = slots;
         so->po[slots].partition = part->partition;
         so->po[slots++].offset = re->part[i].position;
     }
-    return aa_consumer_assign(so->cs, so->po, slots, err);
+    /* with none of our own the group may be dealing: the answer to that is not given here */
+    if (!so->pe || slots > 0) st = aa_consumer_assign(so->cs, so->po, slots, err);
+    return st == AA_OK ? ask_fetchers(so, re, run_id, err) : st;
 }
 
 aa_status
@@ -535,6 +619,12 @@ source_clear_fd(source *so)
 }
 
 size_t
+source_dealt(const source *so)
+{
+    return so->pe ? so->own_n : so->n;
+}
+
+size_t
 source_partition_count(const source *so)
 {
     return so->n;
@@ -551,5 +641,6 @@ source_lag(const source *so, size_t idx, int64_t position)
 {
     const source_part *part = &so->part[idx];
     if (part->end != RESUME_NO_END) return part->end > position ? part->end - position : 0;
+    if (part->owner != PEERS_SELF) return peers_lag(so->pe, part->partition, position);
     return aa_consumer_lag(so->cs, part->partition, position);
 }

@@ -2,6 +2,9 @@
  *
  * Replay assigns itself every partition of the topic; live is a member of the group and gets some.
  * Messages become events here and go into the order; what does not decode goes there as a letter.
+ *
+ * With fetchers (source_share) a run also has the partitions that the group dealt to them: where
+ * they go on and what is committed is found and done here too, but they are not read here.
  */
 #ifndef INGEST_SOURCE_H
 #define INGEST_SOURCE_H
@@ -15,6 +18,7 @@
 #include "common/status.h"
 #include "ingest/announce.h"
 #include "ingest/order.h"
+#include "ingest/peers.h"
 #include "ingest/resume.h"
 
 typedef struct source source;
@@ -27,11 +31,14 @@ aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
 void source_close(source **so_p);
 /** Items seen from now on are told to it (borrowed); NULL: to nobody. */
 void source_announce(source *so, announce *an);
+/** Live: the lane's partitions are those of pe's union (borrowed). */
+void source_share(source *so, peers *pe);
 
 /** Serve the group. @errors AA_EIO the consumer is of no more use */
 aa_status source_poll(source *so, aa_consumer_event *event, aa_err *err)
     __attribute__((warn_unused_result));
-/** There are partitions to read (replay: always; live: between ASSIGNED and release). */
+/** There are partitions to read (replay: always; live: between ASSIGNED and release, or while
+ *  fetchers have some). */
 bool source_has_partitions(const source *so);
 /** Where the partitions go on: the last commit, or the one before when its checkpoint cannot be
  *  used (resume_find), or the configured start (re->epoch 0).
@@ -43,8 +50,8 @@ aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 bool source_skips_losses(const source *so);
 /** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
 uint64_t source_lost(const source *so, uint64_t *gaps);
-/** Read from there. */
-aa_status source_start(source *so, const resume *re, aa_err *err)
+/** Read from there; the run's fetchers are asked to. */
+aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
     __attribute__((warn_unused_result));
 /** Move what has arrived into the order as far as it has room; *got: messages and ends.
  *  @errors AA_ECONFIG the events to go on from are gone; AA_EIO; AA_ENOMEM */
@@ -53,14 +60,16 @@ aa_status source_pump(source *so, order *od, size_t *got, aa_err *err)
 /** @errors as aa_consumer_commit */
 aa_status source_commit(source *so, const resume *re, aa_err *err)
     __attribute__((warn_unused_result));
-/** Give the partitions back to the group. */
+/** Give our own partitions back to the group. */
 aa_status source_release(source *so, aa_err *err) __attribute__((warn_unused_result));
 
 /** Readable when something has arrived; cleared before looking. */
 int  source_fd(const source *so);
 void source_clear_fd(source *so);
 
-/** Number of partitions, and of each its number in Kafka. */
+/** Partitions that the group dealt to us last. */
+size_t source_dealt(const source *so);
+/** Number of partitions of the run, and of each its number in Kafka. */
 size_t  source_partition_count(const source *so);
 int32_t source_partition(const source *so, size_t idx);
 /** Messages of partition idx from position to its end (replay: the replay's); -1: not known yet. */

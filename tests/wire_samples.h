@@ -10,6 +10,7 @@
 
 #include "common/rng.h"
 #include "common/wire.h"
+#include "common/wire_fetch.h"
 
 /* A stream of draws. */
 typedef struct {
@@ -159,6 +160,75 @@ sample_control(aa_control *c, sample_rng *rng)
                       .base_epoch = sample_bits(rng)};
     sample_text(c->pipeline, sizeof c->pipeline, rng);
     sample_text(c->reason, sizeof c->reason, rng);
+}
+
+/* n partitions; asked: none has attempt 0 or offset -1 */
+static inline void
+sample_portions(aa_portions *po, sample_rng *rng, size_t n, bool asked)
+{
+    aa_err  err = AA_ERR_INIT;
+    int32_t partition = -1;
+    sample_must(aa_portions_reserve(po, n, &err), &err);
+    po->n = n;
+    for (size_t i = 0; i < n; i++) {
+        partition += 1 + (int32_t)sample_below(rng, 9);
+        po->partition[i] = partition;
+        po->attempt[i] = (asked ? 1 : 0) + sample_below(rng, 5);
+        po->offset[i] = (int64_t)sample_below(rng, 1u << 30) - (asked ? 0 : 1);
+        po->messages[i] = sample_bits(rng);
+        po->records[i] = sample_bits(rng);
+    }
+}
+
+static inline void
+sample_offer(aa_offer *of, sample_rng *rng, size_t n)
+{
+    of->hd = sample_header(rng);
+    of->decoding_digest = sample_bits(rng);
+    of->withdrawing = sample_below(rng, 2);
+    of->lost_run = sample_bits(rng);
+    sample_text(of->name, sizeof of->name, rng);
+    sample_text(of->pipeline, sizeof of->pipeline, rng);
+    sample_portions(&of->po, rng, n, false);
+}
+
+/* n events and about n / 2 letters, together at least one */
+static inline void
+sample_fetched(aa_fetched *fe, sample_rng *rng, size_t n, size_t F)
+{
+    aa_err  err = AA_ERR_INIT;
+    int64_t offset = -1;
+    sample_must(aa_fetched_reserve(fe, n, F, &err), &err);
+    aa_fetched_clear(fe);
+    fe->hd = sample_header(rng);
+    fe->hd.seq |= 1;
+    fe->partition = (int32_t)sample_below(rng, 65536);
+    fe->attempt = 1 + sample_below(rng, 9);
+    while (fe->n < n || fe->letter_count == 0) {
+        const size_t i = fe->n;
+        offset += 1 + (int64_t)sample_below(rng, 3);
+        if (i == n || sample_below(rng, 3) == 0) {
+            aa_fetched_letter le = {.offset = offset, .reason = 1 + sample_below(rng, 12)};
+            char              key[20], value[40];
+            sample_text(key, sizeof key, rng);
+            sample_text(value, sizeof value, rng);
+            sample_text(le.why, sizeof le.why, rng);
+            le.has_key = sample_below(rng, 2);
+            le.has_value = sample_below(rng, 2);
+            le.key_len = le.has_key ? strlen(key) : 0;
+            le.len = le.has_value ? strlen(value) : 0;
+            le.full_len = le.len + sample_below(rng, 2);
+            sample_must(aa_fetched_add_letter(fe, &le, key, value, &err), &err);
+            continue;
+        }
+        for (size_t f = 0; f < F; f++)
+            fe->key[i * F + f] = sample_bits(rng);
+        fe->label[i] = sample_real(rng);
+        fe->time_ms[i] = (int64_t)sample_bits(rng);
+        fe->arrival_ms[i] = (int64_t)sample_bits(rng);
+        fe->offset[i] = offset;
+        fe->n++;
+    }
 }
 
 static inline void

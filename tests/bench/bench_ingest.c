@@ -129,7 +129,7 @@ main(int argc, char **argv)
     check(ingest_begin(be.in, &re, 1, aa_now_us(), &err), &err);
     double wall = now_s(CLOCK_MONOTONIC), cpu = now_s(CLOCK_THREAD_CPUTIME_ID),
            all = now_s(CLOCK_PROCESS_CPUTIME_ID);
-    check(source_start(be.so, &re, &err), &err);
+    check(source_start(be.so, &re, 1, &err), &err);
     replay(&be);
     wall = now_s(CLOCK_MONOTONIC) - wall;
     cpu = now_s(CLOCK_THREAD_CPUTIME_ID) - cpu;

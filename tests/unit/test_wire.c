@@ -27,6 +27,9 @@ static struct {
     float             row_w[WIDTH];
     aa_dense_message  dense;
     aa_prediction     prediction;
+    aa_offer          offer;
+    aa_fetch          fetch;
+    aa_fetched        fetched;
 } held;
 
 typedef struct {
@@ -176,6 +179,55 @@ unpack_prediction(const void *buf, size_t len, aa_err *err)
     return aa_wire_unpack_prediction(&held.prediction, buf, len, err);
 }
 
+static void
+fill_offer(sample_rng *rng)
+{
+    sample_offer(&held.offer, rng, sample_below(rng, 20));
+}
+static aa_status
+pack_offer(aa_bytes *out, aa_err *err)
+{
+    return aa_wire_pack_offer(out, &held.offer, err);
+}
+static aa_status
+unpack_offer(const void *buf, size_t len, aa_err *err)
+{
+    return aa_wire_unpack_offer(&held.offer, buf, len, err);
+}
+
+static void
+fill_fetch(sample_rng *rng)
+{
+    held.fetch.hd = sample_header(rng);
+    sample_portions(&held.fetch.po, rng, sample_below(rng, 20), true);
+}
+static aa_status
+pack_fetch(aa_bytes *out, aa_err *err)
+{
+    return aa_wire_pack_fetch(out, &held.fetch, err);
+}
+static aa_status
+unpack_fetch(const void *buf, size_t len, aa_err *err)
+{
+    return aa_wire_unpack_fetch(&held.fetch, buf, len, err);
+}
+
+static void
+fill_fetched(sample_rng *rng)
+{
+    sample_fetched(&held.fetched, rng, sample_below(rng, 40), 1 + sample_below(rng, 8));
+}
+static aa_status
+pack_fetched(aa_bytes *out, aa_err *err)
+{
+    return aa_wire_pack_fetched(out, &held.fetched, err);
+}
+static aa_status
+unpack_fetched(const void *buf, size_t len, aa_err *err)
+{
+    return aa_wire_unpack_fetched(&held.fetched, buf, len, err);
+}
+
 static const kind kinds[] = {
     {"events", fill_events, pack_events, unpack_events},
     {"assigned", fill_assigned, pack_assigned, unpack_assigned},
@@ -185,6 +237,9 @@ static const kind kinds[] = {
     {"row", fill_row, pack_row, unpack_row},
     {"dense", fill_dense, pack_dense, unpack_dense},
     {"prediction", fill_prediction, pack_prediction, unpack_prediction},
+    {"offer", fill_offer, pack_offer, unpack_offer},
+    {"fetch", fill_fetch, pack_fetch, unpack_fetch},
+    {"fetched", fill_fetched, pack_fetched, unpack_fetched},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -196,6 +251,9 @@ fini_held(void **state)
     aa_assigned_batch_fini(&held.assigned);
     aa_reward_batch_fini(&held.rewards);
     aa_dense_message_fini(&held.dense);
+    aa_portions_fini(&held.offer.po);
+    aa_portions_fini(&held.fetch.po);
+    aa_fetched_fini(&held.fetched);
     return 0;
 }
 

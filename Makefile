@@ -104,7 +104,7 @@ install: all ## programs as autoassign-<name>, default configuration, schemas, d
 uninstall: ## remove what install put there
 	rm -f $(foreach p,$(BIN),$(DESTDIR)$(PREFIX)/bin/autoassign-$(notdir $p))
 	rm -rf $(SHARE) $(DOC)
-	rm -f $(UNITS)/autoassign.target $(PROCS:%=$(UNITS)/autoassign-%.service)
+	rm -f $(UNITS)/autoassign.target $(UNITS)/autoassign-fetcher@.service $(PROCS:%=$(UNITS)/autoassign-%.service)
 clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16

@@ -132,6 +132,9 @@ CPU time of ingest + assigner + learner. Assigner and learner are one thread eac
 
 `model.step` 64 trains 64 events at a time: cheaper, and a little less accurate (`make bench` prints both AUCs).
 
+ingest is one thread too, and JSON, decompression and TLS cost it more than the protobuf measured here. Where that fills its core, fetchers (`ingest.role`) read and decode in other processes; the one that orders and batches keeps
+about a quarter of the work (`tests/bench/fetchers.sh` prints both, for JSON). That adds cores and saves none: on two cores nothing becomes faster.
+
 ## Kafka, per day and replica
 
 {table(["events/s", "interactions", "assignments and model, as in this replay", "at most"], volume_rows)}

@@ -170,6 +170,35 @@ each_peer_gets_its_own_answer(void **state)
 }
 
 static void
+binding_end_addresses_whom_it_has_heard(void **state)
+{
+    (void)state;
+    char         endpoint[128];
+    aa_link     *clients[3];
+    aa_link_peer peer[3];
+    endpoint_ipc(endpoint, sizeof endpoint, "addressed");
+    aa_link *server = open_link(AA_LINK_BIND, endpoint, NULL);
+    assert_int_equal(aa_link_sender(server).len, 0); /* nobody yet */
+    for (size_t i = 0; i < 3; i++) {
+        clients[i] = open_link(AA_LINK_CONNECT, endpoint, NULL);
+        send_text(clients[i], AA_MSG_OFFER, "here");
+        expect_text(server, AA_MSG_OFFER, "here");
+        peer[i] = aa_link_sender(server);
+    }
+    for (size_t round = 0; round < 3; round++)
+        for (size_t i = 3; i-- > 0;) { /* not in the order in which they were heard */
+            char text[32];
+            snprintf(text, sizeof text, "%zu for %zu", round, i);
+            aa_link_address(server, &peer[i]);
+            send_text(server, AA_MSG_FETCH, text);
+            expect_text(clients[i], AA_MSG_FETCH, text);
+        }
+    for (size_t i = 0; i < 3; i++)
+        aa_link_close(&clients[i]);
+    aa_link_close(&server);
+}
+
+static void
 connecting_first_and_binding_later_works(void **state)
 {
     (void)state;
@@ -536,6 +565,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_are_answered_over_ipc_and_tcp),
         cmocka_unit_test(each_peer_gets_its_own_answer),
+        cmocka_unit_test(binding_end_addresses_whom_it_has_heard),
         cmocka_unit_test(connecting_first_and_binding_later_works),
         cmocka_unit_test(server_may_die_and_return),
         cmocka_unit_test(answer_to_a_vanished_peer_is_lost_and_counted),

@@ -297,6 +297,7 @@ aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
         st = aa_consumer_release(cs, err);
         if (st != AA_OK) return st;
     }
+    release_parts(cs); /* of an assignment of nothing */
     cs->part = calloc(n + 1, sizeof *cs->part);
     if (!cs->part) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     list = list_of(cs, po, n);

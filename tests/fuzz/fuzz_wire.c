@@ -39,10 +39,10 @@ unpack(unsigned kind, const void *buf, size_t len)
     case 5: return aa_wire_unpack_row(&held.row, held.row_w, WIDTH, buf, len, &err);
     case 6: return aa_wire_unpack_dense(&held.dense, buf, len, &err);
     case 7: return aa_wire_unpack_name(&held.name, &held.text, &held.text_len, buf, len, &err);
-    case 8: return aa_wire_unpack_offer(&held.offer, buf, len, &err);
-    case 9: return aa_wire_unpack_fetch(&held.fetch, buf, len, &err);
-    case 10: return aa_wire_unpack_fetched(&held.fetched, buf, len, &err);
-    default: return aa_wire_unpack_prediction(&held.prediction, buf, len, &err);
+    case 8: return aa_wire_unpack_prediction(&held.prediction, buf, len, &err);
+    case 9: return aa_wire_unpack_offer(&held.offer, buf, len, &err);
+    case 10: return aa_wire_unpack_fetch(&held.fetch, buf, len, &err);
+    default: return aa_wire_unpack_fetched(&held.fetched, buf, len, &err);
     }
 }
 
@@ -59,10 +59,10 @@ pack(unsigned kind, aa_bytes *out)
     case 5: return aa_wire_pack_row(out, &held.row, held.row_w, WIDTH, &err);
     case 6: return aa_wire_pack_dense(out, &held.dense, &err);
     case 7: return aa_wire_pack_name(out, held.text, held.text_len, &err);
-    case 8: return aa_wire_pack_offer(out, &held.offer, &err);
-    case 9: return aa_wire_pack_fetch(out, &held.fetch, &err);
-    case 10: return aa_wire_pack_fetched(out, &held.fetched, &err);
-    default: return aa_wire_pack_prediction(out, &held.prediction, &err);
+    case 8: return aa_wire_pack_prediction(out, &held.prediction, &err);
+    case 9: return aa_wire_pack_offer(out, &held.offer, &err);
+    case 10: return aa_wire_pack_fetch(out, &held.fetch, &err);
+    default: return aa_wire_pack_fetched(out, &held.fetched, &err);
     }
 }
 
@@ -110,13 +110,13 @@ fill(unsigned kind, sample_rng *rng)
         held.text = "some item";
         held.text_len = 1 + sample_below(rng, 9);
         break;
-    case 8: sample_offer(&held.offer, rng, n); break;
-    case 9:
+    case 8: held.prediction = (aa_prediction){sample_bits(rng), 7, sample_unit(rng), 1}; break;
+    case 9: sample_offer(&held.offer, rng, n); break;
+    case 10:
         held.fetch.hd = sample_header(rng);
         sample_portions(&held.fetch.po, rng, n, true);
         break;
-    case 10: sample_fetched(&held.fetched, rng, n, F); break;
-    default: held.prediction = (aa_prediction){sample_bits(rng), 7, sample_unit(rng), 1};
+    default: sample_fetched(&held.fetched, rng, n, F);
     }
 }
 

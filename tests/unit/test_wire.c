@@ -497,8 +497,10 @@ truncated_anywhere_is_refused_or_harmless(void **state)
         pack_held(&kinds[i], &whole);
         for (size_t cut = 0; cut < whole.len; cut++)
             accepted += offer(&kinds[i], whole.data, cut, &whole) == AA_OK;
-        /* proto3 has no end mark: a cut between two fields can leave a message. Few are. */
-        assert_true(accepted <= 12);
+        /* proto3 has no end mark: a cut between two fields can leave a message. Few are; each
+         * letter of fetched records ends a field, too. */
+        size_t letters = kinds[i].fill == fill_fetched ? held.fetched.letter_count : 0;
+        assert_true(accepted <= 12 + letters);
         aa_bytes_fini(&whole);
     }
 }

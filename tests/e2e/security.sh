@@ -16,6 +16,7 @@ kafka() { KAFKA_SECURE=1 "$ROOT/compose/local-kafka.sh" "$1" "$WORK/kafka" 2>>"$
 finish() { local code=$?; kafka stop >/dev/null || true; set +e; (exit $code); cleanup; }
 trap finish EXIT
 
+BUILD=${PIPELINE_BIN%/bin}
 AUTOASSIGN_TEST_BROKER=$(kafka start) || die "no broker: $WORK/kafka.log"
 TOKEN=token-$RANDOM$RANDOM
 "$PIPELINE_BIN/keys" >"$WORK/keys.yaml"
@@ -88,6 +89,13 @@ pipeline_stop
 open_files() { find "$PIPELINE_DIR" -type f ! -name '*.log' ! -name '*.pid' -perm /077 -printf '%P '; } # logs are the shell's
 check files_are_for_their_owner_only equal "$(open_files)" ''
 check folders_are_for_their_owner_only equal "$(find "$PIPELINE_DIR/checkpoints" -type d -perm /077 -printf '%P ')" ''
+
+# ---- keys ----
+make_keys() { make -s -C "$ROOT" keys BUILD="$1" KEYS="$WORK/made.env" >/dev/null 2>&1; }
+check make_keys_makes_a_pair make_keys "$BUILD"
+check made_keys_are_for_their_owner_only equal "$(stat -c %a "$WORK/made.env")" 600
+check made_keys_are_of_40_characters equal "$(grep -cE "^AUTOASSIGN_LINKS_CURVE_(PUBLIC|SECRET)_KEY='?.{40}'?$" "$WORK/made.env")" 2
+check made_keys_are_never_overwritten eval '! make_keys "$BUILD"'
 
 # ---- wrong keys ----
 check plain_client_is_refused eval '! "$TOPIC_TOOL" count "$AUTOASSIGN_TEST_BROKER" "$TOPIC" >/dev/null 2>&1'

@@ -3,11 +3,11 @@
 # every option of the processes' containers (user, read-only root, capabilities, limits, volume, health checks,
 # restart policy, names on a network of their own), Prometheus' configuration, drain, crash, restart, upgrade.
 #   sudo make image-test [BASE=IMAGE] [COMPOSE=docker-compose]
-# BASE     a Debian 12 image that is at hand; without it debootstrap makes one (once)
+# BASE     a Debian 12 image that podman can pull; without it debootstrap makes one (once)
 # COMPOSE  the command that reads the file; `docker compose` if there is one, else docker-compose
 # No image registry is needed: Kafka and Prometheus come from stand-ins (tests/image/Dockerfile); Grafana is left out.
 # Root, for podman's networks. All that podman keeps is in build/image (clean: `make clean`): containers, images and
-# networks of this machine are not touched.
+# networks of this machine are not touched; netavark leaves its empty iptables chains.
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 ((EUID == 0)) || { echo "error: make image-test needs root: podman makes networks, debootstrap a system" >&2; exit 2; }
 "$ROOT/compose/deps.sh" packages kafka containers || exit 1

@@ -107,11 +107,12 @@ def monitoring(services, wrong):
     import yaml
 
     def port_of(name):
-        return int(services[name]["environment"][f"AUTOASSIGN_HTTP_{name.upper()}_PORT"])
+        program = "ingest" if name == "fetcher" else name
+        return int(services[name]["environment"][f"AUTOASSIGN_HTTP_{program.upper()}_PORT"])
 
     config = yaml.safe_load((ROOT / "compose/prometheus/prometheus.yml").read_text())
     scraped = {n: found["port"] for found in config["scrape_configs"][0]["dns_sd_configs"] for n in found["names"]}
-    if scraped != {name: port_of(name) for name in PROCESSES}:
+    if scraped != {name: port_of(name) for name in [*PROCESSES, "fetcher"]}:
         wrong.append(f"prometheus scrapes {scraped}, which is not what the services serve")
     mounts = {target for v in services["grafana"]["volumes"] for target in v.split(":")[1:2]}
     provisioning = ROOT / "compose/grafana/provisioning"

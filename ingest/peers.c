@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A fetcher is told anew when it may send so many records more, or so many messages were taken. */
-enum { TELL_RECORDS = PEERS_WINDOW / 4, TELL_MESSAGES = PEERS_MESSAGES / 4 };
+/* A fetcher is told anew when so many messages were taken, or it may send another quarter of what a
+ * partition may have under way. */
+enum { TELL_MESSAGES = PEERS_MESSAGES / 4, TELL_SHARE = 4 };
 
 typedef struct {
     aa_link_peer id;
@@ -430,13 +431,20 @@ peers_end(peers *pe)
         if (pe->peer[k].live && pe->peer[k].withdrawing) pe->peer[k].answer = true;
 }
 
+/* Records of a partition that may be under way or in the order. */
+static size_t
+window(const order *od)
+{
+    const size_t most = order_capacity(od);
+    return most < PEERS_WINDOW ? most : PEERS_WINDOW;
+}
+
 /* Records that the order has space for, over what was taken in this attempt. */
 static uint64_t
 allowed(const order *od, size_t idx, const stream *st)
 {
-    size_t most = order_capacity(od), held = order_held(od, idx);
+    const size_t most = window(od), held = order_held(od, idx);
 
-    if (most > PEERS_WINDOW) most = PEERS_WINDOW;
     if (order_room(od, idx) == 0 || held >= most) return st->records;
     return st->records + (most - held);
 }
@@ -493,7 +501,7 @@ worth_telling(const peers *pe, const order *od, size_t k)
         const stream *st = &pe->st[i];
         if (st->owner != k) continue;
         if (st->messages - st->told_messages >= TELL_MESSAGES) return true;
-        if (allowed(od, i, st) >= st->told_records + TELL_RECORDS) return true;
+        if (allowed(od, i, st) >= st->told_records + window(od) / TELL_SHARE) return true;
     }
     return false;
 }

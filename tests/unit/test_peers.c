@@ -429,6 +429,61 @@ no_more_is_under_way_than_the_order_has_space_for(void **state)
     unmake(fx);
 }
 
+/* A flood of bad messages is bounded like one of good ones. */
+static void
+letters_count_as_records(void **state)
+{
+    (void)state;
+    fixture           *fx = make();
+    const aa_link_peer from = fetcher('a');
+    aa_fetched        *fe = &fx->fetched;
+    peers_act          act;
+    size_t             idx;
+    own(fx, NULL, 0);
+    offers(fx, 'a', "1");
+    begin(fx, 50);
+    assert_true(told(fx, 'a', &act));
+    aa_fetched_clear(fe);
+    fe->F = F;
+    fe->hd = (aa_header){.run_id = 50, .seq = 1};
+    fe->partition = 1;
+    fe->attempt = 1;
+    for (int64_t i = 0; i <= ROOM; i++) {
+        const aa_fetched_letter le = {.offset = 100 + i};
+        assert_int_equal(aa_fetched_add_letter(fe, &le, "", "", &fx->err), AA_OK);
+    }
+    assert_int_equal(peers_fetched(fx->pe, fx->od, &from, fe, &idx), PEERS_GAP);
+    fe->attempt = 2;
+    fe->letter_count = ROOM;
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(peers_fetched(fx->pe, fx->od, &from, fe, &idx), PEERS_TAKEN);
+    unmake(fx);
+}
+
+/* ... and so is space, when a good part of it is free again. */
+static void
+space_is_told_without_waiting_for_an_offer(void **state)
+{
+    (void)state;
+    fixture       *fx = make();
+    aa_event_batch b = {0};
+    peers_act      act;
+    assert_int_equal(aa_event_batch_reserve(&b, ROOM, F, &fx->err), AA_OK);
+    own(fx, NULL, 0);
+    offers(fx, 'a', "1");
+    begin(fx, 50);
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM), PEERS_TAKEN);
+    assert_false(told(fx, 'a', &act));
+    assert_int_equal(order_take(fx->od, &b, ROOM / 8), ROOM / 8);
+    assert_false(told(fx, 'a', &act));
+    assert_int_equal(order_take(fx->od, &b, ROOM / 8), ROOM / 8);
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(act.fetch->po.records[0], ROOM + ROOM / 4);
+    aa_event_batch_fini(&b);
+    unmake(fx);
+}
+
 static void
 messages_taken_are_told_without_waiting_for_an_offer(void **state)
 {
@@ -602,6 +657,8 @@ main(void)
         cmocka_unit_test(gap_is_asked_for_again_from_where_it_is),
         cmocka_unit_test(last_message_that_got_lost_is_noticed_by_the_offer),
         cmocka_unit_test(no_more_is_under_way_than_the_order_has_space_for),
+        cmocka_unit_test(letters_count_as_records),
+        cmocka_unit_test(space_is_told_without_waiting_for_an_offer),
         cmocka_unit_test(messages_taken_are_told_without_waiting_for_an_offer),
         cmocka_unit_test(who_withdraws_is_released_when_the_run_is_over),
         cmocka_unit_test(no_run_is_opened_between_release_and_the_next_dealing),

@@ -24,7 +24,7 @@ cat "$WORK/kafka/client.yaml" "$WORK/keys.yaml" - >"$WORK/secure.yaml" <<EOF
 scorer:
   token: "$TOKEN"
   max_request_bytes: 4096
-  max_per_s: 200
+  max_per_s: 20
 EOF
 PASSWORD=$(cat "$WORK/kafka/password")
 SECRET_KEY=$(sed -n "s/.*curve_secret_key: '\(.*\)'/\1/p" "$WORK/keys.yaml")

@@ -5,7 +5,7 @@
 # SANITIZE=1    the same with AddressSanitizer and UndefinedBehaviorSanitizer builds;
 #               SANITIZE=thread: with ThreadSanitizer
 # ONLY=pattern  only test programs and scripts whose path matches (a grep -E pattern)
-# Logs of all tests: build/check/logs.
+# Logs of all tests, at the end: build/check/logs. Two may run side by side.
 source "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
@@ -14,8 +14,8 @@ SAN=${SANITIZE:+address,undefined}
 KIND=${SAN:-release}
 KIND=${KIND//,/-}
 BUILD=build/$KIND
-LOGS=build/check/logs
 WORK=build/check/run-$$
+LOGS=$WORK/logs LAST_LOGS=build/check/logs
 JOBS=$(nproc)
 UNIT_SECONDS=300 INTEGRATION_SECONDS=300 E2E_SECONDS=600
 passed=0 failed=0 skipped=0 failures=()
@@ -32,6 +32,8 @@ finish() {
     for pid in "${!RUNNING[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
     for pid in "${!RUNNING[@]}"; do wait "$pid" 2>/dev/null || true; done
     if [[ -d $WORK/kafka ]]; then compose/local-kafka.sh stop "$WORK/kafka" || true; fi
+    rm -rf "$LAST_LOGS"
+    mv "$LOGS" "$LAST_LOGS" 2>/dev/null || true # whoever ends last
     rm -rf "$WORK"
     if ((code == 130 || code == 143)); then warn "interrupted: everything stopped"; fi
     exit "$code"
@@ -62,7 +64,7 @@ count_results() { # count_results TEST LOG EXIT_CODE SECONDS
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     if ((f)); then
         failures+=("$test")
-        say "FAILED $test ($seconds s, exit code $code; log: $log)"
+        say "FAILED $test ($seconds s, exit code $code; log, in the end: $LAST_LOGS/$(basename "$log"))"
         tail -n 60 "$log" | sed 's/^/    /'
     else
         say "  ok   $test: $p passed$(and_skipped "$s") ($seconds s)"
@@ -113,8 +115,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 sweep_stale build/check
-rm -rf "$LOGS"
-mkdir -p "$LOGS" "$WORK"
+mkdir -p "$LOGS"
 
 step "installing what is missing" compose/deps.sh packages kafka prometheus
 [[ -z $SAN ]] || say "sanitizers: $SAN"

@@ -573,7 +573,7 @@ open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status          st = aa_upstream_open(&ap->up, "assigner", cfg, cfg->links.events, err);
+    aa_status          st = aa_upstream_open(&ap->up, cfg, cfg->links.events, err);
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);

@@ -18,6 +18,8 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
                                     : AA_DEBUG;
     char         kv[128];
 
+    if (strcmp(facility, "GETPID") == 0 && strstr(text, "retrying"))
+        lvl = AA_DEBUG; /* a broker just up */
     if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0) lvl = AA_DEBUG;
     if (!aa_log_on(lvl)) return;
     snprintf(kv, sizeof kv, "client=%s facility=%s", rk ? rd_kafka_name(rk) : "-", facility);

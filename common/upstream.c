@@ -10,11 +10,10 @@
 enum { RESET_EVERY_MS = 200 };
 
 aa_status
-aa_upstream_open(aa_upstream *up, const char *process, const aa_conf *cfg, const char *endpoint,
-                 aa_err *err)
+aa_upstream_open(aa_upstream *up, const aa_conf *cfg, const char *endpoint, aa_err *err)
 {
     const aa_link_keys keys = aa_link_keys_of(cfg);
-    *up = (aa_upstream){.process = process, .cfg = cfg};
+    *up = (aa_upstream){.cfg = cfg};
     return aa_link_open(&up->ln, AA_LINK_BIND, endpoint, &keys, err);
 }
 

@@ -16,9 +16,8 @@
 #include "common/wire.h"
 
 typedef struct {
-    const char    *process; /* who speaks */
-    const aa_conf *cfg;     /* borrowed */
-    aa_link       *ln;      /* owned */
+    const aa_conf *cfg; /* borrowed */
+    aa_link       *ln;  /* owned */
     aa_bytes       bytes;
     aa_control     answer; /* to the last barrier; epoch 0: none */
     aa_msg_kind    answer_kind;
@@ -27,9 +26,9 @@ typedef struct {
 } aa_upstream;
 
 /** Bind endpoint. @errors as aa_link_open */
-aa_status aa_upstream_open(aa_upstream *up, const char *process, const aa_conf *cfg,
-                           const char *endpoint, aa_err *err) __attribute__((warn_unused_result));
-void      aa_upstream_close(aa_upstream *up);
+aa_status aa_upstream_open(aa_upstream *up, const aa_conf *cfg, const char *endpoint, aa_err *err)
+    __attribute__((warn_unused_result));
+void aa_upstream_close(aa_upstream *up);
 
 /** @errors AA_EPARSE the message cannot be packed; AA_EIO */
 aa_status aa_upstream_send(aa_upstream *up, aa_msg_kind kind, const aa_control *c, aa_err *err)

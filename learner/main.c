@@ -452,7 +452,7 @@ open_all(app *ap, aa_err *err)
 {
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status          st = aa_upstream_open(&ap->up, "learner", cfg, cfg->links.assigned, err);
+    aa_status          st = aa_upstream_open(&ap->up, cfg, cfg->links.assigned, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
     if (st == AA_OK) st = aa_retry("KAFKA-WAIT", open_publishers, ap, err);

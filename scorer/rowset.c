@@ -212,16 +212,15 @@ uint64_t
 rowset_digest(const rowset *rs, uint64_t run_id, uint32_t field, uint64_t d)
 {
     const rowset_directory *dir = atomic_load(&rs->directory);
-    for (size_t slot = 0; slot < dir->count * CHUNK_ROWS; slot++) {
-        aa_row_head rh;
-        if (!atomic_load(&dir->chunk[slot / CHUNK_ROWS])) {
-            slot += CHUNK_ROWS - 1;
-            continue;
+    for (size_t chunk = 0; chunk < dir->count; chunk++) {
+        if (!atomic_load(&dir->chunk[chunk])) continue;
+        for (size_t i = 0; i < CHUNK_ROWS; i++) {
+            const uint32_t head[2] = {field, (uint32_t)(chunk * CHUNK_ROWS + i)};
+            aa_row_head    rh;
+            if (!rowset_get(rs, head[1], &rh, rs->scratch) || rh.run_id != run_id) continue;
+            d = aa_digest(d, head, sizeof head);
+            d = aa_digest(d, rs->scratch, rs->width * sizeof *rs->scratch);
         }
-        const uint32_t head[2] = {field, (uint32_t)slot};
-        if (!rowset_get(rs, head[1], &rh, rs->scratch) || rh.run_id != run_id) continue;
-        d = aa_digest(d, head, sizeof head);
-        d = aa_digest(d, rs->scratch, rs->width * sizeof *rs->scratch);
     }
     return d;
 }

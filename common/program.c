@@ -168,12 +168,37 @@ register_build(aa_metrics *ms, const aa_program *program)
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
 
-/* A process that could not write its figures would find that out only at its end. */
-static aa_status
-check_summary_dir(const aa_conf *cfg, aa_err *err)
+/* The folder that dir is in. */
+static void
+parent_of(const char *dir, char parent[AA_CONF_STR + 2])
 {
+    size_t len = strlen(dir);
+    while (len > 0 && dir[len - 1] == '/') /* trailing ones */
+        len--;
+    while (len > 0 && dir[len - 1] != '/') /* the name */
+        len--;
+    if (len > 0)
+        snprintf(parent, AA_CONF_STR + 2, "%.*s", (int)len, dir);
+    else
+        snprintf(parent, AA_CONF_STR + 2, "%s", dir[0] == '/' ? "/" : ".");
+}
+
+/* A process that could not write its figures would find that out only at its end. Makes the folder,
+ * its own level only, when it is missing; without `make` it is enough that this could be done. */
+static aa_status
+check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
+{
+    char        parent[AA_CONF_STR + 2];
     const char *dir = cfg->pipeline.summary_dir;
     if (!dir[0] || access(dir, W_OK | X_OK) == 0) return AA_OK;
+    if (errno == ENOENT && make) {
+        /* EEXIST: another process of the pipeline was first */
+        if ((mkdir(dir, S_IRWXU) == 0 || errno == EEXIST) && access(dir, W_OK | X_OK) == 0)
+            return AA_OK;
+    } else if (errno == ENOENT) {
+        parent_of(dir, parent);
+        if (access(parent, W_OK | X_OK) == 0) return AA_OK;
+    }
     return aa_fail(err, AA_ECONFIG, "pipeline.summary_dir: %s: %s", dir, strerror(errno));
 }
 
@@ -199,7 +224,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
         goto out;
     }
     register_build(ctx.ms, program);
-    if ((st = check_summary_dir(cfg, &err)) || (st = catch_signals(&err)) ||
+    if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
         (st = open_door(&ctx, program, &err)))
         goto out;
     st = program->run(&ctx, &err);
@@ -222,7 +247,7 @@ check(const options *opt, const aa_program *program, const aa_conf *cfg)
 {
     aa_err    err = AA_ERR_INIT;
     aa_status st = aa_kafka_check(cfg, &err);
-    if (st == AA_OK) st = check_summary_dir(cfg, &err);
+    if (st == AA_OK) st = check_summary_dir(cfg, false, &err);
     if (st == AA_OK)
         printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
     else

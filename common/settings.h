@@ -37,7 +37,7 @@
     INT(lane, 0, 0, 65535, "", "shard of the learning side")                                       \
     INT(seed, 1, 0, INT64_MAX, "", "one seed, one order, one result")                              \
     INT(depth, 4, 1, 64, "batches", "rewards of batch n-depth are applied before batch n is assigned")  \
-    STR(summary_dir, "", "folder where each process writes <process>.json at its end; empty: none") \
+    STR(summary_dir, "", "folder where each process writes <process>.json at its end, made if it is missing; empty: none") \
     INT(series_events, 0, 0, INT64_MAX, "events", "events between two rows of the CSV files with figures over time in summary_dir; 0: none") \
     INT(late_from, 0, 0, INT64_MAX, "events", "figures called late leave out so many first events")
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -283,6 +284,73 @@ check_config_does_not_run(void **state)
     free(oc);
 }
 
+/* A folder of this test; free by remove_folder. */
+static void
+make_folder(char base[64])
+{
+    snprintf(base, 64, "/tmp/autoassign-test-program-XXXXXX");
+    assert_non_null(mkdtemp(base));
+}
+
+static outcome *
+run_with_summaries_in(const char *folder, bool only_check)
+{
+    char        option[256];
+    const char *args[] = {"-o",   "http.enabled=false", "-o", "model.dim=8", "-o",
+                          option, "--check-config"};
+    snprintf(option, sizeof option, "pipeline.summary_dir=%s", folder);
+    return run_main(run_well, only_check ? 7 : 6, args);
+}
+
+static void
+a_missing_summary_folder_is_made_for_this_user_only(void **state)
+{
+    (void)state;
+    char        base[64], dir[100];
+    struct stat what;
+    make_folder(base);
+    snprintf(dir, sizeof dir, "%s/trial", base);
+    for (int i = 0; i < 2; i++) { /* made, then there already */
+        outcome *oc = run_with_summaries_in(dir, false);
+        check_exit(oc, 0);
+        free(oc);
+        assert_int_equal(stat(dir, &what), 0);
+        assert_int_equal(what.st_mode & 0777, 0700);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(rmdir(base), 0);
+}
+
+static void
+a_summary_folder_that_cannot_be_made_is_said_with_its_name(void **state)
+{
+    (void)state;
+    char base[64], dir[100];
+    make_folder(base);
+    snprintf(dir, sizeof dir, "%s/not/there", base); /* one level is made, not two */
+    for (int i = 0; i < 2; i++) {
+        outcome *oc = run_with_summaries_in(dir, i == 0);
+        check_exit(oc, 2);
+        check_has(oc->err, "pipeline.summary_dir: ");
+        check_has(oc->err, "/not/there: No such file or directory");
+        free(oc);
+    }
+    assert_int_equal(rmdir(base), 0);
+}
+
+static void
+check_config_makes_no_folder(void **state)
+{
+    (void)state;
+    char base[64], dir[100];
+    make_folder(base);
+    snprintf(dir, sizeof dir, "%s/trial/", base);
+    outcome *oc = run_with_summaries_in(dir, true);
+    check_exit(oc, 0);
+    free(oc);
+    assert_int_equal(rmdir(base), 0); /* it is empty */
+}
+
 static void
 print_config_prints_what_is_in_effect(void **state)
 {
@@ -327,6 +395,9 @@ main(void)
         cmocka_unit_test(bad_configuration_exits_2_and_says_why),
         cmocka_unit_test(bad_usage_exits_2),
         cmocka_unit_test(check_config_does_not_run),
+        cmocka_unit_test(a_missing_summary_folder_is_made_for_this_user_only),
+        cmocka_unit_test(a_summary_folder_that_cannot_be_made_is_said_with_its_name),
+        cmocka_unit_test(check_config_makes_no_folder),
         cmocka_unit_test(print_config_prints_what_is_in_effect),
         cmocka_unit_test(help_version_and_reference_print_and_exit_0),
     };

@@ -43,7 +43,7 @@ typedef struct {
 } aa_offer;
 
 typedef struct {
-    aa_header   hd; /* run_id 0: no run is open */
+    aa_header   hd; /* run_id 0: no run is open; seq: of the offer that it answers */
     aa_portions po;
 } aa_fetch;
 

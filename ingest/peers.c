@@ -246,6 +246,15 @@ ask_again(peers *pe, stream *st)
     pe->peer[st->owner].answer = true;
 }
 
+/* The group has dealt to it again: it has forgotten what it sent and begins at 1, even if these are
+ * the partitions that it had. */
+static void
+begin_anew(peers *pe, size_t k)
+{
+    for (size_t i = 0; pe->run_id > 0 && i < pe->taken_n; i++)
+        if (pe->st[i].owner == k) ask_again(pe, &pe->st[i]);
+}
+
 /* It has sent more than has come: the link is in order, so that is lost. */
 static void
 look_for_losses(peers *pe, size_t k, const aa_offer *of)
@@ -307,6 +316,7 @@ peers_offer(peers *pe, const aa_link_peer *from, const aa_offer *of, int64_t now
     snprintf(p->name, sizeof p->name, "%s", of->name);
     p->live = p->answer = true;
     p->withdrawing = of->withdrawing;
+    if (p->term != of->hd.seq) begin_anew(pe, k);
     p->term = of->hd.seq;
     p->heard_us = now_us;
     p->n = n;
@@ -449,6 +459,15 @@ allowed(const order *od, size_t idx, const stream *st)
     return st->records + (most - held);
 }
 
+/* Letters may be large, and a record of them is one of credit. While the order has no room for more
+ * of them no message is told to be taken, so that no more than PEERS_MESSAGES follow. */
+static uint64_t
+acknowledged(const order *od, size_t idx, const stream *st)
+{
+    const bool letters_full = order_room(od, idx) == 0 && order_held(od, idx) < order_capacity(od);
+    return letters_full ? st->told_messages : st->messages;
+}
+
 peers_verdict
 peers_fetched(peers *pe, const order *od, const aa_link_peer *from, const aa_fetched *fe,
               size_t *idx)
@@ -464,8 +483,8 @@ peers_fetched(peers *pe, const order *od, const aa_link_peer *from, const aa_fet
         return PEERS_STRAY;
     /* more than was allowed, or what it cannot be: as bad as one that is missing */
     if (fe->hd.seq != st->messages + 1 || aa_fetched_first(fe) < st->next ||
-        st->records + count > st->told_records || fe->F != pe->cfg->field_count ||
-        fe->n > order_capacity(od) - order_held(od, at)) {
+        st->records + count > st->told_records || fe->hd.seq > st->told_messages + PEERS_MESSAGES ||
+        fe->F != pe->cfg->field_count || fe->n > order_capacity(od) - order_held(od, at)) {
         ask_again(pe, st);
         return PEERS_GAP;
     }
@@ -500,7 +519,7 @@ worth_telling(const peers *pe, const order *od, size_t k)
     for (size_t i = 0; pe->run_id > 0 && i < pe->taken_n; i++) {
         const stream *st = &pe->st[i];
         if (st->owner != k) continue;
-        if (st->messages - st->told_messages >= TELL_MESSAGES) return true;
+        if (acknowledged(od, i, st) - st->told_messages >= TELL_MESSAGES) return true;
         if (allowed(od, i, st) >= st->told_records + window(od) / TELL_SHARE) return true;
     }
     return false;
@@ -519,15 +538,16 @@ fill_fetch(peers *pe, const order *od, size_t k)
         if (st->owner != k) continue;
         records = allowed(od, i, st);
         if (records > st->told_records) st->told_records = records;
-        st->told_messages = st->messages;
+        st->told_messages = acknowledged(od, i, st);
         po->partition[n] = st->partition;
         po->attempt[n] = st->attempt;
         po->offset[n] = st->next;
-        po->messages[n] = st->messages;
+        po->messages[n] = st->told_messages;
         po->records[n++] = st->told_records;
     }
     po->n = n;
-    pe->fetch.hd = (aa_header){.run_id = pe->run_id, .lane = (uint32_t)pe->cfg->pipeline.lane};
+    pe->fetch.hd = (aa_header){
+        .run_id = pe->run_id, .seq = pe->peer[k].term, .lane = (uint32_t)pe->cfg->pipeline.lane};
 }
 
 bool

@@ -12,7 +12,12 @@
  *
  * What may be under way is told to the fetcher in numbers that only grow within an attempt: records
  * (as far as the order has space for them) and messages that were taken (it may be PEERS_MESSAGES
- * ahead). When nothing leaves the order, fetchers stop.
+ * ahead; while the order is full of dead letters, no more are said to be taken). When nothing
+ * leaves the order, fetchers stop.
+ *
+ * An offer carries its term, the number of the dealing that it is of, and what a fetcher is told
+ * carries the term of the offer that it answers: a word to one dealing is none to the next, and
+ * with another term all its streams begin a new attempt.
  */
 #ifndef INGEST_PEERS_H
 #define INGEST_PEERS_H
@@ -96,7 +101,7 @@ int64_t peers_lag(const peers *pe, int32_t partition, int64_t position);
 /* ---- what to tell them ---- */
 
 typedef struct {
-    aa_msg_kind     kind; /* FETCH: `fetch`; RELEASED: control.hd.seq is the offer's */
+    aa_msg_kind     kind; /* FETCH: `fetch`; RELEASED: `hd`, of which seq is the offer's */
     aa_link_peer    to;
     const aa_fetch *fetch;
     aa_header       hd;

@@ -30,6 +30,7 @@ void
 supply_clear(supply *su)
 {
     su->n = 0;
+    su->run_id = 0; /* a sequencer whose clock went back would never be heard again */
     su->term++;
 }
 
@@ -53,7 +54,7 @@ supply_asked(supply *su, const aa_fetch *ft)
 {
     bool anew = false;
 
-    if (ft->hd.run_id < su->run_id || ft->hd.run_id == 0) return false;
+    if (ft->hd.seq != su->term || ft->hd.run_id < su->run_id || ft->hd.run_id == 0) return false;
     su->run_id = ft->hd.run_id;
     for (size_t i = 0; i < ft->po.n; i++) {
         supply_part *part = find(su, ft->po.partition[i]);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "ingest/deadletter.h"
 #include "ingest/peers.h"
 
 enum { S = 1000000, F = 2, ROOM = 64 };
@@ -460,6 +461,89 @@ letters_count_as_records(void **state)
     unmake(fx);
 }
 
+/* One letter of LARGE bytes, message seq of partition 1, goes into the order if it is taken. */
+enum { LARGE = 900000 };
+static peers_verdict
+sends_large_letter(fixture *fx, const aa_fetch *ft, uint64_t seq, const char *value)
+{
+    const aa_link_peer      from = fetcher('a');
+    aa_fetched             *fe = &fx->fetched;
+    const int64_t           offset = ft->po.offset[0] + (int64_t)(seq - ft->po.messages[0]) - 1;
+    const aa_fetched_letter le = {
+        .offset = offset, .has_value = true, .len = LARGE, .full_len = LARGE};
+    const aa_kafka_record rec = {.partition = 1, .offset = offset, .value = value, .len = LARGE};
+    deadletter           *dl;
+    peers_verdict         verdict;
+    size_t                idx;
+
+    aa_fetched_clear(fe);
+    fe->F = F;
+    fe->hd = (aa_header){.run_id = 50, .seq = seq};
+    fe->partition = 1;
+    fe->attempt = ft->po.attempt[0];
+    assert_int_equal(aa_fetched_add_letter(fe, &le, NULL, value, &fx->err), AA_OK);
+    verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
+    if (verdict != PEERS_TAKEN) return verdict;
+    dl = deadletter_new(&rec, DECODE_MALFORMED, "test");
+    assert_non_null(dl);
+    order_push_letter(fx->od, idx, &dl);
+    return verdict;
+}
+
+/* All that a fetcher may send after what it was told; returns how much was taken. */
+static size_t
+sends_all_it_may(fixture *fx, const aa_fetch *ft, const char *value)
+{
+    const uint64_t first = ft->po.messages[0] + 1;
+    size_t         count = 0;
+    for (uint64_t seq = first; seq < first + PEERS_MESSAGES; seq++)
+        count += sends_large_letter(fx, ft, seq, value) == PEERS_TAKEN;
+    return count;
+}
+
+/* 8 MB of letters fill a partition's line: from then on only what was under way still comes. */
+static void
+large_letters_do_not_fill_the_memory(void **state)
+{
+    (void)state;
+    fixture     *fx = make();
+    const size_t most = (8u << 20) / LARGE + 1 + PEERS_MESSAGES;
+    char        *value = calloc(1, LARGE);
+    size_t       held = 0;
+    peers_act    act;
+    uint64_t     told_messages;
+    deadletter  *dl;
+    assert_non_null(value);
+    own(fx, NULL, 0);
+    offers(fx, 'a', "1");
+    begin(fx, 50);
+    while (told(fx, 'a', &act)) { /* each time more messages were taken */
+        assert_int_equal(act.fetch->po.attempt[0], 1);
+        assert_true(act.fetch->po.records[0] >= ROOM); /* it is not these that stop it */
+        held += sends_all_it_may(fx, act.fetch, value);
+        assert_in_range(held, 1, most);
+    }
+    assert_int_equal(order_room(fx->od, 0), 0);
+    offers(fx, 'a', "1");
+    assert_true(told(fx, 'a', &act));
+    told_messages = act.fetch->po.messages[0];
+    assert_true(told_messages + PEERS_MESSAGES <= held);
+    assert_false(told(fx, 'a', &act));
+    assert_non_null(dl = order_take_letter(fx->od)); /* they move on: without a gap */
+    while (dl) {
+        deadletter_free(&dl);
+        dl = order_take_letter(fx->od);
+    }
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(act.fetch->po.attempt[0], 1);
+    assert_int_equal(act.fetch->po.messages[0], held);
+    assert_int_equal(sends_all_it_may(fx, act.fetch, value), PEERS_MESSAGES);
+    assert_int_equal(sends_large_letter(fx, act.fetch, held + PEERS_MESSAGES + 1, value),
+                     PEERS_GAP); /* more than it may */
+    free(value);
+    unmake(fx);
+}
+
 /* ... and so is space, when a good part of it is free again. */
 static void
 space_is_told_without_waiting_for_an_offer(void **state)
@@ -481,6 +565,40 @@ space_is_told_without_waiting_for_an_offer(void **state)
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.records[0], ROOM + ROOM / 4);
     aa_event_batch_fini(&b);
+    unmake(fx);
+}
+
+/* The group took its partition and gave it back, and the offer of none in between got lost: it
+ * begins again with message 1, which must not be taken for one that has come before. */
+static void
+dealt_again_within_a_run_begins_a_new_attempt(void **state)
+{
+    (void)state;
+    fixture  *fx = make();
+    peers_act act;
+    own(fx, NULL, 0);
+    offers(fx, 'a', "1");
+    offers(fx, 'b', "2");
+    begin(fx, 50);
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(act.fetch->hd.seq, 7); /* the offer's */
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 99 + (int64_t)seq, 1), PEERS_TAKEN);
+    prepare(fx, 'a', "1")->hd.seq = 9;
+    assert_int_equal(offer(fx), PEERS_SAME);
+    assert_false(peers_changed(fx->pe));
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(act.fetch->hd.seq, 9);
+    assert_int_equal(act.fetch->po.attempt[0], 2);
+    assert_int_equal(act.fetch->po.offset[0], 103);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 4, 109, 1), PEERS_STRAY);
+    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 103, 1), PEERS_TAKEN);
+    offer(fx); /* its heartbeat */
+    assert_true(told(fx, 'a', &act));
+    assert_int_equal(act.fetch->po.attempt[0], 2);
+    offers(fx, 'b', "2"); /* that was nothing to others */
+    assert_true(told(fx, 'b', &act));
+    assert_int_equal(act.fetch->po.attempt[0], 1);
     unmake(fx);
 }
 
@@ -658,6 +776,8 @@ main(void)
         cmocka_unit_test(last_message_that_got_lost_is_noticed_by_the_offer),
         cmocka_unit_test(no_more_is_under_way_than_the_order_has_space_for),
         cmocka_unit_test(letters_count_as_records),
+        cmocka_unit_test(large_letters_do_not_fill_the_memory),
+        cmocka_unit_test(dealt_again_within_a_run_begins_a_new_attempt),
         cmocka_unit_test(space_is_told_without_waiting_for_an_offer),
         cmocka_unit_test(messages_taken_are_told_without_waiting_for_an_offer),
         cmocka_unit_test(who_withdraws_is_released_when_the_run_is_over),

@@ -33,7 +33,7 @@ fetch(ask *as, uint64_t run_id, uint32_t attempt, int64_t offset, uint64_t messa
                 .offset = offset,
                 .messages = messages,
                 .records = records};
-    as->ft.hd.run_id = run_id;
+    as->ft.hd = (aa_header){.run_id = run_id, .seq = 1}; /* of the first dealing */
     as->ft.po = (aa_portions){.n = 1,
                               .partition = &as->partition,
                               .attempt = &as->attempt,
@@ -96,6 +96,44 @@ newer_run_or_attempt_begins_anew_and_older_ones_change_nothing(void **state)
 }
 
 static void
+what_was_said_to_another_dealing_changes_nothing(void **state)
+{
+    (void)state;
+    supply   su = {0};
+    ask      as;
+    aa_fetch next;
+    deal(&su);
+    assert_true(supply_asked(&su, fetch(&as, 50, 1, 100, 0, 40)));
+    supply_clear(&su);
+    deal(&su);
+    assert_false(supply_asked(&su, fetch(&as, 50, 1, 130, 3, 40))); /* was under way */
+    assert_int_equal(su.part[0].attempt, 0);
+    next = *fetch(&as, 50, 2, 130, 0, 40);
+    next.hd.seq = su.term;
+    assert_true(supply_asked(&su, &next));
+    assert_int_equal(su.part[0].next, 130);
+    supply_fini(&su);
+}
+
+/* Runs are numbered by the clock of the sequencer's machine. */
+static void
+sequencer_whose_clock_went_back_is_heard_after_a_dealing(void **state)
+{
+    (void)state;
+    supply   su = {0};
+    ask      as;
+    aa_fetch next;
+    deal(&su);
+    assert_true(supply_asked(&su, fetch(&as, 50, 1, 100, 0, 40)));
+    supply_clear(&su);
+    deal(&su);
+    next = *fetch(&as, 20, 1, 130, 0, 40);
+    next.hd.seq = su.term;
+    assert_true(supply_asked(&su, &next));
+    supply_fini(&su);
+}
+
+static void
 messages_that_are_not_taken_stop_it(void **state)
 {
     (void)state;
@@ -153,8 +191,8 @@ offer_says_what_was_sent_in_the_newest_run(void **state)
     supply_fini(&su);
 }
 
-/* ---- both sides over a link that loses one message in four; within a direction it is in order
- * ---- */
+/* ---- both sides over a link that loses one message in four; within a direction it is in order.
+ * Now and then the group deals again, and no offer says so until the next gets through ---- */
 
 enum { PARTS = 3, MESSAGES_OFFSETS = 4000, ROOM = 512 };
 
@@ -168,7 +206,7 @@ typedef struct {
     aa_fetched   fe;
     uint64_t     seed, draws;
     int64_t      want[PARTS]; /* offset of the event that has to come next out of the order */
-    size_t       lost;
+    size_t       lost, dealt;
     aa_link_peer id;
 } world;
 
@@ -226,6 +264,15 @@ fetcher_sends(world *w, supply_part *part)
     }
 }
 
+static void
+group_deals(world *w)
+{
+    const aa_kafka_offset po[PARTS] = {{.partition = 0}, {.partition = 1}, {.partition = 2}};
+    supply_clear(&w->su);
+    assert_int_equal(supply_deal(&w->su, po, PARTS, &w->err), AA_OK);
+    w->dealt++;
+}
+
 static size_t
 sequencer_takes(world *w, aa_event_batch *b, size_t most)
 {
@@ -243,14 +290,13 @@ static void
 every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
 {
     (void)state;
-    const char           *given = getenv("SEED");
-    world                 w = {.id = {.id = {'p', 1}, .len = 17}};
-    aa_event_batch        b = {0};
-    const aa_kafka_offset po[PARTS] = {{.partition = 0}, {.partition = 1}, {.partition = 2}};
-    const int64_t         position[PARTS] = {0};
-    const peers_part     *part;
-    size_t                n, taken = 0;
-    const size_t          all = PARTS * ((size_t)MESSAGES_OFFSETS * 2 / 3 + 1);
+    const char       *given = getenv("SEED");
+    world             w = {.id = {.id = {'p', 1}, .len = 17}};
+    aa_event_batch    b = {0};
+    const int64_t     position[PARTS] = {0};
+    const peers_part *part;
+    size_t            n, taken = 0;
+    const size_t      all = PARTS * ((size_t)MESSAGES_OFFSETS * 2 / 3 + 1);
     w.seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
     print_message("SEED=%llu\n", (unsigned long long)w.seed);
     aa_conf_defaults(&w.cfg);
@@ -261,7 +307,7 @@ every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
     assert_int_equal(peers_new(&w.pe, &w.cfg, &w.err), AA_OK);
     assert_int_equal(order_new(&w.od, 2, false, &w.err), AA_OK);
     assert_int_equal(peers_own(w.pe, NULL, 0, true, 0, &w.err), AA_OK);
-    assert_int_equal(supply_deal(&w.su, po, PARTS, &w.err), AA_OK);
+    group_deals(&w);
     while (peers_wanted(w.pe) == 0)
         fetcher_offers(&w, 0);
     assert_int_equal(peers_take(w.pe, &part, &n, &w.err), AA_OK);
@@ -269,6 +315,7 @@ every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
     peers_begin(w.pe, 50, position);
     for (int round = 0; taken < all && round < 100000; round++) {
         fetcher_hears(&w);
+        if (aa_rng_bits(w.seed, AA_RNG_TEST, w.draws++, 3) % 20 == 0) group_deals(&w);
         for (size_t i = 0; i < PARTS; i++)
             fetcher_sends(&w, &w.su.part[i]);
         if (round % 5 == 0) fetcher_offers(&w, round);
@@ -276,6 +323,7 @@ every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
     }
     assert_int_equal(taken, all);
     assert_in_range(w.lost, 20, SIZE_MAX);
+    assert_in_range(w.dealt, 2, SIZE_MAX);
     aa_event_batch_fini(&b);
     aa_fetched_fini(&w.fe);
     aa_portions_fini(&w.offer.po);
@@ -290,6 +338,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_sent_that_was_not_asked_for),
         cmocka_unit_test(newer_run_or_attempt_begins_anew_and_older_ones_change_nothing),
+        cmocka_unit_test(what_was_said_to_another_dealing_changes_nothing),
+        cmocka_unit_test(sequencer_whose_clock_went_back_is_heard_after_a_dealing),
         cmocka_unit_test(messages_that_are_not_taken_stop_it),
         cmocka_unit_test(offer_says_what_was_sent_in_the_newest_run),
         cmocka_unit_test(every_record_comes_once_and_in_order_over_a_link_that_loses),

@@ -13,6 +13,7 @@ enum {
     BACKOFF_MAX_US = 5000000,
     DRAIN_LIMIT_US = 15000000,
     SILENCE_US = 3000000,       /* pings in vain for so long: nobody is there */
+    OPEN_SILENCE_US = 5000000,  /* same, to open a run: checkpoints are restored meanwhile */
     UNSAVED_PAUSE_US = 1000000, /* before a barrier that is to save what could not be saved */
     HELD_MAX = 4000000, /* events held back by all partitions together, about 50 bytes each */
     HELD_MIN = 4096     /* but so many by each */
@@ -36,6 +37,7 @@ struct ingest {
     int64_t  batch_opened_us; /* first event of the batch was taken */
     int64_t  blocked_us;      /* the batch is ready but has no credit since; 0: it has not waited */
     int64_t  heard_us;        /* last message from downstream that was of this run */
+    int64_t  begun_us;        /* this run */
     int64_t  last_open_us, last_sent_us, last_barrier_us, retry_us, drain_until_us;
     int64_t  backoff_us;
     uint64_t commits, resets, unsaved, unsaved_in_row;
@@ -144,7 +146,7 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->phase = OPENING;
     in->run_id = run_id;
     in->epoch_used = re->last_epoch > re->epoch ? re->last_epoch : re->epoch;
-    in->barrier_after_us = now_us;
+    in->barrier_after_us = in->begun_us = now_us;
     in->now.final = false;
     in->now.base_epoch = re->epoch > 0 ? re->epoch : re->last_epoch;
     in->batch.n = 0;
@@ -406,7 +408,8 @@ ingest_step(ingest *in, int64_t now_us, ingest_act *act)
     case OPENING:
         if (now_us - in->last_open_us >= OPEN_EVERY_US)
             act_control(in, act, AA_MSG_OPEN, in->now.epoch, false);
-        act->due_us = in->last_open_us + OPEN_EVERY_US;
+        else
+            act->due_us = in->last_open_us + OPEN_EVERY_US;
         return;
     case RUNNING:
     case DRAINING: step_stream(in, now_us, act); return;
@@ -502,6 +505,14 @@ bool
 ingest_answered(const ingest *in, int64_t now_us)
 {
     return in->phase == RUNNING && now_us - in->heard_us < SILENCE_US;
+}
+
+bool
+ingest_silent(const ingest *in, int64_t now_us)
+{
+    int64_t since_us = in->heard_us > in->begun_us ? in->heard_us : in->begun_us;
+    if (in->phase == OPENING) return now_us - since_us >= OPEN_SILENCE_US;
+    return in->phase == RUNNING && now_us - since_us >= SILENCE_US;
 }
 
 bool

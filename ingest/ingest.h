@@ -88,7 +88,9 @@ bool ingest_running(const ingest *in); /* takes events */
 bool ingest_idle(const ingest *in);    /* abandoned: waits for ingest_begin */
 /** ... and something was heard from downstream lately: pings are answered when all else is silent.
  */
-bool        ingest_answered(const ingest *in, int64_t now_us);
+bool ingest_answered(const ingest *in, int64_t now_us);
+/** A run is open, or to be opened, and downstream has not answered for some seconds. */
+bool        ingest_silent(const ingest *in, int64_t now_us);
 bool        ingest_opened(const ingest *in); /* downstream has answered OPENED */
 bool        ingest_ended(const ingest *in);  /* the replay's final barrier is committed */
 const char *ingest_reason(const ingest *in); /* of the last restart */

@@ -22,11 +22,13 @@
 #include "ingest/source.h"
 
 enum {
-    STEPS_AT_A_TIME = 64,   /* then look at the link and at Kafka again */
-    RETRY_US = 500000,      /* between tries of a commit or a letter */
-    METER_US = 500000,      /* between updates of the metrics */
-    CONNECT_MAX_MS = 5000,  /* longest pause between tries to reach a broker */
-    LETTERS_FLUSH_MS = 3000 /* for letters to be delivered before a commit, then again */
+    STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
+    RETRY_US = 500000,       /* between tries of a commit or a letter */
+    SEND_RETRY_US = 200000,  /* of a message that the link did not take */
+    SAY_AGAIN_US = 30000000, /* between warnings of a trouble that lasts */
+    METER_US = 500000,       /* between updates of the metrics */
+    CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
+    LETTERS_FLUSH_MS = 3000  /* for letters to be delivered before a commit, then again */
 };
 
 typedef struct {
@@ -43,9 +45,11 @@ typedef struct {
     aa_control     control;
     uint64_t       run_id;
     int64_t        meter_us, retry_us; /* next update; no commits and letters before */
+    int64_t        send_us;            /* no messages before */
+    int64_t        full_us, silent_us; /* next warning of a full link, of silence */
     bool           letters_out;        /* sent since the last flush */
     uint64_t       letters_failed;     /* of the producer's failures: those that were dealt with */
-    bool           ready, leaving;
+    bool           leaving;
     bool           revoked; /* the group wants our partitions back */
     aa_status      failed;  /* the loop ends with it */
 } app;
@@ -136,6 +140,21 @@ reopen(app *ap)
     return st == AA_OK || st == AA_EIO;
 }
 
+/* Nobody takes the messages: with other keys a peer's messages end in the handshake. */
+static void
+put_off_sending(app *ap, const char *why)
+{
+    int64_t now_us = aa_now_us();
+
+    ap->send_us = now_us + SEND_RETRY_US;
+    if (now_us < ap->full_us) return;
+    ap->full_us = now_us + SAY_AGAIN_US;
+    aa_warn("SEND",
+            "%s; tried again: does the assigner run, with links.events at this address and the "
+            "same links.curve_* keys?",
+            why);
+}
+
 static bool
 send_message(app *ap, const ingest_act *act)
 {
@@ -152,7 +171,7 @@ send_message(app *ap, const ingest_act *act)
     }
     st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
     if (st != AA_OK) {
-        aa_warn("SEND", "%s", err.text);
+        put_off_sending(ap, err.text);
         return false;
     }
     now_us = aa_now_us();
@@ -277,11 +296,12 @@ drained(app *ap, bool given_up)
 static bool
 perform(app *ap, const ingest_act *act)
 {
-    bool later = aa_now_us() < ap->retry_us;
+    int64_t now_us = aa_now_us();
+    bool    later = now_us < ap->retry_us;
 
     switch (act->act) {
     case INGEST_WAIT: return false;
-    case INGEST_SEND: return send_message(ap, act);
+    case INGEST_SEND: return now_us < ap->send_us ? false : send_message(ap, act);
     case INGEST_LETTER: return later ? false : send_letter(ap, act);
     case INGEST_COMMIT: return later ? false : commit(ap, act);
     case INGEST_REOPEN: return reopen(ap);
@@ -381,22 +401,46 @@ serve_link(app *ap, bool *progress, aa_err *err)
 }
 
 static void
+say_silence(app *ap, int64_t now_us)
+{
+    if (!ingest_silent(ap->in, now_us)) {
+        ap->silent_us = 0;
+        return;
+    }
+    if (now_us < ap->silent_us) return;
+    ap->silent_us = now_us + SAY_AGAIN_US;
+    if (ingest_opened(ap->in))
+        aa_warn("SILENCE", "the assigner (or the learner behind it) does not answer");
+    else
+        aa_warn("SILENCE",
+                "nothing is heard from links.events (%s): the assigner (or the learner behind it) "
+                "does not answer; does it run, at this address, with the same links.curve_* keys?",
+                aa_link_endpoint(ap->ln));
+}
+
+/* Why ingest is not ready. */
+static const char *
+unready(const app *ap, bool known, int64_t now_us)
+{
+    if (ingest_silent(ap->in, now_us))
+        return "the assigner (or the learner behind it) does not answer";
+    if (!ingest_running(ap->in)) return "no run is open";
+    return known ? "the assigner does not answer" : "the lag is not known yet";
+}
+
+static void
 show(app *ap)
 {
     int64_t now_us = aa_now_us();
-    bool    known, ready;
+    bool    known;
 
     if (now_us < ap->meter_us) return;
     ap->meter_us = now_us + METER_US;
     known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
     aa_producer_poll(ap->pr);
     aa_log_flush_repeats();
-    ready = known && ingest_answered(ap->in, now_us);
-    if (ap->ready && !ready && ingest_running(ap->in))
-        aa_warn("SILENCE", "the assigner does not answer");
-    ap->ready = ready;
-    aa_set_ready(ap->ctx, ready,
-                 ingest_running(ap->in) ? "the assigner does not answer" : "no run is open");
+    say_silence(ap, now_us);
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, known, now_us));
 }
 
 static aa_status

@@ -602,6 +602,41 @@ silence_of_downstream_is_noticed_and_so_is_its_return(void **state)
 }
 
 static void
+a_run_that_nobody_opens_is_noticed(void **state)
+{
+    (void)state;
+    fixture *fx = make("replay", 1, NULL);
+    expect_send(fx, AA_MSG_OPEN);
+    fx->now_us += 5 * S - 1;
+    assert_false(ingest_silent(fx->in, fx->now_us)); /* checkpoints may be large */
+    fx->now_us += 1;
+    assert_true(ingest_silent(fx->in, fx->now_us));
+    assert_false(ingest_answered(fx->in, fx->now_us));
+    tell(fx, AA_MSG_OPENED, 0, 0);
+    assert_false(ingest_silent(fx->in, fx->now_us));
+    fx->now_us += 3 * S - 1;
+    assert_false(ingest_silent(fx->in, fx->now_us));
+    fx->now_us += 1;
+    assert_true(ingest_silent(fx->in, fx->now_us));
+    ingest_restart(fx->in, "test", fx->now_us);
+    assert_false(ingest_silent(fx->in, fx->now_us + 60 * S)); /* nothing was asked */
+    unmake(fx);
+}
+
+static void
+an_open_that_could_not_be_sent_is_not_due_at_once(void **state)
+{
+    (void)state;
+    fixture *fx = make("replay", 1, NULL);
+    fx->now_us += 10 * S;
+    ingest_step(fx->in, fx->now_us, &fx->act); /* and no ingest_done: the link was full */
+    assert_int_equal(fx->act.act, INGEST_SEND);
+    assert_int_equal(fx->act.kind, AA_MSG_OPEN);
+    assert_true(fx->act.due_us > fx->now_us);
+    unmake(fx);
+}
+
+static void
 letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
 {
     (void)state;
@@ -776,6 +811,8 @@ main(void)
         cmocka_unit_test(epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit),
         cmocka_unit_test(ping_names_what_was_sent_last_and_the_barrier_without_an_answer),
         cmocka_unit_test(silence_of_downstream_is_noticed_and_so_is_its_return),
+        cmocka_unit_test(a_run_that_nobody_opens_is_noticed),
+        cmocka_unit_test(an_open_that_could_not_be_sent_is_not_due_at_once),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
         cmocka_unit_test(
             resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end),

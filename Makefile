@@ -58,6 +58,7 @@ check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: und
 demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
 chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
 keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
+	@test ! -e $(KEYS) || { echo "$(KEYS): there already, not overwritten" >&2; exit 1; }
 	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
 bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS

@@ -90,7 +90,8 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
     am->member = aa_metrics_counter(ms, "autoassign_" name, "", help)
 #define HISTOGRAM(member, name, help)                                                              \
     am->member = aa_metrics_histogram(ms, "autoassign_" name, "", help)
-    COUNTER(events, "events_total", "Events assigned.");
+    COUNTER(events, "events_total",
+            "Events assigned since this process's start, repeats included.");
     COUNTER(batches, "batches_total", "Batches assigned.");
     COUNTER(gaps, "reward_gaps_total", "Gaps seen in the sequence of rewards.");
     COUNTER(rewards_missed, "rewards_missed_total",

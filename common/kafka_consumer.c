@@ -154,7 +154,8 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
     st = aa_kafka_partition_count(cs->rk, topic, &cs->partition_count, err);
     if (st != AA_OK) goto out;
     if (cs->partition_count == 0) {
-        st = aa_fail(err, AA_ECONFIG, "topic %s does not exist", topic);
+        st = aa_fail(err, AA_ECONFIG,
+                     "topic %s does not exist: autoassign-topics --create makes it", topic);
         goto out;
     }
     st = wake_open(cs, err);

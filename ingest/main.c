@@ -103,6 +103,17 @@ next_run_id(app *ap)
 
 /* ---- one action each; false: not now ---- */
 
+/* A replay from beyond the last event ends at once: better said. */
+static void
+check_nothing_to_replay(const app *ap, const resume *re)
+{
+    if (re->last_epoch > 0 || strcmp(ap->cfg->ingest.run, "replay") != 0) return;
+    for (size_t i = 0; i < re->part_count; i++)
+        if (re->part[i].position < re->part[i].end) return;
+    aa_warn("REPLAY-FROM", "nothing to replay: topic %s has no event from %s on",
+            ap->cfg->topics.interactions, ap->cfg->ingest.replay_from);
+}
+
 static bool
 reopen(app *ap)
 {
@@ -135,6 +146,7 @@ reopen(app *ap)
                      : re.epoch < re.last_epoch ? "from an older checkpoint than the last commit's"
                      : re.final ? "the replay had ended already; another pipeline.name begins anew"
                                 : "from the last commit");
+        check_nothing_to_replay(ap, &re);
     }
     resume_fini(&re);
     return st == AA_OK || st == AA_EIO;

@@ -74,16 +74,53 @@ list(const aa_conf *cfg, aa_err *err)
     return AA_OK;
 }
 
+/* The epoch is among those of ingest; else the error names them. */
+static aa_status
+find_epoch(const aa_conf *cfg, uint64_t epoch, aa_err *err)
+{
+    uint64_t *epochs = NULL;
+    size_t    count = 0, len = 0;
+    bool      found = false;
+    char      there[256] = "";
+    aa_status st = aa_ckpt_list(cfg, "ingest", &epochs, &count, err);
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < count; i++) {
+        if (epochs[i] == epoch) found = true;
+        if (len < sizeof there)
+            len += (size_t)snprintf(there + len, sizeof there - len, "%s%" PRIu64, i ? ", " : "",
+                                    epochs[i]);
+    }
+    free(epochs);
+    if (found) return AA_OK;
+    if (count == 0)
+        return aa_fail(err, AA_EIO, "no epoch %" PRIu64 "; there is none in checkpoint.dir (%s)",
+                       epoch, cfg->checkpoint.dir);
+    return aa_fail(err, AA_EIO, "no epoch %" PRIu64 "; there are %s%s", epoch, there,
+                   len < sizeof there ? "" : "...");
+}
+
+static aa_status
+commit(const resume *re, const aa_conf *cfg, aa_err *err)
+{
+    aa_err    why = AA_ERR_INIT;
+    aa_status st = startpoint_commit(re, cfg, &why);
+    if (st == AA_EAGAIN || st == AA_EIO)
+        return aa_fail(err, st,
+                       "%s: the commit was refused: is ingest still running, or stopped less than "
+                       "kafka.session.timeout.ms ago?",
+                       why.text);
+    return st == AA_OK ? AA_OK : aa_fail(err, st, "%s", why.text);
+}
+
 static aa_status
 take_back(const aa_conf *cfg, uint64_t to, aa_err *err)
 {
     resume    re = {0};
     uint64_t  epoch = 0, seq = 0;
-    aa_status st = check_epoch(cfg, to, err);
+    aa_status st = find_epoch(cfg, to, err);
+    if (st == AA_OK) st = check_epoch(cfg, to, err);
     if (st == AA_OK) st = resume_load(&re, cfg, to, err);
-    if (st == AA_OK) st = startpoint_commit(&re, cfg, err);
-    if (st == AA_EAGAIN || st == AA_EIO)
-        fprintf(stderr, "rollback: the commit was refused: is ingest still running?\n");
+    if (st == AA_OK) st = commit(&re, cfg, err);
     if (st == AA_OK) st = startpoint_committed(cfg, &epoch, &seq, err);
     if (st == AA_OK && epoch != to)
         st =

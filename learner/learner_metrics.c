@@ -34,7 +34,8 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     lm->field = aa_metrics_gauge(ms, "autoassign_" name, labels, help)
 #define HISTOGRAM(field, name, help)                                                               \
     lm->field = aa_metrics_histogram(ms, "autoassign_" name, "", help)
-    COUNTER(events, "events_total", "Events predicted and learned from.");
+    COUNTER(events, "events_total",
+            "Events predicted and learned from since this process's start, repeats included.");
     COUNTER(batches, "batches_total", "Batches learned from.");
     COUNTER(unsaved, "checkpoints_failed_total", "Checkpoints that could not be written.");
     COUNTER(refused, "messages_refused_total",

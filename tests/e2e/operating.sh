@@ -85,6 +85,8 @@ echo "rolling back to epoch $to, after $events_then events"
 roll() { pipeline_tool rollback --to "$to" >"$WORK/said" 2>&1; }
 must the_group_takes_the_earlier_epoch wait_until 90 roll
 check an_epoch_that_is_not_there_is_refused equal "$(code_of pipeline_tool rollback --to 99999)" 1
+check and_those_that_are_there_are_named grep -q '^rollback: no epoch 99999; there are [0-9]*, ' "$WORK/said"
+check and_no_commit_was_tried equal "$(grep -c 'commit' "$WORK/said")" 0
 rm -f "$PIPELINE_DIR"/*.log
 pipeline_start assigner learner ingest
 opened_there() { grep -q "id=RUN-OPEN .*epoch=$to " "$PIPELINE_DIR/ingest.log"; }

@@ -140,7 +140,11 @@ take_offer(crew *cr, const void *buf, size_t len, aa_err *err)
 
     if (st != AA_OK) return st;
     st = peers_offer(cr->pe, &from, of, aa_now_us(), &news, err);
-    if (st == AA_ECONFIG || st == AA_EFULL) {
+    if (st == AA_EFULL) { /* until another leaves: it hears nothing, and tries on */
+        aa_warn("FETCHER-FULL", "%s: %s is not answered", err->text, of->name);
+        return AA_OK;
+    }
+    if (st == AA_ECONFIG) {
         aa_warn("FETCHER-REFUSED", "%s", err->text);
         return post_control(cr, &from, AA_MSG_REFUSED, of->hd.seq, err->text, err);
     }

@@ -24,8 +24,9 @@ enum {
     OFFER_ALONE_US = 1000000,    /* while nobody answers */
     ALONE_US = 15000000,         /* without an answer: leave the group */
     ANSWER_US = 3000000,         /* an answer is not older than that: ready */
-    RELEASE_LIMIT_US = 20000000, /* a sequencer's drain takes 15 s at most */
-    RELEASE_ALONE_US = 5000000,  /* the same while nobody answers */
+    WAIT_EVERY_US = 30000000,    /* says so again */
+    RELEASE_LIMIT_US = 25000000, /* a sequencer's drain takes 15 s at most, its commit 6 s */
+    RELEASE_ALONE_US = 8000000,  /* while nobody answers: a commit, in which it does not, is over */
     CONNECT_EVERY_US = 2000000,  /* between tries to reach a broker */
     SHOW_US = 500000
 };
@@ -48,10 +49,10 @@ typedef struct {
     int64_t          offer_us, heard_us, connect_us, show_us; /* next; last; next; next */
     int64_t          give_up_us;                              /* withdrawing: until then */
     int64_t          stats_us;
+    int64_t          wait_us;     /* nobody answers: when to say so next; 0: now */
     bool             heard;       /* a sequencer has answered, ever */
     bool             member;      /* the group has dealt */
     bool             withdrawing; /* the group wants the partitions back, or we stop */
-    bool             alone;       /* said that nobody answers */
     bool             done;
     aa_counter      *records, *bad;
     aa_gauge        *partitions, *in_flight;
@@ -261,22 +262,23 @@ send_offer(fetcher *fr, int64_t now_us, aa_err *err)
     return st == AA_OK ? send_packed(fr, AA_MSG_OFFER, err) : st;
 }
 
-/* Nobody answers: say so once, and after a while leave the group to those who are heard. */
+/* Nobody answers: say so now and then, and after a while leave the group to those who are heard. */
 static void
 look_for_silence(fetcher *fr, int64_t now_us)
 {
     const int64_t silent_us = now_us - fr->heard_us;
 
     if (silent_us < ANSWER_US) {
-        fr->alone = false;
+        fr->wait_us = 0;
         return;
     }
-    if (!fr->alone)
+    if (now_us >= fr->wait_us) {
+        fr->wait_us = now_us + WAIT_EVERY_US;
         aa_warn("FETCHER-WAIT",
                 "no answer from the sequencer at %s: does it run, and with the same "
                 "links.curve_* keys?",
                 aa_link_endpoint(fr->ln));
-    fr->alone = true;
+    }
     if (!fr->cs || silent_us < ALONE_US || fr->withdrawing) return;
     aa_warn("FETCHER-WAIT", "leaving the group until the sequencer answers");
     leave(fr);
@@ -346,10 +348,13 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     supply_sent(part, records, aa_fetched_next(fe));
     aa_counter_add(fr->records, records);
     aa_counter_add(fr->bad, fe->letter_count);
+    if (fe->bytes.len >= LETTER_BYTES) supply_large(part);
     aa_fetched_clear(fe);
     return AA_OK;
 }
 
+/* Where letters are so large that they need more messages than it may send, the rest of what was
+ * read is read again. That happens once: supply_large sees to it that less is read. */
 static aa_status
 pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err *err)
 {
@@ -371,8 +376,9 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         if (st == AA_OK && (i + 1 == n || fr->fe.bytes.len >= LETTER_BYTES))
             st = send_records(fr, part, err);
         if (st != AA_OK) return st;
+        ++*got;
+        if (i + 1 < n && supply_may(part, 1) == 0) return read_anew(fr, err);
     }
-    *got += n;
     return AA_OK;
 }
 

@@ -39,7 +39,9 @@ struct peers {
     bool           own_known;
     peers_part    *want; /* (want_n) owned, ascending: the union */
     size_t         want_n, want_cap;
-    int64_t        changed_us; /* when it last did */
+    peers_part    *before; /* (before_cap) owned; scratch: the union before a change */
+    size_t         before_cap;
+    int64_t        changed_us; /* when the union last did, or the group dealt to the sequencer */
     peers_part    *taken;      /* (taken_n) owned: the run's */
     size_t         taken_n, taken_cap;
     stream        *st; /* (taken_n) owned */
@@ -74,6 +76,7 @@ peers_free(peers **pe_p)
         free(pe->peer[k].end);
     }
     free(pe->want);
+    free(pe->before);
     free(pe->taken);
     free(pe->st);
     aa_portions_fini(&pe->fetch.po);
@@ -135,24 +138,35 @@ reserve_parts(peers_part **part, size_t *cap, size_t n, aa_err *err)
     return AA_OK;
 }
 
+static bool
+same_parts(const peers_part *a, size_t a_n, const peers_part *b, size_t b_n)
+{
+    if (a_n != b_n) return false;
+    for (size_t i = 0; i < a_n; i++)
+        if (a[i].partition != b[i].partition || a[i].owner != b[i].owner) return false;
+    return true;
+}
+
 static aa_status
 unite(peers *pe, int64_t now_us, aa_err *err)
 {
-    size_t    total = 0;
+    size_t    total = 0, before_n = pe->want_n;
     aa_status st;
 
     for (size_t k = 0; k < pe->used; k++)
         total += pe->peer[k].n;
     st = reserve_parts(&pe->want, &pe->want_cap, total, err);
+    if (st == AA_OK) st = reserve_parts(&pe->before, &pe->before_cap, pe->want_cap, err);
     if (st != AA_OK) return st;
+    if (before_n > 0) memcpy(pe->before, pe->want, before_n * sizeof *pe->want);
     pe->want_n = 0;
-    pe->changed_us = now_us;
     for (size_t k = 0; k < pe->used; k++) {
         const peer *p = &pe->peer[k];
         if (!p->live || p->withdrawing) continue;
         for (size_t i = 0; i < p->n; i++)
             want(pe, p->partition[i], k);
     }
+    if (!same_parts(pe->want, pe->want_n, pe->before, before_n)) pe->changed_us = now_us;
     return AA_OK;
 }
 
@@ -188,6 +202,7 @@ peers_own(peers *pe, const int32_t *partition, size_t n, bool known, int64_t now
     if (st != AA_OK) return st;
     if (n > 0) memcpy(self->partition, partition, n * sizeof *partition);
     self->n = n;
+    if (known != pe->own_known) pe->changed_us = now_us; /* others are being dealt to as well */
     pe->own_known = known;
     return unite(pe, now_us, err);
 }
@@ -363,13 +378,7 @@ peers_working(const peers *pe)
 bool
 peers_changed(const peers *pe)
 {
-    if (pe->run_id == 0) return false;
-    if (pe->want_n != pe->taken_n) return true;
-    for (size_t i = 0; i < pe->want_n; i++)
-        if (pe->want[i].partition != pe->taken[i].partition ||
-            pe->want[i].owner != pe->taken[i].owner)
-            return true;
-    return false;
+    return pe->run_id > 0 && !same_parts(pe->want, pe->want_n, pe->taken, pe->taken_n);
 }
 
 bool

@@ -64,6 +64,7 @@ supply_asked(supply *su, const aa_fetch *ft)
                                   .slot = SUPPLY_NOT_READ,
                                   .run_id = ft->hd.run_id,
                                   .attempt = ft->po.attempt[i],
+                                  .careful = part->careful,
                                   .next = ft->po.offset[i]};
             anew = true;
         }
@@ -82,6 +83,8 @@ supply_may(const supply_part *part, size_t most)
     if (part->slot == SUPPLY_NOT_READ || part->gone || part->records >= part->allowed) return 0;
     if (part->messages >= part->taken + PEERS_MESSAGES) return 0;
     more = part->allowed - part->records;
+    if (part->careful > 0 && more > part->taken + PEERS_MESSAGES - part->messages)
+        more = part->taken + PEERS_MESSAGES - part->messages;
     return more < most ? (size_t)more : most;
 }
 
@@ -90,7 +93,14 @@ supply_sent(supply_part *part, size_t records, int64_t next)
 {
     part->messages++;
     part->records += records;
+    part->careful -= part->careful < records ? part->careful : records;
     part->next = next;
+}
+
+void
+supply_large(supply_part *part)
+{
+    part->careful = SUPPLY_CAREFUL;
 }
 
 void

@@ -16,6 +16,7 @@
 #include "common/wire_fetch.h"
 
 #define SUPPLY_NOT_READ SIZE_MAX
+#define SUPPLY_CAREFUL  1024 /* records without a full message: letters are not large any more */
 
 typedef struct {
     int32_t  partition;
@@ -25,6 +26,7 @@ typedef struct {
     uint64_t messages, records; /* sent in it */
     uint64_t taken, allowed;    /* messages that have come; records that may be sent, in all */
     int64_t  next;              /* offset to go on from */
+    size_t   careful;           /* records to go of which each may be a message of its own */
     bool     gone;              /* Kafka has no more what was asked for */
 } supply_part;
 
@@ -45,10 +47,13 @@ void supply_fini(supply *su);
 
 /** @return some partition begins anew: read from each part's `next` */
 bool supply_asked(supply *su, const aa_fetch *ft);
-/** Records of this partition that may be sent now, at most `most`. */
+/** Records of this partition that may be sent now, at most `most`; where letters are large, no more
+ *  than there may be messages. */
 size_t supply_may(const supply_part *part, size_t most);
 /** A message with so many records was sent; the next begins at offset next. */
 void supply_sent(supply_part *part, size_t records, int64_t next);
+/** A message was full of letters before it had all records that were read. */
+void supply_large(supply_part *part);
 /** What was asked for is gone: nothing more is sent of it in this attempt. */
 void supply_gone(supply *su, supply_part *part);
 /** Messages sent and not known to have come. */

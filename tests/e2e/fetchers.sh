@@ -69,6 +69,19 @@ write_bad() {
         bad=$(wc -l <"$WORK/bad")
     done
 }
+# Far more bytes of letters than may be under way, in partitions of at least one fetcher.
+LARGE=24 LARGE_BYTES=900000
+write_large_bad() {
+    local part filler
+    filler=$(head -c $LARGE_BYTES /dev/zero | tr '\0' x)
+    for part in 0 2 4; do
+        for _ in $(seq $LARGE); do
+            echo "bad $((++bad)) {" >>"$WORK/bad"
+            echo "bad $bad $filler"
+        done | "$TOPIC_TOOL" write "$AUTOASSIGN_TEST_BROKER" "$TOPIC" "$part"
+        bad=$(wc -l <"$WORK/bad")
+    done
+}
 
 write_bad
 pipeline_start assigner learner ingest
@@ -80,6 +93,10 @@ must first_fetcher_reads wait_until 30 works fetcher1
 must second_fetcher_reads wait_until 30 works fetcher2
 check a_fetcher_is_ready wait_until 10 pipeline_ready fetcher1
 write_bad
+before=$(value ingest autoassign_fetched_letters_total)
+write_large_bad
+check large_bad_ones_come_through_fetchers wait_until 30 value_above ingest autoassign_fetched_letters_total $((before + LARGE - 1))
+echo "note gaps by then: $(value ingest autoassign_fetch_gaps_total)"
 
 # What fetchers may have under way is bounded: a learner that stands still stops them, though more is there.
 standing_still() {

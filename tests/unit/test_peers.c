@@ -192,6 +192,24 @@ less_than_the_topic_waits_until_it_stands_still(void **state)
 }
 
 static void
+who_comes_and_goes_without_partitions_holds_up_nothing(void **state)
+{
+    (void)state;
+    fixture      *fx = make();
+    const int32_t mine[] = {0};
+    own(fx, mine, 1);
+    fx->now_us += PEERS_SETTLE_US - 1;
+    offers(fx, 'a', "");
+    prepare(fx, 'a', "")->withdrawing = true;
+    assert_int_equal(offer(fx), PEERS_LEAVES);
+    assert_true(peers_settled(fx->pe, fx->now_us + 1));
+    assert_int_equal(peers_own(fx->pe, mine, 1, false, fx->now_us, &fx->err), AA_OK);
+    own(fx, mine, 1); /* but a dealing may have more news to come */
+    assert_false(peers_settled(fx->pe, fx->now_us + 1));
+    unmake(fx);
+}
+
+static void
 sequencer_without_partitions_runs_on_its_fetchers(void **state)
 {
     (void)state;
@@ -765,6 +783,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(union_is_of_the_sequencer_and_its_fetchers),
         cmocka_unit_test(less_than_the_topic_waits_until_it_stands_still),
+        cmocka_unit_test(who_comes_and_goes_without_partitions_holds_up_nothing),
         cmocka_unit_test(sequencer_without_partitions_runs_on_its_fetchers),
         cmocka_unit_test(any_change_of_the_union_ends_the_run),
         cmocka_unit_test(silent_fetcher_is_gone_and_its_partitions_with_it),

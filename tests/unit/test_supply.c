@@ -156,6 +156,33 @@ messages_that_are_not_taken_stop_it(void **state)
     supply_fini(&su);
 }
 
+/* A large letter is a message of its own: no more is read than there may be messages. */
+static void
+large_letters_are_read_with_care(void **state)
+{
+    (void)state;
+    supply       su = {0};
+    supply_part *part;
+    ask          as;
+    deal(&su);
+    part = &su.part[0];
+    assert_true(supply_asked(&su, fetch(&as, 50, 1, 0, 0, 4000)));
+    part->slot = 0;
+    supply_sent(part, 3, 3);
+    supply_large(part);
+    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES - 1);
+    assert_int_equal(supply_may(part, 2), 2);
+    assert_true(
+        supply_asked(&su, fetch(&as, 50, 2, 3, 0, 4000))); /* what it is about is the same */
+    part->slot = 0;
+    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES);
+    supply_sent(part, SUPPLY_CAREFUL - 1, 1026);
+    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES - 1);
+    supply_sent(part, PEERS_MESSAGES - 1, 1033);
+    assert_int_equal(supply_may(part, 1000), 1000); /* for so long there was none */
+    supply_fini(&su);
+}
+
 static void
 offer_says_what_was_sent_in_the_newest_run(void **state)
 {
@@ -341,6 +368,7 @@ main(void)
         cmocka_unit_test(what_was_said_to_another_dealing_changes_nothing),
         cmocka_unit_test(sequencer_whose_clock_went_back_is_heard_after_a_dealing),
         cmocka_unit_test(messages_that_are_not_taken_stop_it),
+        cmocka_unit_test(large_letters_are_read_with_care),
         cmocka_unit_test(offer_says_what_was_sent_in_the_newest_run),
         cmocka_unit_test(every_record_comes_once_and_in_order_over_a_link_that_loses),
     };

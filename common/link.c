@@ -228,6 +228,79 @@ aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[AA_LINK_KEY
     return aa_fail(err, AA_ECONFIG, "keys: %s", zmq_strerror(errno));
 }
 
+/* ---- checking without opening ---- */
+
+/* After the last colon: a number that a port may have, or * for any. */
+static bool
+has_port(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    char       *end;
+    if (!colon || colon == address) return false;
+    if (strcmp(colon, ":*") == 0) return true;
+    long port = strtol(colon + 1, &end, 10);
+    return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port <= 65535;
+}
+
+static aa_status
+check_endpoint(const char *name, const char *endpoint, aa_err *err)
+{
+    enum { SOCKET_PATH_MAX = 107 }; /* of sockaddr_un */
+    const char *address = strstr(endpoint, "://");
+    const char *what = NULL;
+    address = address ? address + 3 : endpoint;
+    if (strncmp(endpoint, "tcp://", 6) == 0)
+        what = has_port(address) ? NULL : "expected tcp://HOST:PORT";
+    else if (strncmp(endpoint, "ipc://", 6) == 0)
+        what = strlen(address) <= SOCKET_PATH_MAX ? NULL : "a socket's path has at most 107 bytes";
+    else if (strncmp(endpoint, "inproc://", 9) != 0)
+        what = "expected tcp://HOST:PORT or ipc://PATH";
+    if (!what && !*address) what = "nothing after the //";
+    return what ? aa_fail(err, AA_ECONFIG, "%s: \"%.100s\": %s", name, endpoint, what) : AA_OK;
+}
+
+static aa_status
+check_key(const char *name, const char *key, aa_err *err)
+{
+    uint8_t raw[AA_LINK_KEY_BYTES];
+    if (!*key)
+        return aa_fail(err, AA_ECONFIG, "%s: is empty, but the other key of the pair is not", name);
+    if (strlen(key) == 40 && zmq_z85_decode(raw, key)) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "%s: %zu characters, not a key: 40 of Z85 (autoassign-keys)",
+                   name, strlen(key));
+}
+
+/* The secret is never in the text. */
+static aa_status
+check_keys(const char *public_key, const char *secret_key, aa_err *err)
+{
+    char      own[AA_LINK_KEY_BYTES];
+    aa_status st;
+    if (!*public_key && !*secret_key) return AA_OK;
+    if (!zmq_has("curve"))
+        return aa_fail(err, AA_ECONFIG, "links.curve_*: are set, but this libzmq has no CURVE");
+    if ((st = check_key("links.curve_public_key", public_key, err))) return st;
+    if ((st = check_key("links.curve_secret_key", secret_key, err))) return st;
+    if (zmq_curve_public(own, secret_key) == 0 && strcmp(own, public_key) == 0) return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "links.curve_public_key: is not the public key of links.curve_secret_key");
+}
+
+aa_status
+aa_link_check(const aa_conf *cfg, aa_err *err)
+{
+    const char *const links[][2] = {
+        {"links.events", cfg->links.events},     {"links.assigned", cfg->links.assigned},
+        {"links.rewards", cfg->links.rewards},   {"scorer.listen", cfg->scorer.listen},
+        {"links.fetchers", cfg->links.fetchers},
+    };
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        aa_status st = *links[i][1] ? check_endpoint(links[i][0], links[i][1], err) : AA_OK;
+        if (st) return st; /* empty: there is no such link */
+    }
+    return check_keys(cfg->links.curve_public_key, cfg->links.curve_secret_key, err);
+}
+
 aa_status
 aa_link_open(aa_link **out, aa_link_role role, const char *endpoint, const aa_link_keys *keys,
              aa_err *err)

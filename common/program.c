@@ -11,6 +11,7 @@
 
 #include "common/conf_table.h"
 #include "common/kafka.h"
+#include "common/link.h"
 #include "common/log.h"
 
 /* ---- signals ---- */
@@ -247,6 +248,7 @@ check(const options *opt, const aa_program *program, const aa_conf *cfg)
 {
     aa_err    err = AA_ERR_INIT;
     aa_status st = aa_kafka_check(cfg, &err);
+    if (st == AA_OK) st = aa_link_check(cfg, &err);
     if (st == AA_OK) st = check_summary_dir(cfg, false, &err);
     if (st == AA_OK)
         printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");

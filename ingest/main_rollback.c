@@ -106,8 +106,8 @@ commit(const resume *re, const aa_conf *cfg, aa_err *err)
     aa_status st = startpoint_commit(re, cfg, &why);
     if (st == AA_EAGAIN || st == AA_EIO)
         return aa_fail(err, st,
-                       "%s: the commit was refused: is ingest still running, or stopped less than "
-                       "kafka.session.timeout.ms ago?",
+                       "the commit was refused: is ingest still running, or stopped less than "
+                       "kafka.session.timeout.ms ago? (%s)",
                        why.text);
     return st == AA_OK ? AA_OK : aa_fail(err, st, "%s", why.text);
 }

@@ -283,8 +283,8 @@ find_before(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *epoc
         aa_error("CHECKPOINT-REFUSED", "%s", why.text);
     }
     return aa_fail(err, AA_EPARSE,
-                   "no checkpoint before epoch %" PRIu64 " can be used: is checkpoint.dir (%.200s) "
-                   "the right folder, and mounted? If they are lost, another pipeline.name or "
+                   "no checkpoint before epoch %" PRIu64 " can be used: is checkpoint.dir (%.64s) "
+                   "right, and mounted? Else another pipeline.name or "
                    "checkpoint.on_damage=fresh begins from the stream's beginning",
                    epoch, cfg->checkpoint.dir);
 }

@@ -239,9 +239,9 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
     st = aa_rpc_ask(cl, question.data, question.len, opt->timeout_ms, &answer, &answer_len, err);
     if (st == AA_EAGAIN)
         aa_fail(err, AA_EAGAIN,
-                "no answer from %s within %d ms: does a scorer run there, with %s keys "
-                "(links.curve_*)?",
-                endpoint, opt->timeout_ms, keys.public_key[0] ? "the same" : "no");
+                "no answer from %s within %d ms: does a scorer run there, with %s? (links.curve_*)",
+                endpoint, opt->timeout_ms,
+                keys.public_key[0] ? "the same keys" : "no keys, as there are none here");
     if (!st) st = aa_score_unpack_reply(reply, answer, answer_len, err);
 out:
     aa_rpc_disconnect(&cl);

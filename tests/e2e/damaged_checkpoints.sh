@@ -100,7 +100,7 @@ for file in $(files learner); do flip "$file"; done
 pipeline_start assigner learner ingest
 check all_damaged_is_an_error ends_with ingest 1
 says() { tail -n 3 "$PIPELINE_DIR/$1.log" | grep -q "$2"; } # says PROCESS WORDS
-check all_damaged_asks_for_the_folder_first says ingest 'is checkpoint.dir (checkpoints) the right folder, and mounted?'
+check all_damaged_asks_for_the_folder_first says ingest 'is checkpoint.dir (checkpoints) right, and mounted?'
 check all_damaged_says_what_to_do says ingest 'on_damage=fresh begins from the stream.s beginning'
 pipeline_stop
 PIPELINE_ARGS+=(-o checkpoint.on_damage=fresh)

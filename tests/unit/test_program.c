@@ -284,7 +284,53 @@ check_config_does_not_run(void **state)
     free(oc);
 }
 
-/* A folder of this test; free by remove_folder. */
+#define PUBLIC "links.curve_public_key=rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+#define SECRET "links.curve_secret_key=JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"
+
+static void
+check_refused(const char *one, const char *two, const char *want)
+{
+    outcome *oc = RUN(run_never, "--check-config", "-o", one, "-o", two);
+    check_exit(oc, 2);
+    check_has(oc->err, want);
+    assert_null(strstr(oc->err, "JTKV")); /* no secret in it */
+    free(oc);
+}
+
+static void
+check_config_knows_links_and_keys(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {
+        {"links.events=tcp://0.0.0.0:5701", "links.assigned=tcp://[::1]:1"},
+        {"links.events=tcp://*:*", "links.rewards=ipc://rewards.ipc"},
+        {PUBLIC, SECRET},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        outcome *oc = RUN(run_never, "--check-config", "-o", good[i][0], "-o", good[i][1]);
+        check_exit(oc, 0);
+        free(oc);
+    }
+    static const char *const bad[] = {"bogus",           "tcp://",      "tcp://host",
+                                      "tcp://host:x",    "tcp://:5701", "tcp://host:65536",
+                                      "tcp://host:57 1", "ipc://",      "udp://host:5701"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char one[64];
+        snprintf(one, sizeof one, "links.events=%s", bad[i]);
+        check_refused(one, "model.dim=8", "ingest: links.events: \"");
+    }
+    char path[200] = "scorer.listen=ipc://";
+    memset(path + strlen(path), 'a', 108);
+    check_refused(path, "model.dim=8", "scorer.listen: ");
+    check_refused(PUBLIC, "model.dim=8", "links.curve_secret_key: is empty");
+    check_refused(SECRET, "model.dim=8", "links.curve_public_key: is empty");
+    check_refused(PUBLIC, "links.curve_secret_key=JTKVshort",
+                  "links.curve_secret_key: 9 characters");
+    check_refused(PUBLIC, "links.curve_secret_key=D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs",
+                  "is not the public key of");
+}
+
+/* A folder of this test. */
 static void
 make_folder(char base[64])
 {
@@ -395,6 +441,7 @@ main(void)
         cmocka_unit_test(bad_configuration_exits_2_and_says_why),
         cmocka_unit_test(bad_usage_exits_2),
         cmocka_unit_test(check_config_does_not_run),
+        cmocka_unit_test(check_config_knows_links_and_keys),
         cmocka_unit_test(a_missing_summary_folder_is_made_for_this_user_only),
         cmocka_unit_test(a_summary_folder_that_cannot_be_made_is_said_with_its_name),
         cmocka_unit_test(check_config_makes_no_folder),

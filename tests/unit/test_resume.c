@@ -268,6 +268,23 @@ damaged_checkpoint_gives_way_to_the_one_before(void **state)
 }
 
 static void
+a_folder_without_checkpoints_is_asked_for_whatever_its_length(void **state)
+{
+    (void)state;
+    static aa_conf cfg;
+    aa_err         err = AA_ERR_INIT;
+    resume         re = {0};
+    uint64_t       seq = 80;
+    aa_conf_defaults(&cfg);
+    strcpy(cfg.checkpoint.dir, "/nowhere/");
+    memset(cfg.checkpoint.dir + 9, 'x', 150);
+    assert_int_equal(resume_find(&re, &cfg, UINT64_MAX, &seq, 0, &err), AA_EPARSE);
+    assert_non_null(strstr(err.text, "is checkpoint.dir (/nowhere/xxx"));
+    assert_non_null(strstr(err.text, "on_damage=fresh begins from the stream's beginning"));
+    resume_fini(&re);
+}
+
+static void
 without_a_usable_checkpoint_nothing_begins_silently_from_scratch(void **state)
 {
     (void)state;
@@ -348,6 +365,7 @@ main(void)
         cmocka_unit_test(replay_keeps_its_ends_and_takes_no_partition_that_came_later),
         cmocka_unit_test(checkpoint_gives_back_what_was_saved),
         cmocka_unit_test(damaged_checkpoint_gives_way_to_the_one_before),
+        cmocka_unit_test(a_folder_without_checkpoints_is_asked_for_whatever_its_length),
         cmocka_unit_test(without_a_usable_checkpoint_nothing_begins_silently_from_scratch),
         cmocka_unit_test(policy_fail_never_goes_back),
         cmocka_unit_test(checkpoint_of_another_configuration_is_not_gone_back_from),

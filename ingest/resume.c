@@ -283,7 +283,7 @@ find_before(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *epoc
         aa_error("CHECKPOINT-REFUSED", "%s", why.text);
     }
     return aa_fail(err, AA_EPARSE,
-                   "no checkpoint before epoch %" PRIu64 " can be used: is checkpoint.dir (%.64s) "
+                   "no checkpoint before epoch %" PRIu64 " can be used: is checkpoint.dir (%.48s) "
                    "right, and mounted? Else another pipeline.name or "
                    "checkpoint.on_damage=fresh begins from the stream's beginning",
                    epoch, cfg->checkpoint.dir);

@@ -12,8 +12,6 @@
 #include "common/wire_proto.h"
 #include "schemas/batch.pb-c.h"
 
-#define MAX_LANE 65535u
-
 void
 aa_bytes_fini(aa_bytes *by)
 {
@@ -22,30 +20,6 @@ aa_bytes_fini(aa_bytes *by)
 }
 
 /* ---- parts that messages share ---- */
-
-static Autoassign__Header
-header_of(const aa_header *hd)
-{
-    Autoassign__Header h = AUTOASSIGN__HEADER__INIT;
-    h.run_id = hd->run_id;
-    h.seq = hd->seq;
-    h.lane = hd->lane;
-    return h;
-}
-
-static aa_header
-header_from(const Autoassign__Header *h)
-{
-    return (aa_header){.run_id = h->run_id, .seq = h->seq, .lane = h->lane};
-}
-
-static aa_status
-check_header(const Autoassign__Header *h, aa_err *err)
-{
-    if (!h) return aa_fail(err, AA_EPARSE, "message without header");
-    if (h->lane > MAX_LANE) return aa_fail(err, AA_EPARSE, "lane %" PRIu32, h->lane);
-    return AA_OK;
-}
 
 static aa_status
 check_shape(size_t n, size_t F, aa_err *err)
@@ -89,7 +63,7 @@ static aa_status
 check_events(const Autoassign__EventBatch *m, aa_err *err)
 {
     size_t    n = m->n_label, F = m->field_count;
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st || (st = check_shape(n, F, err))) return st;
     if ((st = wire_check_count("key", m->n_key, n * F, err))) return st;
     for (size_t i = 0; i < n * F; i++)
@@ -101,7 +75,7 @@ check_events(const Autoassign__EventBatch *m, aa_err *err)
 aa_status
 aa_wire_pack_events(aa_bytes *out, const aa_event_batch *b, aa_err *err)
 {
-    Autoassign__Header     hd = header_of(&b->hd);
+    Autoassign__Header     hd = wire_header_of(&b->hd);
     Autoassign__EventBatch m = AUTOASSIGN__EVENT_BATCH__INIT;
     m.header = &hd;
     m.field_count = (uint32_t)b->F;
@@ -121,7 +95,7 @@ copy_events(aa_event_batch *out, const Autoassign__EventBatch *m, aa_err *err)
     size_t    n = m->n_label, F = m->field_count;
     aa_status st = aa_event_batch_reserve(out, n, F, err);
     if (st) return st;
-    out->hd = header_from(m->header);
+    out->hd = wire_header_from(m->header);
     out->n = n;
     out->oldest_kafka_ms = m->oldest_kafka_ms;
     wire_copy(out->key, m->key, n * F * sizeof *out->key);
@@ -212,7 +186,7 @@ check_assigned_counts(const Autoassign__AssignedBatch *m, aa_err *err)
 static aa_status
 check_assigned(const Autoassign__AssignedBatch *m, aa_err *err)
 {
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st || (st = check_shape(m->n_label, m->field_count, err))) return st;
     if ((st = check_assigned_counts(m, err))) return st;
     if ((st = wire_check_mix("mix", m->mix, m->n_mix, err))) return st;
@@ -299,7 +273,7 @@ point_assigned(Autoassign__AssignedBatch *m, const aa_assigned_batch *b)
 aa_status
 aa_wire_pack_assigned(aa_bytes *out, const aa_assigned_batch *b, aa_err *err)
 {
-    Autoassign__Header        hd = header_of(&b->hd);
+    Autoassign__Header        hd = wire_header_of(&b->hd);
     Autoassign__AssignedBatch m = AUTOASSIGN__ASSIGNED_BATCH__INIT;
     uint32_t                 *flat = NULL;
     aa_status                 st = AA_OK;
@@ -361,7 +335,7 @@ copy_assigned(aa_assigned_batch *out, const Autoassign__AssignedBatch *m, aa_err
     if ((st = aa_assigned_batch_reserve_ops(out, m->n_op / 4, err))) return st;
     if ((st = aa_assigned_batch_reserve_sweep(out, m->n_sweep_state, err))) return st;
     if ((st = aa_assigned_batch_reserve(out, n, m->field_count, err))) return st;
-    out->hd = header_from(m->header);
+    out->hd = wire_header_from(m->header);
     out->n = n;
     out->oldest_kafka_ms = m->oldest_kafka_ms;
     wire_copy(out->slot, m->slot, nF * sizeof *out->slot);
@@ -402,7 +376,7 @@ out:
 static aa_status
 check_rewards(const Autoassign__RewardBatch *m, aa_err *err)
 {
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st || (st = check_shape(m->n_loss, 1, err))) return st;
     if ((st = wire_check_count("advantage", m->n_advantage, m->n_reward, err))) return st;
     if (m->n_reward < m->n_loss)
@@ -415,7 +389,7 @@ check_rewards(const Autoassign__RewardBatch *m, aa_err *err)
 aa_status
 aa_wire_pack_rewards(aa_bytes *out, const aa_reward_batch *b, aa_err *err)
 {
-    Autoassign__Header      hd = header_of(&b->hd);
+    Autoassign__Header      hd = wire_header_of(&b->hd);
     Autoassign__RewardBatch m = AUTOASSIGN__REWARD_BATCH__INIT;
     m.header = &hd;
     m.n_loss = b->n;
@@ -438,7 +412,7 @@ aa_wire_unpack_rewards(aa_reward_batch *out, const void *buf, size_t len, aa_err
     const Autoassign__RewardBatch *m = (const void *)msg;
     if ((st = check_rewards(m, err))) goto out;
     if ((st = aa_reward_batch_reserve(out, m->n_loss, m->n_reward, err))) goto out;
-    out->hd = header_from(m->header);
+    out->hd = wire_header_from(m->header);
     out->n = m->n_loss;
     out->m = m->n_reward;
     wire_copy(out->loss, m->loss, out->n * sizeof *out->loss);
@@ -454,7 +428,7 @@ out:
 aa_status
 aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
 {
-    Autoassign__Header  hd = header_of(&c->hd);
+    Autoassign__Header  hd = wire_header_of(&c->hd);
     Autoassign__Control m;
     autoassign__control__init(&m);
     AA_REQUIRE(memchr(c->pipeline, '\0', sizeof c->pipeline));
@@ -467,7 +441,7 @@ aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     m.reason = wire_unconst(c->reason);
     m.to_seq = c->to_seq;
     m.base_epoch = c->base_epoch;
-    aa_status st = check_header(&hd, err);
+    aa_status st = wire_check_header(&hd, err);
     return st ? st : wire_pack(out, &m.base, err);
 }
 
@@ -480,14 +454,14 @@ aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err
         wire_unpack(&ar, &msg, "Control", &autoassign__control__descriptor, buf, len, err);
     if (st) goto out;
     const Autoassign__Control *m = (const void *)msg;
-    if ((st = check_header(m->header, err))) goto out;
+    if ((st = wire_check_header(m->header, err))) goto out;
     size_t pipeline_len = strlen(m->pipeline), reason_len = strlen(m->reason);
     if (pipeline_len >= sizeof out->pipeline || reason_len >= sizeof out->reason) {
         st = aa_fail(err, AA_EPARSE, "Control: text of %zu and %zu bytes is too long", pipeline_len,
                      reason_len);
         goto out;
     }
-    *out = (aa_control){.hd = header_from(m->header),
+    *out = (aa_control){.hd = wire_header_from(m->header),
                         .epoch = m->epoch,
                         .final = m->final,
                         .config_digest = m->config_digest,

@@ -10,31 +10,6 @@
 #include "common/wire_proto.h"
 #include "schemas/fetch.pb-c.h"
 
-#define MAX_LANE 65535u
-
-static void
-put_header(Autoassign__Header *h, const aa_header *hd)
-{
-    autoassign__header__init(h);
-    h->run_id = hd->run_id;
-    h->seq = hd->seq;
-    h->lane = hd->lane;
-}
-
-static aa_header
-header_from(const Autoassign__Header *h)
-{
-    return (aa_header){.run_id = h->run_id, .seq = h->seq, .lane = h->lane};
-}
-
-static aa_status
-check_header(const Autoassign__Header *h, aa_err *err)
-{
-    if (!h) return aa_fail(err, AA_EPARSE, "message without header");
-    if (h->lane > MAX_LANE) return aa_fail(err, AA_EPARSE, "lane %" PRIu32, h->lane);
-    return AA_OK;
-}
-
 static aa_status
 check_partitions(const int32_t *partition, size_t n, aa_err *err)
 {
@@ -65,7 +40,7 @@ static aa_status
 check_offer(const Autoassign__Offer *m, aa_err *err)
 {
     size_t    n = m->n_partition;
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st || (st = check_partitions(m->partition, n, err))) return st;
     if ((st = wire_check_count("attempt", m->n_attempt, n, err))) return st;
     if ((st = wire_check_count("end", m->n_end, n, err))) return st;
@@ -79,12 +54,11 @@ check_offer(const Autoassign__Offer *m, aa_err *err)
 aa_status
 aa_wire_pack_offer(aa_bytes *out, const aa_offer *of, aa_err *err)
 {
-    Autoassign__Header hd;
+    Autoassign__Header hd = wire_header_of(&of->hd);
     Autoassign__Offer  m;
 
     AA_REQUIRE(memchr(of->name, '\0', sizeof of->name));
     AA_REQUIRE(memchr(of->pipeline, '\0', sizeof of->pipeline));
-    put_header(&hd, &of->hd);
     autoassign__offer__init(&m);
     m.header = &hd;
     m.name = wire_unconst(of->name);
@@ -120,7 +94,7 @@ copy_offer(aa_offer *of, const Autoassign__Offer *m, aa_err *err)
     st = aa_portions_reserve(&po, m->n_partition, err);
     of->po = po; /* arrays may have moved */
     if (st) return st;
-    *of = (aa_offer){.hd = header_from(m->header),
+    *of = (aa_offer){.hd = wire_header_from(m->header),
                      .decoding_digest = m->decoding_digest,
                      .withdrawing = m->withdrawing,
                      .lost_run = m->lost_run,
@@ -152,7 +126,7 @@ static aa_status
 check_fetch(const Autoassign__Fetch *m, aa_err *err)
 {
     size_t    n = m->n_partition;
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st || (st = check_partitions(m->partition, n, err))) return st;
     if ((st = wire_check_count("attempt", m->n_attempt, n, err))) return st;
     if ((st = wire_check_count("offset", m->n_offset, n, err))) return st;
@@ -168,10 +142,9 @@ check_fetch(const Autoassign__Fetch *m, aa_err *err)
 aa_status
 aa_wire_pack_fetch(aa_bytes *out, const aa_fetch *ft, aa_err *err)
 {
-    Autoassign__Header hd;
+    Autoassign__Header hd = wire_header_of(&ft->hd);
     Autoassign__Fetch  m;
 
-    put_header(&hd, &ft->hd);
     autoassign__fetch__init(&m);
     m.header = &hd;
     m.n_partition = m.n_attempt = m.n_offset = m.n_messages = m.n_records = ft->po.n;
@@ -199,7 +172,7 @@ aa_wire_unpack_fetch(aa_fetch *ft, const void *buf, size_t len, aa_err *err)
                               .offset = m->offset,
                               .messages = m->messages,
                               .records = m->records};
-    ft->hd = header_from(m->header);
+    ft->hd = wire_header_from(m->header);
     copy_portions(&ft->po, m->n_partition, &from);
 out:
     wire_arena_fini(&ar);
@@ -233,7 +206,7 @@ check_fetched(const Autoassign__Fetched *m, aa_err *err)
 {
     size_t    n = m->n_label, F = m->field_count;
     int64_t   last = -1;
-    aa_status st = check_header(m->header, err);
+    aa_status st = wire_check_header(m->header, err);
     if (st) return st;
     if (F < 1 || F > AA_MAX_FIELDS) return aa_fail(err, AA_EPARSE, "%zu fields", F);
     if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS || n + m->n_letter == 0)
@@ -286,11 +259,10 @@ letters_of(const aa_fetched *fe)
 aa_status
 aa_wire_pack_fetched(aa_bytes *out, const aa_fetched *fe, aa_err *err)
 {
-    Autoassign__Header  hd;
+    Autoassign__Header  hd = wire_header_of(&fe->hd);
     Autoassign__Fetched m;
     aa_status           st;
 
-    put_header(&hd, &fe->hd);
     autoassign__fetched__init(&m);
     m.header = &hd;
     m.partition = fe->partition;
@@ -333,7 +305,7 @@ copy_fetched(aa_fetched *fe, const Autoassign__Fetched *m, aa_err *err)
         st = aa_fetched_add_letter(fe, &head, le->key.data, le->value.data, err);
         if (st) return st;
     }
-    fe->hd = header_from(m->header);
+    fe->hd = wire_header_from(m->header);
     fe->partition = m->partition;
     fe->attempt = m->attempt;
     fe->n = n;

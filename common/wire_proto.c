@@ -1,5 +1,6 @@
 #include "common/wire_proto.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@ struct wire_block {
 /* The list costs about 40 bytes per field, and a field takes 2 bytes or more: honest messages have
  * few fields and stay far below, hostile ones are refused. */
 #define ARENA_LIMIT_FACTOR 8
+
+#define MAX_LANE 65535u
 
 static bool
 arena_add_block(wire_arena *ar, size_t size)
@@ -96,6 +99,30 @@ wire_pack(aa_bytes *out, const ProtobufCMessage *msg, aa_err *err)
     }
     out->len = protobuf_c_message_pack(msg, out->data);
     AA_REQUIRE(out->len == len);
+    return AA_OK;
+}
+
+Autoassign__Header
+wire_header_of(const aa_header *hd)
+{
+    Autoassign__Header h = AUTOASSIGN__HEADER__INIT;
+    h.run_id = hd->run_id;
+    h.seq = hd->seq;
+    h.lane = hd->lane;
+    return h;
+}
+
+aa_header
+wire_header_from(const Autoassign__Header *h)
+{
+    return (aa_header){.run_id = h->run_id, .seq = h->seq, .lane = h->lane};
+}
+
+aa_status
+wire_check_header(const Autoassign__Header *h, aa_err *err)
+{
+    if (!h) return aa_fail(err, AA_EPARSE, "message without header");
+    if (h->lane > MAX_LANE) return aa_fail(err, AA_EPARSE, "lane %" PRIu32, h->lane);
     return AA_OK;
 }
 

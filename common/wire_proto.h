@@ -1,5 +1,5 @@
-/* common/wire_proto - what wire.c (batches, control) and wire_topic.c (the topics' values) share:
- * protobuf-c with an arena, and checks of arrays. Private to the two.
+/* common/wire_proto - what the files common/wire*.c share: protobuf-c with an arena, the header,
+ * and checks of arrays. Private to them.
  *
  * protobuf-c allocates per field. Unpacking takes that memory from an arena whose first block is as
  * large as the message, so a batch costs one malloc. The arena has an upper limit in proportion to
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/wire.h"
+#include "schemas/batch.pb-c.h"
 
 typedef struct wire_block wire_block;
 typedef struct {
@@ -30,6 +31,11 @@ void      wire_arena_fini(wire_arena *ar);
 
 /** Replace out's bytes with the message. */
 aa_status wire_pack(aa_bytes *out, const ProtobufCMessage *msg, aa_err *err);
+
+/* The header that messages between processes begin with. NULL does not pass the check. */
+Autoassign__Header wire_header_of(const aa_header *hd);
+aa_header          wire_header_from(const Autoassign__Header *h);
+aa_status          wire_check_header(const Autoassign__Header *h, aa_err *err);
 
 /* Arrays: x (n). name is for error texts. */
 aa_status wire_check_finite(const char *name, const float *x, size_t n, aa_err *err);

@@ -13,6 +13,7 @@
 #include "common/wire.h"
 #include "common/wire_fetch.h"
 #include "ingest/announce.h"
+#include "ingest/arrived.h"
 #include "ingest/deadletter.h"
 #include "ingest/decode.h"
 #include "ingest/supply.h"
@@ -291,9 +292,10 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
 {
     aa_fetched_letter head = {.offset = rec->offset, .reason = (uint32_t)reason};
     aa_status         st;
-    deadletter       *dl = deadletter_new(rec, reason, decode_why(fr->dc)); /* cuts */
+    deadletter       *dl = NULL;
 
-    if (!dl) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
+    st = arrived_bad(&dl, rec, reason, fr->dc, err); /* cuts what is too large */
+    if (st != AA_OK) return st;
     head.has_key = dl->has_key;
     head.has_value = dl->has_value;
     head.key_len = dl->key_len;
@@ -302,12 +304,7 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     snprintf(head.why, sizeof head.why, "%s", dl->why);
     st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len, err);
     deadletter_free(&dl);
-    if (st != AA_OK || !aa_log_on(AA_WARN)) return st;
-    char kv[128];
-    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " reason=%s len_bytes=%zu",
-             rec->partition, rec->offset, decode_slug(reason), rec->len);
-    aa_log_write(AA_WARN, "EVENT-BAD", kv, "%s", decode_why(fr->dc));
-    return AA_OK;
+    return st;
 }
 
 /* An event, or a letter. */
@@ -322,13 +319,9 @@ add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
 
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
-    fe->arrival_ms[at] = rec->appended ? rec->timestamp_ms : now_ms;
+    fe->arrival_ms[at] = arrived_ms(rec, now_ms);
     fe->n++;
-    if (fr->an && fe->F > ANNOUNCE_FIELD) {
-        size_t      len;
-        const char *text = decode_item(fr->dc, &len);
-        announce_item(fr->an, key[ANNOUNCE_FIELD], text, len);
-    }
+    arrived_item(fr->an, fr->dc, key, fe->F);
     return AA_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "common/checkpoint.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "ingest/arrived.h"
 #include "ingest/decode.h"
 
 enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
@@ -501,44 +502,10 @@ source_commit(source *so, const resume *re, aa_err *err)
 
 /* ---- what has arrived ---- */
 
-static aa_status
-push_letter(source *so, order *od, size_t idx, const aa_kafka_record *rec, decode_reason reason,
-            aa_err *err)
-{
-    deadletter *dl = deadletter_new(rec, reason, decode_why(so->dc));
-
-    if (!dl) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
-    if (aa_log_on(AA_WARN)) {
-        char kv[128];
-        snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " reason=%s len_bytes=%zu",
-                 rec->partition, rec->offset, decode_slug(reason), rec->len);
-        aa_log_write(AA_WARN, "EVENT-BAD", kv, "%s", decode_why(so->dc));
-    }
-    order_push_letter(od, idx, &dl);
-    return AA_OK;
-}
-
 void
 source_announce(source *so, announce *an)
 {
     so->an = an;
-}
-
-/* When did this message come into Kafka? The broker's time where the topic has that
- * (message.timestamp.type=LogAppendTime). A producer's may be any: that of a recorded topic is the
- * event's, long ago. Then the time we got it stands for it. */
-static int64_t
-arrival_ms(const aa_kafka_record *rec, int64_t now_ms)
-{
-    return rec->appended ? rec->timestamp_ms : now_ms;
-}
-
-static void
-tell_item(source *so, uint64_t key)
-{
-    size_t      len;
-    const char *text = decode_item(so->dc, &len);
-    announce_item(so->an, key, text, len);
 }
 
 static aa_status
@@ -547,9 +514,8 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
     uint64_t key[AA_MAX_FIELDS];
     float    label;
     int64_t  time_ms, end = so->part[idx].end, now_ms = aa_wall_ms();
-    bool     tell = so->an && so->cfg->field_count > ANNOUNCE_FIELD;
 
-    if (tell) announce_tick(so->an, aa_now_ms());
+    if (so->an) announce_tick(so->an, aa_now_ms());
 
     for (size_t i = 0; i < n; i++) {
         const aa_kafka_record *rec = &so->rec[i];
@@ -558,11 +524,13 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         reason =
             decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
         if (reason == DECODE_OK) {
-            order_push(od, idx, rec->offset, key, label, time_ms, arrival_ms(rec, now_ms));
-            if (tell) tell_item(so, key[ANNOUNCE_FIELD]);
+            order_push(od, idx, rec->offset, key, label, time_ms, arrived_ms(rec, now_ms));
+            arrived_item(so->an, so->dc, key, so->cfg->field_count);
         } else {
-            aa_status st = push_letter(so, od, idx, rec, reason, err);
+            deadletter *dl = NULL;
+            aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);
             if (st != AA_OK) return st;
+            order_push_letter(od, idx, &dl);
         }
     }
     return AA_OK;

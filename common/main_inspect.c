@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/checkpoint.h"
+#include "common/tool.h"
 
 static const char usage[] =
     "usage: inspect FILE...\n"
@@ -61,17 +62,18 @@ print_checkpoint(const char *path, aa_ckpt_reader *r)
 int
 main(int argc, char **argv)
 {
-    int code = 0;
+    const char *called = aa_tool_called(argc, argv, "inspect");
+    int         code = 0;
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
+        aa_tool_print_usage(stdout, usage, "inspect", called);
         return 0;
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts("inspect " AA_VERSION);
+        printf("%s %s\n", called, AA_VERSION);
         return 0;
     }
     if (argc < 2 || argv[1][0] == '-') {
-        fputs(usage, stderr);
+        aa_tool_print_usage(stderr, usage, "inspect", called);
         return 2;
     }
     for (int i = 1; i < argc; i++) {

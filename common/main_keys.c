@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/link.h"
+#include "common/tool.h"
 
 static const char usage[] =
     "usage: keys [--env]\n"
@@ -13,19 +14,20 @@ static const char usage[] =
 int
 main(int argc, char **argv)
 {
-    char   public_key[AA_LINK_KEY_BYTES], secret_key[AA_LINK_KEY_BYTES];
-    aa_err err = AA_ERR_INIT;
-    bool   env = argc == 2 && strcmp(argv[1], "--env") == 0;
+    const char *called = aa_tool_called(argc, argv, "keys");
+    char        public_key[AA_LINK_KEY_BYTES], secret_key[AA_LINK_KEY_BYTES];
+    aa_err      err = AA_ERR_INIT;
+    bool        env = argc == 2 && strcmp(argv[1], "--env") == 0;
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
+        aa_tool_print_usage(stdout, usage, "keys", called);
         return 0;
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts("keys " AA_VERSION);
+        printf("%s %s\n", called, AA_VERSION);
         return 0;
     }
     if (argc > 1 && !env) {
-        fputs(usage, stderr);
+        aa_tool_print_usage(stderr, usage, "keys", called);
         return 2;
     }
     if (aa_link_new_keys(public_key, secret_key, &err) != AA_OK) {

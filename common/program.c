@@ -13,6 +13,7 @@
 #include "common/kafka.h"
 #include "common/link.h"
 #include "common/log.h"
+#include "common/tool.h"
 
 /* ---- signals ---- */
 
@@ -69,10 +70,11 @@ typedef struct {
     const char **overrides; /* owned array of borrowed texts */
     size_t       override_count;
     bool         check, print, reference, help, version;
+    const char  *called; /* aa_tool_called */
 } options;
 
 static void
-print_help(const aa_program *program, FILE *out)
+print_help(const aa_program *program, const char *called, FILE *out)
 {
     size_t            count;
     const aa_section *sc = aa_conf_table_sections(&count);
@@ -88,7 +90,7 @@ print_help(const aa_program *program, FILE *out)
         "  --help, --version\n\n"
         "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
         "Sections of the configuration; --print-reference and CONFIGURATION.md have the keys:\n",
-        program->name, program->summary, program->name);
+        called, program->summary, called);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
     fprintf(out, "  %-12s %s\n", aa_conf_table_field()->name, aa_conf_table_field()->help);
@@ -244,7 +246,7 @@ out:
 
 /* --check-config: also what only the libraries know. */
 static aa_status
-check(const options *opt, const aa_program *program, const aa_conf *cfg)
+check(const options *opt, const aa_conf *cfg)
 {
     aa_err    err = AA_ERR_INIT;
     aa_status st = aa_kafka_check(cfg, &err);
@@ -253,7 +255,7 @@ check(const options *opt, const aa_program *program, const aa_conf *cfg)
     if (st == AA_OK)
         printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
     else
-        fprintf(stderr, "%s: %s\n", program->name, err.text);
+        fprintf(stderr, "%s: %s\n", opt->called, err.text);
     return st;
 }
 
@@ -265,14 +267,14 @@ load_and_run(const aa_program *program, const options *opt)
     aa_conf  *cfg = malloc(sizeof *cfg);
     if (!cfg) return AA_ENOMEM;
     if ((st = aa_conf_load(cfg, opt->path, opt->overrides, opt->override_count, &err))) {
-        fprintf(stderr, "%s: %s\n", program->name, err.text);
+        fprintf(stderr, "%s: %s\n", opt->called, err.text);
         if (st == AA_EIO) st = AA_ECONFIG; /* a file that is not there is a wrong -c */
         goto out;
     }
     if (opt->print)
         aa_conf_print(cfg, stdout);
     else if (opt->check)
-        st = check(opt, program, cfg);
+        st = check(opt, cfg);
     else
         st = run_program(program, cfg);
 out:
@@ -294,16 +296,16 @@ aa_program_main(const aa_program *program, int argc, char **argv)
     int     code;
     options opt = {.overrides = calloc((size_t)argc + 1, sizeof *opt.overrides)};
     if (!opt.overrides) return AA_EXIT_MEMORY;
+    opt.called = aa_tool_called(argc, argv, program->name);
     if (!parse_options(argc, argv, &opt)) {
-        fprintf(stderr, "try %s --help\n", program->name);
-        code = AA_EXIT_USAGE;
+        code = aa_tool_usage_error(opt.called, NULL, "");
         goto out;
     }
     code = 0;
     if (opt.help)
-        print_help(program, stdout);
+        print_help(program, opt.called, stdout);
     else if (opt.version)
-        printf("%s %s\n", program->name, AA_VERSION);
+        printf("%s %s\n", opt.called, AA_VERSION);
     else if (opt.reference)
         aa_conf_print_reference(stdout);
     else

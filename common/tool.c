@@ -13,15 +13,46 @@ typedef struct {
     const char **override; /* (override_count) owned array of borrowed texts */
     size_t       override_count;
     bool         help, version;
+    const char  *called; /* aa_tool_called */
     aa_tool_args args;
 } command_line;
 
 /* ---- command line ---- */
 
-int
-aa_tool_usage_error(const char *name, const char *what, const char *value)
+const char *
+aa_tool_called(int argc, char **argv, const char *name)
 {
-    fprintf(stderr, "%s: %s%s\ntry %s --help\n", name, what, value, name);
+    if (argc < 1 || !argv[0] || !*argv[0]) return name;
+    char *slash = strrchr(argv[0], '/');
+    if (slash && slash[1]) argv[0] = slash + 1;
+    return argv[0];
+}
+
+void
+aa_tool_print_usage(FILE *out, const char *usage, const char *name, const char *called)
+{
+    static const char *const begins[] = {"usage: ", "       "};
+    const size_t             len = strlen(name);
+    while (*usage) {
+        size_t line = strcspn(usage, "\n") + 1, skip = 0;
+        if (usage[line - 1] == '\0') line--; /* the last one, without an end */
+        for (size_t i = 0; i < 2 && skip == 0; i++) {
+            const char *at = usage + strlen(begins[i]);
+            if (strncmp(usage, begins[i], strlen(begins[i])) == 0 && strncmp(at, name, len) == 0 &&
+                at[len] == ' ')
+                skip = strlen(begins[i]) + len;
+        }
+        if (skip) fprintf(out, "%.7s%s", usage, called);
+        fwrite(usage + skip, 1, line - skip, out);
+        usage += line;
+    }
+}
+
+int
+aa_tool_usage_error(const char *called, const char *what, const char *value)
+{
+    if (what) fprintf(stderr, "%s: %s%s\n", called, what, value);
+    fprintf(stderr, "try %s --help\n", called);
     return AA_EXIT_USAGE;
 }
 
@@ -42,7 +73,7 @@ takes_value(const aa_tool_option *to)
 
 /* value: NULL for a flag. Returns 0 or AA_EXIT_USAGE. */
 static int
-take_option(const aa_tool *tool, const aa_tool_option *to, const char *value)
+take_option(const aa_tool *tool, const char *called, const aa_tool_option *to, const char *value)
 {
     char what[160];
     bool good = true;
@@ -56,7 +87,7 @@ take_option(const aa_tool *tool, const aa_tool_option *to, const char *value)
         good = to->take(tool->arg, value);
     if (good) return 0;
     snprintf(what, sizeof what, "--%s: %s: ", to->name, to->refuse);
-    return aa_tool_usage_error(tool->name, what, value);
+    return aa_tool_usage_error(called, what, value);
 }
 
 /* 0 or AA_EXIT_USAGE */
@@ -81,8 +112,8 @@ parse_options(const aa_tool *tool, int argc, char **argv, command_line *cl)
         case 'o': cl->override[cl->override_count++] = optarg; break;
         case 'h': cl->help = true; break;
         case 'V': cl->version = true; break;
-        case '?': return aa_tool_usage_error(tool->name, "unknown option", "");
-        default: code = take_option(tool, &tool->options[c - FIRST_OWN], optarg);
+        case '?': return aa_tool_usage_error(cl->called, NULL, ""); /* getopt said what */
+        default: code = take_option(tool, cl->called, &tool->options[c - FIRST_OWN], optarg);
         }
     }
     cl->args = (aa_tool_args){argv + optind, (size_t)(argc - optind)};
@@ -95,9 +126,9 @@ check_args(const aa_tool *tool, const command_line *cl)
 {
     const size_t n = cl->args.count;
     if (tool->max_args == 0 && n > 0)
-        return aa_tool_usage_error(tool->name, "unexpected: ", cl->args.text[0]);
+        return aa_tool_usage_error(cl->called, "unexpected: ", cl->args.text[0]);
     if (cl->help || cl->version || (n >= tool->min_args && n <= tool->max_args)) return 0;
-    return aa_tool_usage_error(tool->name, tool->args_needed, "");
+    return aa_tool_usage_error(cl->called, tool->args_needed, "");
 }
 
 /* ---- running ---- */
@@ -124,7 +155,7 @@ work(const aa_tool *tool, const command_line *cl)
     if (st == AA_OK && !done) st = load_and_run(tool, cl, cfg, &err);
     free(cfg);
     aa_log_flush_repeats();
-    if (st != AA_OK && err.text[0]) fprintf(stderr, "%s: %s\n", tool->name, err.text);
+    if (st != AA_OK && err.text[0]) fprintf(stderr, "%s: %s\n", cl->called, err.text);
     return aa_status_exit_code(st);
 }
 
@@ -134,11 +165,12 @@ aa_tool_main(const aa_tool *tool, int argc, char **argv)
     command_line cl = {.override = calloc((size_t)argc + 1, sizeof *cl.override)};
     int          code = AA_EXIT_MEMORY;
     if (!cl.override) goto out;
+    cl.called = aa_tool_called(argc, argv, tool->name);
     if ((code = parse_options(tool, argc, argv, &cl)) || (code = check_args(tool, &cl))) goto out;
     if (cl.help)
-        fputs(tool->usage, stdout);
+        aa_tool_print_usage(stdout, tool->usage, tool->name, cl.called);
     else if (cl.version)
-        printf("%s %s\n", tool->name, AA_VERSION);
+        printf("%s %s\n", cl.called, AA_VERSION);
     else
         code = work(tool, &cl);
 out:

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/conf.h"
 #include "common/status.h"
@@ -55,8 +56,17 @@ typedef struct {
 /** All of main(). @return the exit code */
 int aa_tool_main(const aa_tool *tool, int argc, char **argv);
 
-/** Say "<name>: <what><value>" and where the help is. @return AA_EXIT_USAGE */
-int aa_tool_usage_error(const char *name, const char *what, const char *value);
+/** What the person at the shell called this: the last part of argv[0], "autoassign-record" for an
+ *  installed record; name without an argv[0]. It becomes argv[0], which getopt's complaints begin
+ *  with. The log's proc stays the plain name. */
+const char *aa_tool_called(int argc, char **argv, const char *name);
+
+/** Print the text of --help, with `called` where a line of its usage begins with name. */
+void aa_tool_print_usage(FILE *out, const char *usage, const char *name, const char *called);
+
+/** Say "<called>: <what><value>", unless what is NULL, and where the help is.
+ *  @return AA_EXIT_USAGE */
+int aa_tool_usage_error(const char *called, const char *what, const char *value);
 
 /** @return false unless all of text is a number from 1 to max */
 bool aa_tool_take_count(const char *text, int64_t max, int64_t *out);

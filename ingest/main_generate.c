@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/tool.h"
 #include "ingest/generator.h"
 
 enum { LINE_MAX_BYTES = 96 };
@@ -34,11 +35,14 @@ static const char usage_text[] =
     "\n"
     "A label can be learned as far as noise allows: the best possible AUC is about 0.80.\n";
 
+static const char *called = "generate"; /* as the person at the shell calls it */
+
 static int
 usage_error(const char *option, const char *value)
 {
-    fprintf(stderr, "generate: --%s: %s makes no sense\ntry generate --help\n", option, value);
-    return AA_EXIT_USAGE;
+    char what[64];
+    snprintf(what, sizeof what, "--%s: makes no sense: ", option);
+    return aa_tool_usage_error(called, what, value);
 }
 
 static bool
@@ -111,14 +115,13 @@ parse_options(int argc, char **argv, generator_options *go)
         case 'F':
             if (!take_flood(optarg, go)) return usage_error("flood", optarg);
             break;
-        case 'h': fputs(usage_text, stdout); return -1;
-        case 'V': printf("generate %s\n", AA_VERSION); return -1;
-        default: fputs("try generate --help\n", stderr); return AA_EXIT_USAGE;
+        case 'h': aa_tool_print_usage(stdout, usage_text, "generate", called); return -1;
+        case 'V': printf("%s %s\n", called, AA_VERSION); return -1;
+        default: return aa_tool_usage_error(called, NULL, ""); /* getopt said what */
         }
     }
     if (optind == argc) return 0;
-    fprintf(stderr, "generate: unexpected argument %s\ntry generate --help\n", argv[optind]);
-    return AA_EXIT_USAGE;
+    return aa_tool_usage_error(called, "unexpected argument ", argv[optind]);
 }
 
 static char *
@@ -171,6 +174,7 @@ main(int argc, char **argv)
     int               code;
 
     generator_defaults(&go);
+    called = aa_tool_called(argc, argv, called);
     code = parse_options(argc, argv, &go);
     if (code != 0) return code < 0 ? 0 : code;
     st = generator_new(&gn, &go, &err);

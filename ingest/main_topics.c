@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/conf.h"
 #include "common/kafka.h"
 #include "common/model.h"
@@ -108,6 +110,24 @@ make_topic(const options *opt, const aa_conf *cfg, const need *nd, aa_err *err)
     if (st == AA_OK)
         printf("ok   topic %s: %s\n", nd->name, existing ? "is there already" : "made");
     return st;
+}
+
+/* A broker tells of a topic some moments after it has made it, just after its own start up to
+ * seconds: who comes next (--check, the pipeline) is to find it. Not an error when it takes longer,
+ * or when this client may not ask. */
+static void
+await_topics(const aa_conf *cfg, const need *nd, size_t n)
+{
+    enum { AWAIT_US = 10000000, LOOK_EVERY_NS = 200000000 };
+    const struct timespec pause = {.tv_nsec = LOOK_EVERY_NS};
+    const int64_t         until_us = aa_now_us() + AWAIT_US;
+    for (size_t i = 0; i < n; i++) {
+        aa_topic_facts tf;
+        aa_err         err = AA_ERR_INIT;
+        while (aa_topic_describe(cfg, nd[i].name, &tf, &err) == AA_OK && tf.partitions == 0 &&
+               aa_now_us() < until_us)
+            nanosleep(&pause, NULL);
+    }
 }
 
 /* ---- checking ---- */
@@ -295,6 +315,7 @@ topics(void *arg, const aa_conf *cfg, aa_tool_args none, aa_err *err)
     for (size_t i = 0; opt->create && st == AA_OK && i < n; i++)
         st = make_topic(opt, cfg, &nd[i], err);
     if (st != AA_OK) return st;
+    if (opt->create) await_topics(cfg, nd, n);
     if (opt->create && !opt->check && !opt->write) return AA_OK;
     err->text[0] = '\0'; /* each BAD line says what is wrong */
     return check_all(opt, cfg, nd, n) ? AA_OK : AA_EIO;

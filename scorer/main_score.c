@@ -51,10 +51,12 @@ typedef struct {
     size_t       item_count, item_cap;
 } score_options;
 
+static const char *called = "score"; /* as the person at the shell calls it */
+
 static int
 usage_error(const char *what, const char *value)
 {
-    return aa_tool_usage_error("score", what, value);
+    return aa_tool_usage_error(called, what, value);
 }
 
 static bool
@@ -138,7 +140,7 @@ parse_flags(int argc, char **argv, score_options *opt)
         case 'j': opt->json = true; break;
         case 'h': opt->help = true; break;
         case 'V': opt->version = true; break;
-        default: return usage_error("unknown option", "");
+        default: return usage_error(NULL, ""); /* getopt said what */
         }
     }
     return 0;
@@ -327,12 +329,13 @@ main(int argc, char **argv)
                          .context = calloc((size_t)argc, sizeof *opt.context)};
     int           code = AA_EXIT_FAILED;
     if (!opt.override || !opt.context) goto out;
+    called = aa_tool_called(argc, argv, called);
     code = parse_flags(argc, argv, &opt);
     if (code) goto out;
     if (opt.help) {
-        fputs(usage_text, stdout);
+        aa_tool_print_usage(stdout, usage_text, "score", called);
     } else if (opt.version) {
-        printf("score %s\n", AA_VERSION);
+        printf("%s %s\n", called, AA_VERSION);
     } else {
         code = parse_ids(argc, argv, &opt);
         if (!code) code = load_and_ask(&opt);

@@ -34,7 +34,7 @@ read_all(FILE *file, char *buf, size_t size)
 static outcome *
 run_main(aa_status (*run)(aa_context *ctx, aa_err *err), int argc, const char *const *args)
 {
-    char             name[] = "ingest", *argv[16] = {name};
+    char             name[] = "/usr/local/bin/autoassign-ingest", *argv[16] = {name};
     const aa_program program = {.name = "ingest", .summary = "reads events", .run = run};
     FILE            *out = tmpfile(), *err = tmpfile();
     assert_true(out && err && argc < 15);
@@ -245,11 +245,13 @@ bad_configuration_exits_2_and_says_why(void **state)
     (void)state;
     outcome *oc = RUN(run_never, "-o", "model.dimm=8");
     check_exit(oc, 2);
-    assert_string_equal(oc->err, "ingest: -o: model.dimm: unknown key (did you mean dim?)\n");
+    assert_string_equal(oc->err,
+                        "autoassign-ingest: -o: model.dimm: unknown key (did you mean dim?)\n");
     free(oc);
     oc = RUN(run_never, "-c", "/nonexistent/a.yaml");
     check_exit(oc, 2);
-    assert_string_equal(oc->err, "ingest: /nonexistent/a.yaml: No such file or directory\n");
+    assert_string_equal(oc->err,
+                        "autoassign-ingest: /nonexistent/a.yaml: No such file or directory\n");
     free(oc);
 }
 
@@ -261,7 +263,7 @@ bad_usage_exits_2(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         outcome *oc = run_main(run_never, 1, &bad[i]);
         check_exit(oc, 2);
-        check_has(oc->err, "try ingest --help\n");
+        check_has(oc->err, "try autoassign-ingest --help\n");
         free(oc);
     }
 }
@@ -317,7 +319,7 @@ check_config_knows_links_and_keys(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char one[64];
         snprintf(one, sizeof one, "links.events=%s", bad[i]);
-        check_refused(one, "model.dim=8", "ingest: links.events: \"");
+        check_refused(one, "model.dim=8", "autoassign-ingest: links.events: \"");
     }
     char path[200] = "scorer.listen=ipc://";
     memset(path + strlen(path), 'a', 108);
@@ -414,12 +416,13 @@ help_version_and_reference_print_and_exit_0(void **state)
     (void)state;
     outcome *oc = RUN(run_never, "--help");
     check_exit(oc, 0);
-    check_has(oc->out, "ingest - reads events\n");
+    check_has(oc->out,
+              "autoassign-ingest - reads events\n\nusage: autoassign-ingest [option]...\n");
     check_has(oc->out, "\n  checkpoint ");
     free(oc);
     oc = RUN(run_never, "--version");
     check_exit(oc, 0);
-    assert_string_equal(oc->out, "ingest " AA_VERSION "\n");
+    assert_string_equal(oc->out, "autoassign-ingest " AA_VERSION "\n");
     free(oc);
     oc = RUN(run_never, "--print-reference");
     check_exit(oc, 0);

@@ -13,7 +13,12 @@
 
 #include <cmocka.h>
 
-#define HELP "fetch - a tool of this test\n"
+#define HELP_AS(called)                                                                            \
+    "fetch - a tool of this test\nusage: " called " THING...\n       " called " --dry THING\n"     \
+    "         fetch is no name here, nor is\nfetch\n"
+#define HELP HELP_AS("fetch")
+
+static const char *called_as = "fetch"; /* argv[0] */
 
 typedef struct {
     int  code;
@@ -90,10 +95,11 @@ run_tool(void (*change)(aa_tool *), int argc, const char *const *args)
                     .run = run,
                     .arg = &opt};
     outcome oc = {0};
-    char    name[] = "fetch", *argv[16] = {name};
+    char    name[64], *argv[16] = {name};
     int     status;
     FILE   *out = tmpfile(), *err = tmpfile();
     assert_true(out && err && argc < 15);
+    snprintf(name, sizeof name, "%s", called_as);
     if (change) change(&tool);
     for (int i = 0; i < argc; i++)
         argv[i + 1] = strdup(args[i]);
@@ -189,6 +195,19 @@ help_and_version_need_no_argument(void **state)
 }
 
 static void
+an_installed_tool_says_the_name_it_has_on_the_path(void **state)
+{
+    (void)state;
+    called_as = "/usr/local/bin/autoassign-fetch";
+#define TRY_INSTALLED "try autoassign-fetch --help\n"
+    CHECK(0, HELP_AS("autoassign-fetch"), "", "--help");
+    CHECK(0, "autoassign-fetch " AA_VERSION "\n", "", "--version");
+    CHECK(2, "", "autoassign-fetch: one or two THINGs are needed\n" TRY_INSTALLED, "--dry");
+    CHECK(2, "", "autoassign-fetch: unrecognized option '--wet'\n" TRY_INSTALLED, "--wet");
+    called_as = "fetch";
+}
+
+static void
 too_few_and_too_many_arguments_are_usage_errors(void **state)
 {
     (void)state;
@@ -216,13 +235,11 @@ static void
 unknown_options_are_usage_errors(void **state)
 {
     (void)state;
-    CHECK(2, "", "fetch: unrecognized option '--wet'\nfetch: unknown option" TRY, "--wet", "a");
-    CHECK(2, "", "fetch: invalid option -- 'x'\nfetch: unknown option" TRY, "-x", "a");
-    CHECK(2, "", "fetch: option '--from' requires an argument\nfetch: unknown option" TRY, "a",
-          "--from");
-    CHECK(2, "", "fetch: option requires an argument -- 'o'\nfetch: unknown option" TRY, "a", "-o");
-    CHECK(2, "", "fetch: option '--dry' doesn't allow an argument\nfetch: unknown option" TRY,
-          "--dry=1", "a");
+    CHECK(2, "", "fetch: unrecognized option '--wet'" TRY, "--wet", "a");
+    CHECK(2, "", "fetch: invalid option -- 'x'" TRY, "-x", "a");
+    CHECK(2, "", "fetch: option '--from' requires an argument" TRY, "a", "--from");
+    CHECK(2, "", "fetch: option requires an argument -- 'o'" TRY, "a", "-o");
+    CHECK(2, "", "fetch: option '--dry' doesn't allow an argument" TRY, "--dry=1", "a");
 }
 
 static void
@@ -295,6 +312,7 @@ main(void)
         cmocka_unit_test(a_wrong_configuration_is_two_and_names_the_key),
         cmocka_unit_test(a_configuration_file_that_cannot_be_read_is_a_configuration_error),
         cmocka_unit_test(help_and_version_need_no_argument),
+        cmocka_unit_test(an_installed_tool_says_the_name_it_has_on_the_path),
         cmocka_unit_test(too_few_and_too_many_arguments_are_usage_errors),
         cmocka_unit_test(an_argument_that_nobody_wants_is_named_even_beside_help),
         cmocka_unit_test(unknown_options_are_usage_errors),

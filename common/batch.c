@@ -11,9 +11,8 @@
 /* No array of ours may be larger than this: far above any message, far below any overflow. */
 #define BATCH_MAX_BYTES (SIZE_MAX / 4)
 
-/* Make the array that *array_p points to hold count elements; contents stay. array_p is a T **. */
-static aa_status
-grow(void *array_p, size_t count, size_t element_bytes, aa_err *err)
+aa_status
+aa_batch_grow(void *array_p, size_t count, size_t element_bytes, aa_err *err)
 {
     void *old;
     memcpy(&old, array_p, sizeof old);
@@ -54,9 +53,9 @@ aa_event_batch_reserve(aa_event_batch *b, size_t n, size_t F, aa_err *err)
     if (st) return st;
     if (need > b->cap || !b->key) {
         size_t cap = next_cap(b->cap, need);
-        if ((st = grow(&b->key, cap, sizeof *b->key, err))) return st;
-        if ((st = grow(&b->label, cap, sizeof *b->label, err))) return st;
-        if ((st = grow(&b->time_ms, cap, sizeof *b->time_ms, err))) return st;
+        if ((st = aa_batch_grow(&b->key, cap, sizeof *b->key, err))) return st;
+        if ((st = aa_batch_grow(&b->label, cap, sizeof *b->label, err))) return st;
+        if ((st = aa_batch_grow(&b->time_ms, cap, sizeof *b->time_ms, err))) return st;
         b->cap = cap;
     }
     b->F = F;
@@ -80,15 +79,15 @@ aa_assigned_batch_reserve(aa_assigned_batch *b, size_t n, size_t F, aa_err *err)
     if (st) return st;
     if (need > b->cap || !b->slot) {
         size_t cap = next_cap(b->cap, need);
-        if ((st = grow(&b->slot, cap, sizeof *b->slot, err))) return st;
-        if ((st = grow(&b->mix, cap, sizeof *b->mix, err))) return st;
-        if ((st = grow(&b->alt_slot, cap, sizeof *b->alt_slot, err))) return st;
-        if ((st = grow(&b->alt_mix, cap, sizeof *b->alt_mix, err))) return st;
-        if ((st = grow(&b->state, cap, sizeof *b->state, err))) return st;
-        if ((st = grow(&b->next_state, cap, sizeof *b->next_state, err))) return st;
-        if ((st = grow(&b->baseline, cap, sizeof *b->baseline, err))) return st;
-        if ((st = grow(&b->label, cap, sizeof *b->label, err))) return st;
-        if ((st = grow(&b->seen, cap, sizeof *b->seen, err))) return st;
+        if ((st = aa_batch_grow(&b->slot, cap, sizeof *b->slot, err))) return st;
+        if ((st = aa_batch_grow(&b->mix, cap, sizeof *b->mix, err))) return st;
+        if ((st = aa_batch_grow(&b->alt_slot, cap, sizeof *b->alt_slot, err))) return st;
+        if ((st = aa_batch_grow(&b->alt_mix, cap, sizeof *b->alt_mix, err))) return st;
+        if ((st = aa_batch_grow(&b->state, cap, sizeof *b->state, err))) return st;
+        if ((st = aa_batch_grow(&b->next_state, cap, sizeof *b->next_state, err))) return st;
+        if ((st = aa_batch_grow(&b->baseline, cap, sizeof *b->baseline, err))) return st;
+        if ((st = aa_batch_grow(&b->label, cap, sizeof *b->label, err))) return st;
+        if ((st = aa_batch_grow(&b->seen, cap, sizeof *b->seen, err))) return st;
         b->cap = cap;
     }
     b->F = F;
@@ -100,7 +99,7 @@ aa_assigned_batch_reserve_ops(aa_assigned_batch *b, size_t count, aa_err *err)
 {
     if (count <= b->op_cap) return AA_OK;
     size_t    cap = next_cap(b->op_cap, count);
-    aa_status st = grow(&b->op, cap, sizeof *b->op, err);
+    aa_status st = aa_batch_grow(&b->op, cap, sizeof *b->op, err);
     if (!st) b->op_cap = cap;
     return st;
 }
@@ -111,9 +110,10 @@ aa_assigned_batch_reserve_sweep(aa_assigned_batch *b, size_t count, aa_err *err)
     aa_status st;
     if (count <= b->sweep_cap) return AA_OK;
     size_t cap = next_cap(b->sweep_cap, count);
-    if ((st = grow(&b->sweep_state, cap, sizeof *b->sweep_state, err))) return st;
-    if ((st = grow(&b->sweep_next_state, cap, sizeof *b->sweep_next_state, err))) return st;
-    if ((st = grow(&b->sweep_field, cap, sizeof *b->sweep_field, err))) return st;
+    if ((st = aa_batch_grow(&b->sweep_state, cap, sizeof *b->sweep_state, err))) return st;
+    if ((st = aa_batch_grow(&b->sweep_next_state, cap, sizeof *b->sweep_next_state, err)))
+        return st;
+    if ((st = aa_batch_grow(&b->sweep_field, cap, sizeof *b->sweep_field, err))) return st;
     b->sweep_cap = cap;
     return AA_OK;
 }
@@ -164,13 +164,13 @@ aa_reward_batch_reserve(aa_reward_batch *b, size_t n, size_t m, aa_err *err)
     aa_status st;
     if (n > b->cap_n || !b->loss) {
         size_t cap = next_cap(b->cap_n, n);
-        if ((st = grow(&b->loss, cap, sizeof *b->loss, err))) return st;
+        if ((st = aa_batch_grow(&b->loss, cap, sizeof *b->loss, err))) return st;
         b->cap_n = cap;
     }
     if (m > b->cap_m || !b->reward || !b->advantage) {
         size_t cap = next_cap(b->cap_m, m);
-        if ((st = grow(&b->reward, cap, sizeof *b->reward, err))) return st;
-        if ((st = grow(&b->advantage, cap, sizeof *b->advantage, err))) return st;
+        if ((st = aa_batch_grow(&b->reward, cap, sizeof *b->reward, err))) return st;
+        if ((st = aa_batch_grow(&b->advantage, cap, sizeof *b->advantage, err))) return st;
         b->cap_m = cap;
     }
     return AA_OK;

@@ -118,4 +118,9 @@ aa_status aa_reward_batch_reserve(aa_reward_batch *b, size_t n, size_t m, aa_err
     __attribute__((warn_unused_result));
 void aa_reward_batch_fini(aa_reward_batch *b);
 
+/** For structs of arrays that grow together: the array that array_p (a T **) points to gets room
+ * for count elements; contents stay. @errors AA_ENOMEM: it is as it was */
+aa_status aa_batch_grow(void *array_p, size_t count, size_t element_bytes, aa_err *err)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -145,6 +145,18 @@ check_distinct(const char *const (*named)[2], size_t count, aa_err *err)
     return AA_OK;
 }
 
+aa_conf_link_set
+aa_conf_links(const aa_conf *cfg)
+{
+    return (aa_conf_link_set){{
+        {"links.events", cfg->links.events},
+        {"links.assigned", cfg->links.assigned},
+        {"links.rewards", cfg->links.rewards},
+        {"scorer.listen", cfg->scorer.listen},
+        {"links.fetchers", cfg->links.fetchers}, /* may be empty */
+    }};
+}
+
 static aa_status
 check_names(const aa_conf *cfg, aa_err *err)
 {
@@ -155,17 +167,13 @@ check_names(const aa_conf *cfg, aa_err *err)
         {"topics.model", cfg->topics.model},
         {"topics.predictions", cfg->topics.predictions},
     };
-    const char *const links[][2] = {
-        {"links.events", cfg->links.events},     {"links.assigned", cfg->links.assigned},
-        {"links.rewards", cfg->links.rewards},   {"scorer.listen", cfg->scorer.listen},
-        {"links.fetchers", cfg->links.fetchers}, /* may be empty */
-    };
+    const aa_conf_link_set links = aa_conf_links(cfg);
     for (size_t i = 0; i < 4; i++) {
         if (!*topics[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", topics[i][0]);
-        if (!*links[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links[i][0]);
+        if (!*links.named[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links.named[i][0]);
     }
     aa_status st = check_distinct(topics, sizeof topics / sizeof *topics, err);
-    return st ? st : check_distinct(links, sizeof links / sizeof *links, err);
+    return st ? st : check_distinct(links.named, AA_CONF_LINKS, err);
 }
 
 static aa_status

@@ -83,6 +83,13 @@ void aa_conf_log(const aa_conf *cfg);
 /** Write the reference of every key as Markdown (docs come from here; a test compares). */
 void aa_conf_print_reference(FILE *out);
 
+#define AA_CONF_LINKS 5
+/** The keys that hold addresses of ZeroMQ, and their values: cfg's. */
+typedef struct {
+    const char *named[AA_CONF_LINKS][2];
+} aa_conf_link_set;
+aa_conf_link_set aa_conf_links(const aa_conf *cfg);
+
 /** Digest of what processes must agree on: fields, agent, model, seed, depth. */
 uint64_t aa_conf_digest(const aa_conf *cfg);
 

@@ -3,19 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch.h"
 #include "common/wire_fetch.h"
-
-/* The array that *array_p (a T **) points to gets room for count elements. */
-static aa_status
-grow(void *array_p, size_t count, size_t element_bytes, aa_err *err)
-{
-    void *old, *grown;
-    memcpy(&old, array_p, sizeof old);
-    grown = realloc(old, count * element_bytes);
-    if (!grown) return aa_fail(err, AA_ENOMEM, "%zu bytes for records", count * element_bytes);
-    memcpy(array_p, &grown, sizeof grown);
-    return AA_OK;
-}
 
 aa_status
 aa_portions_reserve(aa_portions *po, size_t n, aa_err *err)
@@ -25,11 +14,11 @@ aa_portions_reserve(aa_portions *po, size_t n, aa_err *err)
 
     AA_REQUIRE(n <= AA_FETCH_MAX_PARTITIONS);
     if (n <= po->cap && po->cap > 0) return AA_OK;
-    if ((st = grow(&po->partition, cap, sizeof *po->partition, err))) return st;
-    if ((st = grow(&po->attempt, cap, sizeof *po->attempt, err))) return st;
-    if ((st = grow(&po->offset, cap, sizeof *po->offset, err))) return st;
-    if ((st = grow(&po->messages, cap, sizeof *po->messages, err))) return st;
-    if ((st = grow(&po->records, cap, sizeof *po->records, err))) return st;
+    if ((st = aa_batch_grow(&po->partition, cap, sizeof *po->partition, err))) return st;
+    if ((st = aa_batch_grow(&po->attempt, cap, sizeof *po->attempt, err))) return st;
+    if ((st = aa_batch_grow(&po->offset, cap, sizeof *po->offset, err))) return st;
+    if ((st = aa_batch_grow(&po->messages, cap, sizeof *po->messages, err))) return st;
+    if ((st = aa_batch_grow(&po->records, cap, sizeof *po->records, err))) return st;
     po->cap = cap;
     return AA_OK;
 }
@@ -53,11 +42,11 @@ aa_fetched_reserve(aa_fetched *fe, size_t n, size_t F, aa_err *err)
     AA_REQUIRE(F > 0 && n <= AA_WIRE_MAX_EVENTS);
     if (n * F > fe->cap || fe->cap == 0) {
         const size_t cap = n * F < 16 ? 16 : n * F;
-        if ((st = grow(&fe->key, cap, sizeof *fe->key, err))) return st;
-        if ((st = grow(&fe->label, cap, sizeof *fe->label, err))) return st;
-        if ((st = grow(&fe->time_ms, cap, sizeof *fe->time_ms, err))) return st;
-        if ((st = grow(&fe->arrival_ms, cap, sizeof *fe->arrival_ms, err))) return st;
-        if ((st = grow(&fe->offset, cap, sizeof *fe->offset, err))) return st;
+        if ((st = aa_batch_grow(&fe->key, cap, sizeof *fe->key, err))) return st;
+        if ((st = aa_batch_grow(&fe->label, cap, sizeof *fe->label, err))) return st;
+        if ((st = aa_batch_grow(&fe->time_ms, cap, sizeof *fe->time_ms, err))) return st;
+        if ((st = aa_batch_grow(&fe->arrival_ms, cap, sizeof *fe->arrival_ms, err))) return st;
+        if ((st = aa_batch_grow(&fe->offset, cap, sizeof *fe->offset, err))) return st;
         fe->cap = cap;
     }
     fe->F = F;
@@ -71,7 +60,7 @@ reserve_bytes(aa_bytes *by, size_t need, aa_err *err)
     const size_t cap = need + need / 2 + 64;
 
     if (need <= by->cap && by->data) return AA_OK;
-    st = grow(&by->data, cap, 1, err);
+    st = aa_batch_grow(&by->data, cap, 1, err);
     if (st == AA_OK) by->cap = cap;
     return st;
 }
@@ -85,7 +74,7 @@ aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void 
 
     if (fe->letter_count == fe->letter_cap) {
         const size_t cap = fe->letter_cap * 2 + 8;
-        if ((st = grow(&fe->letter, cap, sizeof *fe->letter, err))) return st;
+        if ((st = aa_batch_grow(&fe->letter, cap, sizeof *fe->letter, err))) return st;
         fe->letter_cap = cap;
     }
     if ((st = reserve_bytes(&fe->bytes, fe->bytes.len + head->key_len + head->len, err))) return st;

@@ -289,13 +289,10 @@ check_keys(const char *public_key, const char *secret_key, aa_err *err)
 aa_status
 aa_link_check(const aa_conf *cfg, aa_err *err)
 {
-    const char *const links[][2] = {
-        {"links.events", cfg->links.events},     {"links.assigned", cfg->links.assigned},
-        {"links.rewards", cfg->links.rewards},   {"scorer.listen", cfg->scorer.listen},
-        {"links.fetchers", cfg->links.fetchers},
-    };
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
-        aa_status st = *links[i][1] ? check_endpoint(links[i][0], links[i][1], err) : AA_OK;
+    const aa_conf_link_set links = aa_conf_links(cfg);
+    for (size_t i = 0; i < AA_CONF_LINKS; i++) {
+        aa_status st =
+            *links.named[i][1] ? check_endpoint(links.named[i][0], links.named[i][1], err) : AA_OK;
         if (st) return st; /* empty: there is no such link */
     }
     return check_keys(cfg->links.curve_public_key, cfg->links.curve_secret_key, err);

@@ -504,7 +504,7 @@ ingest_running(const ingest *in)
 bool
 ingest_answered(const ingest *in, int64_t now_us)
 {
-    return in->phase == RUNNING && now_us - in->heard_us < SILENCE_US;
+    return in->phase == RUNNING && !ingest_silent(in, now_us);
 }
 
 bool

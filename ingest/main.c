@@ -432,12 +432,11 @@ say_silence(app *ap, int64_t now_us)
 
 /* Why ingest is not ready. */
 static const char *
-unready(const app *ap, bool known, int64_t now_us)
+unready(const app *ap, int64_t now_us)
 {
     if (ingest_silent(ap->in, now_us))
         return "the assigner (or the learner behind it) does not answer";
-    if (!ingest_running(ap->in)) return "no run is open";
-    return known ? "the assigner does not answer" : "the lag is not known yet";
+    return ingest_running(ap->in) ? "the lag is not known yet" : "no run is open";
 }
 
 static void
@@ -452,7 +451,7 @@ show(app *ap)
     aa_producer_poll(ap->pr);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
-    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, known, now_us));
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, now_us));
 }
 
 static aa_status

@@ -1,12 +1,13 @@
-# make help lists the targets. Adding a source file, a program or a test needs no edit here:
-#   <module>/main.c        -> build/<kind>/bin/<module>
-#   <module>/main_<x>.c    -> build/<kind>/bin/<x>
+# make help lists the targets. Adding a file, a program, a test or a room needs no edit here:
+#   <process>/main.c       -> build/<kind>/bin/<process>
+#   tools/main_<x>.c       -> build/<kind>/bin/<x>
+#   any other .c in common, a process or tools, in whatever room -> the library that all programs link
 #   tests/unit/test_*.c, tests/integration/test_*.c, tests/bench/bench_*.c,
 #   tests/tools/*.c        -> one program each; tests/fuzz/fuzz_*.c -> one libFuzzer target each, and
 #                             one test that runs its corpus and its regressions
 # make check, demo, chaos and bench install what is missing first; the other targets do not (make deps does).
 PROCS   := ingest assigner learner scorer
-MODULES := common $(PROCS)
+MODULES := common $(PROCS) tools
 comma   := ,
 SAN     ?=
 BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
@@ -25,12 +26,12 @@ OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanit
 CFLAGS   := -std=c17 -g $(WARN) -Werror $(OPT) -MMD -MP
 LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
-SRC   := $(wildcard $(MODULES:%=%/*.c))
-MAINS := $(filter %/main.c,$(SRC)) $(foreach m,$(MODULES),$(wildcard $(m)/main_*.c))
+SRC   := $(sort $(shell find $(MODULES) -name '*.c'))
+MAINS := $(filter %/main.c,$(SRC)) $(filter tools/main_%,$(SRC))
 PROTO := $(wildcard schemas/*.proto)
 PBC   := $(PROTO:%.proto=$(GEN)/%.pb-c.c)
 LIB   := $(BUILD)/libautoassign.a
-EMBED := $(wildcard scorer/*.html scorer/*.yaml) # become arrays in the binary
+EMBED := $(sort $(shell find scorer -name '*.html' -o -name '*.yaml')) # become arrays in the binary
 OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SRC))) $(PBC:$(GEN)/%.c=$(BUILD)/%.o) \
          $(EMBED:%=$(BUILD)/%.o)
 name_of = $(patsubst main_%,%,$(patsubst main,$(notdir $(patsubst %/,%,$(dir $1))),$(basename $(notdir $1))))
@@ -53,14 +54,14 @@ UNITS  := $(DESTDIR)$(PREFIX)/lib/systemd/system
 all: $(BIN) ; @: ## build every program
 build-tests: $(TESTS) $(ITESTS) $(TTOOLS) $(FUZZES) ; @:
 build-bench: $(BENCH) ; @:
-deps: ; @compose/deps.sh ## install what building and running need (apt packages, Kafka's jars)
-check: ; @compose/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan; =thread: TSan
-demo: ; @compose/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
+deps: ; @scripts/deps.sh ## install what building and running need (apt packages, Kafka's jars)
+check: ; @scripts/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan; =thread: TSan
+demo: ; @scripts/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
 chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
 keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
 	@test ! -e $(KEYS) || { echo "$(KEYS): there already, not overwritten" >&2; exit 1; }
 	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
-bench: ; @compose/bench.sh ## rates of the pipeline and of each stage
+bench: ; @scripts/bench.sh ## rates of the pipeline and of each stage
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
@@ -69,10 +70,10 @@ image-test: ; @tests/image/run.sh ## the image and docker-compose.yaml's contain
 test: $(TESTS) $(FUZZES) ## unit tests: no network, no sleep
 	@set -e; for t in $(TESTS) $(FUZZES); do $(RUN) $$t; done
 fuzz: ## each fuzz target for FUZZ_SECONDS (600), FUZZ_JOBS (1) at a time; TARGETS="wire conf": only these
-	@compose/deps.sh fuzz
+	@scripts/deps.sh fuzz
 	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz
 fuzz-corpus: ## tests/fuzz/corpus made anew from itself and what make fuzz has found, as small as it goes
-	@compose/deps.sh fuzz
+	@scripts/deps.sh fuzz
 	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz FUZZ_DO=merge
 FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \
     OPT='-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
@@ -80,10 +81,10 @@ FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \
 FUZZ_DO   := run
 run-fuzz: $(if $(TARGETS),$(TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZ))
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(or $(FUZZ_JOBS),1) tests/fuzz/fuzz.sh $(FUZZ_DO) $(BUILD) $^
-reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/settings.h
+reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/config/settings.h
 	REFERENCE=write $<
-format: ; clang-format -i $(FMT) ## rewrite sources in house layout
-format-check: ; clang-format --dry-run -Werror $(FMT) ## fail if layout differs
+format: ; @clang-format -i $(FMT) ## rewrite sources in house layout
+format-check: ; @clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
 	@set -e; for f in $(SRC); do clang-tidy --quiet $$f -- -std=c17 $(CPPFLAGS); done
 compdb: ## compile_commands.json, from what make would run
@@ -99,7 +100,7 @@ install: all ## programs as autoassign-<name>, default configuration, schemas, d
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONFIGURATION.md CONTRIBUTING.md LICENSE $(DOC)
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
 	install -m 644 schemas/README.md $(PROTO) $(DOC)/schemas
-	install -m 644 scorer/openapi.yaml $(DOC)/scorer
+	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer
 	for u in compose/systemd/autoassign*; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' $$u >$(UNITS)/$${u##*/} && chmod 644 $(UNITS)/$${u##*/} || exit 1; done
 uninstall: ## remove what install put there
@@ -109,7 +110,7 @@ uninstall: ## remove what install put there
 clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
-FMT := $(wildcard $(MODULES:%=%/*.[ch]) tests/*.[ch] tests/*/*.[ch])
+FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
 .PHONY: all build-tests build-bench deps eval scaling sizing peers image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check tidy compdb clean help
 .SECONDARY:
@@ -128,8 +129,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SHIM) $(LIB)
 $(LIB): $(OBJ)
 	@rm -f $@; ar rcs $@ $^
 # numeric loops: let the compiler vectorise them
-KERNELS := common/dense common/model_fm common/model_dcn learner/adam learner/rows
-$(KERNELS:%=$(BUILD)/%.o): CFLAGS += $(if $(SAN),,-O3)
+KERNELS := $(shell grep -l '"common/model/kernel.h"' $(SRC))
+$(KERNELS:%.c=$(BUILD)/%.o): CFLAGS += $(if $(SAN),,-O3)
 $(BUILD)/tests/%.o: tests/%.c | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(BUILD)/%.o: %.c | $(PBC)
@@ -146,4 +147,4 @@ $(GEN)/scorer/%.c: scorer/% # page.html: const unsigned char page_html[] and pag
 $(GEN)/%.pb-c.c: %.proto
 	@mkdir -p $(GEN); protoc-c --c_out=$(GEN) $<
 $(GEN)/%.pb-c.h: $(GEN)/%.pb-c.c ;
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "assigner/field.h"
+#include "assigner/field/field.h"
+#include "assigner/field/lean.h"
 #include "assigner/inflight.h"
-#include "assigner/lean.h"
+#include "assigner/policy/sweep.h"
 #include "assigner/sections.h"
-#include "assigner/sweep.h"
-#include "common/hash.h"
+#include "common/base/hash.h"
 
 /* Counters of the whole: saved and digested as they stand. */
 typedef struct {

@@ -15,11 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/checkpoint.h"
-#include "common/conf.h"
-#include "common/status.h"
-#include "common/wire.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+#include "common/messages/wire.h"
+#include "common/state/checkpoint.h"
 
 typedef struct assigner assigner;
 
@@ -106,7 +106,7 @@ typedef struct {
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
 
-/* IDs of one frequency (AA_FREQ_BUCKETS of them, common/state.h), as of now: reports over time. */
+/* IDs of one frequency (AA_FREQ_BUCKETS of them, common/agent/agent_state.h), as of now: reports over time. */
 typedef struct {
     uint64_t ids_at[17];          /* by position; [k+1] is unique */
     uint64_t actions[AA_ACTIONS]; /* so far, at events and visits, by the frequency they met */
@@ -126,7 +126,7 @@ const float *assigner_worth(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);
-/** After a snapshot: make the next piece of memory ready for another (common/arena). False: done.
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
  */
 bool assigner_tidy(assigner *as);
 /** Everything, into sections of a checkpoint, and back. Restoring checks every value; it needs a

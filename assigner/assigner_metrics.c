@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "common/series.h"
-#include "common/state.h"
-#include "common/summary.h"
+#include "common/agent/agent_state.h"
+#include "common/base/log.h"
+#include "common/service/series.h"
+#include "common/service/summary.h"
 
 enum { POSITIONS_MAX = 17 };
 

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 #include "assigner/assigner.h"
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/metrics.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+#include "common/service/metrics.h"
 
 typedef struct assigner_metrics assigner_metrics;
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "assigner/sections.h"
-#include "common/batch.h"
-#include "common/hash.h"
+#include "common/base/hash.h"
+#include "common/messages/batch.h"
 
 aa_status
 inflight_init(inflight *fl, size_t F, size_t depth, bool with_keys, bool with_odds, aa_err *err)

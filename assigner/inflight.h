@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "assigner/bid.h"
-#include "common/checkpoint.h"
-#include "common/status.h"
+#include "assigner/policy/bid.h"
+#include "common/base/status.h"
+#include "common/state/checkpoint.h"
 
 /* A decision that teaches nobody; otherwise AA_STATE_WORD. */
 #define INFLIGHT_NONE UINT32_MAX

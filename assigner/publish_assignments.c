@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
-#include "common/kafka.h"
-#include "common/wire.h"
+#include "common/kafka/kafka.h"
+#include "common/messages/wire.h"
 
-enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/announce */ };
+enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/decode/announce */ };
 
 struct publish_assignments {
     const aa_conf  *cfg;      /* borrowed */

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "assigner/assigner.h"
-#include "common/conf.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
 
 typedef struct publish_assignments publish_assignments;
 

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "common/checkpoint.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/state/checkpoint.h"
 
 aa_status sections_put(aa_ckpt_writer *w, const char *prefix, const char *part, const void *data,
                        size_t len_bytes, aa_err *err) __attribute__((warn_unused_result));

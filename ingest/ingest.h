@@ -14,18 +14,18 @@
  * counts too. One barrier is under way at a time; the stream goes on meanwhile, up to where the
  * next is due.
  */
-#ifndef INGEST_INGEST_H
-#define INGEST_INGEST_H
+#ifndef AA_INGEST_INGEST_H
+#define AA_INGEST_INGEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/link.h"
-#include "common/status.h"
-#include "common/wire.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/links/link.h"
+#include "common/messages/batch.h"
+#include "common/messages/wire.h"
 #include "ingest/order.h"
 #include "ingest/resume.h"
 

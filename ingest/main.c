@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/link.h"
-#include "common/log.h"
-#include "common/program.h"
-#include "common/wire.h"
-#include "ingest/crew.h"
-#include "ingest/deadletter.h"
-#include "ingest/fetcher.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/links/link.h"
+#include "common/messages/wire.h"
+#include "common/service/program.h"
+#include "ingest/decode/deadletter.h"
+#include "ingest/fetchers/crew.h"
+#include "ingest/fetchers/fetcher.h"
 #include "ingest/ingest.h"
 #include "ingest/meter.h"
 #include "ingest/source.h"

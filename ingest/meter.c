@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/summary.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/service/summary.h"
 
 struct meter {
     const aa_conf *cfg;

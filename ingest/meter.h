@@ -1,14 +1,14 @@
 /* ingest/meter - what ingest shows of itself: metrics, the STATS line, the summary at the end. */
-#ifndef INGEST_METER_H
-#define INGEST_METER_H
+#ifndef AA_INGEST_METER_H
+#define AA_INGEST_METER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/conf.h"
-#include "common/metrics.h"
-#include "common/status.h"
-#include "ingest/decode.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/service/metrics.h"
+#include "ingest/decode/decode.h"
 #include "ingest/ingest.h"
 #include "ingest/source.h"
 

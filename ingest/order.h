@@ -8,16 +8,16 @@
  * Dead letters stand in their partition's line too and leave when nothing is before them. The
  * position of a partition is the offset after the last thing that left it. Pure: no I/O, no clock.
  */
-#ifndef INGEST_ORDER_H
-#define INGEST_ORDER_H
+#ifndef AA_INGEST_ORDER_H
+#define AA_INGEST_ORDER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/status.h"
-#include "ingest/deadletter.h"
+#include "common/base/status.h"
+#include "common/messages/batch.h"
+#include "ingest/decode/deadletter.h"
 
 typedef struct order order;
 

@@ -7,17 +7,17 @@
  * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
  * from its commit, whichever lane made that. So every event is in the state of exactly one lane.
  */
-#ifndef INGEST_RESUME_H
-#define INGEST_RESUME_H
+#ifndef AA_INGEST_RESUME_H
+#define AA_INGEST_RESUME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/checkpoint.h"
-#include "common/conf.h"
-#include "common/kafka.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/kafka/kafka.h"
+#include "common/state/checkpoint.h"
 
 #define RESUME_NO_END INT64_MAX
 

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/checkpoint.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "ingest/arrived.h"
-#include "ingest/decode.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/state/checkpoint.h"
+#include "ingest/decode/arrived.h"
+#include "ingest/decode/decode.h"
 
 enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
 
@@ -36,11 +36,11 @@ struct source {
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
                             is the last commit's of part[i] */
-    size_t          n;
-    peers          *pe;  /* borrowed; NULL: no fetchers */
-    int32_t        *own; /* (own_n) owned, ascending: what the group dealt to us */
-    size_t          own_n;
-    announce       *an;      /* borrowed; NULL: none */
+    size_t           n;
+    peers           *pe;  /* borrowed; NULL: no fetchers */
+    int32_t         *own; /* (own_n) owned, ascending: what the group dealt to us */
+    size_t           own_n;
+    announce        *an;     /* borrowed; NULL: none */
     int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
     size_t          gap_cap;
     uint64_t        gaps, lost; /* that were skipped; events in them, as far as can be known */

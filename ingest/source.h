@@ -6,19 +6,19 @@
  * With fetchers (source_share) a run also has the partitions that the group dealt to them: where
  * they go on and what is committed is found and done here too, but they are not read here.
  */
-#ifndef INGEST_SOURCE_H
-#define INGEST_SOURCE_H
+#ifndef AA_INGEST_SOURCE_H
+#define AA_INGEST_SOURCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/conf.h"
-#include "common/kafka.h"
-#include "common/status.h"
-#include "ingest/announce.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/kafka/kafka.h"
+#include "ingest/decode/announce.h"
+#include "ingest/fetchers/peers.h"
 #include "ingest/order.h"
-#include "ingest/peers.h"
 #include "ingest/resume.h"
 
 typedef struct source source;

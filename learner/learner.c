@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/dense.h"
-#include "common/hash.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/hash.h"
+#include "common/model/dense.h"
 #include "learner/learner_state.h"
 
 /* ---- life ---- */

@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/checkpoint.h"
-#include "common/conf.h"
-#include "common/model.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+#include "common/model/model.h"
+#include "common/state/checkpoint.h"
 #include "learner/metric.h"
 
 typedef struct learner learner;
@@ -86,7 +86,7 @@ uint64_t learner_digest(const learner *le);
  * live row in order of (field, slot) d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d =
  * aa_digest(d, w, (K+1) floats) and then aa_digest(d, dense weights). */
 uint64_t learner_served_digest(const learner *le);
-/** After a snapshot: make the next piece of memory ready for another (common/arena). False: done.
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
  */
 bool      learner_tidy(learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/log.h"
-#include "common/series.h"
-#include "common/summary.h"
+#include "common/base/log.h"
+#include "common/service/series.h"
+#include "common/service/summary.h"
 
 #define SERIES_COLUMNS                                                                             \
     "auc,mse,logloss,accuracy,window_events,window_auc,window_mse,window_logloss,"                 \

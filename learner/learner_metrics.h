@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/metrics.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+#include "common/service/metrics.h"
 #include "learner/learner.h"
 
 typedef struct learner_metrics learner_metrics;

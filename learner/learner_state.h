@@ -2,13 +2,13 @@
 #ifndef AA_LEARNER_LEARNER_STATE_H
 #define AA_LEARNER_LEARNER_STATE_H
 
-#include "common/model.h"
-#include "learner/adam.h"
-#include "learner/critic.h"
+#include "common/model/model.h"
+#include "learner/critic/critic.h"
+#include "learner/critic/reward.h"
+#include "learner/critic/worth.h"
 #include "learner/learner.h"
-#include "learner/reward.h"
-#include "learner/rows.h"
-#include "learner/worth.h"
+#include "learner/rows/adam.h"
+#include "learner/rows/rows.h"
 
 /* Events with another reading of one field, forwarded together at most this many at a time. */
 #define LEARNER_ALT_MAX 64

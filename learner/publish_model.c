@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/kafka.h"
-#include "common/state.h"
-#include "common/wire.h"
+#include "common/agent/agent_state.h"
+#include "common/kafka/kafka.h"
+#include "common/messages/wire.h"
 
 enum { CHUNK = 1024 };
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/conf.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
 #include "learner/learner.h"
 
 typedef struct publish_model publish_model;

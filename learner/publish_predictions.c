@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "common/kafka.h"
-#include "common/wire.h"
+#include "common/kafka/kafka.h"
+#include "common/messages/wire.h"
 
 enum { KEY_BYTES = 12 };
 

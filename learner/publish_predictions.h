@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
 
 typedef struct publish_predictions publish_predictions;
 

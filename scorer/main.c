@@ -3,7 +3,7 @@
  * Threads: the main thread reads the topics and applies them (the replica's one updater). Behind
  * the two doors (scorer/serve) scorer.threads others score; they share nothing with the updater but
  * the replica, the metrics and one pointer: why the service is not ready. One thread gathers the
- * other processes' figures for the page (scorer/page).
+ * other processes' figures for the page (scorer/api/page).
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/hash.h"
-#include "common/kafka.h"
-#include "common/log.h"
-#include "common/program.h"
-#include "common/summary.h"
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/kafka/kafka.h"
+#include "common/service/program.h"
+#include "common/service/summary.h"
+#include "scorer/api/page.h"
 #include "scorer/meters.h"
-#include "scorer/page.h"
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 #include "scorer/serve.h"
 
 #define APPLY_RECORDS   1024 /* per poll */

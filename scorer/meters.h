@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#include "common/conf.h"
-#include "common/metrics.h"
-#include "scorer/replica.h"
+#include "common/config/conf.h"
+#include "common/service/metrics.h"
+#include "scorer/replica/replica.h"
 #include "scorer/scorer.h"
 
 typedef enum { METERS_ZMQ, METERS_HTTP, METERS_DOORS } meters_door;

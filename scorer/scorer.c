@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/hash.h"
+#include "common/base/hash.h"
 
 #define CHUNK_ITEMS 1024              /* between two looks at the clock */
 #define TURN_ITEMS  (4 * CHUNK_ITEMS) /* between two turns of others */

@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/conf.h"
-#include "common/status.h"
-#include "common/wire.h"
-#include "common/wire_score.h"
-#include "scorer/replica.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/wire.h"
+#include "common/messages/wire_score.h"
+#include "scorer/replica/replica.h"
 
 typedef struct scorer scorer;
 

@@ -7,12 +7,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/rate.h"
-#include "common/rpc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/links/rpc.h"
+#include "common/service/rate.h"
+#include "scorer/api/score_http.h"
 #include "scorer/pool.h"
-#include "scorer/score_http.h"
 
 #define DOOR_WAIT_MS      100  /* between two looks at the stop flag */
 #define DISCONNECT_FACTOR 4    /* larger messages than this many limits are not even received */

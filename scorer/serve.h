@@ -8,9 +8,9 @@
 #ifndef AA_SCORER_SERVE_H
 #define AA_SCORER_SERVE_H
 
-#include "common/program.h"
+#include "common/service/program.h"
 #include "scorer/meters.h"
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 
 typedef struct serve serve;
 

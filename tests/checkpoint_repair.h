@@ -7,7 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "common/checkpoint_format.h"
+#include "common/state/checkpoint_format.h"
 
 static inline void
 repair_digest(uint8_t *digest_at, const uint8_t *from, size_t len)

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/conf.h"
-#include "common/hash.h"
-#include "common/model.h"
-#include "common/rng.h"
-#include "scorer/replica.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
+#include "common/config/conf.h"
+#include "common/model/model.h"
+#include "scorer/replica/replica.h"
 
 enum { LOADED_SEED = 1, LOADED_FIRST_SLOT = 16 };
 

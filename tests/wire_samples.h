@@ -1,5 +1,5 @@
 /* tests/wire_samples - random but valid batches, for tests, benchmarks and fuzz seeds of
- * common/wire. */
+ * common/messages/wire. */
 #ifndef AA_TESTS_WIRE_SAMPLES_H
 #define AA_TESTS_WIRE_SAMPLES_H
 
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/rng.h"
-#include "common/wire.h"
-#include "common/wire_fetch.h"
+#include "common/base/rng.h"
+#include "common/messages/wire.h"
+#include "common/messages/wire_fetch.h"
 
 /* A stream of draws. */
 typedef struct {

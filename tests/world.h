@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "assigner/assigner.h"
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/rng.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/rng.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
 
 #define WORLD_ROWS 65536u /* slots of a field that a test may use */
 

@@ -16,10 +16,10 @@
 #include <time.h>
 
 #include "assigner/assigner.h"
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/hash.h"
-#include "common/rng.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
 
 enum { F = 2 };
 

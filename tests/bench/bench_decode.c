@@ -1,11 +1,11 @@
 /* Rate of the decoder, one thread: bench_decode [seconds per case] */
-#include "ingest/decode.h"
+#include "ingest/decode/decode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "schemas/event.pb-c.h"
 
 enum { MESSAGES = 4096, ROOM = 160 };

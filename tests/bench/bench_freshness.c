@@ -13,13 +13,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
-#include "common/kafka.h"
-#include "common/link.h"
-#include "common/log.h"
-#include "common/rng.h"
-#include "common/rpc.h"
-#include "common/wire_score.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/rng.h"
+#include "common/kafka/kafka.h"
+#include "common/links/link.h"
+#include "common/links/rpc.h"
+#include "common/messages/wire_score.h"
 
 enum { MAX_TRIALS = 10000, QUIET_MS = 3000, PAUSE_MS = 700, ASK_MS = 2, PATIENCE_MS = 60000 };
 

@@ -37,8 +37,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/dense.h"
-#include "common/log.h"
+#include "common/base/log.h"
+#include "common/model/dense.h"
 #include "scorer/serve.h"
 #include "tests/loaded_replica.h"
 

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/wire.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/messages/wire.h"
 #include "ingest/ingest.h"
 #include "ingest/source.h"
 

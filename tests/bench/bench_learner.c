@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/conf.h"
+#include "common/config/conf.h"
 #include "learner/learner.h"
 #include "tests/fakes/stream.h"
 

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "common/dense.h"
+#include "common/model/dense.h"
 #include "scorer/scorer.h"
 #include "tests/loaded_replica.h"
 

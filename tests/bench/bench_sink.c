@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/link.h"
-#include "common/wire.h"
+#include "common/base/clock.h"
+#include "common/links/link.h"
+#include "common/messages/wire.h"
 
 enum { IDLE_MS = 60000 };
 

@@ -1,6 +1,6 @@
 /* What a checkpoint costs a learner with a large table: how long the fork holds it up, how long the
  * child writes, how long batches take meanwhile, when pages are copied as they are written to, and
- * what making huge pages of them again takes (common/arena), a piece between two batches.
+ * what making huge pages of them again takes (common/state/arena), a piece between two batches.
  *
  *   bench_snapshot [GIGABYTES] [FOLDER]     (1 GB of rows, checkpoint under /tmp)
  *
@@ -15,12 +15,12 @@
 
 #include <jansson.h>
 
-#include "common/checkpoint.h"
-#include "common/clock.h"
-#include "common/conf.h"
-#include "common/rng.h"
-#include "common/snapshot.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/clock.h"
+#include "common/base/rng.h"
+#include "common/config/conf.h"
+#include "common/state/checkpoint.h"
+#include "common/state/snapshot.h"
 #include "learner/learner.h"
 
 enum { FILL = 4096, BATCH = 512, SNAPSHOTS = 5, MOST = 200000 };

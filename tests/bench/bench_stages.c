@@ -14,10 +14,10 @@
 #include <time.h>
 
 #include "assigner/assigner.h"
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/hash.h"
-#include "common/wire.h"
+#include "common/base/hash.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+#include "common/messages/wire.h"
 #include "learner/learner.h"
 
 typedef enum { ASSIGN, LEARN, PACK, UNPACK, STAGES } stage;

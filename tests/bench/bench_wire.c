@@ -1,5 +1,5 @@
 /* Rates of packing and unpacking batches, in events per second: lines of `name value`. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/wire_samples.h"
 
 #define EVENTS 512

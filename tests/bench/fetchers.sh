@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What fetchers take off the ingest that they work for: CPU time per JSON event of ingest alone, and of ingest and
 # a fetcher that reads the topic's one partition for it. EVENTS=1500000; AUTOASSIGN_TEST_BROKER names the broker
-# (compose/local-kafka.sh start DIR).
+# (scripts/local-kafka.sh start DIR).
 source "$(dirname "$0")/../e2e/lib.bash"
 EVENTS=${EVENTS:-1500000}
 

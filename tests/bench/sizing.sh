@@ -3,7 +3,7 @@
 #   tests/bench/sizing.sh            measure (a Kafka of its own, a generated stream) and write it
 #   tests/bench/sizing.py FILE       only compute, from a build/sizing/measured.json that is there
 # EVENTS=n (1000000), SEED=n
-source "$(dirname "$0")/../../compose/pipeline.sh"
+source "$(dirname "$0")/../../scripts/pipeline.sh"
 EVENTS=${EVENTS:-1000000} SEED=${SEED:-1}
 OUT=$ROOT/build/sizing
 KAFKA=$OUT/kafka
@@ -12,7 +12,7 @@ finish() {
     local code=$?
     trap - INT TERM HUP EXIT
     pipeline_stop
-    [[ ! -d $KAFKA ]] || "$ROOT/compose/local-kafka.sh" stop "$KAFKA" || true
+    [[ ! -d $KAFKA ]] || "$ROOT/scripts/local-kafka.sh" stop "$KAFKA" || true
     rm -rf "$KAFKA"
     exit "$code"
 }
@@ -24,7 +24,7 @@ build all
 rm -rf "$OUT"
 mkdir -p "$OUT"
 say "Kafka and a stream of $EVENTS events"
-BROKER=$("$ROOT/compose/local-kafka.sh" start "$KAFKA")
+BROKER=$("$ROOT/scripts/local-kafka.sh" start "$KAFKA")
 "$PIPELINE_BIN/generate" --events "$EVENTS" --users 50000 --items 20000 --arrivals 0.05 --seed "$SEED" >"$OUT/stream.csv"
 # One record's bytes in the broker's log; index files are left out.
 log_bytes() { find "$KAFKA"/data/"$1"-[0-9]* -name '*.log' -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'; }

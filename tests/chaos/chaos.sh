@@ -9,7 +9,7 @@
 # Writes OUT/summary.json (default build/chaos); exit code 1 when a round ends differently.
 # DATA=file.csv: a stream of yours (user,item,label,timestamp; labels 0 and 1) instead of a generated one.
 # READY=1: everything is installed and built (make check calls it so).
-source "$(dirname "$0")/../../compose/pipeline.sh"
+source "$(dirname "$0")/../../scripts/pipeline.sh"
 source "$(dirname "$0")/faults.bash"
 
 FAULTS=${FAULTS:-100}
@@ -30,7 +30,7 @@ finish() {
     trap - INT TERM HUP EXIT
     faults_calm
     pipeline_stop
-    "$ROOT/compose/local-kafka.sh" stop "$WORK/kafka" || true
+    "$ROOT/scripts/local-kafka.sh" stop "$WORK/kafka" || true
     cp "$WORK/faults.log" "$WORK/own-exits.log" "$OUT" 2>/dev/null || true
     ((code == 0)) && rm -rf "$WORK" || { rm -rf "$WORK/kafka/data"; warn "logs kept: $WORK"; }
     exit "$code"
@@ -38,11 +38,11 @@ finish() {
 
 build_all() {
     [[ -z ${READY:-} ]] || return 0
-    "$ROOT/compose/deps.sh"
+    "$ROOT/scripts/deps.sh"
     build all build-tests >"$WORK/build.log" || die "the build failed: $WORK/build.log"
 }
 prepare() {
-    BROKER=$("$ROOT/compose/local-kafka.sh" start "$WORK/kafka")
+    BROKER=$("$ROOT/scripts/local-kafka.sh" start "$WORK/kafka")
     if [[ -n ${DATA:-} ]]; then
         cp "$DATA" "$WORK/stream.csv"
     else

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The faults of the chaos test, and the supervisor that puts things up again. Sourced after
-# compose/pipeline.sh; one pipeline per shell.
+# scripts/pipeline.sh; one pipeline per shell.
 #
 #   plan COUNT SEED           PLAN[i]: "KIND TARGET MS", GAP[i]: ms to the next one
 #   supervise_begin           start the four processes
@@ -51,7 +51,7 @@ plan() {
 # ---- putting up ----
 
 broker_pid() { cat "$WORK/kafka/pid"; }
-broker_up() { "$ROOT/compose/local-kafka.sh" start "$WORK/kafka" >>"$WORK/broker-restarts.log" 2>&1; }
+broker_up() { "$ROOT/scripts/local-kafka.sh" start "$WORK/kafka" >>"$WORK/broker-restarts.log" 2>&1; }
 
 supervise_begin() {
     DUE=() WAKE=() FINISHED=() TERMED=()
@@ -195,7 +195,7 @@ fault_broker() { # fault_broker KIND MS
         WAKE[$(broker_pid)]=$(($(now_ms) + $2))
         ;;
     term)
-        "$ROOT/compose/local-kafka.sh" stop "$WORK/kafka"
+        "$ROOT/scripts/local-kafka.sh" stop "$WORK/kafka"
         broker_up &
         BROKER_JOB=$!
         ;;

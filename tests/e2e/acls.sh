@@ -9,13 +9,13 @@ users=(ingest assigner learner scorer)
 sasl_port=$(free_port)
 jaas="org.apache.kafka.common.security.plain.PlainLoginModule required"
 for user in "${users[@]}"; do jaas+=" user_autoassign-$user=\"word\""; done
-broker_stop() { "$ROOT/compose/local-kafka.sh" stop "$WORK/kafka" || true; }
+broker_stop() { "$ROOT/scripts/local-kafka.sh" stop "$WORK/kafka" || true; }
 trap 'broker_stop; cleanup' EXIT
 BROKER=$(KAFKA_SASL_PORT=$sasl_port KAFKA_SETTINGS="authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=$jaas;" \
-    "$ROOT/compose/local-kafka.sh" start "$WORK/kafka") || die "no broker with an authorizer"
+    "$ROOT/scripts/local-kafka.sh" start "$WORK/kafka") || die "no broker with an authorizer"
 AUTOASSIGN_TEST_BROKER=$BROKER
 
 "$PIPELINE_BIN/generate" --events $EVENTS --users 500 --items 200 --seed 31 >"$WORK/stream.csv"

@@ -7,7 +7,7 @@ OUTAGE_SECONDS=10
 SETTINGS=(event.label=as-is ingest.batch_events=64 checkpoint.every_events=2048 publish.every_ms=100)
 export KAFKA_SETTINGS=$'broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500'
 
-kafka() { "$ROOT/compose/local-kafka.sh" "$1" "$WORK/kafka" >>"$WORK/kafka.log" 2>&1; }
+kafka() { "$ROOT/scripts/local-kafka.sh" "$1" "$WORK/kafka" >>"$WORK/kafka.log" 2>&1; }
 finish() { local code=$?; kafka stop || true; set +e; (exit $code); cleanup; }
 trap finish EXIT
 kill_broker() { kill -KILL "$(cat "$WORK/kafka/pid")"; }
@@ -24,7 +24,7 @@ all_alive() {
 }
 
 kafka start || die "no broker"
-AUTOASSIGN_TEST_BROKER=$("$ROOT/compose/local-kafka.sh" status "$WORK/kafka")
+AUTOASSIGN_TEST_BROKER=$("$ROOT/scripts/local-kafka.sh" status "$WORK/kafka")
 "$PIPELINE_BIN/generate" --events $EVENTS --seed 13 >"$WORK/stream.csv"
 init_run undisturbed "${SETTINGS[@]}"
 record_file "$WORK/stream.csv"

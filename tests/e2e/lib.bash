@@ -1,8 +1,8 @@
 # What the end-to-end tests share. Each test is a script of its own against the real broker in
-# AUTOASSIGN_TEST_BROKER (`make check` starts one; by hand: compose/local-kafka.sh start DIR), with
+# AUTOASSIGN_TEST_BROKER (`make check` starts one; by hand: scripts/local-kafka.sh start DIR), with
 # topics, consumer group and work folder of its own. It prints one line per test:
 #   ok NAME | not ok NAME: why | skip NAME: why
-source "$(dirname "${BASH_SOURCE[0]}")/../../compose/pipeline.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pipeline.sh"
 
 [[ -n ${AUTOASSIGN_TEST_BROKER:-} ]] || die "AUTOASSIGN_TEST_BROKER is not set"
 TEST=$(basename "$0" .sh)

@@ -151,7 +151,7 @@ def compose():
                     wrong.append(f"{name}: {source} is not there")
             elif source not in doc["volumes"]:
                 wrong.append(f"{name}: volume {source} is not declared")
-    table = (ROOT / "common/settings.h").read_text()
+    table = (ROOT / "common/config/settings.h").read_text()
     for name, service in services.items():
         for key in service.get("environment", {}):
             if not key.startswith("AUTOASSIGN_"):

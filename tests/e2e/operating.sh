@@ -36,7 +36,7 @@ check what_the_check_wrote_is_no_bad_record equal "$(metric 'autoassign_scorer_r
 check dashboards_and_alerts_name_real_metrics python3 "$CHECKS" metrics "$WORK"/*.metrics
 age() { awk -v now="$(date +%s)" -v then="$(metric autoassign_last_commit_timestamp_seconds <"$WORK/ingest.metrics")" 'BEGIN { print now - then }'; }
 check the_last_commit_was_just_now at_least 60 "$(age)"
-# Prometheus and promtool: Debian's, installed or unpacked by compose/deps.sh
+# Prometheus and promtool: Debian's, installed or unpacked by scripts/deps.sh
 PATH=$PATH:$ROOT/build/prometheus/usr/bin
 prometheus_start() { # a real one with the alerts of compose/, scraping this pipeline
     PROMETHEUS=http://127.0.0.1:$(free_port)
@@ -66,7 +66,7 @@ if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
     stop_pid $PROMETHEUS_PID 10
     wait $PROMETHEUS_PID || true
 else
-    skip "alerts_and_metrics_by_prometheus: no prometheus (compose/deps.sh prometheus)"
+    skip "alerts_and_metrics_by_prometheus: no prometheus (scripts/deps.sh prometheus)"
 fi
 
 # ---- rollback ----

@@ -9,10 +9,10 @@ STRANGER=nobody
 command -v openssl >/dev/null || { skip security: openssl is not here; exit 0; }
 # deps.sh says why an old librdkafka meets an old Kafka here.
 if [[ $(printf '%s\n' 2.6.1 "$(pkg-config --modversion rdkafka)" | sort -V | head -n 1) != 2.6.1 ]]; then
-    "$ROOT/compose/deps.sh" kafka3 || { skip "security: the jars of Kafka 3 cannot be fetched"; exit 0; }
+    "$ROOT/scripts/deps.sh" kafka3 || { skip "security: the jars of Kafka 3 cannot be fetched"; exit 0; }
     export KAFKA_LIBS=$ROOT/build/kafka3/libs
 fi
-kafka() { KAFKA_SECURE=1 "$ROOT/compose/local-kafka.sh" "$1" "$WORK/kafka" 2>>"$WORK/kafka.log"; }
+kafka() { KAFKA_SECURE=1 "$ROOT/scripts/local-kafka.sh" "$1" "$WORK/kafka" 2>>"$WORK/kafka.log"; }
 finish() { local code=$?; kafka stop >/dev/null || true; set +e; (exit $code); cleanup; }
 trap finish EXIT
 

@@ -3,7 +3,7 @@
 # and nothing published.
 #   run_pipeline.sh DIR BROKER SECONDS section.key=value...       exit 0: the summaries are in DIR
 #   run_pipeline.sh record DIR BROKER FILE section.key=value...   load a file into the topic
-source "$(dirname "$0")/../../compose/pipeline.sh"
+source "$(dirname "$0")/../../scripts/pipeline.sh"
 
 trap pipeline_stop EXIT
 trap 'exit 130' INT

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What eval.sh and scaling.sh share: build, a real Kafka whose data are kept in OUT, and one Python
 # program that does the work; whatever ends this script ends both.
-source "$(dirname "${BASH_SOURCE[0]}")/../../compose/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 export OPENBLAS_NUM_THREADS=1
 
 finish() {
@@ -11,7 +11,7 @@ finish() {
         kill -TERM "$WORKER"
         wait "$WORKER" || true
     fi
-    "$ROOT/compose/local-kafka.sh" stop "$OUT/kafka" || true
+    "$ROOT/scripts/local-kafka.sh" stop "$OUT/kafka" || true
     exit "$code"
 }
 
@@ -21,7 +21,7 @@ work() {
     mkdir -p "$OUT"
     exec 7>"$OUT/.lock"
     flock -n 7 || die "the same is under way here already"
-    "$ROOT/compose/deps.sh"
+    "$ROOT/scripts/deps.sh"
     say "building"
     build "${@:3}" >"$OUT/build.log" || die "the build failed"
     trap finish EXIT
@@ -29,7 +29,7 @@ work() {
     trap 'exit 143' TERM HUP
     say "starting Kafka"
     local broker
-    broker=$("$ROOT/compose/local-kafka.sh" start "$OUT/kafka")
+    broker=$("$ROOT/scripts/local-kafka.sh" start "$OUT/kafka")
     python3 -B "$ROOT/tests/eval/$2" --broker "$broker" 7>&- &
     WORKER=$!
     wait "$WORKER"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/conf.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
 
 static inline void
 ckpt_folder_make(aa_conf *cfg)

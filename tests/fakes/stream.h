@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/batch.h"
-#include "common/conf.h"
-#include "common/rng.h"
-#include "common/state.h"
-#include "common/status.h"
+#include "common/agent/agent_state.h"
+#include "common/base/rng.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
 
 enum { STREAM_IDS = 20000, STREAM_TASTE = 4, STREAM_OWN_AT = 3 };
 

@@ -1,7 +1,7 @@
 /* The checkpoint reader. Digests would stop a fuzzer at the first byte it changes, so every input
  * is offered twice: as it is, and with its digests made right, which leaves lengths, counts, names
  * and padding for the reader to judge. */
-#include "common/checkpoint.h"
+#include "common/state/checkpoint.h"
 #include "tests/checkpoint_repair.h"
 #include "tests/fuzz/fuzz.h"
 

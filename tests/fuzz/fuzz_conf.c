@@ -1,8 +1,8 @@
 /* The configuration file: any text is a configuration or an error that names the file. What is
  * accepted prints as YAML that is accepted again and means the same. A text that begins with ! is
  * lines for -o instead, one setting each. */
-#include "common/conf.h"
-#include "common/conf_yaml.h"
+#include "common/config/conf.h"
+#include "common/config/conf_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
 static aa_conf first, second; /* too large for the stack */

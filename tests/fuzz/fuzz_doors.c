@@ -3,8 +3,8 @@
  * second: with which token, and whether the model is there yet. */
 #include <jansson.h>
 
-#include "common/hash.h"
-#include "scorer/score_http.h"
+#include "common/base/hash.h"
+#include "scorer/api/score_http.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
 

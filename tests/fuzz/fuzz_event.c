@@ -2,8 +2,8 @@
  * event has keys that are not 0, a finite label and a time within the bounds. */
 #include <math.h>
 
-#include "common/conf.h"
-#include "ingest/decode.h"
+#include "common/config/conf.h"
+#include "ingest/decode/decode.h"
 #include "tests/fuzz/fuzz.h"
 
 static aa_conf cfg[3]; /* both formats; with a threshold and seconds; JSON only, three fields */

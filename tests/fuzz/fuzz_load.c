@@ -3,8 +3,8 @@
  * it. Sorted rows stay the same rows. */
 #include <math.h>
 
-#include "ingest/load.h"
 #include "tests/fuzz/fuzz.h"
+#include "tools/load.h"
 
 static char folder[64], path[80];
 

@@ -4,8 +4,8 @@
  * never as a number that is not one. */
 #include <math.h>
 
-#include "common/wire.h"
-#include "scorer/replica.h"
+#include "common/messages/wire.h"
+#include "scorer/replica/replica.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
 

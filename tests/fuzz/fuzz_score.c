@@ -1,9 +1,9 @@
 /* What strangers send to the scorer: requests as protobuf and as JSON; and what they answer:
  * replies in both forms, as clients read them, and metrics, as the live page does. The first byte
  * picks. What is accepted must encode, and decode again. */
-#include "common/wire_score.h"
-#include "scorer/figures.h"
-#include "scorer/score_json.h"
+#include "common/messages/wire_score.h"
+#include "scorer/api/metrics_history.h"
+#include "scorer/api/score_json.h"
 #include "tests/fuzz/fuzz.h"
 
 static aa_bytes bytes; /* kept between runs */

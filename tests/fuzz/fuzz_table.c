@@ -3,9 +3,9 @@
  * after it was written and read again; or it is an error. */
 #include <math.h>
 
-#include "common/npy.h"
-#include "common/table.h"
 #include "tests/fuzz/fuzz.h"
+#include "tools/npy.h"
+#include "tools/table.h"
 
 enum { W = 3, ROWS = 2 };
 enum { CSV, NPY, IDS, READS, SHARED, KINDS };

@@ -10,7 +10,7 @@
 # networks of this machine are not touched; netavark leaves its empty iptables chains.
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 ((EUID == 0)) || { echo "error: make image-test needs root: podman makes networks, debootstrap a system" >&2; exit 2; }
-"$ROOT/compose/deps.sh" packages kafka containers || exit 1
+"$ROOT/scripts/deps.sh" packages kafka containers || exit 1
 AUTOASSIGN_TEST_BROKER=in-a-container
 source "$(dirname "$0")/../e2e/lib.bash"
 

@@ -10,7 +10,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "common/conf.h"
+#include "common/config/conf.h"
 
 typedef struct {
     rd_kafka_t              *host;

@@ -9,14 +9,14 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/hash.h"
-#include "common/kafka.h"
-#include "common/link.h"
-#include "common/wire.h"
-#include "ingest/encode.h"
+#include "common/base/hash.h"
+#include "common/kafka/kafka.h"
+#include "common/links/link.h"
+#include "common/messages/wire.h"
 #include "ingest/resume.h"
 #include "tests/integration/broker.h"
 #include "tests/integration/process.h"
+#include "tools/encode.h"
 
 enum { EVENTS_MAX = 4000, EPOCHS_MAX = 500 };
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "common/checkpoint.h"
+#include "common/state/checkpoint.h"
 #include "tests/integration/process.h"
 
 static char    folder[64];

@@ -1,5 +1,5 @@
-/* common/kafka on librdkafka's mock broker. */
-#include "common/kafka.h"
+/* common/kafka/kafka on librdkafka's mock broker. */
+#include "common/kafka/kafka.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/integration/broker.h"
 
 enum { DEADLINE_MS = 30000 };
@@ -406,5 +406,5 @@ main(void)
         TEST(flush_tells_of_messages_that_were_lost_before_it),
         TEST(producer_without_a_broker_falls_behind_and_loses_nothing),
     };
-    return cmocka_run_group_tests_name("common/kafka", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/kafka/kafka", tests, NULL, NULL);
 }

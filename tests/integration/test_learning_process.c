@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "common/conf.h"
-#include "common/link.h"
-#include "common/wire.h"
+#include "common/config/conf.h"
+#include "common/links/link.h"
+#include "common/messages/wire.h"
 #include "tests/integration/process.h"
 
 enum { F = 2, EVENTS = 64, LINKS = 6 };

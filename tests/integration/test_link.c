@@ -15,8 +15,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "common/clock.h"
-#include "common/link.h"
+#include "common/base/clock.h"
+#include "common/links/link.h"
 
 #define DEADLINE_MS 10000
 /* Long enough for what must not happen to show itself on a local socket. */
@@ -580,5 +580,5 @@ main(void)
         cmocka_unit_test(poll_says_which_of_links_and_descriptors_is_ready),
         cmocka_unit_test(signal_ends_a_wait_without_error),
     };
-    return cmocka_run_group_tests_name("common/link", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("common/links/link", tests, make_folder, remove_folder);
 }

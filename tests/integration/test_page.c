@@ -1,6 +1,6 @@
 /* The scorer's live page: what it is made of, with and without anything that flows, and in a real
  * browser if chromium is installed. The other processes are played by doors of this test. */
-#include "common/door.h"
+#include "common/service/http_server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

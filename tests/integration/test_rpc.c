@@ -1,5 +1,5 @@
-/* common/rpc with the sockets that clients may have. */
-#include "common/rpc.h"
+/* common/links/rpc with the sockets that clients may have. */
+#include "common/links/rpc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -241,5 +241,5 @@ main(void)
         TEST(endpoints_that_make_no_sense_or_are_taken_are_errors),
         TEST(with_keys_only_who_knows_the_servers_key_is_answered),
     };
-    return cmocka_run_group_tests_name("common/rpc", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/links/rpc", tests, NULL, NULL);
 }

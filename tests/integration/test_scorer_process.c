@@ -1,5 +1,5 @@
 /* The scorer as a process: librdkafka's mock broker, both doors, the score client, SIGTERM. */
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +9,12 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/clock.h"
-#include "common/hash.h"
-#include "common/kafka.h"
-#include "common/model.h"
-#include "common/rpc.h"
-#include "common/wire_score.h"
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/kafka/kafka.h"
+#include "common/links/rpc.h"
+#include "common/messages/wire_score.h"
+#include "common/model/model.h"
 #include "tests/integration/broker.h"
 #include "tests/integration/process.h"
 

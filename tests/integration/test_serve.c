@@ -13,9 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/rpc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/links/rpc.h"
 #include "tests/integration/process.h"
 #include "tests/loaded_replica.h"
 

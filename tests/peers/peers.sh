@@ -4,7 +4,7 @@
 # Vowpal Wabbit, River and PyTorch come from PyPI into build/peers/venv (once). PyTorch is large (its
 # wheel brings GPU libraries, some GB): without TORCH=1 it is used only if it is there already.
 # Every peer predicts each event before it learns from it. Prints a table, writes build/peers/summary.json.
-source "$(dirname "$0")/../../compose/pipeline.sh"
+source "$(dirname "$0")/../../scripts/pipeline.sh"
 
 OUT=$ROOT/build/peers
 HERE=$ROOT/tests/peers
@@ -24,7 +24,7 @@ finish() {
     local code=$?
     trap - INT TERM HUP EXIT
     pipeline_stop
-    "$ROOT/compose/local-kafka.sh" stop "$OUT/kafka" || true
+    "$ROOT/scripts/local-kafka.sh" stop "$OUT/kafka" || true
     rm -rf "$OUT/kafka" "$OUT/run"
     exit "$code"
 }
@@ -34,7 +34,7 @@ prepare_venv() {
     if ! [[ -x $VENV/bin/pip ]]; then
         python3 -m venv "$VENV" >"$OUT/pip.log" 2>&1 || {
             rm -rf "$VENV"
-            "$ROOT/compose/deps.sh" venv
+            "$ROOT/scripts/deps.sh" venv
             python3 -m venv "$VENV" >"$OUT/pip.log" 2>&1 || { cat "$OUT/pip.log" >&2; die "python3 -m venv failed"; }
         }
     fi
@@ -82,7 +82,7 @@ show() {
 mkdir -p "$OUT"
 exec 7>"$OUT/.lock"
 flock -n 7 || die "another comparison runs here"
-"$ROOT/compose/deps.sh"
+"$ROOT/scripts/deps.sh"
 say "building"
 build all >"$OUT/build.log" || die "the build failed"
 prepare_venv
@@ -102,7 +102,7 @@ LABELS=(event.label=as-is)
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-BROKER=$("$ROOT/compose/local-kafka.sh" start "$OUT/kafka")
+BROKER=$("$ROOT/scripts/local-kafka.sh" start "$OUT/kafka")
 pipeline_init "$OUT/run" "$BROKER" topics.interactions=peers
 pipeline_tool record --partitions 4 --limit "$EVENTS" "$STREAM" >"$OUT/record.log" 2>&1 ||
     { cat "$OUT/record.log" >&2; die "record failed"; }

@@ -1,4 +1,4 @@
-#include "assigner/actor.h"
+#include "assigner/policy/actor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 enum { K = 5, DEPTH = 3 };
@@ -222,5 +222,5 @@ main(void)
         cmocka_unit_test(a_batch_without_decisions_changes_nothing),
         cmocka_unit_test(a_prior_masks_and_shifts_the_policy),
     };
-    return cmocka_run_group_tests_name("assigner/actor", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/policy/actor", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "learner/adam.h"
+#include "learner/rows/adam.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 31, 33, 127, 4226};
@@ -90,5 +90,5 @@ main(void)
         cmocka_unit_test(bias_correction_ends_without_a_jump),
         cmocka_unit_test(moments_of_a_silent_weight_become_zero_not_subnormal),
     };
-    return cmocka_run_group_tests_name("learner/adam", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/rows/adam", tests, NULL, NULL);
 }

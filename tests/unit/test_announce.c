@@ -1,5 +1,5 @@
 /* Which item names ingest sends, and when again. */
-#include "ingest/announce.h"
+#include "ingest/decode/announce.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

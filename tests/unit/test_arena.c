@@ -1,4 +1,4 @@
-#include "common/arena.h"
+#include "common/state/arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,5 +103,5 @@ main(void)
         cmocka_unit_test(tidying_ends_and_changes_nothing),
         cmocka_unit_test(empty_arena_has_nothing_to_tidy),
     };
-    return cmocka_run_group_tests_name("common/arena", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/state/arena", tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 #include <unistd.h>
 
-#include "assigner/lean.h"
+#include "assigner/field/lean.h"
 #include "tests/check.h"
 #include "tests/world.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/batch.h"
+#include "common/messages/batch.h"
 
 static void
 events_survive_growing_one_by_one(void **state)
@@ -138,5 +138,5 @@ main(void)
         cmocka_unit_test(sizes_that_overflow_are_refused_and_change_nothing),
         cmocka_unit_test(empty_batches_still_get_arrays),
     };
-    return cmocka_run_group_tests_name("common/batch", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/messages/batch", tests, NULL, NULL);
 }

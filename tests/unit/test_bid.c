@@ -1,5 +1,5 @@
 /* The default mode's actor, against plain double and against the objective that it climbs. */
-#include "assigner/bid.h"
+#include "assigner/policy/bid.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "assigner/gap.h"
-#include "common/batch.h"
-#include "common/rng.h"
+#include "assigner/field/gap.h"
+#include "common/base/rng.h"
+#include "common/messages/batch.h"
 #include "tests/check.h"
 
 static aa_conf cfg;
@@ -153,5 +153,5 @@ main(void)
         cmocka_unit_test(it_comes_to_rest_where_the_worth_is_the_critics_value),
         cmocka_unit_test(gaps_begin_as_the_fields_and_follow_the_id),
     };
-    return cmocka_run_group_tests_name("assigner/bid", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/policy/bid", tests, NULL, NULL);
 }

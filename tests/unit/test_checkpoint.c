@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/checkpoint.h"
-#include "common/rng.h"
+#include "common/base/rng.h"
+#include "common/state/checkpoint.h"
 #include "tests/checkpoint_repair.h"
 
 /* A pipeline in a folder of its own; removed again with all in it. */
@@ -676,5 +676,5 @@ main(void)
         TEST(disk_that_fills_up_keeps_the_old_epoch),
         TEST(random_sections_survive),
     };
-    return cmocka_run_group_tests_name("common/checkpoint", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/state/checkpoint", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,5 +39,5 @@ main(void)
         cmocka_unit_test(monotonic_time_never_goes_back),
         cmocka_unit_test(wall_time_is_milliseconds_since_1970),
     };
-    return cmocka_run_group_tests_name("common/clock", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/base/clock", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "learner/collect.h"
+#include "learner/rows/collect.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 
 enum { W = 3, SLOTS = 500 };
 
@@ -69,5 +69,5 @@ main(void)
         cmocka_unit_test(each_slot_has_one_gradient_that_starts_at_zero),
         cmocka_unit_test(slots_are_in_order_of_their_first_reading),
     };
-    return cmocka_run_group_tests_name("learner/collect", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/rows/collect", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/conf.h"
+#include "common/config/conf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "common/conf_set.h"
-#include "common/conf_table.h"
-#include "common/conf_yaml.h"
-#include "common/rng.h"
+#include "common/base/rng.h"
+#include "common/config/conf_set.h"
+#include "common/config/conf_table.h"
+#include "common/config/conf_yaml.h"
 
 /* An aa_conf has 200 kB: one for each test, on the heap. */
 static int
@@ -590,5 +590,5 @@ main(void)
         T(cross_check_names_file_and_line),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
     };
-    return cmocka_run_group_tests_name("common/conf", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/config/conf", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Runs from the top folder: compares compose/autoassign.yaml and CONFIGURATION.md with the code.
  * `make reference` (REFERENCE=write in the environment) writes them instead. */
-#include "common/conf.h"
+#include "common/config/conf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +12,13 @@
 
 #include <cmocka.h>
 
-#include "common/conf_set.h"
-#include "common/conf_table.h"
-#include "common/conf_yaml.h"
-#include "common/rng.h"
+#include "common/base/rng.h"
+#include "common/config/conf_set.h"
+#include "common/config/conf_table.h"
+#include "common/config/conf_yaml.h"
 
 static const char yaml_note[] =
-    "# Every key with its default. Made from common/settings.h by `make reference`.\n";
+    "# Every key with its default. Made from common/config/settings.h by `make reference`.\n";
 
 static char *
 print_conf(const aa_conf *cfg, const char *note)
@@ -212,7 +212,7 @@ check_file(const char *path, const char *want)
     fclose(file);
     bool same = len == want_len && memcmp(got, want, len) == 0;
     free(got);
-    if (!same) fail_msg("%s is not what common/settings.h says: run `make reference`", path);
+    if (!same) fail_msg("%s is not what common/config/settings.h says: run `make reference`", path);
 }
 
 static void
@@ -286,5 +286,5 @@ main(void)
         cmocka_unit_test(reference_is_up_to_date),
         cmocka_unit_test(reference_has_every_key),
     };
-    return cmocka_run_group_tests_name("common/conf_print", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/config/conf_print", tests, NULL, NULL);
 }

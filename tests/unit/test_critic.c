@@ -1,4 +1,4 @@
-#include "learner/critic.h"
+#include "learner/critic/critic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "common/batch.h"
-#include "common/rng.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/rng.h"
+#include "common/messages/batch.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"
 
@@ -166,5 +166,5 @@ main(void)
         cmocka_unit_test(decisions_outside_learning_change_nothing),
         cmocka_unit_test(a_critic_comes_back_from_a_checkpoint_bit_by_bit),
     };
-    return cmocka_run_group_tests_name("learner/critic", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/critic/critic", tests, NULL, NULL);
 }

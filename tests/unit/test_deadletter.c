@@ -1,4 +1,4 @@
-#include "ingest/deadletter.h"
+#include "ingest/decode/deadletter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,5 +89,5 @@ main(void)
         cmocka_unit_test(what_no_broker_would_take_is_cut_and_says_so),
         cmocka_unit_test(topic_is_the_configured_one_or_made_from_the_interactions),
     };
-    return cmocka_run_group_tests_name("ingest/deadletter", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("ingest/decode/deadletter", tests, NULL, NULL);
 }

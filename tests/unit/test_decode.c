@@ -1,4 +1,4 @@
-#include "ingest/decode.h"
+#include "ingest/decode/decode.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "common/hash.h"
+#include "common/base/hash.h"
 #include "schemas/event.pb-c.h"
 #include "tests/check.h"
 
@@ -382,5 +382,5 @@ main(void)
         TEST(random_bytes_are_survived),
         TEST(deep_and_large_messages_are_refused_within_bounds),
     };
-    return cmocka_run_group_tests_name("ingest/decode", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("ingest/decode/decode", tests, NULL, NULL);
 }

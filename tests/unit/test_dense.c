@@ -1,4 +1,4 @@
-#include "common/dense.h"
+#include "common/model/dense.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 /* Sums of up to 130 products of N(0,1) numbers in float: each step rounds by 2^-24 of a partial sum
@@ -194,5 +194,5 @@ main(void)
         cmocka_unit_test(head_is_a_layer_of_one_output),
     };
     aa_dense_threads();
-    return cmocka_run_group_tests_name("common/dense", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/model/dense", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "ingest/encode.h"
+#include "tools/encode.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/hash.h"
-#include "ingest/decode.h"
+#include "common/base/hash.h"
+#include "ingest/decode/decode.h"
 #include "tests/check.h"
 
 static aa_conf cfg;
@@ -104,5 +104,5 @@ main(void)
         cmocka_unit_test(json_follows_the_configured_names_and_unit),
         cmocka_unit_test(what_does_not_fit_or_is_not_utf8_is_refused),
     };
-    return cmocka_run_group_tests_name("ingest/encode", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("tools/encode", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Budget, slots and what is counted, in the modes that give rows. */
-#include "assigner/field.h"
+#include "assigner/field/field.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -260,5 +260,5 @@ main(void)
         cmocka_unit_test(one_field_and_eight_fields_work_as_two_do),
         cmocka_unit_test(an_event_batch_of_other_fields_is_refused),
     };
-    return cmocka_run_group_tests_name("assigner/field", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/field/field", tests, NULL, NULL);
 }

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "common/model.h"
-#include "learner/adam.h"
-#include "learner/rows.h"
+#include "common/model/model.h"
+#include "learner/rows/adam.h"
+#include "learner/rows/rows.h"
 #include "tests/check.h"
 
 #define FIXTURE "tests/golden/deepfm.txt" /* tests run in the project's folder */

@@ -1,4 +1,4 @@
-#include "common/hash.h"
+#include "common/base/hash.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 
 static void
 number_and_its_decimal_text_are_the_same_id(void **state)
@@ -69,5 +69,5 @@ main(void)
         cmocka_unit_test(keys_are_xxh3_as_published),
         cmocka_unit_test(digest_depends_on_every_byte_and_on_what_came_before),
     };
-    return cmocka_run_group_tests_name("common/hash", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/base/hash", tests, NULL, NULL);
 }

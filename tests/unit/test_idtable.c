@@ -1,4 +1,4 @@
-#include "assigner/idtable.h"
+#include "assigner/field/idtable.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/batch.h"
-#include "common/rng.h"
+#include "common/base/rng.h"
+#include "common/messages/batch.h"
 
 /* Reference: a plain list of the keys that are in, with their handles. */
 typedef struct {
@@ -227,5 +227,5 @@ main(void)
         cmocka_unit_test(memory_per_id_stays_below_ninety_bytes_even_while_growing),
         cmocka_unit_test(digest_sees_every_value_but_not_what_publication_left),
     };
-    return cmocka_run_group_tests_name("assigner/idtable", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/field/idtable", tests, NULL, NULL);
 }

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "assigner/assigner.h"
-#include "common/checkpoint.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/state/checkpoint.h"
 #include "learner/learner.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"

@@ -1,4 +1,4 @@
-#include "assigner/lean.h"
+#include "assigner/field/lean.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 /* Two fields, few IDs, a random stream; leans against sums in double over the whole history. */
@@ -92,5 +92,5 @@ main(void)
         cmocka_unit_test(a_reading_interpolates_between_the_bins_around_its_place),
         cmocka_unit_test(a_reading_never_leaves_its_position),
     };
-    return cmocka_run_group_tests_name("assigner/lean", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/field/lean", tests, NULL, NULL);
 }

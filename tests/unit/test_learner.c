@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/hash.h"
+#include "common/base/hash.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"
 #include "tests/fakes/stream.h"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 enum { K = 4, W = K + 1, F = 2, P = 5, BINS = 3, SHARED = P * BINS, OWN = 6, EVENTS = 400 };

@@ -1,4 +1,4 @@
-#include "ingest/load.h"
+#include "tools/load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -349,5 +349,5 @@ main(void)
         TEST(many_ids_are_kept_apart),
         TEST(random_bytes_are_survived),
     };
-    return cmocka_run_group_tests_name("ingest/load", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("tools/load", tests, NULL, NULL);
 }

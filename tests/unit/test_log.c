@@ -1,4 +1,4 @@
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* stderr goes to a file while the records are written, then comes back as text */
 typedef struct {
@@ -263,5 +263,5 @@ main(void)
         cmocka_unit_test(threads_write_whole_lines),
         cmocka_unit_test(level_names_parse_and_others_do_not),
     };
-    return cmocka_run_group_tests_name("common/log", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/base/log", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/metrics.h"
+#include "common/service/metrics.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -226,5 +226,5 @@ main(void)
         T(rendered_text_is_valid_line_by_line),
         T(updates_from_threads_are_not_lost),
     };
-    return cmocka_run_group_tests_name("common/metrics", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/service/metrics", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/model.h"
+#include "common/model/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/dense.h"
-#include "common/rng.h"
+#include "common/base/rng.h"
+#include "common/model/dense.h"
 #include "tests/check.h"
 
 static const char *const names[] = {"fm", "mlp", "widedeep", "deepfm", "dcn"};
@@ -282,5 +282,5 @@ main(void)
         cmocka_unit_test(losses_and_their_gradients),
     };
     aa_dense_threads();
-    return cmocka_run_group_tests_name("common/model", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/model/model", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* The list of known items. */
-#include "scorer/names.h"
+#include "scorer/replica/names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "common/nn.h"
+#include "common/agent/nn.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 
 enum { B = 7, I = 4, O = 3, H = AA_NN_HIDDEN };
@@ -152,5 +152,5 @@ main(void)
         cmocka_unit_test(first_adam_step_has_the_size_of_the_rate),
         cmocka_unit_test(adam_fits_a_small_table),
     };
-    return cmocka_run_group_tests_name("common/nn", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/agent/nn", tests, NULL, NULL);
 }

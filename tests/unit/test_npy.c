@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "common/npy.h"
 #include "tests/check.h"
+#include "tools/npy.h"
 
 static char folder[] = "/tmp/aa-npy-XXXXXX";
 static char path[64];

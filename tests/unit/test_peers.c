@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "ingest/deadletter.h"
-#include "ingest/peers.h"
+#include "ingest/decode/deadletter.h"
+#include "ingest/fetchers/peers.h"
 
 enum { S = 1000000, F = 2, ROOM = 64 };
 

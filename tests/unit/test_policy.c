@@ -1,5 +1,5 @@
 /* What each mode does with IDs, seen through the assigner. */
-#include "assigner/policy.h"
+#include "assigner/policy/policy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -426,7 +426,7 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
     world_close(&wo);
 }
 
-/* What an ID without a row does, against the choice as assigner/bid.h has it, from outside. */
+/* What an ID without a row does, against the choice as assigner/policy/bid.h has it, from outside. */
 static void
 default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
 {
@@ -514,5 +514,5 @@ main(void)
         cmocka_unit_test(default_ascends_as_often_as_its_bid_over_the_price_says),
         cmocka_unit_test(default_begins_at_the_prior_and_learns_from_there),
     };
-    return cmocka_run_group_tests_name("assigner/policy", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/policy/policy", tests, NULL, NULL);
 }

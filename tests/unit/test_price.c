@@ -1,5 +1,5 @@
 /* The budget of the default mode and the price that clears it, alone and in the assigner. */
-#include "assigner/price.h"
+#include "assigner/policy/price.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -305,5 +305,5 @@ main(void)
         cmocka_unit_test(rows_go_to_whoever_is_worth_them_now),
         cmocka_unit_test(a_long_round_is_done_in_steps_and_goes_on_after_a_checkpoint),
     };
-    return cmocka_run_group_tests_name("assigner/price", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/policy/price", tests, NULL, NULL);
 }

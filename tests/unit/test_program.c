@@ -1,5 +1,5 @@
 /* Each run of a program is a child of its own: signals and exit codes belong to a process. */
-#include "common/program.h"
+#include "common/service/program.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -451,5 +451,5 @@ main(void)
         cmocka_unit_test(print_config_prints_what_is_in_effect),
         cmocka_unit_test(help_version_and_reference_print_and_exit_0),
     };
-    return cmocka_run_group_tests_name("common/program", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/service/program", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/rate.h"
+#include "common/service/rate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,5 +72,5 @@ main(void)
         cmocka_unit_test(many_small_steps_give_the_same_rate),
         cmocka_unit_test(clock_that_steps_back_gives_nothing_away),
     };
-    return cmocka_run_group_tests_name("common/rate", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/service/rate", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* The replica against records in every order, and its scores against the model itself. */
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "common/batch.h"
-#include "common/hash.h"
-#include "common/model.h"
-#include "common/rng.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
+#include "common/messages/batch.h"
+#include "common/model/model.h"
 #include "tests/check.h"
 
 enum { K = 5, W = K + 1, F = 2, USER = 0, ITEM = 1 };
@@ -737,5 +737,5 @@ main(void)
         TEST(random_bytes_and_bit_flips_never_break_the_replica),
         TEST(a_scorer_needs_a_user_and_an_item_field_and_a_model),
     };
-    return cmocka_run_group_tests_name("scorer/replica", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("scorer/replica/replica", tests, NULL, NULL);
 }

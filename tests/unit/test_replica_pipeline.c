@@ -1,6 +1,6 @@
 /* Assigner, learner and replica in one process, joined by the bytes of the compacted topics: what
  * is published makes a replica that scores as the learner predicts. */
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "assigner/assigner.h"
-#include "common/rng.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/rng.h"
 #include "learner/learner.h"
 
 enum { EVENTS = 4000, USERS = 60, ITEMS = 40, F = 2, MAX_CHANGES = 256, MAX_KEY = 6000 };
@@ -234,6 +234,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_the_learners_predictions_in_every_mode),
     };
-    return cmocka_run_group_tests_name("scorer/replica behind assigner and learner", tests, NULL,
-                                       NULL);
+    return cmocka_run_group_tests_name("scorer/replica/replica behind assigner and learner", tests,
+                                       NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Readers score while the updater writes: nobody ever sees half a record. Run it under
  * ThreadSanitizer too (make SAN=thread test). */
-#include "scorer/replica.h"
+#include "scorer/replica/replica.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
-#include "scorer/epoch.h"
-#include "scorer/idmap.h"
-#include "scorer/rowset.h"
+#include "common/base/rng.h"
+#include "scorer/replica/idmap.h"
+#include "scorer/replica/reclaim.h"
+#include "scorer/replica/rowset.h"
 
 enum { WIDTH = 17, SLOTS = 4, WIDE = 65536, WRITES = 60000, READS = 100000, READERS = 3 };
 
@@ -191,5 +191,5 @@ main(void)
         cmocka_unit_test(what_a_reader_may_hold_is_not_freed),
         cmocka_unit_test(there_is_a_limit_of_readers_and_places_are_used_again),
     };
-    return cmocka_run_group_tests_name("scorer/replica, threads", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("scorer/replica/replica, threads", tests, NULL, NULL);
 }

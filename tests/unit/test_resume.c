@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "common/checkpoint.h"
+#include "common/state/checkpoint.h"
 #include "tests/fakes/ckpt_folder.h"
 
 static void

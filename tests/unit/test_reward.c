@@ -1,4 +1,4 @@
-#include "learner/reward.h"
+#include "learner/critic/reward.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,5 +77,5 @@ main(void)
         cmocka_unit_test(other_modes_reward_what_the_own_row_saves),
         cmocka_unit_test(sweep_pays_for_the_row_only),
     };
-    return cmocka_run_group_tests_name("learner/reward", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/critic/reward", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/rng.h"
+#include "common/base/rng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,5 +114,5 @@ main(void)
         cmocka_unit_test(normals_have_mean_deviation_and_kurtosis_of_a_normal),
         cmocka_unit_test(normals_do_not_depend_on_how_many_are_drawn),
     };
-    return cmocka_run_group_tests_name("common/rng", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/base/rng", tests, NULL, NULL);
 }

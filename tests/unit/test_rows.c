@@ -1,4 +1,4 @@
-#include "learner/rows.h"
+#include "learner/rows/rows.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "common/hash.h"
-#include "common/rng.h"
-#include "common/state.h"
+#include "common/agent/agent_state.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"
 
@@ -672,5 +672,5 @@ main(void)
         cmocka_unit_test(only_modes_with_lean_bins_have_sums),
         cmocka_unit_test(a_table_comes_back_from_a_checkpoint),
     };
-    return cmocka_run_group_tests_name("learner/rows", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/rows/rows", tests, NULL, NULL);
 }

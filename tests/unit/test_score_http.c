@@ -1,6 +1,6 @@
-/* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/openapi.yaml
+/* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/api/openapi.yaml
  * says what the HTTP door does. */
-#include "scorer/score_http.h"
+#include "scorer/api/score_http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,9 +14,9 @@
 #include <stdatomic.h>
 #include <yaml.h>
 
-#include "common/hash.h"
-#include "common/model.h"
-#include "common/rng.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
+#include "common/model/model.h"
 #include "scorer/pool.h"
 #include "tests/check.h"
 

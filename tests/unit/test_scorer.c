@@ -11,10 +11,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/hash.h"
-#include "common/model.h"
-#include "common/rng.h"
-#include "scorer/score_http.h"
+#include "common/base/hash.h"
+#include "common/base/rng.h"
+#include "common/model/model.h"
+#include "scorer/api/score_http.h"
 
 enum { K = 3, W = K + 1 };
 

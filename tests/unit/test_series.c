@@ -1,4 +1,4 @@
-#include "common/series.h"
+#include "common/service/series.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -170,5 +170,5 @@ main(void)
         cmocka_unit_test(a_fresh_run_replaces_the_file_of_another),
         cmocka_unit_test(without_series_nothing_is_due_and_nothing_written),
     };
-    return cmocka_run_group_tests_name("common/series", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/service/series", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "assigner/slots.h"
+#include "assigner/field/slots.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "assigner/idtable.h"
-#include "common/rng.h"
+#include "assigner/field/idtable.h"
+#include "common/base/rng.h"
 
 static uint32_t
 take(slots *sl, uint32_t holder)
@@ -103,5 +103,5 @@ main(void)
         cmocka_unit_test(random_takes_and_returns_agree_with_a_plain_search),
         cmocka_unit_test(a_full_field_says_so),
     };
-    return cmocka_run_group_tests_name("assigner/slots", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/field/slots", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "common/snapshot.h"
+#include "common/state/snapshot.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -158,7 +158,7 @@ main(void)
         cmocka_unit_test(cancelled_snapshot_leaves_no_child),
         cmocka_unit_test(killed_parent_takes_its_snapshot_along),
     };
-    int rc = cmocka_run_group_tests_name("common/snapshot", tests, NULL, NULL);
+    int rc = cmocka_run_group_tests_name("common/state/snapshot", tests, NULL, NULL);
     unlink(path);
     return rc;
 }

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
-#include "ingest/peers.h"
-#include "ingest/supply.h"
+#include "common/base/rng.h"
+#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/supply.h"
 
 /* A fetch of partition 3 only. */
 typedef struct {

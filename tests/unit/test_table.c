@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "common/hash.h"
-#include "common/npy.h"
-#include "common/table.h"
+#include "common/base/hash.h"
 #include "tests/check.h"
+#include "tools/npy.h"
+#include "tools/table.h"
 
 enum { W = 3 };
 static char folder[] = "/tmp/aa-table-XXXXXX";

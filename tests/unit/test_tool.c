@@ -1,5 +1,5 @@
 /* Each run of a tool is a child of its own: getopt's state and the log belong to a process. */
-#include "common/tool.h"
+#include "common/service/tool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -939,5 +939,5 @@ main(void)
         cmocka_unit_test(topic_keys_are_13_bytes_big_endian),
         cmocka_unit_test(keys_that_mean_nothing_are_refused),
     };
-    return cmocka_run_group_tests_name("common/wire", tests, NULL, fini_held);
+    return cmocka_run_group_tests_name("common/messages/wire", tests, NULL, fini_held);
 }

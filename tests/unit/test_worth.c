@@ -1,4 +1,4 @@
-#include "learner/worth.h"
+#include "learner/critic/worth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"
 
@@ -154,5 +154,5 @@ main(void)
         cmocka_unit_test(fields_do_not_teach_each_other),
         cmocka_unit_test(it_comes_back_from_a_checkpoint_and_refuses_what_no_table_has),
     };
-    return cmocka_run_group_tests_name("learner/worth", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/critic/worth", tests, NULL, NULL);
 }

@@ -1,0 +1,410 @@
+#include "assigner/field/field.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "assigner/field/gap.h"
+#include "assigner/field/lean.h"
+#include "common/base/rng.h"
+
+/* The paper's window of an ID's losses, beside its entry: loss[count % T] is the oldest. */
+typedef struct {
+    uint32_t count;
+    float    loss[]; /* (T) */
+} loss_window;
+
+/* Gaps are a mean over the first, then a moving one, so that they follow an ID whose pace changes.
+ */
+#define GAP_MEMORY 64.0f
+
+static aa_status
+check_settings(const aa_conf *cfg, uint32_t f, const policy_kind *pk, aa_err *err)
+{
+    const aa_conf_field *cf = &cfg->fields[f];
+    bool                 fixed = pk == &policy_unique || pk == &policy_hash;
+    if (fixed && (cf->budget_rows > 0 || cf->budget_bytes > 0))
+        return aa_fail(err, AA_ECONFIG, "fields.%s.budget_%s: mode %s keeps no budget", cf->name,
+                       cf->budget_rows > 0 ? "rows" : "bytes", pk->name);
+    if (pk == &policy_hash && cf->hash_rows == 0)
+        return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: mode hash needs it", cf->name);
+    return AA_OK;
+}
+
+static aa_status
+init_actor(field *fd, const aa_conf *cfg, uint32_t f, aa_err *err)
+{
+    aa_status st = actor_init(&fd->ac, fd->env.k, (size_t)cfg->pipeline.depth,
+                              (uint64_t)cfg->pipeline.seed, f, err);
+    if (st != AA_OK) return st;
+    fd->ac.rate = cfg->agent.actor_rate;
+    fd->ac.ratio_clip = cfg->agent.ratio_clip;
+    fd->ac.entropy = cfg->agent.entropy;
+    return AA_OK;
+}
+
+aa_status
+field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
+{
+    const aa_conf_field *cf = &cfg->fields[f];
+    const uint64_t       row_bytes = 2 * sizeof(float) * ((uint64_t)cfg->model.dim + 1);
+    uint64_t             by_bytes = (uint64_t)cf->budget_bytes / row_bytes;
+    *limit = (uint64_t)cf->budget_rows;
+    if (cf->budget_bytes == 0) return AA_OK;
+    if (by_bytes == 0)
+        return aa_fail(err, AA_ECONFIG, "fields.%s.budget_bytes: less than one row, %llu bytes",
+                       cf->name, (unsigned long long)row_bytes);
+    if (by_bytes > UINT32_MAX) by_bytes = UINT32_MAX;
+    if (*limit == 0 || by_bytes < *limit) *limit = by_bytes;
+    return AA_OK;
+}
+
+aa_status
+field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
+{
+    *fd = (field){.pk = policy_find(cfg->agent.mode),
+                  .p = aa_lean_bins(cfg),
+                  .residual = aa_residual_rows(cfg)};
+    if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
+    uint64_t  limit;
+    aa_status st = check_settings(cfg, f, fd->pk, err);
+    if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
+    if (st != AA_OK) return st;
+    fd->env = (policy_env){.cfg = cfg,
+                           .f = f,
+                           .k = (uint32_t)cfg->agent.positions,
+                           .top = aa_shared_positions(cfg),
+                           .threshold = (float)cfg->fields[f].threshold,
+                           .ac = &fd->ac,
+                           .bt = &fd->bt,
+                           .pr = pr};
+    bool hash = fd->pk == &policy_hash;
+    fd->rows = hash ? (uint32_t)cfg->fields[f].hash_rows : 0;
+    fd->window = fd->pk->loss_window ? (size_t)cfg->agent.reward_window : 0;
+    slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit);
+    size_t extra = fd->window > 0 ? sizeof(loss_window) + fd->window * sizeof(float) : 0;
+    st = idtable_init(&fd->tbl, extra, err);
+    if (st == AA_OK && fd->pk->use_actor) st = init_actor(fd, cfg, f, err);
+    bid_init(&fd->bt, cfg);
+    /* under hash every ID reads what its key says, seen or not: there is nothing to publish */
+    publish_init(&fd->pb, cfg->publish.enabled && !hash);
+    aa_assignment unseen;
+    field_unseen(fd, &unseen);
+    fd->pb.unseen = publish_code(unseen.slot, unseen.mix);
+    return st;
+}
+
+void
+field_fini(field *fd)
+{
+    idtable_fini(&fd->tbl);
+    slots_fini(&fd->sl);
+    actor_fini(&fd->ac);
+    publish_fini(&fd->pb);
+}
+
+/* ---- readings ---- */
+
+void
+field_unseen(const field *fd, aa_assignment *out)
+{
+    *out = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT, .position = 1};
+    if (fd->rows > 0) {
+        out->slot = 0;
+        out->modulo = fd->rows;
+    } else if (fd->pk != &policy_unique) {
+        lean_reading(1, 0.0f, fd->p, &out->slot, &out->mix);
+    }
+}
+
+/* What an ID with a row of its own reads beside it, or would without: the ladder goes on rising. */
+static void
+fallback_reading(const field *fd, const id_entry *e, uint32_t *slot, float *mix)
+{
+    uint32_t position = fd->pk->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
+    lean_reading(position, lean_of(e), fd->p, slot, mix);
+}
+
+void
+field_reading(const field *fd, const id_entry *e, aa_assignment *out)
+{
+    field_unseen(fd, out);
+    out->position = e->position;
+    out->modulo = 0;
+    if (fd->rows > 0) {
+        out->slot = (uint32_t)(e->key % fd->rows);
+    } else if (!policy_holds_row(e)) {
+        lean_reading(e->position, lean_of(e), fd->p, &out->slot, &out->mix);
+    } else {
+        if (fd->pk != &policy_unique) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
+        out->slot = e->slot;
+        out->mix = 0.0f;
+        out->born = slots_born(&fd->sl, e->slot);
+    }
+}
+
+aa_status
+field_note(field *fd, uint32_t handle, aa_err *err)
+{
+    if (!fd->pb.enabled) return AA_OK;
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    uint32_t  slot = AA_NO_SLOT;
+    float     mix = 0.0f;
+    if (!policy_holds_row(e))
+        lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
+    else if (fd->residual)
+        fallback_reading(fd, e, &slot, &mix);
+    return publish_note(&fd->pb, handle, e, publish_code(slot, mix), err);
+}
+
+/* ---- moves ---- */
+
+static void
+set_position(field *fd, id_entry *e, uint32_t position)
+{
+    fd->ids_at[e->position]--;
+    fd->ids_at[position]++;
+    e->position = (uint8_t)position;
+}
+
+/* The ID gives its row back and goes to a shared position. */
+static aa_status
+demote(field *fd, const field_step *sp, uint32_t handle, id_entry *e, uint32_t to, aa_err *err)
+{
+    aa_op op = {.event_idx = (uint32_t)sp->i,
+                .kind = AA_OP_FREE,
+                .field = (uint8_t)fd->env.f,
+                .slot = e->slot,
+                .source = AA_NO_SLOT};
+    slots_give_back(&fd->sl, e->slot);
+    if (fd->env.pr) price_gave(fd->env.pr, fd->env.f);
+    e->slot = AA_NO_SLOT;
+    set_position(fd, e, to);
+    fd->fs.demotions++;
+    aa_status st = aa_assigned_batch_op(sp->out, op, err);
+    return st == AA_OK ? field_note(fd, handle, err) : st;
+}
+
+/* Makes room for an ID when the budget is used up: *done is false if nobody is worth less. */
+static aa_status
+make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, bool *done,
+          aa_err *err)
+{
+    *done = fd->env.pr ? price_admits(fd->env.pr, fd->env.f) : !slots_full(&fd->sl);
+    if (*done || fd->env.pr) return AA_OK; /* where rows have a price, the sweep makes room */
+    id_entry now = *e;                     /* the candidate is here now */
+    now.last = sp->now;
+    const aa_conf *cfg = fd->env.cfg;
+    float          bid = victims_worth(cfg, &now, frequency + 1.0f, sp->now);
+    uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, bid, sp->now);
+    if (slot == AA_NO_SLOT) return AA_OK;
+    *done = true;
+    uint32_t  victim = slots_holder(&fd->sl, slot);
+    id_entry *loser = idtable_at(&fd->tbl, victim);
+    uint32_t  to = fd->pk->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
+    return demote(fd, sp, victim, loser, to, err);
+}
+
+/* The ID at shared position `from` gets a row, if there is one to be had. */
+static aa_status
+promote(field *fd, const field_step *sp, uint32_t handle, uint32_t from, float frequency,
+        bool *done, aa_err *err)
+{
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    aa_status st = make_room(fd, sp, e, frequency, done, err);
+    if (st != AA_OK || !*done) return st;
+    aa_op op = {.event_idx = (uint32_t)sp->i,
+                .kind = fd->pk->new_rows ? AA_OP_INIT : AA_OP_PROMOTE,
+                .field = (uint8_t)fd->env.f,
+                .source = AA_NO_SLOT};
+    if (!fd->pk->new_rows) lean_reading(from, lean_of(e), fd->p, &op.source, &op.source_mix);
+    st = slots_take(&fd->sl, handle, sp->seq, &e->slot, err);
+    if (st != AA_OK) return st;
+    op.slot = e->slot;
+    if (fd->env.pr) price_took(fd->env.pr, fd->env.f);
+    set_position(fd, e, fd->env.k + 1);
+    fd->fs.promotions++;
+    return aa_assigned_batch_op(sp->out, op, err);
+}
+
+aa_status
+field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency, policy_move *mv,
+            aa_err *err)
+{
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    aa_status st = AA_OK;
+    bool      done = true;
+    if (mv->to > fd->env.k && !policy_holds_row(e)) {
+        st = promote(fd, sp, handle, mv->from, frequency, &done, err);
+        if (!done) { /* there is no row to be had; a choice with odds is one all the same */
+            mv->to = mv->from;
+            mv->action = AA_UNCHANGED;
+            mv->chosen = fd->env.pr && mv->chosen;
+        }
+    } else if (mv->to <= fd->env.k && policy_holds_row(e)) {
+        st = demote(fd, sp, handle, e, mv->to, err);
+    }
+    if (e->position != mv->to) set_position(fd, e, mv->to);
+    fd->fs.actions[aa_freq_bucket(frequency)][mv->action]++;
+    return st;
+}
+
+/* ---- an event ---- */
+
+aa_status
+field_open(field *fd, const field_step *sp, aa_err *err)
+{
+    aa_status st = AA_OK;
+    for (uint32_t i = 0; st == AA_OK && i < fd->rows; i++) {
+        aa_op op = {.event_idx = (uint32_t)sp->i,
+                    .kind = AA_OP_INIT,
+                    .field = (uint8_t)fd->env.f,
+                    .source = AA_NO_SLOT};
+        st = slots_take(&fd->sl, 0, sp->seq, &op.slot, err);
+        if (st == AA_OK) st = aa_assigned_batch_op(sp->out, op, err);
+    }
+    return st;
+}
+
+aa_status
+field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err)
+{
+    *handle = hint;
+    if (hint < fd->tbl.end && idtable_at(&fd->tbl, hint)->key == key) return AA_OK;
+    *handle = idtable_find(&fd->tbl, key);
+    if (*handle != IDTABLE_NONE) return AA_OK;
+    fd->fs.ids_seen++;
+    fd->ids_at[1]++;
+    aa_status st = idtable_insert(&fd->tbl, key, handle, err);
+    if (st == AA_OK && fd->env.pr)
+        idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    return st;
+}
+
+/* Mean of the ID's last T losses, NaN before the first. */
+static float
+baseline_of(const field *fd, uint32_t handle)
+{
+    if (fd->window == 0) return NAN;
+    const loss_window *lw = idtable_extra(&fd->tbl, handle);
+    size_t             n = lw->count < fd->window ? lw->count : fd->window;
+    double             sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)lw->loss[i];
+    return n > 0 ? (float)(sum / (double)n) : NAN;
+}
+
+void
+field_loss(field *fd, uint64_t key, float loss)
+{
+    uint32_t handle = idtable_find(&fd->tbl, key);
+    if (handle == IDTABLE_NONE) return;
+    loss_window *lw = idtable_extra(&fd->tbl, handle);
+    lw->loss[lw->count % fd->window] = loss;
+    lw->count = lw->count == UINT32_MAX ? (uint32_t)fd->window : lw->count + 1;
+}
+
+/* The row of its own, or the shared one; to a residual row belongs the shared reading beside it. */
+static void
+write_reading(field *fd, const field_step *sp, const id_entry *e, uint32_t position)
+{
+    aa_assigned_batch *out = sp->out;
+    size_t             at = sp->i * out->F + fd->env.f;
+    out->alt_slot[at] = AA_NO_SLOT;
+    out->alt_mix[at] = 0.0f;
+    out->mix[at] = 0.0f;
+    if (fd->rows > 0) {
+        out->slot[at] = (uint32_t)(e->key % fd->rows);
+    } else if (!policy_holds_row(e)) {
+        lean_reading(position, lean_of(e), fd->p, &out->slot[at], &out->mix[at]);
+    } else {
+        out->slot[at] = e->slot;
+        fd->fs.own_reads++;
+        if (fd->residual) fallback_reading(fd, e, &out->alt_slot[at], &out->alt_mix[at]);
+    }
+}
+
+static void
+write_decision(const field *fd, const field_step *sp, float frequency, const policy_move *mv)
+{
+    size_t at = sp->i * sp->out->F + fd->env.f;
+    sp->out->state[at] = sp->out->next_state[at] = AA_NO_STATE;
+    sp->ib->word[at] = INFLIGHT_NONE;
+    if (fd->env.pr) sp->ib->odds[at] = mv->odds;
+    if (!fd->pk->use_actor && !fd->env.pr) return;
+    uint32_t k = fd->env.k;
+    uint32_t word = AA_STATE_WORD(aa_state_idx(aa_freq_bucket(frequency), mv->from, k), mv->action);
+    sp->out->state[at] = word;
+    sp->out->next_state[at] = aa_state_idx(aa_freq_bucket(frequency + 1.0f), mv->to, k);
+    if (!mv->chosen) return;
+    if (fd->env.pr) /* what it chose, even if there was no row to be had */
+        word = AA_STATE_WORD(AA_STATE_IDX(word), mv->drawn);
+    sp->ib->word[at] = word;
+}
+
+/* Head of the stream: shared rows are warmed by whoever comes, at random; nobody moves. */
+static uint32_t
+warm_position(const field *fd, const field_step *sp)
+{
+    uint64_t seed = (uint64_t)fd->env.cfg->pipeline.seed;
+    return 1 + (uint32_t)(aa_rng_bits(seed, AA_RNG_WARM, sp->now, fd->env.f) % fd->env.top);
+}
+
+aa_status
+field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+{
+    id_entry   *e = idtable_at(&fd->tbl, handle);
+    policy_view v = {.e = e,
+                     .frequency = policy_frequency(fd->env.cfg, e, sp->now),
+                     .now = sp->now,
+                     .draw = sp->now};
+    policy_move mv;
+    aa_status   st = AA_OK;
+    uint32_t    reads;
+    if (fd->sl.base > 0 && sp->now <= (uint64_t)fd->env.cfg->agent.warm_up_events) {
+        mv = (policy_move){.from = 1, .to = 1, .action = AA_UNCHANGED};
+        reads = warm_position(fd, sp);
+    } else {
+        mv = fd->pk->event(&fd->env, &v);
+        st = field_apply(fd, sp, handle, v.frequency, &mv, err);
+        reads = mv.to;
+    }
+    write_reading(fd, sp, e, reads);
+    write_decision(fd, sp, v.frequency, &mv);
+    sp->out->baseline[sp->i * sp->out->F + fd->env.f] = baseline_of(fd, handle);
+    if (fd->window > 0) sp->ib->key[sp->i * sp->out->F + fd->env.f] = e->key;
+    return st;
+}
+
+static void
+take_gap(field *fd, id_entry *e, uint64_t now)
+{
+    if (e->seen == 0) return;
+    const uint64_t gap = now - e->last;
+    const float    n = (float)e->seen;
+    if (!fd->env.pr) {
+        e->gap += ((float)gap - e->gap) / (n < GAP_MEMORY ? n : GAP_MEMORY);
+        return;
+    }
+    e->gap = gap_with(e, now);
+    fd->fs.gap_sum += (double)gap;
+    fd->fs.gap_count++;
+    if (e->seen == 1) price_returned(fd->env.pr, 1);
+}
+
+aa_status
+field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean, float others,
+              aa_err *err)
+{
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    e->frequency = policy_frequency(fd->env.cfg, e, now) + 1.0f;
+    take_gap(fd, e, now);
+    lean_update(e, label, mean, others);
+    e->last = now;
+    if (e->seen < UINT32_MAX) e->seen++;
+    /* the reading that the ID's next event begins from, and that scorers are told */
+    if (fd->pk->ladder && !policy_holds_row(e)) {
+        uint32_t position = policy_ladder(&fd->env, e->seen);
+        if (position != e->position) set_position(fd, e, position);
+    }
+    return field_note(fd, handle, err);
+}

@@ -1,0 +1,125 @@
+/* assigner/field/field - one ID field: its IDs, rows, policy and what scorers know of them.
+ *
+ * An event goes through: find (insert), assign (the policy's move, rows, the reading), observe
+ * (frequency, gap and lean take the event in). The sweep visits IDs between events. All moves
+ * between positions, and with them every op, pass through promote and demote here, so that the
+ * budget, the slots and the counts hold in every mode.
+ */
+#ifndef AA_ASSIGNER_FIELD_FIELD_H
+#define AA_ASSIGNER_FIELD_FIELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "assigner/assigner.h"
+#include "assigner/field/idtable.h"
+#include "assigner/field/publish.h"
+#include "assigner/field/slots.h"
+#include "assigner/field/victims.h"
+#include "assigner/inflight.h"
+#include "assigner/policy/actor.h"
+#include "assigner/policy/bid.h"
+#include "assigner/policy/policy.h"
+#include "assigner/policy/price.h"
+#include "common/config/conf.h"
+#include "common/messages/batch.h"
+
+/* Counters and cursors: plain state, saved and digested as it stands. */
+typedef struct {
+    uint64_t ids_seen;
+    uint64_t actions[AA_FREQ_BUCKETS][AA_ACTIONS]; /* by the frequency they met */
+    uint64_t own_reads;
+    uint64_t promotions, demotions, swept, forgotten;
+    uint64_t visits; /* of the sweep so far: its counter of random numbers */
+    uint64_t gap_count;
+    double   gap_sum;                         /* of all gaps between two events of an ID */
+    uint32_t next_slot, next_id, next_forget; /* the sweep's cursors */
+    uint32_t unused;
+    victims  vi;
+} field_state;
+
+typedef struct {
+    const policy_kind *pk;
+    policy_env         env;
+    uint32_t           p;        /* lean bins */
+    bool               residual; /* own rows add to the shared reading */
+    uint32_t           rows;     /* hash mode: rows; else 0 */
+    size_t             window;   /* paper: T; else 0 */
+    idtable            tbl;
+    slots              sl;
+    actor              ac; /* paper */
+    bid_table          bt; /* default */
+    publish            pb;
+    field_state        fs;
+    uint64_t           ids_at[17]; /* by position */
+} field;
+
+/* Where a step is: what all fields share while a batch is assigned. */
+typedef struct {
+    aa_assigned_batch *out;
+    inflight          *fl;
+    inflight_batch    *ib;
+    uint64_t           seq; /* of the batch */
+    uint64_t           now; /* number of the event; in a sweep: of the last one */
+    size_t             i;   /* its index; in a sweep: one after the last one's */
+} field_step;
+
+/** Most unique rows of a field, from fields.<f>.budget_rows and budget_bytes; 0: no limit.
+ *  @errors AA_ECONFIG fewer bytes than a row has */
+aa_status field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @param pr  what rows cost, shared by the fields of a mode that has prices (borrowed)
+ *  @errors AA_ECONFIG a setting that does not fit the mode */
+aa_status field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
+    __attribute__((warn_unused_result));
+void field_fini(field *fd); /* also on zeroed memory */
+
+/** Ops at the very start of the stream. */
+aa_status field_open(field *fd, const field_step *sp, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Handle of a key, which is inserted if need be. hint: where it was found a moment ago. */
+aa_status field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Move the ID and write what the event reads in this field. */
+aa_status field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Take the event in. others: sum of the other fields' leans before it. */
+aa_status field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean,
+                        float others, aa_err *err) __attribute__((warn_unused_result));
+/** One step of the sweep. */
+aa_status field_sweep(field *fd, const field_step *sp, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Index (assigner/policy/bid) of a holder of a row, after the last event. */
+float field_index(const field *fd, uint32_t handle, uint64_t now);
+/** A holder gives its row back. */
+aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+    __attribute__((warn_unused_result));
+/** For assigner/field/field_sweep.c: carry out a move (what cannot be is turned into staying); tell
+ *  publication that the ID's reading may have changed. */
+aa_status field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency,
+                      policy_move *mv, aa_err *err) __attribute__((warn_unused_result));
+aa_status field_note(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
+/** Paper: an event's loss goes into the ID's window, if the ID is still there. */
+void field_loss(field *fd, uint64_t key, float loss);
+
+/** What an ID reads now, as scorers are told. */
+void field_reading(const field *fd, const id_entry *e, aa_assignment *out);
+/** What an ID that was never seen reads. */
+void field_unseen(const field *fd, aa_assignment *out);
+
+/** Insert an ID that comes from outside, in batch seq, at event now; *out: what it reads.
+ *  @errors AA_EPARSE twice, or out of range; AA_ECONFIG the mode has no such rows; AA_ENOMEM */
+aa_status field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now,
+                       aa_assignment *out, aa_err *err) __attribute__((warn_unused_result));
+
+void      field_stats(const field *fd, assigner_stats *out);
+void      field_buckets(const field *fd, uint64_t now, assigner_bucket *out);
+uint64_t  field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last);
+aa_status field_save(const field *fd, uint64_t first, uint64_t last, aa_ckpt_writer *w, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @param events  events so far: nothing may be from after them */
+aa_status field_restore(field *fd, uint64_t first, uint64_t last, uint64_t events,
+                        aa_ckpt_reader *r, aa_err *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,58 @@
+/* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the first
+ * event. An imported ID looks like one that has been seen as often as its place on the ladder
+ * takes, with the lean that leads to its reading. */
+#include "assigner/field/field.h"
+#include "assigner/field/gap.h"
+#include "assigner/field/lean.h"
+
+#define SEEN_MAX (1u << 20)
+
+/* Least number of events after which an ID stands at this position or above it. */
+static uint32_t
+seen_for(const field *fd, uint32_t position)
+{
+    uint32_t seen = 1;
+    if (!fd->pk->ladder) return seen;
+    while (seen < SEEN_MAX && policy_ladder(&fd->env, seen) < position)
+        seen++;
+    return seen;
+}
+
+aa_status
+field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_assignment *out,
+             aa_err *err)
+{
+    uint32_t handle, position = id->position;
+    if (fd->rows > 0)
+        return aa_fail(err, AA_ECONFIG, "agent.mode hash: rows are the keys', nothing to import");
+    if (id->key == 0 || position < 1 || !(id->place < (float)fd->p + 1.0f))
+        return aa_fail(err, AA_EPARSE, "field %u: position %u, place %g", fd->env.f, position,
+                       (double)id->place);
+    if (idtable_find(&fd->tbl, id->key) != IDTABLE_NONE)
+        return aa_fail(err, AA_EPARSE, "field %u: an ID comes twice", fd->env.f);
+    if (position > fd->env.top) position = fd->env.top > 0 ? fd->env.top : 1;
+    aa_status st = idtable_insert(&fd->tbl, id->key, &handle, err);
+    if (st != AA_OK) return st;
+    id_entry *e = idtable_at(&fd->tbl, handle);
+    e->seen = seen_for(fd, position);
+    e->frequency = (float)e->seen;
+    e->last = now;
+    e->position = (uint8_t)position;
+    if (id->place >= 0.0f) /* the lean whose place this is: see lean_place */
+        e->lean_sum =
+            (id->place - 0.5f * (float)(fd->p - 1)) / (float)fd->p * ((float)e->seen + LEAN_SHRINK);
+    if (fd->env.pr) {
+        e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+        if (e->seen > 1) price_returned(fd->env.pr, 1);
+    }
+    if (id->own && !slots_full(&fd->sl)) {
+        st = slots_take(&fd->sl, handle, seq, &e->slot, err);
+        if (st != AA_OK) return st;
+        if (fd->env.pr) price_took(fd->env.pr, fd->env.f); /* too many: the next round of prices */
+        e->position = (uint8_t)(fd->env.k + 1);
+    }
+    fd->fs.ids_seen++;
+    fd->ids_at[e->position]++;
+    field_reading(fd, e, out);
+    return AA_OK;
+}

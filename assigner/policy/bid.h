@@ -1,0 +1,67 @@
+/* assigner/policy/bid - the default mode's actor: what IDs of one field bid for a row of their own.
+ *
+ *   worth(b)  = max(exp(theta_b), 0.001)       loss saved per event of an ID in frequency bucket b
+ *   index     = worth(b) / (gap + 1)           ... per event of the stream: what a row is rated by
+ *   pi(ascend | ID) = x^4 / (1 + x^4),  x = index / price        (assigner/policy/price: what a row costs)
+ *
+ * i.e. the logit is 4 (theta_b + ln rate - ln price). theta begins as the critic's prior and learns
+ * by policy gradient: the learner sends V(b), the critic's value of holding a row per event, and
+ *
+ *   q = min(2, r max(V, 0.001) - 1)            gain of ascending in units of the price; r =
+ * x/exp(theta) A = q - E_pi q,  theta_b += rate min(pi_now/pi_then, clip) A dlog pi(action)/dtheta
+ *
+ * The expected step vanishes where exp(theta) = V: a row is then taken when it is worth its price.
+ */
+#ifndef AA_ASSIGNER_POLICY_BID_H
+#define AA_ASSIGNER_POLICY_BID_H
+
+#include <stdint.h>
+
+#include "common/agent/agent_state.h"
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/state/checkpoint.h"
+
+#define BID_LEAST 0.001f
+
+typedef struct {
+    double rate, ratio_clip;
+    double theta[AA_FREQ_BUCKETS];
+    float  exp_theta[AA_FREQ_BUCKETS]; /* as of the last refresh */
+    float  worth[AA_FREQ_BUCKETS];     /* the same, at least BID_LEAST */
+} bid_table;
+
+/* A choice as the actor remembers it until its reward comes. */
+typedef struct {
+    float rate;   /* r: x over exp(theta) */
+    float chance; /* probability of the action that was taken */
+} bid_odds;
+
+void bid_init(bid_table *bt, const aa_conf *cfg);
+/** What choices go by follows theta: once per batch. */
+void bid_refresh(bid_table *bt);
+
+static inline float
+bid_index(const bid_table *bt, uint32_t bucket, float gap)
+{
+    return bt->worth[bucket] / (gap + 1.0f);
+}
+
+/** To ascend, at an index that is x times the price. */
+static inline float
+bid_chance(float x)
+{
+    float x2 = x * x;
+    return x2 * x2 / (1.0f + x2 * x2);
+}
+
+/** One choice and the critic's value of a row at its bucket. exp_theta stays until the refresh. */
+void bid_learn(bid_table *bt, uint32_t bucket, uint32_t action, bid_odds odds, float value);
+
+uint64_t  bid_digest(const bid_table *bt, uint64_t d);
+aa_status bid_save(const bid_table *bt, const char *prefix, aa_ckpt_writer *w, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status bid_restore(bid_table *bt, const char *prefix, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

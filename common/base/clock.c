@@ -1,0 +1,29 @@
+#include "common/base/clock.h"
+
+#include <time.h>
+
+static int64_t
+read_us(clockid_t which)
+{
+    struct timespec ts = {0};
+    clock_gettime(which, &ts); /* cannot fail for the two clocks used here */
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t
+aa_now_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t
+aa_now_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t
+aa_wall_ms(void)
+{
+    return read_us(CLOCK_REALTIME) / 1000;
+}

@@ -1,0 +1,14 @@
+/* common/base/clock - the only source of time. Steps (`<process>.c`) never read it: main passes times
+ * in. */
+#ifndef AA_COMMON_BASE_CLOCK_H
+#define AA_COMMON_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/** Monotonic. */
+int64_t aa_now_us(void);
+int64_t aa_now_ms(void);
+/** Since 1970. */
+int64_t aa_wall_ms(void);
+
+#endif

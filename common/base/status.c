@@ -1,0 +1,60 @@
+#include "common/base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *
+aa_status_name(aa_status s)
+{
+    switch (s) {
+#define X(name, retriable, help)                                                                   \
+    case name: return #name;
+        AA_STATUS_MAP(X)
+#undef X
+    }
+    return "AA_?";
+}
+
+int
+aa_status_retriable(aa_status s)
+{
+    switch (s) {
+#define X(name, retriable, help)                                                                   \
+    case name: return retriable;
+        AA_STATUS_MAP(X)
+#undef X
+    }
+    return 0;
+}
+
+int
+aa_status_exit_code(aa_status s)
+{
+    switch (s) {
+    case AA_OK: return AA_EXIT_DONE;
+    case AA_ECONFIG: return AA_EXIT_USAGE;
+    case AA_ENOMEM: return AA_EXIT_MEMORY;
+    default: return AA_EXIT_FAILED;
+    }
+}
+
+aa_status
+aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        err->code = code;
+        vsnprintf(err->text, sizeof err->text, fmt, ap);
+        va_end(ap);
+    }
+    return code;
+}
+
+_Noreturn void
+aa_bug(const char *expr, const char *file, int line)
+{
+    fprintf(stderr, "lvl=fatal id=BUG at=%s:%d msg=\"%s\"\n", file, line, expr);
+    abort();
+}

@@ -1,0 +1,378 @@
+#include "common/config/conf.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/hash.h"
+#include "common/config/conf_set.h"
+#include "common/config/conf_table.h"
+#include "common/config/conf_yaml.h"
+
+#define MAX_LAYER 65536
+
+extern char **environ;
+
+/* ---- environment and -o ---- */
+
+static aa_status
+set_from_env(aa_conf *cfg, const aa_section *sc, const aa_setting *se, aa_err *err)
+{
+    char name[128];
+    aa_conf_table_env_name(sc->name, se->name, name, sizeof name);
+    const char *text = getenv(name);
+    if (!text) return AA_OK;
+    const aa_conf_value v = {.text = text, .len = strlen(text), .where = name};
+    return aa_conf_set(cfg, sc->name, se->name, &v, err);
+}
+
+/* A variable that begins like one of ours and is none: most likely a slip of the pen. */
+static aa_status
+check_env_name(const aa_section *sc, const char *entry, aa_err *err)
+{
+    char              name[128], prefix[64];
+    size_t            count, len = strcspn(entry, "=");
+    const aa_setting *se = sc->settings(&count);
+    aa_conf_table_env_name(sc->name, "", prefix, sizeof prefix);
+    if (strncmp(entry, prefix, strlen(prefix)) != 0) return AA_OK;
+    for (size_t i = 0; i < count; i++) {
+        aa_conf_table_env_name(sc->name, se[i].name, name, sizeof name);
+        if (strlen(name) == len && strncmp(entry, name, len) == 0) return AA_OK;
+    }
+    return aa_fail(err, AA_ECONFIG, "environment: %.*s: no such key in %s", (int)len, entry,
+                   sc->name);
+}
+
+static aa_status
+load_env(aa_conf *cfg, aa_err *err)
+{
+    aa_status         st;
+    size_t            section_count, count;
+    const aa_section *sc = aa_conf_table_sections(&section_count);
+    for (size_t s = 0; s < section_count; s++) {
+        const aa_setting *se = sc[s].settings(&count);
+        for (size_t i = 0; i < count; i++)
+            if ((st = set_from_env(cfg, &sc[s], &se[i], err))) return st;
+        for (char **entry = environ; entry && *entry; entry++)
+            if ((st = check_env_name(&sc[s], *entry, err))) return st;
+    }
+    return AA_OK;
+}
+
+static aa_status
+set_override(aa_conf *cfg, const char *text, aa_err *err)
+{
+    char                path[AA_CONF_STR];
+    const char         *equals = strchr(text, '=');
+    size_t              path_len = equals ? (size_t)(equals - text) : strlen(text);
+    const aa_conf_value v = {
+        .text = equals ? equals + 1 : "", .len = equals ? strlen(equals + 1) : 0, .where = "-o"};
+    if (path_len >= sizeof path)
+        return aa_fail(err, AA_ECONFIG, "-o: %.60s...: the key is too long", text);
+    memcpy(path, text, path_len);
+    path[path_len] = '\0';
+    char *key = strchr(path, '.');
+    if (!equals || !key || key == path || !key[1])
+        return aa_fail(err, AA_ECONFIG, "-o: %.100s: expected section.key=value", path);
+    *key++ = '\0';
+    if (strcmp(path, "kafka") == 0) return aa_conf_set_kafka(cfg, key, &v, err);
+    if (strcmp(path, "fields") != 0) return aa_conf_set(cfg, path, key, &v, err);
+
+    const char *field = key;
+    key = strchr(field, '.');
+    if (!key || key == field || !key[1])
+        return aa_fail(err, AA_ECONFIG, "-o: fields.%.60s: expected fields.name.key=value", field);
+    *key++ = '\0';
+    return aa_conf_set_field(cfg, field, key, &v, err);
+}
+
+/* ---- cross-checks ---- */
+
+static aa_status
+parse_hidden(aa_conf *cfg, aa_err *err)
+{
+    const char *p = cfg->model.hidden;
+    cfg->hidden_count = 0;
+    memset(cfg->hidden, 0, sizeof cfg->hidden);
+    if (!*p && strcmp(cfg->model.kind, "fm") == 0) return AA_OK;
+    for (;;) {
+        char *end;
+        long  width = *p >= '0' && *p <= '9' ? strtol(p, &end, 10) : 0;
+        if (width < 1 || width > MAX_LAYER || (*end && *end != '-'))
+            return aa_fail(err, AA_ECONFIG,
+                           "model.hidden: \"%.40s\": expected widths from 1 to %d like 64-32",
+                           cfg->model.hidden, MAX_LAYER);
+        if (cfg->hidden_count == AA_MAX_HIDDEN)
+            return aa_fail(err, AA_ECONFIG, "model.hidden: more than %d layers", AA_MAX_HIDDEN);
+        cfg->hidden[cfg->hidden_count++] = (size_t)width;
+        if (!*end) return AA_OK;
+        p = end + 1;
+    }
+}
+
+/* prefix, then a whole number of at most 18 digits */
+static bool
+is_number_after(const char *text, const char *prefix)
+{
+    if (strncmp(text, prefix, strlen(prefix)) != 0) return false;
+    text += strlen(prefix);
+    text += *text == '-';
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits <= 18 && !text[digits];
+}
+
+static aa_status
+check_pipeline(const aa_conf *cfg, aa_err *err)
+{
+    const char *name = cfg->pipeline.name; /* of folders and of the consumer group */
+    if (!*name || *name == '.' ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+        return aa_fail(err, AA_ECONFIG,
+                       "pipeline.name: \"%.60s\": letters, digits, '.', '_' and '-' only", name);
+    if (strlen(name) > 100) return aa_fail(err, AA_ECONFIG, "pipeline.name: longer than 100 bytes");
+    return AA_OK;
+}
+
+/* No two of count names may be the same; "" is none. */
+static aa_status
+check_distinct(const char *const (*named)[2], size_t count, aa_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (*named[i][1] && strcmp(named[i][1], named[j][1]) == 0)
+                return aa_fail(err, AA_ECONFIG, "%s: \"%.100s\" is also %s", named[i][0],
+                               named[i][1], named[j][0]);
+    return AA_OK;
+}
+
+aa_conf_link_set
+aa_conf_links(const aa_conf *cfg)
+{
+    return (aa_conf_link_set){{
+        {"links.events", cfg->links.events},
+        {"links.assigned", cfg->links.assigned},
+        {"links.rewards", cfg->links.rewards},
+        {"scorer.listen", cfg->scorer.listen},
+        {"links.fetchers", cfg->links.fetchers}, /* may be empty */
+    }};
+}
+
+static aa_status
+check_names(const aa_conf *cfg, aa_err *err)
+{
+    const char *const topics[][2] = {
+        {"topics.interactions", cfg->topics.interactions},
+        {"topics.dead_letters", cfg->topics.dead_letters},
+        {"topics.assignments", cfg->topics.assignments},
+        {"topics.model", cfg->topics.model},
+        {"topics.predictions", cfg->topics.predictions},
+    };
+    const aa_conf_link_set links = aa_conf_links(cfg);
+    for (size_t i = 0; i < 4; i++) {
+        if (!*topics[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", topics[i][0]);
+        if (!*links.named[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links.named[i][0]);
+    }
+    aa_status st = check_distinct(topics, sizeof topics / sizeof *topics, err);
+    return st ? st : check_distinct(links.named, AA_CONF_LINKS, err);
+}
+
+static aa_status
+check_stream(const aa_conf *cfg, aa_err *err)
+{
+    const char *from = cfg->ingest.replay_from;
+    if (cfg->event.time_min_ms > cfg->event.time_max_ms)
+        return aa_fail(err, AA_ECONFIG, "event.time_min_ms: is after event.time_max_ms");
+    if (strcmp(from, "beginning") != 0 && !is_number_after(from, "offset:") &&
+        !is_number_after(from, "time:"))
+        return aa_fail(err, AA_ECONFIG,
+                       "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
+                       from);
+    if (strcmp(cfg->ingest.run, "live") == 0 && !cfg->checkpoint.every_ms &&
+        !cfg->checkpoint.every_events)
+        return aa_fail(
+            err, AA_ECONFIG,
+            "checkpoint.every_ms: 0, and every_events too: a live run would never commit");
+    if (!*cfg->checkpoint.dir) return aa_fail(err, AA_ECONFIG, "checkpoint.dir: is empty");
+    return AA_OK;
+}
+
+static aa_status
+check_fields(const aa_conf *cfg, aa_err *err)
+{
+    int64_t shared = cfg->agent.positions * cfg->agent.lean_bins;
+    bool    hash = strcmp(cfg->agent.mode, "hash") == 0;
+    if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        const aa_conf_field *fd = &cfg->fields[f];
+        if (hash && fd->hash_rows == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode hash needs it above 0",
+                           fd->name);
+        if (shared + fd->budget_rows > UINT32_MAX) /* slots have 32 bits */
+            return aa_fail(err, AA_ECONFIG,
+                           "fields.%s.budget_rows: more than %" PRId64 " beside %" PRId64
+                           " shared rows",
+                           fd->name, UINT32_MAX - shared, shared);
+    }
+    return AA_OK;
+}
+
+/* ---- what follows from other values ---- */
+
+static bool
+has_kafka(const aa_conf *cfg, const char *key)
+{
+    for (size_t i = 0; i < cfg->kafka_count; i++)
+        if (strcmp(cfg->kafka[i].key, key) == 0) return true;
+    return false;
+}
+
+static aa_status
+check_role(const aa_conf *cfg, aa_err *err)
+{
+    if (strcmp(cfg->ingest.role, "fetcher") != 0) return AA_OK;
+    if (strcmp(cfg->ingest.run, "live") != 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "ingest.role: fetcher: a replay has none, its one ingest reads everything");
+    if (!*cfg->links.fetchers)
+        return aa_fail(err, AA_ECONFIG, "links.fetchers: is empty, but ingest.role is fetcher");
+    if (has_kafka(cfg, "group.instance.id"))
+        return aa_fail(err, AA_ECONFIG,
+                       "kafka.group.instance.id: a fetcher is a dynamic member of the group");
+    return AA_OK;
+}
+
+static aa_status
+default_kafka(aa_conf *cfg, const char *key, const char *value, aa_err *err)
+{
+    const aa_conf_value v = {.text = value, .len = strlen(value), .where = "default"};
+    if (has_kafka(cfg, key)) return AA_OK;
+    return aa_conf_set_kafka(cfg, key, &v, err);
+}
+
+static aa_status
+derive(aa_conf *cfg, aa_err *err)
+{
+    char      group[AA_CONF_STR + 16];
+    aa_status st;
+    size_t    room = sizeof cfg->topics.dead_letters - sizeof ".dlq";
+    if (!*cfg->topics.dead_letters) {
+        if (strlen(cfg->topics.interactions) > room)
+            return aa_fail(err, AA_ECONFIG, "topics.interactions: longer than %zu bytes", room);
+        snprintf(cfg->topics.dead_letters, sizeof cfg->topics.dead_letters, "%.*s.dlq", (int)room,
+                 cfg->topics.interactions);
+    }
+    for (size_t f = 0; f < cfg->field_count; f++)
+        if (!*cfg->fields[f].json)
+            snprintf(cfg->fields[f].json, sizeof cfg->fields[f].json, "%s", cfg->fields[f].name);
+    snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
+    if ((st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err))) return st;
+    return default_kafka(cfg, "group.id", group, err);
+}
+
+aa_status
+aa_conf_finish(aa_conf *cfg, aa_err *err)
+{
+    aa_status st;
+    if ((st = check_pipeline(cfg, err)) || (st = derive(cfg, err))) return st;
+    if ((st = parse_hidden(cfg, err)) || (st = check_names(cfg, err))) return st;
+    if ((st = check_stream(cfg, err)) || (st = check_role(cfg, err))) return st;
+    return check_fields(cfg, err);
+}
+
+void
+aa_conf_defaults(aa_conf *cfg)
+{
+    aa_conf_plain_defaults(cfg);
+    AA_REQUIRE(aa_conf_finish(cfg, NULL) == AA_OK);
+}
+
+/* what: "section.key: what is wrong". The line, where the file sets that key, goes before it. */
+static aa_status
+fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
+{
+    char        key[128] = "";
+    const char *end = strstr(what, ": ");
+    if (!path) return aa_fail(err, st, "%s", what);
+    if (end && (size_t)(end - what) < sizeof key) memcpy(key, what, (size_t)(end - what));
+    size_t line = aa_conf_yaml_line(path, key);
+    if (line == 0) return aa_fail(err, st, "%s: %s", path, what);
+    return aa_fail(err, st, "%s:%zu: %s", path, line, what);
+}
+
+aa_status
+aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
+             aa_err *err)
+{
+    aa_status st;
+    aa_err    what = AA_ERR_INIT;
+    aa_conf_plain_defaults(cfg);
+    if (path) {
+        if (strlen(path) >= sizeof cfg->path)
+            return aa_fail(err, AA_EIO, "%.60s...: the path is too long", path);
+        snprintf(cfg->path, sizeof cfg->path, "%s", path);
+        if ((st = aa_conf_yaml_load(cfg, path, err))) return st;
+    }
+    if ((st = load_env(cfg, err))) return st;
+    for (size_t i = 0; i < count; i++)
+        if ((st = set_override(cfg, overrides[i], err))) return st;
+    st = aa_conf_finish(cfg, &what);
+    return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
+}
+
+/* ---- digest ---- */
+
+/* word is one of words, which are between spaces */
+static bool
+is_among(const char *word, const char *words)
+{
+    size_t n = strlen(word);
+    for (const char *p = words; (p = strstr(p, word)); p++)
+        if ((p == words || p[-1] == ' ') && (!p[n] || p[n] == ' ')) return true;
+    return false;
+}
+
+/* @param only  the names to digest, between spaces; NULL: all */
+static uint64_t
+digest_settings(uint64_t d, const aa_section *sc, const void *base, const char *only)
+{
+    char              text[AA_CONF_STR];
+    size_t            count;
+    const aa_setting *se = sc->settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (only && !is_among(se[i].name, only)) continue;
+        aa_conf_table_format(&se[i], base, text, sizeof text);
+        d = aa_digest(d, se[i].name, strlen(se[i].name) + 1);
+        d = aa_digest(d, text, strlen(text) + 1);
+    }
+    return d;
+}
+
+/* Of the values' text, so that neither the struct's layout nor the order of a file matters. */
+uint64_t
+aa_conf_digest(const aa_conf *cfg)
+{
+    uint64_t d = 1;
+    d = digest_settings(d, aa_conf_table_find("pipeline"), &cfg->pipeline, "seed depth");
+    d = digest_settings(d, aa_conf_table_find("agent"), &cfg->agent, NULL);
+    d = digest_settings(d, aa_conf_table_find("model"), &cfg->model, NULL);
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
+        d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f],
+                            "threshold budget_rows budget_bytes hash_rows");
+    }
+    return d;
+}
+
+uint64_t
+aa_conf_decoding_digest(const aa_conf *cfg)
+{
+    const char *topic = cfg->topics.interactions;
+    uint64_t    d = aa_digest(1, topic, strlen(topic) + 1);
+
+    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, NULL);
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
+        d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "json");
+    }
+    return d;
+}

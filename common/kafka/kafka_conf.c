@@ -1,0 +1,153 @@
+/* Clients from the configuration: properties, logs, and the questions that every client asks. */
+#include "common/kafka/kafka_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+/* librdkafka's levels are syslog's. A broker that cannot be reached is an "error" there; here it is
+ * a warning, since the client tries again by itself. Properties of the other kind of client
+ * (linger.ms in a consumer) are not worth a word: one section serves all clients. */
+static void
+on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    aa_log_level lvl = level <= 2   ? AA_ERROR
+                       : level <= 4 ? AA_WARN
+                       : level <= 6 ? AA_INFO
+                                    : AA_DEBUG;
+    char         kv[128];
+
+    if (strcmp(facility, "GETPID") == 0 && strstr(text, "retrying"))
+        lvl = AA_DEBUG; /* a broker just up */
+    if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0) lvl = AA_DEBUG;
+    if (!aa_log_on(lvl)) return;
+    snprintf(kv, sizeof kv, "client=%s facility=%s", rk ? rd_kafka_name(rk) : "-", facility);
+    aa_log_write(lvl, "KAFKA-LOG", kv, "%s", text);
+}
+
+const char *
+aa_kafka_property_of(const aa_conf *cfg, const char *key)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < cfg->kafka_count; i++)
+        if (strcmp(cfg->kafka[i].key, key) == 0) value = cfg->kafka[i].value;
+    return value;
+}
+
+static aa_status
+refuse(aa_err *err, const aa_conf *cfg, const aa_conf_kafka *kp, const char *why)
+{
+    if (kp->line > 0)
+        return aa_fail(err, AA_ECONFIG, "%s:%d: kafka.%s: %s", cfg->path, kp->line, kp->key, why);
+    return aa_fail(err, AA_ECONFIG, "kafka.%s: %s", kp->key, why);
+}
+
+static aa_status
+set_user_properties(rd_kafka_conf_t *conf, const aa_conf *cfg, const aa_kafka_property *defaults,
+                    size_t count, aa_err *err)
+{
+    for (size_t i = 0; i < cfg->kafka_count; i++) {
+        const aa_conf_kafka *kp = &cfg->kafka[i];
+        char                 why[200] = "";
+
+        for (size_t d = 0; d < count; d++) {
+            if (!defaults[d].fixed || strcmp(defaults[d].key, kp->key) != 0) continue;
+            if (strcmp(defaults[d].value, kp->value) == 0) continue;
+            snprintf(why, sizeof why, "the pipeline depends on %s", defaults[d].value);
+            return refuse(err, cfg, kp, why);
+        }
+        if (rd_kafka_conf_set(conf, kp->key, kp->value, why, sizeof why) != RD_KAFKA_CONF_OK)
+            return refuse(err, cfg, kp, why);
+    }
+    return AA_OK;
+}
+
+aa_status
+aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg, const aa_kafka_property *defaults,
+                  size_t count, aa_err *err)
+{
+    aa_status        st = AA_OK;
+    char             why[200] = "";
+    rd_kafka_conf_t *conf = NULL;
+
+    if (!aa_kafka_property_of(cfg, "bootstrap.servers") &&
+        !aa_kafka_property_of(cfg, "metadata.broker.list"))
+        return aa_fail(err, AA_ECONFIG, "kafka.bootstrap.servers: is not set: where is Kafka?");
+    conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    for (size_t d = 0; d < count; d++) {
+        rd_kafka_conf_res_t kr =
+            rd_kafka_conf_set(conf, defaults[d].key, defaults[d].value, why, sizeof why);
+        if (kr != RD_KAFKA_CONF_OK) {
+            st = aa_fail(err, AA_ECONFIG, "kafka.%s: %s", defaults[d].key, why);
+            goto out;
+        }
+    }
+    st = set_user_properties(conf, cfg, defaults, count, err);
+    if (st != AA_OK) goto out;
+    *out = conf;
+    conf = NULL;
+out:
+    if (conf) rd_kafka_conf_destroy(conf);
+    return st;
+}
+
+aa_status
+aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **conf_p, aa_err *err)
+{
+    char        why[200] = "";
+    rd_kafka_t *rk = rd_kafka_new(type, *conf_p, why, sizeof why);
+
+    if (!rk) {
+        rd_kafka_conf_destroy(*conf_p);
+        *conf_p = NULL;
+        return aa_fail(err, AA_ECONFIG, "kafka: %s", why);
+    }
+    *conf_p = NULL; /* taken by rd_kafka_new */
+    *out = rk;
+    return AA_OK;
+}
+
+aa_status
+aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
+{
+    aa_status                       st = AA_OK;
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    rd_kafka_resp_err_t             ke;
+
+    if (!rkt)
+        return aa_fail(err, AA_ECONFIG, "topic %s: %s", topic,
+                       rd_kafka_err2str(rd_kafka_last_error()));
+    *count = 0;
+    ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    if (ke) {
+        st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
+        goto out;
+    }
+    for (int i = 0; i < md->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *mt = &md->topics[i];
+        if (strcmp(mt->topic, topic) != 0) continue;
+        ke = mt->err;
+        if (ke == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) break;
+        if (ke && ke != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+            st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
+            goto out;
+        }
+        *count = mt->partition_cnt > 0 ? (size_t)mt->partition_cnt : 0;
+    }
+out:
+    if (md) rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(rkt);
+    return st;
+}
+
+aa_status
+aa_kafka_check(const aa_conf *cfg, aa_err *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    aa_status        st = aa_kafka_conf_new(&conf, cfg, NULL, 0, err);
+    if (st == AA_OK) rd_kafka_conf_destroy(conf);
+    return st;
+}

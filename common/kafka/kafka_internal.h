@@ -1,0 +1,53 @@
+/* common/kafka/kafka_internal - what the kafka_*.c files share; included by nothing else. */
+#ifndef AA_COMMON_KAFKA_KAFKA_INTERNAL_H
+#define AA_COMMON_KAFKA_KAFKA_INTERNAL_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/status.h"
+#include "common/config/conf.h"
+#include "common/kafka/kafka.h"
+
+/* How long a question to the broker may take. */
+enum { AA_KAFKA_ASK_MS = 15000 };
+
+/* A property that a kind of client starts from. */
+typedef struct {
+    const char *key, *value;
+    bool        fixed; /* the user may not set it to anything else */
+} aa_kafka_property;
+
+/** The client's defaults, then the user's properties. @errors AA_ECONFIG file:line: kafka.<key>:
+ * why */
+aa_status aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg,
+                            const aa_kafka_property *defaults, size_t count, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Make the client; conf is taken. @errors AA_ECONFIG properties that contradict each other */
+aa_status aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **conf_p,
+                              aa_err *err) __attribute__((warn_unused_result));
+/** A client for questions and for making topics. */
+aa_status aa_kafka_admin_new(rd_kafka_t **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Number of a topic's partitions; 0: it does not exist. @errors AA_EIO no broker answers */
+aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
+    __attribute__((warn_unused_result));
+
+/* A consumer of chosen partitions, as reader and consumer share it. */
+extern const aa_kafka_property aa_kafka_consumer_defaults[];
+extern const size_t            aa_kafka_consumer_default_count;
+
+/* The messages of one batch; records point into them until the next batch. */
+typedef struct {
+    rd_kafka_message_t **km; /* (count of cap) owned, as are the messages */
+    size_t               count, cap;
+} aa_kafka_batch;
+/** Let go of the last batch, take the next: at most max, after at most timeout_ms. Messages with
+ * err set are among them. @errors AA_EIO, AA_ENOMEM */
+aa_status aa_kafka_batch_take(aa_kafka_batch *ba, rd_kafka_queue_t *queue, size_t max,
+                              int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
+void      aa_kafka_batch_release(aa_kafka_batch *ba);
+void      aa_kafka_batch_fini(aa_kafka_batch *ba);
+/** Fill a record from the library's message. */
+void aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km);
+
+#endif

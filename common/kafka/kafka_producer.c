@@ -1,0 +1,251 @@
+/* Producing. Idempotent and acknowledged by all replicas unless the user says otherwise, so that
+ * the order within a partition is the order of the calls. */
+#include "common/kafka/kafka_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
+
+struct aa_producer {
+    rd_kafka_t       *rk;                 /* owned */
+    rd_kafka_topic_t *topic[TOPIC_SLOTS]; /* owned; handles of the topics in use */
+    size_t            topic_count;
+    uint64_t          failed, flush_failed; /* the latter: those that a flush has told of */
+    char              failure[160];         /* the first one's words */
+    int64_t           queued_bytes;         /* not delivered yet */
+    int64_t           behind_messages, behind_bytes;
+};
+
+/* compression and partitioner: lz4 costs little and batches compress well; murmur2 puts a key where
+ * Java's producers put it. message.timeout.ms 0: a message waits for a broker that is away, however
+ * long; who produces is slowed down by the queue's limits instead of losing it. */
+static const aa_kafka_property defaults[] = {
+    {"client.id", "autoassign", false},
+    {"linger.ms", "20", false},
+    {"enable.idempotence", "true", false},
+    {"acks", "all", false},
+    {"compression.type", "lz4", false},
+    {"partitioner", "murmur2_random", false},
+    {"message.timeout.ms", "0", false},
+    {"queue.buffering.max.messages", "500000", false},
+    {"queue.buffering.max.kbytes", "262144", false},
+};
+
+static void
+on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *km, void *opaque)
+{
+    aa_producer *pr = opaque;
+    (void)rk;
+    pr->queued_bytes -= (int64_t)(km->key_len + km->len);
+    if (!km->err) return;
+    if (pr->failed++ == 0)
+        snprintf(pr->failure, sizeof pr->failure, "topic %s: %s", rd_kafka_topic_name(km->rkt),
+                 rd_kafka_err2str(km->err));
+    aa_warn("KAFKA-DELIVERY", "topic %s: %s", rd_kafka_topic_name(km->rkt),
+            rd_kafka_err2str(km->err));
+}
+
+/* idempotence needs acks=all and few requests in flight: it gives way to what the user asks for */
+static aa_status
+yield_idempotence(rd_kafka_conf_t *conf, const aa_conf *cfg, aa_err *err)
+{
+    static const char *const contradicting[] = {"acks", "request.required.acks"};
+    char                     why[200];
+
+    if (aa_kafka_property_of(cfg, "enable.idempotence")) return AA_OK;
+    for (size_t i = 0; i < sizeof contradicting / sizeof *contradicting; i++) {
+        const char *acks = aa_kafka_property_of(cfg, contradicting[i]);
+        if (!acks || strcmp(acks, "all") == 0 || strcmp(acks, "-1") == 0) continue;
+        if (rd_kafka_conf_set(conf, "enable.idempotence", "false", why, sizeof why) !=
+            RD_KAFKA_CONF_OK)
+            return aa_fail(err, AA_ECONFIG, "kafka.enable.idempotence: %s", why);
+    }
+    return AA_OK;
+}
+
+/* A quarter of the queue's limits. */
+static void
+set_behind(aa_producer *pr, const rd_kafka_conf_t *conf)
+{
+    char   text[32] = "";
+    size_t size = sizeof text;
+    if (rd_kafka_conf_get(conf, "queue.buffering.max.messages", text, &size) == RD_KAFKA_CONF_OK)
+        pr->behind_messages = strtoll(text, NULL, 10) / 4;
+    if (pr->behind_messages <= 0) pr->behind_messages = INT64_MAX; /* 0: the queue has no limit */
+    size = sizeof text;
+    if (rd_kafka_conf_get(conf, "queue.buffering.max.kbytes", text, &size) == RD_KAFKA_CONF_OK)
+        pr->behind_bytes = strtoll(text, NULL, 10) * 1024 / 4;
+}
+
+aa_status
+aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
+{
+    aa_status        st;
+    rd_kafka_conf_t *conf = NULL;
+    aa_producer     *pr = calloc(1, sizeof *pr);
+
+    if (!pr) return aa_fail(err, AA_ENOMEM, "Kafka producer");
+    st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
+    if (st != AA_OK) goto out;
+    st = yield_idempotence(conf, cfg, err);
+    if (st != AA_OK) goto out;
+    rd_kafka_conf_set_opaque(conf, pr);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    set_behind(pr, conf);
+    st = aa_kafka_client_new(&pr->rk, RD_KAFKA_PRODUCER, &conf, err);
+    if (st != AA_OK) goto out;
+    *out = pr;
+    pr = NULL;
+out:
+    if (conf) rd_kafka_conf_destroy(conf);
+    aa_producer_free(&pr, 0);
+    return st;
+}
+
+/* The handle of a topic, so that the library need not look its name up for every message; NULL when
+ * there are too many topics or the name is not one. */
+static rd_kafka_topic_t *
+topic_of(aa_producer *pr, const char *topic)
+{
+    rd_kafka_topic_t *rkt;
+    for (size_t i = 0; i < pr->topic_count; i++)
+        if (strcmp(rd_kafka_topic_name(pr->topic[i]), topic) == 0) return pr->topic[i];
+    if (pr->topic_count == TOPIC_SLOTS) return NULL;
+    rkt = rd_kafka_topic_new(pr->rk, topic, NULL);
+    if (rkt) pr->topic[pr->topic_count++] = rkt;
+    return rkt;
+}
+
+static void *
+unconst(const void *p)
+{
+    return (void *)(uintptr_t)p; /* the library copies and does not write */
+}
+
+static rd_kafka_vu_t *
+put_bytes(rd_kafka_vu_t *vu, rd_kafka_vtype_t type, const void *data, size_t len)
+{
+    vu->vtype = type;
+    vu->u.mem.ptr = unconst(data);
+    vu->u.mem.size = len;
+    return vu + 1;
+}
+
+/* One attempt. */
+static rd_kafka_resp_err_t
+produce(aa_producer *pr, const rd_kafka_vu_t *vu, size_t count, char *why, size_t why_size)
+{
+    rd_kafka_error_t   *ke = rd_kafka_produceva(pr->rk, vu, count);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (ke) {
+        code = rd_kafka_error_code(ke);
+        snprintf(why, why_size, "%s", rd_kafka_error_string(ke));
+        rd_kafka_error_destroy(ke);
+    }
+    return code;
+}
+
+aa_status
+aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
+                 size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
+                 const aa_kafka_header *headers, size_t header_count, aa_err *err)
+{
+    rd_kafka_vu_t       vu[6 + HEADERS_MAX], *end = vu;
+    char                why[160] = "";
+    int64_t             started_ms = 0;
+    rd_kafka_topic_t   *rkt = topic_of(pr, topic);
+    rd_kafka_resp_err_t code;
+
+    AA_REQUIRE(header_count <= HEADERS_MAX);
+    end->vtype = rkt ? RD_KAFKA_VTYPE_RKT : RD_KAFKA_VTYPE_TOPIC;
+    if (rkt)
+        end->u.rkt = rkt;
+    else
+        end->u.cstr = topic;
+    end++;
+    end->vtype = RD_KAFKA_VTYPE_PARTITION;
+    end++->u.i32 = partition;
+    end->vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+    end++->u.i = RD_KAFKA_MSG_F_COPY;
+    end->vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    end++->u.i64 = timestamp_ms;
+    end = put_bytes(end, RD_KAFKA_VTYPE_KEY, key, key_len);
+    end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, value, len);
+    for (size_t i = 0; i < header_count; i++, end++) {
+        end->vtype = RD_KAFKA_VTYPE_HEADER;
+        end->u.header.name = headers[i].name;
+        end->u.header.val = headers[i].value;
+        end->u.header.size = (ssize_t)headers[i].len;
+    }
+    for (;;) {
+        code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) break;
+        if (started_ms == 0) started_ms = aa_now_ms();
+        if (aa_now_ms() - started_ms > SEND_WAIT_MS)
+            return aa_fail(err, AA_EFULL, "topic %s: queue full for %d s", topic,
+                           SEND_WAIT_MS / 1000);
+        rd_kafka_poll(pr->rk, 50);
+    }
+    if (code) return aa_fail(err, AA_EIO, "topic %s: %s", topic, why);
+    pr->queued_bytes += (int64_t)(key_len + len);
+    return AA_OK;
+}
+
+void
+aa_producer_poll(aa_producer *pr)
+{
+    rd_kafka_poll(pr->rk, 0);
+}
+
+bool
+aa_producer_behind(aa_producer *pr)
+{
+    rd_kafka_poll(pr->rk, 0);
+    return rd_kafka_outq_len(pr->rk) > pr->behind_messages || pr->queued_bytes > pr->behind_bytes;
+}
+
+uint64_t
+aa_producer_failed(const aa_producer *pr)
+{
+    return pr->failed;
+}
+
+aa_status
+aa_producer_flush(aa_producer *pr, int timeout_ms, aa_err *err)
+{
+    uint64_t            failed;
+    rd_kafka_resp_err_t ke = rd_kafka_flush(pr->rk, timeout_ms);
+
+    if (ke)
+        return aa_fail(err, AA_EIO, "flush: %d messages not delivered after %d ms: %s",
+                       rd_kafka_outq_len(pr->rk), timeout_ms, rd_kafka_err2str(ke));
+    failed = pr->failed - pr->flush_failed;
+    pr->flush_failed = pr->failed;
+    if (failed > 0)
+        return aa_fail(err, AA_EIO, "flush: %llu messages not delivered: %s",
+                       (unsigned long long)failed, pr->failure);
+    return AA_OK;
+}
+
+void
+aa_producer_free(aa_producer **pr_p, int timeout_ms)
+{
+    aa_producer *pr = *pr_p;
+    if (!pr) return;
+    if (pr->rk) {
+        if (rd_kafka_flush(pr->rk, timeout_ms)) {
+            rd_kafka_purge(pr->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+            rd_kafka_flush(pr->rk, 100); /* serves the reports of what was purged */
+        }
+        for (size_t i = 0; i < pr->topic_count; i++)
+            rd_kafka_topic_destroy(pr->topic[i]);
+        rd_kafka_destroy(pr->rk);
+    }
+    free(pr);
+    *pr_p = NULL;
+}

@@ -1,0 +1,253 @@
+/* Reading whole topics: every partition from the beginning, no group, no commits. */
+#include "common/kafka/kafka_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+enum { TOPICS_MAX = 8 };
+
+typedef struct {
+    size_t  topic;
+    int32_t partition;
+    int64_t next;  /* offset after the last one returned */
+    int64_t until; /* end when the reader was opened */
+    bool    there; /* next >= until was met */
+} reader_part;
+
+struct aa_reader {
+    rd_kafka_t       *rk;                /* owned */
+    rd_kafka_queue_t *queue;             /* owned */
+    rd_kafka_topic_t *topic[TOPICS_MAX]; /* owned */
+    size_t            topic_count;
+    reader_part      *part; /* (part_count) owned */
+    size_t            part_count, there_count;
+    aa_kafka_batch    batch; /* of the last poll */
+};
+
+static const aa_kafka_property reader_defaults[] = {
+    {"group.id", "autoassign-reader", false}, /* the library wants one; nothing is ever committed */
+    {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
+};
+
+static aa_status
+client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
+{
+    aa_status         st;
+    rd_kafka_conf_t  *conf = NULL;
+    aa_kafka_property p[32];
+    size_t            n = 0;
+
+    AA_REQUIRE(aa_kafka_consumer_default_count + 2 <= sizeof p / sizeof *p);
+    for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
+        p[n++] = aa_kafka_consumer_defaults[i];
+    p[n++] = reader_defaults[0];
+    st = aa_kafka_conf_new(&conf, cfg, p, n, err);
+    if (st != AA_OK) return st;
+    /* set last: what the user says about resets is meant for the events, and about members as well
+     */
+    rd_kafka_conf_set(conf, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);
+    rd_kafka_conf_set(conf, "group.instance.id", "", NULL, 0);
+    st = aa_kafka_client_new(&rd->rk, RD_KAFKA_CONSUMER, &conf, err);
+    if (st != AA_OK) return st;
+    rd_kafka_poll_set_consumer(rd->rk);
+    rd->queue = rd_kafka_queue_get_consumer(rd->rk);
+    return AA_OK;
+}
+
+static aa_status
+add_topic(aa_reader *rd, const char *name, rd_kafka_topic_partition_list_t *list, aa_err *err)
+{
+    size_t       count = 0, topic = rd->topic_count;
+    reader_part *part;
+    aa_status    st = aa_kafka_partition_count(rd->rk, name, &count, err);
+
+    if (st != AA_OK) return st;
+    if (count == 0) return aa_fail(err, AA_EIO, "topic %s does not exist", name);
+    rd->topic[topic] = rd_kafka_topic_new(rd->rk, name, NULL);
+    if (!rd->topic[topic]) return aa_fail(err, AA_ECONFIG, "topic %s: not a topic's name", name);
+    rd->topic_count++;
+    part = realloc(rd->part, (rd->part_count + count) * sizeof *part);
+    if (!part) return aa_fail(err, AA_ENOMEM, "%zu partitions", count);
+    rd->part = part;
+    for (size_t p = 0; p < count; p++) {
+        int64_t             low = 0, high = 0;
+        rd_kafka_resp_err_t ke = rd_kafka_query_watermark_offsets(rd->rk, name, (int32_t)p, &low,
+                                                                  &high, AA_KAFKA_ASK_MS);
+        if (ke)
+            return aa_fail(err, AA_EIO, "topic %s partition %zu: %s", name, p,
+                           rd_kafka_err2str(ke));
+        rd->part[rd->part_count++] = (reader_part){topic, (int32_t)p, low, high, low >= high};
+        rd->there_count += low >= high;
+        rd_kafka_topic_partition_list_add(list, name, (int32_t)p)->offset =
+            RD_KAFKA_OFFSET_BEGINNING;
+    }
+    return AA_OK;
+}
+
+aa_status
+aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const *topics, size_t topic_count,
+               aa_err *err)
+{
+    aa_status                        st;
+    rd_kafka_resp_err_t              ke;
+    rd_kafka_topic_partition_list_t *list = NULL;
+    aa_reader                       *rd = calloc(1, sizeof *rd);
+
+    if (!rd) return aa_fail(err, AA_ENOMEM, "Kafka reader");
+    AA_REQUIRE(topic_count <= TOPICS_MAX);
+    st = client_open(rd, cfg, err);
+    if (st != AA_OK) goto out;
+    list = rd_kafka_topic_partition_list_new(16);
+    for (size_t t = 0; t < topic_count; t++) {
+        st = add_topic(rd, topics[t], list, err);
+        if (st != AA_OK) goto out;
+    }
+    ke = rd_kafka_assign(rd->rk, list);
+    if (ke) {
+        st = aa_fail(err, AA_EIO, "assign: %s", rd_kafka_err2str(ke));
+        goto out;
+    }
+    *out = rd;
+    rd = NULL;
+out:
+    if (list) rd_kafka_topic_partition_list_destroy(list);
+    aa_reader_free(&rd);
+    return st;
+}
+
+static size_t
+topic_idx(const aa_reader *rd, const rd_kafka_topic_t *rkt)
+{
+    size_t t = 0;
+    while (t < rd->topic_count && rd->topic[t] != rkt)
+        t++;
+    if (t < rd->topic_count) return t;
+    for (t = 0; t < rd->topic_count; t++)
+        if (strcmp(rd_kafka_topic_name(rd->topic[t]), rd_kafka_topic_name(rkt)) == 0) return t;
+    return 0;
+}
+
+/* Everything before `next` of the message's partition has been returned. */
+static void
+advance(aa_reader *rd, const rd_kafka_message_t *km, int64_t next)
+{
+    size_t topic;
+    if (!km->rkt) return;
+    topic = topic_idx(rd, km->rkt);
+    for (size_t i = 0; i < rd->part_count; i++) {
+        reader_part *pt = &rd->part[i];
+        if (pt->topic != topic || pt->partition != km->partition) continue;
+        if (next > pt->next) pt->next = next;
+        if (!pt->there && pt->next >= pt->until) {
+            pt->there = true;
+            rd->there_count++;
+        }
+        return;
+    }
+}
+
+/* Errors that no waiting mends; everything else the library tries again by itself. */
+static aa_status
+take_error(aa_reader *rd, const rd_kafka_message_t *km, aa_err *err)
+{
+    char why[200] = "";
+    switch ((int)km->err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF: advance(rd, km, km->offset); return AA_OK;
+    case RD_KAFKA_RESP_ERR__FATAL:
+        rd_kafka_fatal_error(rd->rk, why, sizeof why);
+        return aa_fail(err, AA_EIO, "%s", why);
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+        return aa_fail(err, AA_EIO, "%s", rd_kafka_message_errstr(km));
+    default: aa_warn("KAFKA-READ", "%s", rd_kafka_message_errstr(km)); return AA_OK;
+    }
+}
+
+aa_status
+aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int timeout_ms, size_t *count,
+               aa_err *err)
+{
+    aa_status st = aa_kafka_batch_take(&rd->batch, rd->queue, max, timeout_ms, err);
+
+    *count = 0;
+    if (st != AA_OK) return st;
+    for (size_t i = 0; i < rd->batch.count; i++) {
+        if (rd->batch.km[i]->err) {
+            st = take_error(rd, rd->batch.km[i], err);
+            if (st != AA_OK) return st;
+            continue;
+        }
+        aa_kafka_record_of(&rec[(*count)++], rd->batch.km[i]);
+        advance(rd, rd->batch.km[i], rd->batch.km[i]->offset + 1);
+    }
+    return AA_OK;
+}
+
+bool
+aa_reader_caught_up(const aa_reader *rd)
+{
+    return rd->there_count == rd->part_count;
+}
+
+aa_status
+aa_reader_refresh(aa_reader *rd, aa_err *err)
+{
+    for (size_t i = 0; i < rd->part_count; i++) {
+        reader_part        *pt = &rd->part[i];
+        const char         *name = rd_kafka_topic_name(rd->topic[pt->topic]);
+        int64_t             low = 0, high = 0;
+        rd_kafka_resp_err_t ke = rd_kafka_query_watermark_offsets(rd->rk, name, pt->partition, &low,
+                                                                  &high, AA_KAFKA_ASK_MS);
+        if (ke)
+            return aa_fail(err, AA_EIO, "topic %s partition %" PRId32 ": %s", name, pt->partition,
+                           rd_kafka_err2str(ke));
+        pt->until = high;
+        rd->there_count -= pt->there;
+        pt->there = pt->next >= high || low >= high;
+        rd->there_count += pt->there;
+    }
+    return AA_OK;
+}
+
+size_t
+aa_reader_topic(const aa_reader *rd, const aa_kafka_record *rec)
+{
+    const rd_kafka_message_t *km = rec->opaque;
+    return topic_idx(rd, km->rkt);
+}
+
+int64_t
+aa_reader_lag(aa_reader *rd)
+{
+    int64_t lag = 0;
+    for (size_t i = 0; i < rd->part_count; i++) {
+        const reader_part *pt = &rd->part[i];
+        int64_t            low = 0, high = RD_KAFKA_OFFSET_INVALID;
+        rd_kafka_get_watermark_offsets(rd->rk, rd_kafka_topic_name(rd->topic[pt->topic]),
+                                       pt->partition, &low, &high);
+        if (high < pt->until) high = pt->until; /* not heard of yet */
+        if (high > pt->next) lag += high - pt->next;
+    }
+    return lag;
+}
+
+void
+aa_reader_free(aa_reader **rd_p)
+{
+    aa_reader *rd = *rd_p;
+    if (!rd) return;
+    aa_kafka_batch_fini(&rd->batch);
+    if (rd->queue) rd_kafka_queue_destroy(rd->queue);
+    for (size_t t = 0; t < rd->topic_count; t++)
+        rd_kafka_topic_destroy(rd->topic[t]);
+    if (rd->rk) {
+        rd_kafka_consumer_close(rd->rk);
+        rd_kafka_destroy(rd->rk);
+    }
+    free(rd->part);
+    free(rd);
+    *rd_p = NULL;
+}

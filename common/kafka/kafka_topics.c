@@ -1,0 +1,130 @@
+/* Topics as they are: their settings, and what this client is allowed to do with them. */
+#include "common/kafka/kafka_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+
+static aa_status
+take_shape(rd_kafka_t *rk, const char *topic, aa_topic_facts *out, aa_err *err)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    rd_kafka_resp_err_t             ke;
+    aa_status                       st = AA_OK;
+
+    if (!rkt) return aa_fail(err, AA_ECONFIG, "topic %s: not a topic's name", topic);
+    ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    if (!ke && md->topic_cnt == 1) ke = md->topics[0].err;
+    if (ke == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        *out = (aa_topic_facts){0};
+    } else if (ke) {
+        st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
+    } else if (md->topic_cnt == 1 && md->topics[0].partition_cnt > 0) {
+        out->partitions = md->topics[0].partition_cnt;
+        out->replication = md->topics[0].partitions[0].replica_cnt;
+    }
+    if (md) rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(rkt);
+    return st;
+}
+
+static void
+take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
+{
+    size_t                            count = 0, entries = 0;
+    const rd_kafka_ConfigResource_t **res;
+
+    if (!ev || rd_kafka_event_error(ev)) return;
+    res = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(ev),
+                                                    &count);
+    if (count != 1 || rd_kafka_ConfigResource_error(res[0])) return;
+    const rd_kafka_ConfigEntry_t **ce = rd_kafka_ConfigResource_configs(res[0], &entries);
+    for (size_t i = 0; i < entries; i++) {
+        const char *name = rd_kafka_ConfigEntry_name(ce[i]);
+        const char *value = rd_kafka_ConfigEntry_value(ce[i]);
+        if (!value) continue;
+        if (strcmp(name, "cleanup.policy") == 0) out->compacted = strstr(value, "compact") != NULL;
+        if (strcmp(name, "retention.ms") == 0) out->retention_ms = strtoll(value, NULL, 10);
+        if (strcmp(name, "max.message.bytes") == 0)
+            out->max_message_bytes = strtoll(value, NULL, 10);
+    }
+    out->settings_known = true;
+}
+
+aa_status
+aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
+{
+    rd_kafka_t *rk = NULL;
+    aa_status   st = aa_kafka_admin_new(&rk, cfg, err);
+
+    *out = (aa_topic_facts){0};
+    if (st != AA_OK) return st;
+    st = take_shape(rk, topic, out, err);
+    if (st == AA_OK && out->partitions > 0) {
+        rd_kafka_ConfigResource_t *res =
+            rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+        rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+        rd_kafka_DescribeConfigs(rk, &res, 1, NULL, queue);
+        rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, AA_KAFKA_ASK_MS);
+        take_settings(ev, out);
+        if (ev) rd_kafka_event_destroy(ev);
+        rd_kafka_queue_destroy(queue);
+        rd_kafka_ConfigResource_destroy(res);
+    }
+    rd_kafka_destroy(rk);
+    return st;
+}
+
+aa_status
+aa_topic_try_read(const aa_conf *cfg, const char *topic, aa_err *err)
+{
+    aa_reader      *rd = NULL;
+    aa_kafka_record rec[1];
+    size_t          count = 0;
+    int64_t         deadline_ms = aa_now_ms() + AA_KAFKA_ASK_MS;
+    aa_status       st = aa_reader_open(&rd, cfg, &topic, 1, err);
+
+    while (st == AA_OK && count == 0 && !aa_reader_caught_up(rd)) {
+        st = aa_reader_poll(rd, rec, 1, 200, &count, err);
+        if (st == AA_OK && aa_now_ms() > deadline_ms)
+            st = aa_fail(err, AA_EIO, "topic %s: nothing was read within %d ms (Read not allowed?)",
+                         topic, AA_KAFKA_ASK_MS);
+    }
+    aa_reader_free(&rd);
+    return st;
+}
+
+aa_status
+aa_topic_try_group(const aa_conf *cfg, const char *topic, aa_err *err)
+{
+    aa_consumer     *cs = NULL;
+    aa_kafka_offset *po = NULL;
+    size_t           n = 0;
+    aa_status        st = aa_consumer_open(&cs, cfg, topic, false, err);
+
+    if (st == AA_OK) {
+        n = aa_consumer_partition_count(cs);
+        po = calloc(n, sizeof *po);
+        if (!po) st = aa_fail(err, AA_ENOMEM, "%zu partitions", n);
+    }
+    for (size_t i = 0; st == AA_OK && i < n; i++)
+        po[i].partition = (int32_t)i;
+    if (st == AA_OK) st = aa_consumer_committed(cs, po, n, err);
+    free(po);
+    aa_consumer_free(&cs);
+    return st;
+}
+
+aa_status
+aa_topic_try_write(const aa_conf *cfg, const char *topic, const void *key, size_t key_len,
+                   aa_err *err)
+{
+    aa_producer *pr = NULL;
+    aa_status    st = aa_producer_open(&pr, cfg, err);
+    if (st == AA_OK) st = aa_producer_send(pr, topic, -1, key, key_len, NULL, 0, 0, NULL, 0, err);
+    if (st == AA_OK) st = aa_producer_flush(pr, AA_KAFKA_ASK_MS, err);
+    aa_producer_free(&pr, 1000);
+    return st;
+}

@@ -1,0 +1,334 @@
+/* common/messages/wire_fetch - packing points the generated structs at our own arrays; unpacking checks the
+ * parsed message, then copies whole arrays. Both directions run the same check_<message>. */
+#include "common/messages/wire_fetch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config/conf.h"
+#include "common/messages/wire_proto.h"
+#include "schemas/fetch.pb-c.h"
+
+static aa_status
+check_partitions(const int32_t *partition, size_t n, aa_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (partition[i] < 0 || (size_t)partition[i] >= AA_FETCH_MAX_PARTITIONS ||
+            (i > 0 && partition[i] <= partition[i - 1]))
+            return aa_fail(err, AA_EPARSE,
+                           "partition[%zu]=%" PRId32 " is not ascending, or too large", i,
+                           partition[i]);
+    return AA_OK;
+}
+
+/* Copy into po, which has room for n. */
+static void
+copy_portions(aa_portions *po, size_t n, const aa_portions *from)
+{
+    po->n = n;
+    wire_copy(po->partition, from->partition, n * sizeof *po->partition);
+    wire_copy(po->attempt, from->attempt, n * sizeof *po->attempt);
+    wire_copy(po->offset, from->offset, n * sizeof *po->offset);
+    wire_copy(po->messages, from->messages, n * sizeof *po->messages);
+    wire_copy(po->records, from->records, n * sizeof *po->records);
+}
+
+/* ---- offer ---- */
+
+static aa_status
+check_offer(const Autoassign__Offer *m, aa_err *err)
+{
+    size_t    n = m->n_partition;
+    aa_status st = wire_check_header(m->header, err);
+    if (st || (st = check_partitions(m->partition, n, err))) return st;
+    if ((st = wire_check_count("attempt", m->n_attempt, n, err))) return st;
+    if ((st = wire_check_count("end", m->n_end, n, err))) return st;
+    if ((st = wire_check_count("messages", m->n_messages, n, err))) return st;
+    if ((st = wire_check_count("records", m->n_records, n, err))) return st;
+    for (size_t i = 0; i < n; i++)
+        if (m->end[i] < -1) return aa_fail(err, AA_EPARSE, "end[%zu]=%" PRId64, i, m->end[i]);
+    return AA_OK;
+}
+
+aa_status
+aa_wire_pack_offer(aa_bytes *out, const aa_offer *of, aa_err *err)
+{
+    Autoassign__Header hd = wire_header_of(&of->hd);
+    Autoassign__Offer  m;
+
+    AA_REQUIRE(memchr(of->name, '\0', sizeof of->name));
+    AA_REQUIRE(memchr(of->pipeline, '\0', sizeof of->pipeline));
+    autoassign__offer__init(&m);
+    m.header = &hd;
+    m.name = wire_unconst(of->name);
+    m.pipeline = wire_unconst(of->pipeline);
+    m.decoding_digest = of->decoding_digest;
+    m.withdrawing = of->withdrawing;
+    m.lost_run = of->lost_run;
+    m.n_partition = m.n_attempt = m.n_end = m.n_messages = m.n_records = of->po.n;
+    m.partition = of->po.partition;
+    m.attempt = of->po.attempt;
+    m.end = of->po.offset;
+    m.messages = of->po.messages;
+    m.records = of->po.records;
+    aa_status st = check_offer(&m, err);
+    return st ? st : wire_pack(out, &m.base, err);
+}
+
+static aa_status
+copy_offer(aa_offer *of, const Autoassign__Offer *m, aa_err *err)
+{
+    const size_t      name_len = strlen(m->name), pipeline_len = strlen(m->pipeline);
+    const aa_portions from = {.partition = m->partition,
+                              .attempt = m->attempt,
+                              .offset = m->end,
+                              .messages = m->messages,
+                              .records = m->records};
+    aa_portions       po = of->po;
+    aa_status         st;
+
+    if (name_len >= sizeof of->name || pipeline_len >= sizeof of->pipeline)
+        return aa_fail(err, AA_EPARSE, "Offer: text of %zu and %zu bytes is too long", name_len,
+                       pipeline_len);
+    st = aa_portions_reserve(&po, m->n_partition, err);
+    of->po = po; /* arrays may have moved */
+    if (st) return st;
+    *of = (aa_offer){.hd = wire_header_from(m->header),
+                     .decoding_digest = m->decoding_digest,
+                     .withdrawing = m->withdrawing,
+                     .lost_run = m->lost_run,
+                     .po = po};
+    memcpy(of->name, m->name, name_len);
+    memcpy(of->pipeline, m->pipeline, pipeline_len);
+    copy_portions(&of->po, m->n_partition, &from);
+    return AA_OK;
+}
+
+aa_status
+aa_wire_unpack_offer(aa_offer *of, const void *buf, size_t len, aa_err *err)
+{
+    wire_arena        ar;
+    ProtobufCMessage *msg = NULL;
+    aa_status st = wire_unpack(&ar, &msg, "Offer", &autoassign__offer__descriptor, buf, len, err);
+    if (st) goto out;
+    const Autoassign__Offer *m = (const void *)msg;
+    if ((st = check_offer(m, err))) goto out;
+    st = copy_offer(of, m, err);
+out:
+    wire_arena_fini(&ar);
+    return st;
+}
+
+/* ---- fetch ---- */
+
+static aa_status
+check_fetch(const Autoassign__Fetch *m, aa_err *err)
+{
+    size_t    n = m->n_partition;
+    aa_status st = wire_check_header(m->header, err);
+    if (st || (st = check_partitions(m->partition, n, err))) return st;
+    if ((st = wire_check_count("attempt", m->n_attempt, n, err))) return st;
+    if ((st = wire_check_count("offset", m->n_offset, n, err))) return st;
+    if ((st = wire_check_count("messages", m->n_messages, n, err))) return st;
+    if ((st = wire_check_count("records", m->n_records, n, err))) return st;
+    for (size_t i = 0; i < n; i++)
+        if (m->attempt[i] == 0 || m->offset[i] < 0)
+            return aa_fail(err, AA_EPARSE, "attempt[%zu]=%" PRIu32 ", offset %" PRId64, i,
+                           m->attempt[i], m->offset[i]);
+    return AA_OK;
+}
+
+aa_status
+aa_wire_pack_fetch(aa_bytes *out, const aa_fetch *ft, aa_err *err)
+{
+    Autoassign__Header hd = wire_header_of(&ft->hd);
+    Autoassign__Fetch  m;
+
+    autoassign__fetch__init(&m);
+    m.header = &hd;
+    m.n_partition = m.n_attempt = m.n_offset = m.n_messages = m.n_records = ft->po.n;
+    m.partition = ft->po.partition;
+    m.attempt = ft->po.attempt;
+    m.offset = ft->po.offset;
+    m.messages = ft->po.messages;
+    m.records = ft->po.records;
+    aa_status st = check_fetch(&m, err);
+    return st ? st : wire_pack(out, &m.base, err);
+}
+
+aa_status
+aa_wire_unpack_fetch(aa_fetch *ft, const void *buf, size_t len, aa_err *err)
+{
+    wire_arena        ar;
+    ProtobufCMessage *msg = NULL;
+    aa_status st = wire_unpack(&ar, &msg, "Fetch", &autoassign__fetch__descriptor, buf, len, err);
+    if (st) goto out;
+    const Autoassign__Fetch *m = (const void *)msg;
+    if ((st = check_fetch(m, err))) goto out;
+    if ((st = aa_portions_reserve(&ft->po, m->n_partition, err))) goto out;
+    const aa_portions from = {.partition = m->partition,
+                              .attempt = m->attempt,
+                              .offset = m->offset,
+                              .messages = m->messages,
+                              .records = m->records};
+    ft->hd = wire_header_from(m->header);
+    copy_portions(&ft->po, m->n_partition, &from);
+out:
+    wire_arena_fini(&ar);
+    return st;
+}
+
+/* ---- fetched ---- */
+
+static aa_status
+check_letters(const Autoassign__Fetched *m, aa_err *err)
+{
+    int64_t last = -1;
+    for (size_t i = 0; i < m->n_letter; i++) {
+        const Autoassign__FetchedLetter *le = m->letter[i];
+        if (le->offset <= last || le->offset == INT64_MAX)
+            return aa_fail(err, AA_EPARSE, "letter %zu: offset %" PRId64 " after %" PRId64, i,
+                           le->offset, last);
+        if (le->key.len > AA_FETCH_LETTER_BYTES || le->value.len > AA_FETCH_LETTER_BYTES ||
+            le->full_bytes < le->value.len ||
+            strlen(le->why) >= sizeof((aa_fetched_letter *)0)->why)
+            return aa_fail(err, AA_EPARSE, "letter %zu: lengths make no sense", i);
+        if ((!le->has_key && le->key.len > 0) || (!le->has_value && le->value.len > 0))
+            return aa_fail(err, AA_EPARSE, "letter %zu: has bytes that it has not", i);
+        last = le->offset;
+    }
+    return AA_OK;
+}
+
+static aa_status
+check_fetched(const Autoassign__Fetched *m, aa_err *err)
+{
+    size_t    n = m->n_label, F = m->field_count;
+    int64_t   last = -1;
+    aa_status st = wire_check_header(m->header, err);
+    if (st) return st;
+    if (F < 1 || F > AA_MAX_FIELDS) return aa_fail(err, AA_EPARSE, "%zu fields", F);
+    if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS || n + m->n_letter == 0)
+        return aa_fail(err, AA_EPARSE, "%zu events and %zu letters", n, m->n_letter);
+    if (m->partition < 0 || (size_t)m->partition >= AA_FETCH_MAX_PARTITIONS || m->attempt == 0 ||
+        m->header->seq == 0)
+        return aa_fail(err, AA_EPARSE, "partition %" PRId32 ", attempt %" PRIu32, m->partition,
+                       m->attempt);
+    if ((st = wire_check_count("key", m->n_key, n * F, err))) return st;
+    if ((st = wire_check_count("time_ms", m->n_time_ms, n, err))) return st;
+    if ((st = wire_check_count("arrival_ms", m->n_arrival_ms, n, err))) return st;
+    if ((st = wire_check_count("offset", m->n_offset, n, err))) return st;
+    if ((st = wire_check_finite("label", m->label, n, err))) return st;
+    for (size_t i = 0; i < n; i++) {
+        if (m->offset[i] <= last || m->offset[i] == INT64_MAX)
+            return aa_fail(err, AA_EPARSE, "offset[%zu]=%" PRId64 " after %" PRId64, i,
+                           m->offset[i], last);
+        last = m->offset[i];
+    }
+    return check_letters(m, err);
+}
+
+/* Letters and the array of pointers to them that protobuf-c wants, in one block; NULL: no memory.
+ */
+static Autoassign__FetchedLetter **
+letters_of(const aa_fetched *fe)
+{
+    const size_t                n = fe->letter_count;
+    const size_t                pointers_bytes = (n + 1) * sizeof(Autoassign__FetchedLetter *);
+    Autoassign__FetchedLetter **pointers = malloc(pointers_bytes + n * sizeof **pointers);
+    if (!pointers) return NULL;
+    Autoassign__FetchedLetter *at = (Autoassign__FetchedLetter *)(void *)(pointers + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const aa_fetched_letter *le = &fe->letter[i];
+        AA_REQUIRE(memchr(le->why, '\0', sizeof le->why));
+        autoassign__fetched_letter__init(&at[i]);
+        at[i].offset = le->offset;
+        at[i].reason = le->reason;
+        at[i].why = wire_unconst(le->why);
+        at[i].has_key = le->has_key;
+        at[i].has_value = le->has_value;
+        at[i].key = (ProtobufCBinaryData){le->key_len, fe->bytes.data + le->at};
+        at[i].value = (ProtobufCBinaryData){le->len, fe->bytes.data + le->at + le->key_len};
+        at[i].full_bytes = le->full_len;
+        pointers[i] = &at[i];
+    }
+    return pointers;
+}
+
+aa_status
+aa_wire_pack_fetched(aa_bytes *out, const aa_fetched *fe, aa_err *err)
+{
+    Autoassign__Header  hd = wire_header_of(&fe->hd);
+    Autoassign__Fetched m;
+    aa_status           st;
+
+    autoassign__fetched__init(&m);
+    m.header = &hd;
+    m.partition = fe->partition;
+    m.attempt = fe->attempt;
+    m.field_count = (uint32_t)fe->F;
+    m.n_key = fe->n * fe->F;
+    m.key = fe->key;
+    m.n_label = m.n_time_ms = m.n_arrival_ms = m.n_offset = fe->n;
+    m.label = fe->label;
+    m.time_ms = fe->time_ms;
+    m.arrival_ms = fe->arrival_ms;
+    m.offset = fe->offset;
+    m.n_letter = fe->letter_count;
+    m.letter = letters_of(fe);
+    if (!m.letter) return aa_fail(err, AA_ENOMEM, "%zu letters", fe->letter_count);
+    st = check_fetched(&m, err);
+    if (st == AA_OK) st = wire_pack(out, &m.base, err);
+    free(m.letter);
+    return st;
+}
+
+static aa_status
+copy_fetched(aa_fetched *fe, const Autoassign__Fetched *m, aa_err *err)
+{
+    const size_t n = m->n_label, F = m->field_count;
+    aa_status    st = aa_fetched_reserve(fe, n, F, err);
+
+    if (st) return st;
+    aa_fetched_clear(fe);
+    for (size_t i = 0; i < m->n_letter; i++) {
+        const Autoassign__FetchedLetter *le = m->letter[i];
+        aa_fetched_letter                head = {.offset = le->offset,
+                                                 .reason = le->reason,
+                                                 .has_key = le->has_key,
+                                                 .has_value = le->has_value,
+                                                 .key_len = le->key.len,
+                                                 .len = le->value.len,
+                                                 .full_len = le->full_bytes};
+        memcpy(head.why, le->why, strlen(le->why));
+        st = aa_fetched_add_letter(fe, &head, le->key.data, le->value.data, err);
+        if (st) return st;
+    }
+    fe->hd = wire_header_from(m->header);
+    fe->partition = m->partition;
+    fe->attempt = m->attempt;
+    fe->n = n;
+    wire_copy(fe->key, m->key, n * F * sizeof *fe->key);
+    wire_copy(fe->label, m->label, n * sizeof *fe->label);
+    wire_copy(fe->time_ms, m->time_ms, n * sizeof *fe->time_ms);
+    wire_copy(fe->arrival_ms, m->arrival_ms, n * sizeof *fe->arrival_ms);
+    wire_copy(fe->offset, m->offset, n * sizeof *fe->offset);
+    return AA_OK;
+}
+
+aa_status
+aa_wire_unpack_fetched(aa_fetched *fe, const void *buf, size_t len, aa_err *err)
+{
+    wire_arena        ar;
+    ProtobufCMessage *msg = NULL;
+    aa_status         st =
+        wire_unpack(&ar, &msg, "Fetched", &autoassign__fetched__descriptor, buf, len, err);
+    if (st) goto out;
+    const Autoassign__Fetched *m = (const void *)msg;
+    if ((st = check_fetched(m, err))) goto out;
+    st = copy_fetched(fe, m, err);
+out:
+    wire_arena_fini(&ar);
+    return st;
+}

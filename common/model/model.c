@@ -1,0 +1,65 @@
+#include "common/model/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "common/model/model_parts.h"
+
+static const aa_model_kind *const kinds[] = {&aa_model_fm,     &aa_model_mlp, &aa_model_widedeep,
+                                             &aa_model_deepfm, &aa_model_dcn, NULL};
+
+const aa_model_kind *
+aa_model_find(const char *name)
+{
+    for (size_t i = 0; kinds[i]; i++)
+        if (strcmp(kinds[i]->name, name) == 0) return kinds[i];
+    return NULL;
+}
+
+const char *
+aa_model_names(void)
+{
+    return "fm|mlp|widedeep|deepfm|dcn";
+}
+
+void
+aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg)
+{
+    *sh = (aa_model_shape){
+        .F = cfg->field_count, .K = (size_t)cfg->model.dim, .H = cfg->hidden_count};
+    memcpy(sh->hidden, cfg->hidden, sizeof sh->hidden);
+}
+
+float
+aa_sigmoid(float z)
+{
+    return 1.0f / (1.0f + expf(-z));
+}
+
+/* -y ln p - (1-y) ln(1-p) = max(z,0) - z y + ln(1 + e^-|z|): finite for every finite z */
+float
+aa_logloss(float logit, float label)
+{
+    float top = logit > 0.0f ? logit : 0.0f;
+    return top - logit * label + log1pf(expf(-fabsf(logit)));
+}
+
+float
+aa_logloss_grad(float logit, float label)
+{
+    return aa_sigmoid(logit) - label;
+}
+
+float
+aa_mse(float logit, float label)
+{
+    float d = aa_sigmoid(logit) - label;
+    return d * d;
+}
+
+float
+aa_mse_grad(float logit, float label)
+{
+    float p = aa_sigmoid(logit);
+    return 2.0f * (p - label) * p * (1.0f - p);
+}

@@ -1,0 +1,59 @@
+/* common/model/model - the recommenders, behind one interface, for the learner (train) and the scorer.
+ *
+ * A model sees gathered rows: x_bfw (B,F,W), W = K+1: K embedding values, then the linear weight
+ * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
+ * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c.
+ *
+ * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
+ * common/model/dense.h) they are the same on every CPU and for every such B: lanes are outputs, sums run
+ * in a fixed order. From B = 8 on OpenBLAS chooses the order, by its kernel for the CPU and by B.
+ */
+#ifndef AA_COMMON_MODEL_MODEL_H
+#define AA_COMMON_MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/config/conf.h"
+
+typedef struct {
+    size_t F, K;                  /* fields, embedding width; W = K+1 */
+    size_t hidden[AA_MAX_HIDDEN]; /* (H) */
+    size_t H;
+} aa_model_shape;
+
+typedef struct {
+    const char *name;
+    /** Number of dense weights. */
+    size_t (*weight_count)(const aa_model_shape *sh);
+    /** Floats of scratch that forward and backward need for a batch of B. */
+    size_t (*scratch_count)(const aa_model_shape *sh, size_t B);
+    /** Initial dense weights (hidden layers N(0, 2/inputs), the output N(0, 1/inputs), biases 0),
+     * from seed. */
+    void (*init)(const aa_model_shape *sh, float *w, uint64_t seed);
+    /** logit_b (B) of x (B,F,W). Fills scratch for backward. */
+    void (*forward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+                    float *logit, float *scratch);
+    /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) and dw written. dw is the
+     *  sum over the batch. */
+    void (*backward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+                     const float *dlogit, float *scratch, float *dx, float *dw);
+} aa_model_kind;
+
+/** By name ("fm", "mlp", "widedeep", "deepfm", "dcn"), or NULL. */
+const aa_model_kind *aa_model_find(const char *name);
+/** "fm|mlp|..." */
+const char *aa_model_names(void);
+void        aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg);
+
+/** 1/(1+e^-z), and the two losses with their gradient towards the logit.
+ *  logloss: L = -y ln p - (1-y) ln(1-p), dL/dz = p-y (y in [0,1]).
+ *  mse:     L = (p-y)^2 with p = sigmoid(z), dL/dz = 2(p-y)p(1-p). */
+float aa_sigmoid(float z);
+float aa_logloss(float logit, float label);
+float aa_logloss_grad(float logit, float label);
+float aa_mse(float logit, float label);
+float aa_mse_grad(float logit, float label);
+
+#endif

@@ -1,0 +1,34 @@
+/* DeepFM: factorisation machine + MLP over the same embeddings. Guo et al. 2017, eq. 1.
+ * scratch: pair sums (B,K), then the MLP's. */
+#include <string.h>
+
+#include "common/model/model_parts.h"
+
+static size_t
+scratch_count(const aa_model_shape *sh, size_t B)
+{
+    return B * sh->K + aa_parts_mlp_scratch_count(sh, B);
+}
+
+static void
+forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+        float *scratch)
+{
+    memset(logit, 0, B * sizeof *logit);
+    aa_parts_linear_forward(sh, x, B, logit);
+    aa_parts_pair_forward(sh, x, B, logit, scratch);
+    aa_parts_mlp_forward(sh, w, x, B, logit, scratch + B * sh->K);
+}
+
+static void
+backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
+         float *scratch, float *dx, float *dw)
+{
+    memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
+    aa_parts_linear_backward(sh, B, dlogit, dx);
+    aa_parts_pair_backward(sh, x, B, dlogit, scratch, dx);
+    aa_parts_mlp_backward(sh, w, B, dlogit, scratch + B * sh->K, dx, dw);
+}
+
+const aa_model_kind aa_model_deepfm = {
+    "deepfm", aa_parts_mlp_weight_count, scratch_count, aa_parts_mlp_init, forward, backward};

@@ -1,0 +1,37 @@
+#include "ingest/decode/arrived.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/base/log.h"
+
+int64_t
+arrived_ms(const aa_kafka_record *rec, int64_t now_ms)
+{
+    return rec->appended ? rec->timestamp_ms : now_ms;
+}
+
+aa_status
+arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason, const decode *dc,
+            aa_err *err)
+{
+    *out = deadletter_new(rec, reason, decode_why(dc));
+    if (!*out) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
+    if (!aa_log_on(AA_WARN)) return AA_OK;
+    char kv[128];
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " reason=%s len_bytes=%zu",
+             rec->partition, rec->offset, decode_slug(reason), rec->len);
+    aa_log_write(AA_WARN, "EVENT-BAD", kv, "%s", decode_why(dc));
+    return AA_OK;
+}
+
+void
+arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F)
+{
+    size_t      len;
+    const char *text;
+
+    if (!an || F <= ANNOUNCE_FIELD) return;
+    text = decode_item(dc, &len);
+    announce_item(an, key[ANNOUNCE_FIELD], text, len);
+}

@@ -1,0 +1,60 @@
+/* ingest/decode/decode - a Kafka message becomes an event, or a reason why it is none.
+ *
+ * JSON (field names from the config) and protobuf (schemas/event.proto). Any bytes may come:
+ * nothing is trusted, and what is not a valid event as a whole is none at all. No I/O and no clock;
+ * memory is bounded by the configuration, not by the message.
+ */
+#ifndef AA_INGEST_DECODE_DECODE_H
+#define AA_INGEST_DECODE_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/config/conf.h"
+
+/* name, slug (metric label and dead-letter header), help */
+#define DECODE_REASONS(X)                                                                          \
+    X(DECODE_OK, "ok", "a valid event")                                                            \
+    X(DECODE_EMPTY, "empty", "no value")                                                           \
+    X(DECODE_MALFORMED, "malformed", "neither a JSON object nor an Interaction")                   \
+    X(DECODE_TOO_LARGE, "too-large", "more bytes than any valid event needs")                      \
+    X(DECODE_ID_MISSING, "id-missing", "an ID is missing or empty")                                \
+    X(DECODE_ID_TYPE, "id-type", "an ID is neither text nor a 64-bit integer")                     \
+    X(DECODE_ID_TOO_LONG, "id-too-long", "an ID is longer than event.id_max_bytes")                \
+    X(DECODE_LABEL_MISSING, "label-missing", "no label")                                           \
+    X(DECODE_LABEL_TYPE, "label-type", "the label is not a number")                                \
+    X(DECODE_LABEL_RANGE, "label-range", "the label is not finite, or not in 0..1 as it must be")  \
+    X(DECODE_TIME_MISSING, "time-missing", "no event time, and none from Kafka")                   \
+    X(DECODE_TIME_TYPE, "time-type", "the event time is not a number")                             \
+    X(DECODE_TIME_RANGE, "time-range", "the event time is outside event.time_min_ms..time_max_ms")
+
+typedef enum {
+#define X(name, slug, help) name,
+    DECODE_REASONS(X) DECODE_REASON_COUNT
+#undef X
+} decode_reason;
+
+/** "label-range" and the like. */
+const char *decode_slug(decode_reason reason);
+
+typedef struct decode decode;
+
+/** cfg is kept (borrowed). @errors AA_ENOMEM */
+aa_status decode_new(decode **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+void decode_free(decode **dc_p);
+
+/**
+ * @param kafka_ms  the message's Kafka timestamp: the event time of JSON without one; -1: none
+ * @param key       (F) written, aa_id_key of each field's ID
+ * @return DECODE_OK, or why the message is no event: then the outputs are not set
+ */
+decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
+                             uint64_t *key, float *label, int64_t *time_ms);
+/** The second field's ID (the item's) of the last event, as text; valid until the next message. */
+const char *decode_item(const decode *dc, size_t *len);
+/** The last failure in words, with the values in it (no bytes of the message). */
+const char *decode_why(const decode *dc);
+
+#endif

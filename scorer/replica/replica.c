@@ -1,0 +1,648 @@
+#include "scorer/replica/replica.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/hash.h"
+#include "common/messages/batch.h"
+#include "common/model/dense.h"
+#include "common/model/model.h"
+#include "scorer/replica/idmap.h"
+#include "scorer/replica/reclaim.h"
+#include "scorer/replica/rowset.h"
+
+/* Scored at once. Below AA_DENSE_SMALL a score has the same bits on every CPU and whatever else is
+ * in the list; larger blocks would be somewhat faster and lose that. */
+#define BLOCK_ITEMS (AA_DENSE_SMALL - 1)
+
+/* Looked up at once: memory is slow, and so is asked for all of them before the first is waited
+ * for. */
+#define LOOKUP_ITEMS ((size_t)8 * BLOCK_ITEMS)
+
+/* Immutable once published. */
+typedef struct {
+    epoch_node    node;
+    aa_assignment a;
+} replica_new_id;
+
+typedef struct {
+    epoch_node node;
+    uint64_t   run_id, version, events;
+    int64_t    newest_kafka_ms, oldest_kafka_ms;
+    bool       residual_rows;
+    size_t     count;
+    float      w[]; /* (count) */
+} replica_dense;
+
+typedef struct {
+    idmap                    *ids;
+    rowset                   *rows;
+    _Atomic(replica_new_id *) new_id; /* NULL: none yet */
+} replica_field;
+
+struct replica {
+    const aa_conf           *cfg; /* borrowed */
+    aa_model_shape           shape;
+    const aa_model_kind     *kind;
+    size_t                   W; /* K+1 */
+    epoch                   *ep;
+    replica_field            field[AA_MAX_FIELDS];       /* (F) */
+    _Atomic(replica_dense *) dense;                      /* NULL: none yet */
+    uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
+    uint64_t                 seen_run, seen_version;     /* updater's: newest of any record */
+    float                   *row;                        /* (W) updater's scratch */
+    aa_bytes                 name;                       /* the same, of a name */
+    names                   *items;                      /* known items */
+};
+
+/* What the ID table says of a key. */
+typedef struct {
+    bool          known;
+    aa_assignment a;
+} replica_found;
+
+struct replica_reader {
+    replica             *rp; /* borrowed */
+    int                  place;
+    bool                 pinned;
+    const replica_dense *dense;   /* while it is */
+    float               *fixed;   /* (F,W) rows of the user and the context */
+    float               *x;       /* (BLOCK_ITEMS,F,W) */
+    float               *second;  /* (W) second row of an interpolation */
+    float               *own;     /* (W) a row that is added to a shared reading */
+    float               *logit;   /* (BLOCK_ITEMS) */
+    float               *scratch; /* the model's */
+    replica_found        found[LOOKUP_ITEMS];
+};
+
+static void
+plain_destroy(epoch_node *node)
+{
+    free(node);
+}
+
+aa_status
+replica_new(replica **out, const aa_conf *cfg, aa_err *err)
+{
+    if (cfg->field_count < 2)
+        return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
+                       cfg->field_count);
+    const aa_model_kind *kind = aa_model_find(cfg->model.kind);
+    if (!kind) return aa_fail(err, AA_ECONFIG, "model.kind: no model '%s'", cfg->model.kind);
+    replica *rp = calloc(1, sizeof *rp);
+    if (!rp) return aa_fail(err, AA_ENOMEM, "replica");
+    rp->cfg = cfg;
+    rp->kind = kind;
+    aa_model_shape_of(&rp->shape, cfg);
+    rp->W = rp->shape.K + 1;
+    rp->ep = epoch_new();
+    rp->row = calloc(rp->W, sizeof *rp->row);
+    rp->items = names_new();
+    bool complete = rp->ep && rp->row && rp->items;
+    for (size_t f = 0; complete && f < rp->shape.F; f++) {
+        rp->field[f].ids = idmap_new(rp->ep);
+        rp->field[f].rows = rowset_new(rp->W, rp->ep);
+        complete = rp->field[f].ids && rp->field[f].rows;
+    }
+    if (!complete) {
+        replica_free(&rp);
+        return aa_fail(err, AA_ENOMEM, "replica");
+    }
+    *out = rp;
+    return AA_OK;
+}
+
+void
+replica_free(replica **rp_p)
+{
+    replica *rp = *rp_p;
+    if (!rp) return;
+    for (size_t f = 0; f < rp->shape.F; f++) {
+        idmap_free(&rp->field[f].ids);
+        rowset_free(&rp->field[f].rows);
+        free(atomic_load(&rp->field[f].new_id));
+    }
+    free(atomic_load(&rp->dense));
+    epoch_free(&rp->ep);
+    free(rp->row);
+    aa_bytes_fini(&rp->name);
+    names_free(&rp->items);
+    free(rp);
+    *rp_p = NULL;
+}
+
+/* ---- applying ---- */
+
+/* NULL, and err says so: no such field. */
+static replica_field *
+field_of(replica *rp, const aa_topic_key *k, aa_err *err)
+{
+    if (k->field < rp->shape.F) return &rp->field[k->field];
+    aa_fail(err, AA_EPARSE, "field %u of %zu", k->field, rp->shape.F);
+    return NULL;
+}
+
+static bool
+is_older(uint64_t run_id, uint64_t version, uint64_t held_run_id, uint64_t held_version)
+{
+    return run_id < held_run_id || (run_id == held_run_id && version < held_version);
+}
+
+/* What the newest record that came reflects. */
+static void
+note_version(replica *rp, uint64_t run_id, uint64_t version)
+{
+    if (is_older(run_id, version, rp->seen_run, rp->seen_version)) return;
+    rp->seen_run = run_id;
+    rp->seen_version = version;
+}
+
+static aa_status
+apply_new_id(replica *rp, replica_field *fi, const aa_assignment *a, replica_effect *effect,
+             aa_err *err)
+{
+    replica_new_id *held = atomic_load(&fi->new_id), *fresh = NULL;
+    if (a) {
+        if (held && is_older(a->run_id, a->version, held->a.run_id, held->a.version)) return AA_OK;
+        fresh = calloc(1, sizeof *fresh);
+        if (!fresh) return aa_fail(err, AA_ENOMEM, "new-ID record");
+        fresh->a = *a;
+    } else if (!held) {
+        return AA_OK;
+    }
+    atomic_store(&fi->new_id, fresh);
+    if (held) epoch_retire(rp->ep, &held->node, plain_destroy);
+    *effect = REPLICA_APPLIED;
+    return AA_OK;
+}
+
+aa_status
+replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, size_t len,
+                         replica_effect *effect, aa_err *err)
+{
+    replica_field *fi = field_of(rp, k, err);
+    aa_assignment  a = {0};
+    bool           applied = false;
+    *effect = REPLICA_OLD;
+    if (!fi) return AA_EPARSE;
+    aa_status st = value ? aa_wire_unpack_assignment(&a, value, len, err) : AA_OK;
+    if (st) return st;
+    if (k->kind == AA_KEY_NEW_ID) {
+        st = apply_new_id(rp, fi, value ? &a : NULL, effect, err);
+        applied = *effect == REPLICA_APPLIED;
+    } else if (k->id == 0) {
+        return aa_fail(err, AA_EPARSE, "assignment of ID key 0");
+    } else if (value) {
+        st = idmap_put(fi->ids, k->id, &a, &applied, err);
+    } else {
+        applied = idmap_delete(fi->ids, k->id);
+    }
+    if (st) return st;
+    if (applied) *effect = REPLICA_APPLIED;
+    if (value && a.run_id > rp->assignments_run) rp->assignments_run = a.run_id;
+    if (value) note_version(rp, a.run_id, a.version);
+    return AA_OK;
+}
+
+aa_status
+replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t len,
+                   replica_effect *effect, aa_err *err)
+{
+    const void *text = NULL;
+    size_t      text_len = 0;
+    bool        applied = false;
+    *effect = REPLICA_OLD;
+    if (!field_of(rp, k, err)) return AA_EPARSE;
+    aa_status st =
+        value ? aa_wire_unpack_name(&rp->name, &text, &text_len, value, len, err) : AA_OK;
+    if (st || k->field != REPLICA_ITEM) return st; /* others are not ranked */
+    if (!value)
+        applied = names_delete(rp->items, k->id);
+    else if (aa_id_key(text, text_len) != k->id)
+        st = aa_fail(err, AA_EPARSE, "a name of another ID key");
+    else
+        st = names_put(rp->items, k->id, text, text_len, &applied, err);
+    if (applied) *effect = REPLICA_APPLIED;
+    return st;
+}
+
+aa_status
+replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t len,
+                  replica_effect *effect, aa_err *err)
+{
+    replica_field *fi = field_of(rp, k, err);
+    aa_row_head    rh;
+    bool           applied = false;
+    *effect = REPLICA_OLD;
+    if (!fi) return AA_EPARSE;
+    if (k->id >= ROWSET_MAX_SLOTS)
+        return aa_fail(err, AA_EPARSE, "slot %llu out of range", (unsigned long long)k->id);
+    if (value) {
+        aa_status st = aa_wire_unpack_row(&rh, rp->row, rp->W, value, len, err);
+        if (!st) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
+        if (st) return st;
+        if (rh.run_id > rp->model_run) rp->model_run = rh.run_id;
+        note_version(rp, rh.run_id, rh.version);
+    } else {
+        applied = rowset_delete(fi->rows, (uint32_t)k->id);
+    }
+    if (applied) *effect = REPLICA_APPLIED;
+    return AA_OK;
+}
+
+static aa_status
+check_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
+{
+    const aa_model_shape *sh = &rp->shape;
+    size_t                want = rp->kind->weight_count(sh);
+    if (strcmp(d->model, rp->kind->name) != 0 || d->F != sh->F || d->K != sh->K ||
+        d->hidden_count != sh->H)
+        return aa_fail(err, AA_EPARSE,
+                       "dense weights are of a %s with %zu fields, %zu dimensions and %zu layers, "
+                       "the configured model is a %s with %zu, %zu and %zu",
+                       d->model, d->F, d->K, d->hidden_count, rp->kind->name, sh->F, sh->K, sh->H);
+    for (size_t h = 0; h < sh->H; h++)
+        if (d->hidden[h] != sh->hidden[h])
+            return aa_fail(err, AA_EPARSE, "hidden layer %zu is %zu wide, configured are %zu", h,
+                           d->hidden[h], sh->hidden[h]);
+    if (d->w_count != want)
+        return aa_fail(err, AA_EPARSE, "%zu dense weights, expected %zu", d->w_count, want);
+    return AA_OK;
+}
+
+aa_status
+replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *effect, aa_err *err)
+{
+    replica_dense   *held = atomic_load(&rp->dense), *fresh = NULL;
+    aa_dense_message d = {0};
+    *effect = REPLICA_OLD;
+    if (!value && !held) return AA_OK;
+    aa_status st = value ? aa_wire_unpack_dense(&d, value, len, err) : AA_OK;
+    if (!st && value) st = check_shape(rp, &d, err);
+    if (st) goto out;
+    if (value) {
+        if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
+        fresh = malloc(sizeof *fresh + d.w_count * sizeof fresh->w[0]);
+        if (!fresh) {
+            st = aa_fail(err, AA_ENOMEM, "%zu dense weights", d.w_count);
+            goto out;
+        }
+        *fresh = (replica_dense){.run_id = d.run_id,
+                                 .version = d.version,
+                                 .events = d.events,
+                                 .newest_kafka_ms = d.newest_kafka_ms,
+                                 .residual_rows = d.residual_rows,
+                                 .oldest_kafka_ms = d.oldest_kafka_ms,
+                                 .count = d.w_count};
+        if (d.w_count) memcpy(fresh->w, d.w, d.w_count * sizeof fresh->w[0]);
+        if (d.run_id > rp->model_run) rp->model_run = d.run_id;
+        note_version(rp, d.run_id, d.version);
+    }
+    atomic_store(&rp->dense, fresh);
+    if (held) epoch_retire(rp->ep, &held->node, plain_destroy);
+    *effect = REPLICA_APPLIED;
+out:
+    aa_dense_message_fini(&d);
+    return st;
+}
+
+aa_status
+replica_apply(replica *rp, const void *key, size_t key_len, const void *value, size_t len,
+              replica_effect *effect, aa_err *err)
+{
+    aa_topic_key k;
+    *effect = REPLICA_OLD;
+    aa_status st = aa_topic_key_get(&k, key, key_len, err);
+    if (st) return st;
+    epoch_reclaim(rp->ep);
+    if (k.lane != (uint32_t)rp->cfg->pipeline.lane) {
+        *effect = REPLICA_OTHER_LANE;
+        return AA_OK;
+    }
+    switch (k.kind) {
+    case AA_KEY_ASSIGNMENT:
+    case AA_KEY_NEW_ID: return replica_apply_assignment(rp, &k, value, len, effect, err);
+    case AA_KEY_NAME: return replica_apply_name(rp, &k, value, len, effect, err);
+    case AA_KEY_ROW: return replica_apply_row(rp, &k, value, len, effect, err);
+    case AA_KEY_DENSE: return replica_apply_dense(rp, value, len, effect, err);
+    default: return aa_fail(err, AA_EPARSE, "key of unknown kind %u", k.kind);
+    }
+}
+
+void
+replica_stats_get(const replica *rp, replica_stats *out)
+{
+    const replica_dense *dense = atomic_load(&rp->dense);
+    memset(out, 0, sizeof *out);
+    for (size_t f = 0; f < rp->shape.F; f++) {
+        out->assignments[f] = idmap_count(rp->field[f].ids);
+        out->rows[f] = rowset_count(rp->field[f].rows);
+        out->bytes += idmap_bytes(rp->field[f].ids) + rowset_bytes(rp->field[f].rows);
+    }
+    out->names = names_count(rp->items);
+    out->seen_version = rp->seen_version;
+    out->bytes += names_bytes(rp->items);
+    if (!dense) return;
+    out->bytes += dense->count * sizeof dense->w[0];
+    out->version = dense->version;
+    out->run_id = dense->run_id;
+    out->events = dense->events;
+    out->newest_kafka_ms = dense->newest_kafka_ms;
+    out->oldest_kafka_ms = dense->oldest_kafka_ms;
+}
+
+uint64_t
+replica_served_digest(const replica *rp)
+{
+    const replica_dense *dense = atomic_load(&rp->dense);
+    uint64_t             d = 0;
+    for (size_t f = 0; f < rp->shape.F; f++)
+        d = rowset_digest(rp->field[f].rows, rp->model_run, (uint32_t)f, d);
+    return dense ? aa_digest(d, dense->w, dense->count * sizeof dense->w[0]) : d;
+}
+
+uint64_t
+replica_assignments_digest(const replica *rp)
+{
+    const replica_dense *dense = atomic_load(&rp->dense);
+    const bool           shared = dense && dense->residual_rows;
+    uint64_t             d = 0;
+    for (size_t f = 0; f < rp->shape.F; f++) {
+        uint64_t of_field = idmap_digest(rp->field[f].ids, rp->assignments_run, shared);
+        d = aa_digest(d, &of_field, sizeof of_field);
+    }
+    return d;
+}
+
+/* ---- scoring ---- */
+
+const char *
+replica_missing(const replica *rp)
+{
+    if (!atomic_load(&rp->dense)) return "no dense weights have arrived in the model topic yet";
+    for (size_t f = 0; f < rp->shape.F; f++)
+        if (!atomic_load(&rp->field[f].new_id))
+            return "no new-ID record of some field has arrived in the assignments topic yet";
+    return NULL;
+}
+
+aa_status
+replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
+{
+    size_t          F = rp->shape.F, W = rp->W;
+    replica_reader *rr = calloc(1, sizeof *rr);
+    if (!rr) return aa_fail(err, AA_ENOMEM, "replica reader");
+    rr->rp = rp;
+    rr->place = epoch_join(rp->ep);
+    if (rr->place < 0) {
+        free(rr);
+        return aa_fail(err, AA_EFULL, "more than %d readers of one replica", EPOCH_READERS);
+    }
+    rr->fixed = calloc(F * W, sizeof *rr->fixed);
+    rr->x = calloc(BLOCK_ITEMS * F * W, sizeof *rr->x);
+    rr->second = calloc(W, sizeof *rr->second);
+    rr->own = calloc(W, sizeof *rr->own);
+    rr->logit = calloc(BLOCK_ITEMS, sizeof *rr->logit);
+    rr->scratch = calloc(rp->kind->scratch_count(&rp->shape, BLOCK_ITEMS) + 1, sizeof *rr->scratch);
+    if (!rr->fixed || !rr->x || !rr->second || !rr->own || !rr->logit || !rr->scratch) {
+        replica_reader_close(&rr);
+        return aa_fail(err, AA_ENOMEM, "replica reader");
+    }
+    *out = rr;
+    return AA_OK;
+}
+
+void
+replica_reader_close(replica_reader **rr_p)
+{
+    replica_reader *rr = *rr_p;
+    if (!rr) return;
+    epoch_leave(rr->rp->ep, rr->place);
+    free(rr->fixed);
+    free(rr->x);
+    free(rr->second);
+    free(rr->own);
+    free(rr->logit);
+    free(rr->scratch);
+    free(rr);
+    *rr_p = NULL;
+}
+
+void
+replica_pin(replica_reader *rr)
+{
+    epoch_enter(rr->rp->ep, rr->place);
+    rr->pinned = true;
+    rr->dense = atomic_load(&rr->rp->dense);
+}
+
+void
+replica_unpin(replica_reader *rr)
+{
+    rr->pinned = false;
+    epoch_exit(rr->rp->ep, rr->place);
+}
+
+const names *
+replica_items(const replica *rp)
+{
+    return rp->items;
+}
+
+/* Is this row the one that the assignment speaks of? */
+static bool
+owns(const aa_assignment *a, const aa_row_head *rh)
+{
+    if (rh->run_id != a->run_id) return false;
+    return rh->born ? rh->born == a->born : rh->version >= a->born;
+}
+
+/* One row, or zeros. Returns its version, 0 if there is none. */
+static uint64_t
+read_row(const replica_reader *rr, const rowset *rows, uint32_t slot, float *w,
+         replica_answer *answer)
+{
+    aa_row_head rh;
+    if (slot != AA_NO_SLOT) {
+        if (rowset_get(rows, slot, &rh, w)) return rh.version;
+        answer->rows_missing++;
+    }
+    memset(w, 0, rr->rp->W * sizeof *w);
+    return 0;
+}
+
+/* x (W) = (1-mix)*row[slot] + mix*row[slot+1], as the learner reads it. */
+static void
+read_mixed(const replica_reader *rr, const rowset *rows, aa_score_reading *rd, float *x,
+           replica_answer *answer)
+{
+    rd->version = read_row(rr, rows, rd->slot, x, answer);
+    if (!(rd->mix > 0) || rd->slot == AA_NO_SLOT) return;
+    uint64_t second_version = read_row(rr, rows, rd->slot + 1, rr->second, answer);
+    if (second_version > rd->version) rd->version = second_version;
+    float mix = rd->mix;
+    for (size_t k = 0; k < rr->rp->W; k++)
+        x[k] = (1 - mix) * x[k] + mix * rr->second[k];
+}
+
+/* The reading of an ID with a row of its own: x (W) is written, as the learner reads it. */
+static void
+read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, bool residual,
+         aa_score_reading *rd, float *x, replica_answer *answer)
+{
+    aa_row_head rh;
+    float      *own = residual ? rr->own : x;
+    rd->unique = rowset_get(rows, a->slot, &rh, own) && owns(a, &rh);
+    if (!rd->unique) answer->fallbacks++;
+    rd->slot = a->alt_slot;
+    rd->mix = a->alt_mix;
+    if (!rd->unique || residual) read_mixed(rr, rows, rd, x, answer);
+    if (!rd->unique) return;
+    for (size_t i = 0; residual && i < rr->rp->W; i++)
+        x[i] += own[i];
+    rd->slot = a->slot;
+    rd->mix = a->mix;
+    rd->version = residual && rd->version > rh.version ? rd->version : rh.version;
+}
+
+/* An ID that was never seen reads as the field's "new ID" record says. @pre inside the epoch */
+static void
+find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
+{
+    fd->a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
+    fd->known = idmap_get(fi->ids, key, &fd->a);
+    if (fd->known) return;
+    const replica_new_id *fresh = atomic_load(&fi->new_id);
+    answer->unknown++;
+    if (fresh) fd->a = fresh->a;
+    if (fd->a.modulo) fd->a.slot = (uint32_t)(key % fd->a.modulo);
+}
+
+/* The reading of one ID: x (W) is written. @pre inside the epoch */
+static void
+gather(const replica_reader *rr, const replica_dense *dense, size_t f, const replica_found *fd,
+       float *x, aa_score_reading *rd, replica_answer *answer)
+{
+    const replica_field *fi = &rr->rp->field[f];
+    const aa_assignment *a = &fd->a;
+    rd->known = fd->known;
+    rd->unique = false;
+    rd->position = a->position;
+    rd->slot = a->slot;
+    rd->mix = a->mix;
+    if (fd->known && a->born > 0)
+        read_own(rr, fi->rows, a, dense->residual_rows, rd, x, answer);
+    else
+        read_mixed(rr, fi->rows, rd, x, answer);
+}
+
+/* The same from the key. */
+static void
+find_and_gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key,
+                float *x, aa_score_reading *rd, replica_answer *answer)
+{
+    replica_found fd;
+    find(&rr->rp->field[f], key, &fd, answer);
+    gather(rr, dense, f, &fd, x, rd, answer);
+}
+
+/* Where n <= LOOKUP_ITEMS items stand, into found; their rows are on the way from memory. */
+static void
+look_up(replica_reader *rr, const uint64_t *item, size_t n, replica_answer *answer)
+{
+    const replica_field *fi = &rr->rp->field[REPLICA_ITEM];
+    for (size_t i = 0; i < n; i++)
+        idmap_prefetch(fi->ids, item[i]);
+    for (size_t i = 0; i < n; i++) {
+        find(fi, item[i], &rr->found[i], answer);
+        if (rr->found[i].a.slot != AA_NO_SLOT) rowset_prefetch(fi->rows, rr->found[i].a.slot);
+    }
+}
+
+/* One block of B items: rows into x (B,F,W), then the model. */
+static void
+score_block(replica_reader *rr, const replica_dense *dense, const replica_found *found, size_t B,
+            float *score, aa_score_reading *reading, replica_answer *answer)
+{
+    const replica *rp = rr->rp;
+    size_t         F = rp->shape.F, W = rp->W;
+    for (size_t b = 0; b < B; b++) {
+        aa_score_reading rd;
+        float           *x = rr->x + b * F * W;
+        memcpy(x, rr->fixed, F * W * sizeof *x);
+        gather(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
+               reading ? &reading[b] : &rd, answer);
+    }
+    rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
+    for (size_t b = 0; b < B; b++)
+        score[b] = aa_sigmoid(rr->logit[b]);
+}
+
+aa_status
+replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, size_t n, float *score,
+              aa_score_reading *reading, replica_answer *answer, aa_err *err)
+{
+    replica  *rp = rr->rp;
+    aa_status st = AA_OK;
+    size_t    F = rp->shape.F, W = rp->W;
+    *answer = (replica_answer){0};
+    const bool pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    const replica_dense *dense = rr->dense;
+    if (!dense) {
+        st = aa_fail(err, AA_EAGAIN, "no dense weights yet");
+        goto out;
+    }
+    answer->version = dense->version;
+    answer->newest_kafka_ms = dense->newest_kafka_ms;
+    for (size_t f = 0; f < F; f++) {
+        aa_score_reading rd, *into = &rd;
+        if (f == REPLICA_ITEM) continue;
+        if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
+        find_and_gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
+    }
+    for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
+        size_t left = n - i, at = i % LOOKUP_ITEMS;
+        if (at == 0) look_up(rr, item + i, left < LOOKUP_ITEMS ? left : LOOKUP_ITEMS, answer);
+        score_block(rr, dense, rr->found + at, left < BLOCK_ITEMS ? left : BLOCK_ITEMS, score + i,
+                    reading ? reading + 1 + i : NULL, answer);
+    }
+out:
+    if (!pinned) replica_unpin(rr);
+    return st;
+}
+
+/* ---- the table as a whole ---- */
+
+bool
+replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignment *a,
+                aa_score_reading *rd)
+{
+    replica_answer answer = {0};
+    *a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
+    epoch_enter(rr->rp->ep, rr->place);
+    const replica_dense *dense = atomic_load(&rr->rp->dense);
+    bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
+    if (known) find_and_gather(rr, dense, f, key, x, rd, &answer);
+    epoch_exit(rr->rp->ep, rr->place);
+    return known;
+}
+
+bool
+replica_read_row(replica_reader *rr, size_t f, uint32_t slot, float *w)
+{
+    aa_row_head rh;
+    epoch_enter(rr->rp->ep, rr->place);
+    bool there = rowset_get(rr->rp->field[f].rows, slot, &rh, w);
+    epoch_exit(rr->rp->ep, rr->place);
+    return there;
+}
+
+const float *
+replica_dense_weights(const replica *rp, size_t *count)
+{
+    const replica_dense *dense = atomic_load(&rp->dense);
+    *count = dense ? dense->count : 0;
+    return dense ? dense->w : NULL;
+}

@@ -1,0 +1,52 @@
+/* scorer/replica/rowset - slot -> row, for one field: one updater, any number of readers, no lock.
+ *
+ * Rows live in chunks that are allocated once and never move; the directory of chunks grows by
+ * copying and swapping. Each row is under a sequence lock: a reader gets all of a row's values and
+ * the head that came with them, or reads again.
+ */
+#ifndef AA_SCORER_REPLICA_ROWSET_H
+#define AA_SCORER_REPLICA_ROWSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/messages/wire.h"
+#include "scorer/replica/reclaim.h"
+
+/* Slots are given out lowest first, so a number beyond this is damage, not growth. */
+#define ROWSET_MAX_SLOTS ((size_t)1 << 30)
+
+typedef struct rowset rowset;
+
+/** Rows of `width` floats. ep is kept (borrowed). NULL: out of memory. */
+rowset *rowset_new(size_t width, epoch *ep);
+void    rowset_free(rowset **rs_p);
+
+/**
+ * Apply one record: only if (run_id, version) is not below what is held for the slot, and above
+ * what a deleted row had.
+ * @param w        (width) read
+ * @param applied  written: false when the record is an old one
+ * @errors AA_EPARSE slot out of range; AA_ENOMEM. Nothing changed
+ * @thread updater
+ */
+aa_status rowset_put(rowset *rs, uint32_t slot, const aa_row_head *rh, const float *w,
+                     bool *applied, aa_err *err) __attribute__((warn_unused_result));
+/** False: there was no such row. @thread updater */
+bool   rowset_delete(rowset *rs, uint32_t slot);
+size_t rowset_count(const rowset *rs); /* @thread updater */
+size_t rowset_bytes(const rowset *rs); /* @thread updater */
+
+/** The row will be asked for soon: fetch it from memory. @thread as rowset_get */
+void rowset_prefetch(const rowset *rs, uint32_t slot);
+/** True, and *rh and w (width) written, if the row is there; else w is unspecified.
+ *  @thread a reader between epoch_enter and _exit; updater */
+bool rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w);
+
+/** Fold field, slot and values of all rows with this run_id into d, by ascending slot.
+ *  @thread updater */
+uint64_t rowset_digest(const rowset *rs, uint64_t run_id, uint32_t field, uint64_t d);
+
+#endif

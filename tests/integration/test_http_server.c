@@ -1,0 +1,523 @@
+/* The HTTP door over real sockets, requests written byte by byte: a client library would repair
+ * what these tests break. */
+#include "common/service/http_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/service/program.h"
+
+#define DEADLINE_MS 20000
+#define CONNECTIONS 20
+
+typedef struct {
+    aa_metrics *ms;
+    aa_door    *dr;
+} fixture;
+
+static int
+open_door(void **state)
+{
+    fixture *fx = calloc(1, sizeof *fx);
+    aa_err   err = AA_ERR_INIT;
+    assert_non_null(fx);
+    fx->ms = aa_metrics_new();
+    assert_non_null(fx->ms);
+    aa_counter_add(aa_metrics_counter(fx->ms, "x_total", "", "h"), 42);
+    if (aa_door_open(&fx->dr, "127.0.0.1", 0, CONNECTIONS, fx->ms, &err)) fail_msg("%s", err.text);
+    assert_in_range(aa_door_port(fx->dr), 1, 65535);
+    *state = fx;
+    return 0;
+}
+
+static int
+close_door(void **state)
+{
+    fixture *fx = *state;
+    aa_door_close(&fx->dr);
+    assert_null(fx->dr);
+    aa_metrics_free(&fx->ms);
+    free(fx);
+    return 0;
+}
+
+static void
+pause_ms(long ms)
+{
+    const struct timespec ts = {.tv_nsec = ms * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+/* ---- a client ---- */
+
+static int
+connect_to(int port)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct timeval     wait = {.tv_sec = DEADLINE_MS / 1000};
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    return fd;
+}
+
+/* false: the other side has closed */
+static bool
+send_all(int fd, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n <= 0) return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Everything until the server closes; malloc'd. */
+static char *
+receive_all(int fd)
+{
+    size_t  len = 0, room = 1 << 16;
+    char   *text = malloc(room);
+    ssize_t n;
+    assert_non_null(text);
+    while ((n = recv(fd, text + len, room - len - 1, 0)) > 0) {
+        len += (size_t)n;
+        if (room - len < 2) {
+            room *= 2;
+            text = realloc(text, room);
+            assert_non_null(text);
+        }
+    }
+    text[len] = '\0';
+    return text;
+}
+
+/* One request on a connection of its own; the reply, malloc'd. */
+static char *
+exchange(int port, const char *text)
+{
+    int fd = connect_to(port);
+    assert_true(send_all(fd, text, strlen(text)));
+    char *reply = receive_all(fd);
+    close(fd);
+    return reply;
+}
+
+static char *
+get(int port, const char *path)
+{
+    char text[256];
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path);
+    return exchange(port, text);
+}
+
+static void
+check_reply(char *reply, const char *status, const char *header, const char *body)
+{
+    const char *at = strstr(reply, "\r\n\r\n");
+    bool        good = strncmp(reply, "HTTP/1.1 ", 9) == 0 && at &&
+                strncmp(reply + 9, status, strlen(status)) == 0 && strstr(reply, header) &&
+                (!body || strcmp(at + 4, body) == 0);
+    if (!good) fail_msg("want %s, %s, %s\ngot\n%.2000s", status, header, body ? body : "", reply);
+    free(reply);
+}
+
+/* ---- tests ---- */
+
+static void
+healthz_is_ok_while_the_process_lives(void **state)
+{
+    int port = aa_door_port(((fixture *)*state)->dr);
+    check_reply(get(port, "/healthz"), "200", "text/plain", "ok\n");
+}
+
+static void
+readyz_follows_set_ready(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_door_port(fx->dr);
+    check_reply(get(port, "/readyz"), "503", "text/plain", "not ready: starting\n");
+    aa_door_set_ready(fx->dr, true, "");
+    check_reply(get(port, "/readyz"), "200", "text/plain", "ok\n");
+    aa_door_set_ready(fx->dr, false, "restoring");
+    check_reply(get(port, "/readyz?verbose"), "503", "text/plain", "not ready: restoring\n");
+}
+
+static void
+metrics_are_rendered(void **state)
+{
+    char *reply = get(aa_door_port(((fixture *)*state)->dr), "/metrics");
+    assert_non_null(strstr(reply, "\n# TYPE x_total counter\nx_total 42\n"));
+    check_reply(reply, "200", "Content-Type: text/plain; version=0.0.4", NULL);
+}
+
+static void
+head_is_get_without_a_body(void **state)
+{
+    int port = aa_door_port(((fixture *)*state)->dr);
+    check_reply(exchange(port, "HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+                "200", "Content-Length: 3", "");
+}
+
+static void
+other_methods_and_paths_are_refused(void **state)
+{
+    int port = aa_door_port(((fixture *)*state)->dr);
+    check_reply(exchange(port, "POST /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+                               "Content-Length: 2\r\n\r\nhi"),
+                "405", "Allow: GET, HEAD", "GET or HEAD only\n");
+    check_reply(exchange(port, "DELETE /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+                "405", "Allow: GET, HEAD", NULL);
+    check_reply(get(port, "/"), "404", "text/plain", "there is no /\n");
+    check_reply(get(port, "/healthz/"), "404", "text/plain", NULL);
+    check_reply(get(port, "/../etc/passwd"), "404", "text/plain", NULL);
+}
+
+static void
+several_requests_share_a_connection(void **state)
+{
+    int port = aa_door_port(((fixture *)*state)->dr);
+    check_reply(exchange(port, "GET /nope HTTP/1.1\r\nHost: h\r\n\r\n"
+                               "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+                "404", "HTTP/1.1 200 OK", NULL);
+}
+
+/* What the handler saw, as one line, and the body's length back. */
+static void
+echo(void *arg, const aa_http_request *rq, aa_http_reply *rp)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < rq->body_len; i++)
+        sum += ((const unsigned char *)rq->body)[i];
+    rp->status = 201;
+    rp->content_type = "application/json";
+    rp->body = malloc(512);
+    assert_non_null(rp->body);
+    rp->body_len = (size_t)snprintf(rp->body, 512, "%s %s %s [%s] [%s] %zu %zu", (const char *)arg,
+                                    rq->method, rq->path, rq->query, rq->token, rq->body_len, sum);
+}
+
+static void
+handler_sees_the_whole_request(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_door_port(fx->dr);
+    char     arg[] = "arg";
+    aa_door_set_handler(fx->dr, echo, arg);
+    check_reply(exchange(port, "POST /score%20it?user=a%20b&n=2 HTTP/1.1\r\nHost: h\r\n"
+                               "Authorization: bearer s3cret\r\nConnection: close\r\n"
+                               "Content-Length: 3\r\n\r\n\x01\x02\x03"),
+                "201", "Content-Type: application/json",
+                "arg POST /score it [user=a%20b&n=2] [s3cret] 3 6");
+    check_reply(exchange(port, "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n"
+                               "2\r\n\x01\x01\r\n1\r\n\x05\r\n0\r\n\r\n"),
+                "201", "", "arg PUT /x [] [] 3 7");
+    check_reply(exchange(port, "GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: Basic abc\r\n"
+                               "Connection: close\r\n\r\n"),
+                "201", "", "arg GET /x [] [] 0 0");
+    check_reply(get(port, "/healthz"), "200", "", "ok\n"); /* the door's own stay its own */
+    aa_door_set_handler(fx->dr, NULL, NULL);
+    check_reply(get(port, "/x"), "404", "", NULL);
+}
+
+static void
+body_of_the_longest_length_is_taken(void **state)
+{
+    fixture *fx = *state;
+    int      fd = connect_to(aa_door_port(fx->dr));
+    char     head[256], arg[] = "arg", want[64], *body = malloc(AA_HTTP_BODY_BYTES);
+    assert_non_null(body);
+    memset(body, 1, AA_HTTP_BODY_BYTES);
+    aa_door_set_handler(fx->dr, echo, arg);
+    snprintf(head, sizeof head,
+             "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+             AA_HTTP_BODY_BYTES);
+    assert_true(send_all(fd, head, strlen(head)));
+    assert_true(send_all(fd, body, AA_HTTP_BODY_BYTES));
+    snprintf(want, sizeof want, "arg POST /x [] [] %d %d", AA_HTTP_BODY_BYTES, AA_HTTP_BODY_BYTES);
+    check_reply(receive_all(fd), "201", "", want);
+    close(fd);
+    free(body);
+}
+
+static void
+body_announced_too_long_is_refused_before_it_is_sent(void **state)
+{
+    static const char *const lengths[] = {"8388609", "99999999999999999"};
+    fixture                 *fx = *state;
+    char                     text[256], arg[] = "arg";
+    aa_door_set_handler(fx->dr, echo, arg);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %s\r\n\r\n",
+                 lengths[i]);
+        check_reply(exchange(aa_door_port(fx->dr), text), "413", "", "the body is too long\n");
+    }
+}
+
+static void
+body_that_grows_too_long_is_refused(void **state)
+{
+    fixture    *fx = *state;
+    char        arg[] = "arg", chunk[65536];
+    const char *head = "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n";
+    int         fd = connect_to(aa_door_port(fx->dr));
+    bool        open = send_all(fd, head, strlen(head));
+    size_t      sent = 0;
+    memset(chunk, 'x', sizeof chunk);
+    aa_door_set_handler(fx->dr, echo, arg);
+    for (; open && sent < 4 * (size_t)AA_HTTP_BODY_BYTES; sent += sizeof chunk)
+        open = send_all(fd, "10000\r\n", 7) && send_all(fd, chunk, sizeof chunk) &&
+               send_all(fd, "\r\n", 2);
+    close(fd);
+    assert_false(open); /* the server hung up long before */
+    check_reply(get(aa_door_port(fx->dr), "/healthz"), "200", "", "ok\n");
+}
+
+static void
+malformed_requests_do_not_stop_the_door(void **state)
+{
+    static const char *const bad[] = {
+        "\r\n\r\n",
+        "GET\r\n\r\n",
+        "\x16\x03\x01\x02\x00 a TLS client\r\n\r\n",
+        "GET /x?q HTTP/9.9\r\n\r\n",
+        "GET /x?q HTTP/1.1\r\nno colon\r\n\r\n",
+        "POST /x?q HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
+        "POST /x?q HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        "POST /x?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "GET /x?unfinished HTTP/1.1\r\nHost:",
+    };
+    int port = aa_door_port(((fixture *)*state)->dr);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct timeval wait = {.tv_usec = 200000}; /* for some there is no answer */
+        int            fd = connect_to(port);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+        assert_true(send_all(fd, bad[i], strlen(bad[i])));
+        char *reply = receive_all(fd);
+        if (strncmp(reply, "HTTP/1.1 2", 10) == 0) fail_msg("%s\naccepted: %s", bad[i], reply);
+        free(reply);
+        close(fd);
+        check_reply(get(port, "/healthz"), "200", "", "ok\n");
+    }
+}
+
+static void
+request_line_and_headers_without_end_are_refused(void **state)
+{
+    int   port = aa_door_port(((fixture *)*state)->dr);
+    int   fd = connect_to(port);
+    char *big = malloc(1 << 20);
+    assert_non_null(big);
+    memset(big, 'a', 1 << 20);
+    if (send_all(fd, "GET /", 5)) send_all(fd, big, 1 << 20); /* may be closed on the way */
+    close(fd);
+    fd = connect_to(port);
+    const char *head = "GET /healthz HTTP/1.1\r\nX: ";
+    if (send_all(fd, head, strlen(head))) send_all(fd, big, 1 << 20);
+    close(fd);
+    free(big);
+    check_reply(get(port, "/healthz"), "200", "", "ok\n");
+}
+
+/* The limit is of connections at the same time: one more gets its answer when another ends. */
+static void
+connections_beyond_the_limit_wait_until_others_end(void **state)
+{
+    int           port = aa_door_port(((fixture *)*state)->dr);
+    int           fds[CONNECTIONS], late;
+    const char   *ask = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    struct pollfd answer;
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        fds[i] = connect_to(port);
+    pause_ms(200); /* all are accepted */
+    late = connect_to(port);
+    assert_true(send_all(late, ask, strlen(ask)));
+    answer = (struct pollfd){.fd = late, .events = POLLIN};
+    assert_int_equal(poll(&answer, 1, 300), 0);
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+    assert_int_equal(poll(&answer, 1, DEADLINE_MS), 1);
+    char *reply = receive_all(late);
+    assert_int_equal(strncmp(reply, "HTTP/1.1 200", 12), 0);
+    free(reply);
+    close(late);
+}
+
+static void
+port_in_use_is_an_error_that_names_it(void **state)
+{
+    fixture *fx = *state;
+    char     want[128];
+    aa_err   err = AA_ERR_INIT;
+    aa_door *second = NULL;
+    int      port = aa_door_port(fx->dr);
+    assert_int_equal(aa_door_open(&second, "127.0.0.1", port, CONNECTIONS, fx->ms, &err), AA_EIO);
+    snprintf(want, sizeof want, "http: cannot listen on 127.0.0.1 port %d: Address already in use",
+             port);
+    assert_string_equal(err.text, want);
+    assert_null(second);
+    assert_int_equal(aa_door_open(&second, "192.0.2.1", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
+    assert_int_equal(aa_door_open(&second, "no such host", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
+    assert_int_equal(strncmp(err.text, "http.bind: no such host: ", 25), 0);
+}
+
+/* ---- handing the handler back while it runs ---- */
+
+typedef struct {
+    atomic_int begun, release, ended;
+} slow_call;
+
+static void
+wait_for(atomic_int *flag)
+{
+    int64_t end_ms = aa_now_ms() + DEADLINE_MS;
+    while (!atomic_load(flag) && aa_now_ms() < end_ms)
+        pause_ms(1);
+}
+
+static void
+slow_handler(void *arg, const aa_http_request *rq, aa_http_reply *rp)
+{
+    slow_call *sc = arg;
+    (void)rq;
+    atomic_store(&sc->begun, 1);
+    wait_for(&sc->release);
+    rp->status = 204;
+    atomic_store(&sc->ended, 1);
+}
+
+static void *
+request_slowly(void *arg)
+{
+    return get(*(int *)arg, "/slow");
+}
+
+static void *
+release_later(void *arg)
+{
+    slow_call *sc = arg;
+    pause_ms(20);
+    atomic_store(&sc->release, 1);
+    return NULL;
+}
+
+static void
+taking_the_handler_back_waits_for_its_call(void **state)
+{
+    fixture  *fx = *state;
+    int       port = aa_door_port(fx->dr);
+    slow_call sc = {0};
+    pthread_t client, timer;
+    void     *reply;
+    aa_door_set_handler(fx->dr, slow_handler, &sc);
+    assert_int_equal(pthread_create(&client, NULL, request_slowly, &port), 0);
+    wait_for(&sc.begun);
+    assert_int_equal(pthread_create(&timer, NULL, release_later, &sc), 0);
+    aa_door_set_ready(fx->dr, true, ""); /* must not wait */
+    assert_int_equal(atomic_load(&sc.ended), 0);
+    aa_door_set_handler(fx->dr, NULL, NULL);
+    assert_int_equal(atomic_load(&sc.ended), 1);
+    assert_int_equal(pthread_join(timer, NULL), 0);
+    assert_int_equal(pthread_join(client, &reply), 0);
+    check_reply(reply, "204", "", "");
+}
+
+/* ---- a whole program ---- */
+
+static aa_status
+run_until_signal(aa_context *ctx, aa_err *err)
+{
+    (void)err;
+    aa_set_ready(ctx, true, "");
+    while (!aa_stop_requested())
+        pause_ms(1);
+    return AA_OK;
+}
+
+static void
+program_announces_its_port_and_stops_on_sigterm(void **state)
+{
+    (void)state;
+    const aa_program program = {.name = "learner", .summary = "s", .run = run_until_signal};
+    char             name[] = "learner", line[1024];
+    char            *argv[] = {name, NULL};
+    const char      *at = NULL;
+    int              pipe_fd[2], port = 0, status = 0;
+    assert_int_equal(pipe(pipe_fd), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(pipe_fd[1], STDERR_FILENO);
+        _exit(aa_program_main(&program, 1, argv));
+    }
+    close(pipe_fd[1]);
+    FILE *err = fdopen(pipe_fd[0], "r");
+    assert_non_null(err);
+    while (!at && fgets(line, sizeof line, err))
+        if (strstr(line, " id=HTTP-LISTEN ")) at = strstr(line, " port=");
+    assert_true(at && sscanf(at, " port=%d", &port) == 1);
+    for (int ready = 0; !ready;) {
+        char *reply = get(port, "/readyz");
+        ready = strncmp(reply, "HTTP/1.1 200", 12) == 0;
+        free(reply);
+    }
+    char *reply = get(port, "/metrics");
+    assert_non_null(strstr(reply, "autoassign_build_info{process=\"learner\",version=\""));
+    check_reply(reply, "200", "", NULL);
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    assert_true(waitpid(pid, &status, 0) == pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fclose(err);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_door, close_door)
+    const struct CMUnitTest tests[] = {
+        T(healthz_is_ok_while_the_process_lives),
+        T(readyz_follows_set_ready),
+        T(metrics_are_rendered),
+        T(head_is_get_without_a_body),
+        T(other_methods_and_paths_are_refused),
+        T(several_requests_share_a_connection),
+        T(handler_sees_the_whole_request),
+        T(body_of_the_longest_length_is_taken),
+        T(body_announced_too_long_is_refused_before_it_is_sent),
+        T(body_that_grows_too_long_is_refused),
+        T(malformed_requests_do_not_stop_the_door),
+        T(request_line_and_headers_without_end_are_refused),
+        T(connections_beyond_the_limit_wait_until_others_end),
+        T(port_in_use_is_an_error_that_names_it),
+        T(taking_the_handler_back_waits_for_its_call),
+        cmocka_unit_test(program_announces_its_port_and_stops_on_sigterm),
+    };
+    return cmocka_run_group_tests_name("common/service/http_server", tests, NULL, NULL);
+}

@@ -1,0 +1,97 @@
+#include "tools/encode.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "schemas/event.pb-c.h"
+
+/* "42" but not "042", "-0" or "+42": a number whose decimal text is the ID. */
+static bool
+is_number(const char *text, size_t len, int64_t *number)
+{
+    bool   negative = len > 0 && text[0] == '-';
+    size_t i = negative;
+
+    *number = 0;
+    if (len == i || len - i > 18 || (text[i] == '0' && len > 1)) return false;
+    for (; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') return false;
+        *number = *number * 10 + (text[i] - '0');
+    }
+    if (negative) *number = -*number;
+    return true;
+}
+
+static ProtobufCBinaryData
+bytes_of(const char *text, size_t len)
+{
+    return (ProtobufCBinaryData){len, (uint8_t *)(uintptr_t)text};
+}
+
+aa_status
+encode_protobuf(const encode_event *ev, void *out, size_t size, size_t *len, aa_err *err)
+{
+    Autoassign__Interaction ia;
+    int64_t                 number;
+
+    autoassign__interaction__init(&ia);
+    if (is_number(ev->user, ev->user_len, &number)) {
+        ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_NUMBER;
+        ia.user_number = number;
+    } else {
+        ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_ID;
+        ia.user_id = bytes_of(ev->user, ev->user_len);
+    }
+    if (is_number(ev->item, ev->item_len, &number)) {
+        ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_NUMBER;
+        ia.item_number = number;
+    } else {
+        ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
+        ia.item_id = bytes_of(ev->item, ev->item_len);
+    }
+    ia.label = ev->label;
+    ia.timestamp_ms = ev->time_ms;
+    *len = autoassign__interaction__get_packed_size(&ia);
+    if (*len > size) return aa_fail(err, AA_EFULL, "an event of %zu bytes", *len);
+    autoassign__interaction__pack(&ia, out);
+    return AA_OK;
+}
+
+static json_t *
+json_id(const char *text, size_t len)
+{
+    int64_t number;
+    return is_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
+}
+
+aa_status
+encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, size_t *len,
+            aa_err *err)
+{
+    aa_status   st = AA_OK;
+    bool        seconds = cfg->event.time_unit[0] == 's';
+    json_t     *root = json_object();
+    const char *user = cfg->fields[0].json[0] ? cfg->fields[0].json : cfg->fields[0].name;
+    const char *item = cfg->fields[1].json[0] ? cfg->fields[1].json : cfg->fields[1].name;
+    json_t     *time = seconds && ev->time_ms % 1000
+                           ? json_real((double)ev->time_ms / 1000)
+                           : json_integer(seconds ? ev->time_ms / 1000 : ev->time_ms);
+    bool        whole = fabs(ev->label) < 1e15 && ev->label == (double)(int64_t)ev->label;
+
+    if (json_object_set_new(root, user, json_id(ev->user, ev->user_len)) != 0 ||
+        json_object_set_new(root, item, json_id(ev->item, ev->item_len)) != 0) {
+        st = aa_fail(err, AA_EPARSE, "an ID is not UTF-8: JSON cannot carry it, protobuf can");
+        json_decref(time);
+        goto out;
+    }
+    json_object_set_new(root, cfg->event.label_field,
+                        whole ? json_integer((int64_t)ev->label) : json_real(ev->label));
+    json_object_set_new(root, cfg->event.time_field, time);
+    *len = json_dumpb(root, out, size, JSON_COMPACT);
+    if (*len == 0 || *len > size) st = aa_fail(err, AA_EFULL, "an event of %zu bytes", *len);
+out:
+    json_decref(root);
+    return st;
+}

@@ -157,7 +157,8 @@ sample_control(aa_control *c, sample_rng *rng)
                       .final = sample_below(rng, 2),
                       .config_digest = sample_bits(rng),
                       .to_seq = sample_bits(rng),
-                      .base_epoch = sample_bits(rng)};
+                      .base_epoch = sample_bits(rng),
+                      .newest_run_id = sample_bits(rng)};
     sample_text(c->pipeline, sizeof c->pipeline, rng);
     sample_text(c->reason, sizeof c->reason, rng);
 }

@@ -441,6 +441,7 @@ aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     m.reason = wire_unconst(c->reason);
     m.to_seq = c->to_seq;
     m.base_epoch = c->base_epoch;
+    m.newest_run_id = c->newest_run_id;
     aa_status st = wire_check_header(&hd, err);
     return st ? st : wire_pack(out, &m.base, err);
 }
@@ -466,7 +467,8 @@ aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err
                         .final = m->final,
                         .config_digest = m->config_digest,
                         .to_seq = m->to_seq,
-                        .base_epoch = m->base_epoch};
+                        .base_epoch = m->base_epoch,
+                        .newest_run_id = m->newest_run_id};
     memcpy(out->pipeline, m->pipeline, pipeline_len);
     memcpy(out->reason, m->reason, reason_len);
 out:

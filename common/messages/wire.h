@@ -32,6 +32,7 @@ typedef struct {
     uint64_t  config_digest;
     uint64_t  to_seq;
     uint64_t  base_epoch;
+    uint64_t  newest_run_id;
     char      pipeline[128];
     char      reason[256];
 } aa_control;

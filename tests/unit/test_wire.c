@@ -432,7 +432,8 @@ control_arrives_as_it_was(void **state)
                     .final = true,
                     .config_digest = 9,
                     .to_seq = 10,
-                    .base_epoch = 11};
+                    .base_epoch = 11,
+                    .newest_run_id = 12};
     aa_control got;
     aa_bytes   by = {0};
     aa_err     err = AA_ERR_INIT;
@@ -448,6 +449,7 @@ control_arrives_as_it_was(void **state)
     assert_int_equal(got.config_digest, 9);
     assert_int_equal(got.to_seq, 10);
     assert_int_equal(got.base_epoch, 11);
+    assert_int_equal(got.newest_run_id, 12);
     assert_string_equal(got.pipeline, c.pipeline);
     assert_string_equal(got.reason, c.reason);
     aa_bytes_fini(&by);

@@ -1,9 +1,9 @@
 /* scorer - answers score requests from a replica of the two compacted topics.
  *
  * Threads: the main thread reads the topics and applies them (the replica's one updater). Behind
- * the two doors (scorer/serve) scorer.threads others score; they share nothing with the updater but
+ * the two endpoints (scorer/serve) scorer.threads others score; they share nothing with the updater but
  * the replica, the metrics and one pointer: why the service is not ready. One thread gathers the
- * other processes' figures for the page (scorer/api/page).
+ * other processes' metrics for the page (scorer/api/page).
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -19,8 +19,8 @@
 #include "common/service/program.h"
 #include "common/service/summary.h"
 #include "scorer/api/page.h"
-#include "scorer/meters.h"
 #include "scorer/replica/replica.h"
+#include "scorer/scorer_metrics.h"
 #include "scorer/serve.h"
 
 #define APPLY_RECORDS   1024 /* per poll */
@@ -39,7 +39,7 @@ typedef struct {
     aa_context      *ctx;
     const aa_conf   *cfg;
     replica         *rp;
-    meters           me;
+    scorer_metrics   sm;
     serve           *se;
     page            *pg;
     const char      *not_ready; /* NULL: ready; the main thread's copy */
@@ -97,13 +97,13 @@ apply(service *sv, const aa_kafka_record *rec, aa_err *err)
         snprintf(kv, sizeof kv, "part=%" PRId32 " off=%" PRId64 " key_bytes=%zu len_bytes=%zu",
                  rec->partition, rec->offset, rec->key_len, rec->len);
         aa_log_write(AA_WARN, "RECORD-BAD", kv, "%s", err->text);
-        aa_counter_add(sv->me.bad, 1);
+        aa_counter_add(sv->sm.bad, 1);
         return AA_OK;
     }
-    if (st) return st;
-    aa_counter_add(effect == REPLICA_APPLIED ? sv->me.applied
-                   : effect == REPLICA_OLD   ? sv->me.old
-                                             : sv->me.other_lane,
+    if (st != AA_OK) return st;
+    aa_counter_add(effect == REPLICA_APPLIED ? sv->sm.applied
+                   : effect == REPLICA_OLD   ? sv->sm.old
+                                             : sv->sm.other_lane,
                    1);
     return AA_OK;
 }
@@ -120,7 +120,7 @@ note_freshness(service *sv)
     sv->seen_version = rs.version;
     if (sv->not_ready || rs.oldest_kafka_ms <= 0) return;
     int64_t ms = aa_wall_ms() - rs.oldest_kafka_ms;
-    aa_histogram_observe(sv->me.freshness, ms > 0 ? (double)ms / 1e3 : 0);
+    aa_histogram_observe(sv->sm.freshness, ms > 0 ? (double)ms / 1e3 : 0);
 }
 
 /* Read and apply what is there. */
@@ -129,12 +129,12 @@ update(service *sv, aa_err *err)
 {
     size_t    count;
     aa_status st = aa_reader_poll(sv->rd, sv->rec, APPLY_RECORDS, APPLY_WAIT_MS, &count, err);
-    for (size_t i = 0; i < count && !st; i++) {
+    for (size_t i = 0; i < count && st == AA_OK; i++) {
         st = apply(sv, &sv->rec[i], err);
         if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
     }
     sv->records += count;
-    if (!st) note_freshness(sv);
+    if (st == AA_OK) note_freshness(sv);
     return st;
 }
 
@@ -151,9 +151,9 @@ say_stats(service *sv, const replica_stats *rs)
              "version=%" PRIu64 " ids=%" PRIu64 " rows=%" PRIu64 " mem_bytes=%" PRIu64
              " records=%" PRIu64 " lag=%.0f zmq_requests=%" PRIu64 " http_requests=%" PRIu64
              " staleness_s=%.3f",
-             rs->version, ids, rows, rs->bytes, sv->records, aa_gauge_get(sv->me.lag),
-             meters_requests(&sv->me, METERS_ZMQ), meters_requests(&sv->me, METERS_HTTP),
-             aa_gauge_get(sv->me.staleness));
+             rs->version, ids, rows, rs->bytes, sv->records, aa_gauge_get(sv->sm.lag),
+             scorer_metrics_requests(&sv->sm, SCORER_ZMQ),
+             scorer_metrics_requests(&sv->sm, SCORER_HTTP), aa_gauge_get(sv->sm.staleness));
     aa_log_write(AA_INFO, "STATS", kv, "serving");
 }
 
@@ -165,9 +165,9 @@ observe(service *sv)
     replica_stats rs;
     sv->gauges_ms = now_ms;
     replica_stats_get(sv->rp, &rs);
-    meters_replica(&sv->me, &rs, sv->cfg->field_count, aa_wall_ms());
-    aa_gauge_set(sv->me.lag, (double)aa_reader_lag(sv->rd));
-    aa_gauge_set(sv->me.waiting, (double)serve_waiting(sv->se));
+    scorer_metrics_replica(&sv->sm, &rs, sv->cfg->field_count, aa_wall_ms());
+    aa_gauge_set(sv->sm.lag, (double)aa_reader_lag(sv->rd));
+    aa_gauge_set(sv->sm.waiting, (double)serve_waiting(sv->se));
     aa_log_flush_repeats();
     if (!sv->cfg->log.stats_ms || now_ms - sv->stats_ms < sv->cfg->log.stats_ms) return;
     sv->stats_ms = now_ms;
@@ -180,7 +180,7 @@ follow(service *sv, aa_err *err)
     aa_status st = AA_OK;
     bool      caught_up = false;
     set_not_ready(sv, catching_up);
-    while (!st && !aa_stop_requested()) {
+    while (st == AA_OK && !aa_stop_requested()) {
         st = update(sv, err);
         caught_up = caught_up || aa_reader_caught_up(sv->rd);
         if (caught_up) set_not_ready(sv, replica_missing(sv->rp));
@@ -202,9 +202,9 @@ drain(service *sv, aa_err *err)
         return AA_OK;
     }
     aa_status st = AA_OK;
-    while (!st && !aa_reader_caught_up(sv->rd) && aa_now_ms() < deadline_ms)
+    while (st == AA_OK && !aa_reader_caught_up(sv->rd) && aa_now_ms() < deadline_ms)
         st = update(sv, err);
-    if (!st && !aa_reader_caught_up(sv->rd))
+    if (st == AA_OK && !aa_reader_caught_up(sv->rd))
         aa_warn("DRAIN", "not all of the topics was read within %d ms", DRAIN_MS);
     return st;
 }
@@ -239,9 +239,10 @@ finish(service *sv, aa_err *err)
     aa_summary_int(su, "rows", rows);
     aa_summary_int(su, "replica_bytes", rs.bytes);
     aa_summary_int(su, "records", sv->records);
-    aa_summary_int(su, "bad_records", aa_counter_get(sv->me.bad));
+    aa_summary_int(su, "bad_records", aa_counter_get(sv->sm.bad));
     aa_summary_int(su, "requests",
-                   meters_requests(&sv->me, METERS_ZMQ) + meters_requests(&sv->me, METERS_HTTP));
+                   scorer_metrics_requests(&sv->sm, SCORER_ZMQ) +
+                       scorer_metrics_requests(&sv->sm, SCORER_HTTP));
     return aa_summary_write(&su, sv->cfg, "scorer", err);
 }
 
@@ -259,12 +260,13 @@ run(aa_context *ctx, aa_err *err)
         st = aa_fail(err, AA_ENOMEM, "records");
         goto out;
     }
-    meters_init(&sv->me, ctx->ms, sv->cfg);
-    if ((st = replica_new(&sv->rp, sv->cfg, err))) goto out;
-    if ((st = page_open(&sv->pg, ctx, err))) goto out;
-    if ((st = serve_open(&sv->se, ctx, sv->rp, &sv->me, page_answer, sv->pg, err))) goto out;
+    scorer_metrics_init(&sv->sm, ctx->ms, sv->cfg);
+    if ((st = replica_new(&sv->rp, sv->cfg, err)) != AA_OK) goto out;
+    if ((st = page_open(&sv->pg, ctx, err)) != AA_OK) goto out;
+    if ((st = serve_open(&sv->se, ctx, sv->rp, &sv->sm, page_answer, sv->pg, err)) != AA_OK)
+        goto out;
     set_not_ready(sv, starting);
-    if ((st = wait_for_topics(sv, err))) goto out;
+    if ((st = wait_for_topics(sv, err)) != AA_OK) goto out;
     if (sv->rd && (st = follow(sv, err))) goto out;
     if (sv->rd && (st = drain(sv, err))) goto out;
     st = finish(sv, err);

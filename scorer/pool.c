@@ -107,15 +107,15 @@ pool_new(pool **out, const aa_conf *cfg, replica *rp, size_t threads, size_t roo
     pl->threads = threads;
     pl->wk = calloc(threads, sizeof *pl->wk);
     if (!pl->wk) st = aa_fail(err, AA_ENOMEM, "pool");
-    for (size_t i = 0; i < threads && !st; i++) {
+    for (size_t i = 0; i < threads && st == AA_OK; i++) {
         worker *wk = &pl->wk[i];
         wk->pl = pl;
         st = scorer_new(&wk->sc, cfg, rp, err);
-        if (st) break;
+        if (st != AA_OK) break;
         wk->runs = pthread_create(&wk->thread, NULL, work, wk) == 0;
         if (!wk->runs) st = aa_fail(err, AA_EIO, "no thread to score with");
     }
-    if (st) pool_free(&pl);
+    if (st != AA_OK) pool_free(&pl);
     *out = pl;
     return st;
 }

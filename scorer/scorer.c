@@ -46,7 +46,7 @@ scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     sc->cfg = cfg;
     sc->rp = rp;
     aa_status st = replica_reader_open(&sc->rr, rp, err);
-    if (st) {
+    if (st != AA_OK) {
         scorer_free(&sc);
         return st;
     }

@@ -22,7 +22,7 @@ static const char usage_text[] =
     "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
     "line\n"
     "  --top N                  the best N, best first; without items, of all known items\n"
-    "  --http HOST:PORT         ask the HTTP door there, not the ZeroMQ one\n"
+    "  --http HOST:PORT         ask the HTTP endpoint there, not the ZeroMQ one\n"
     "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
     "keys\n"
     "  -o section.key=value     set one key; again and again if need be\n"
@@ -31,7 +31,7 @@ static const char usage_text[] =
     "  --context ID             ID of a further field, in the order of the configuration's fields\n"
     "  --timeout MS             how long to wait for the answer (5000)\n"
     "  --explain                also print what each ID reads\n"
-    "  --json                   print the reply as JSON, as the HTTP door would give it\n"
+    "  --json                   print the reply as JSON, as the HTTP endpoint would give it\n"
     "  --help, --version\n"
     "\n"
     "Prints one line for each item: the ID, a tab, the score.\n"
@@ -195,10 +195,10 @@ ask_http(const score_options *opt, const aa_score_request *rq, aa_score_reply *r
     snprintf(host, sizeof host, "%.*s", (int)(colon - opt->http), opt->http);
     snprintf(token, sizeof token, "%.*s", (int)rq->token.len, rq->token.data);
     aa_status st = score_json_ask(&question, rq, err);
-    if (!st)
-        st = peer_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score", token,
-                      question, opt->timeout_ms, err);
-    if (!st) st = score_json_read_reply(reply, answer, strlen(answer), err);
+    if (st == AA_OK)
+        st = aa_http_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score",
+                         token, question, opt->timeout_ms, err);
+    if (st == AA_OK) st = score_json_read_reply(reply, answer, strlen(answer), err);
     free(question);
     free(answer);
     return st;
@@ -236,15 +236,15 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
         goto out;
     }
     endpoint_of(opt->endpoint ? opt->endpoint : cfg->scorer.listen, endpoint, sizeof endpoint);
-    if ((st = aa_score_pack_request(&question, &rq, err))) goto out;
-    if ((st = aa_rpc_connect(&cl, endpoint, &keys, err))) goto out;
+    if ((st = aa_score_pack_request(&question, &rq, err)) != AA_OK) goto out;
+    if ((st = aa_rpc_connect(&cl, endpoint, &keys, err)) != AA_OK) goto out;
     st = aa_rpc_ask(cl, question.data, question.len, opt->timeout_ms, &answer, &answer_len, err);
     if (st == AA_EAGAIN)
         aa_fail(err, AA_EAGAIN,
                 "no answer from %s within %d ms: does a scorer run there, with %s? (links.curve_*)",
                 endpoint, opt->timeout_ms,
                 keys.public_key[0] ? "the same keys" : "no keys, as there are none here");
-    if (!st) st = aa_score_unpack_reply(reply, answer, answer_len, err);
+    if (st == AA_OK) st = aa_score_unpack_reply(reply, answer, answer_len, err);
 out:
     aa_rpc_disconnect(&cl);
     aa_bytes_fini(&question);
@@ -310,9 +310,9 @@ load_and_ask(const score_options *opt)
     if (!cfg) return AA_EXIT_FAILED;
     aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
     code = st ? AA_EXIT_USAGE : AA_EXIT_FAILED;
-    if (!st) st = ask(opt, cfg, &reply, &err);
+    if (st == AA_OK) st = ask(opt, cfg, &reply, &err);
     if (st == AA_ECONFIG) code = AA_EXIT_USAGE;
-    if (st)
+    if (st != AA_OK)
         fprintf(stderr, "score: %s\n", err.text);
     else
         code = print_reply(opt, &reply);

@@ -145,7 +145,7 @@
     INT(queue, 256, 1, 1000000, "requests", "requests that may wait for a thread; more are refused with 429") \
     NUM(max_per_s, 0, 0, 1e9, "requests/s", "requests beyond that are refused with 429 (a second's worth may come at once); 0: no limit") \
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request not answered by then is refused with 503; one may ask for less") \
-    STR(peers, "", "host:port of the other processes' HTTP doors, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
+    STR(peers, "", "host:port of the other processes' HTTP endpoints, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 

@@ -159,13 +159,13 @@ set_options(aa_link *ln, aa_err *err)
                    {ZMQ_RCVHWM, QUEUE_MESSAGES}};
     aa_status st;
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if ((st = set_int(ln, options[i].option, options[i].value, err))) return st;
+        if ((st = set_int(ln, options[i].option, options[i].value, err)) != AA_OK) return st;
     int64_t max = MAX_MESSAGE_BYTES;
     if (zmq_setsockopt(ln->sock, ZMQ_MAXMSGSIZE, &max, sizeof max) != 0)
         return aa_fail(err, AA_EIO, "%s: ZMQ_MAXMSGSIZE: %s", ln->endpoint, zmq_strerror(errno));
     switch (ln->role) {
     case AA_LINK_BIND: /* MANDATORY: a full queue or a vanished peer is an error, not silence */
-        if ((st = set_int(ln, ZMQ_ROUTER_MANDATORY, 1, err))) return st;
+        if ((st = set_int(ln, ZMQ_ROUTER_MANDATORY, 1, err)) != AA_OK) return st;
         return set_int(ln, ZMQ_ROUTER_HANDOVER, 1, err);
     case AA_LINK_CONNECT: return set_identity(ln, err);
     case AA_LINK_SUBSCRIBE:
@@ -192,8 +192,9 @@ set_keys(aa_link *ln, const aa_link_keys *keys, aa_err *err)
     aa_status   st;
     if (!zmq_has("curve"))
         return aa_fail(err, AA_ECONFIG, "CURVE keys are set, but this libzmq has no CURVE");
-    if ((st = set_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err))) return st;
-    if ((st = set_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key), err)))
+    if ((st = set_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err)) != AA_OK) return st;
+    if ((st = set_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key), err)) !=
+        AA_OK)
         return st;
     if (!binds(ln->role)) {
         const char *server = server_key[0] ? server_key : public_key;
@@ -279,8 +280,8 @@ check_keys(const char *public_key, const char *secret_key, aa_err *err)
     if (!*public_key && !*secret_key) return AA_OK;
     if (!zmq_has("curve"))
         return aa_fail(err, AA_ECONFIG, "links.curve_*: are set, but this libzmq has no CURVE");
-    if ((st = check_key("links.curve_public_key", public_key, err))) return st;
-    if ((st = check_key("links.curve_secret_key", secret_key, err))) return st;
+    if ((st = check_key("links.curve_public_key", public_key, err)) != AA_OK) return st;
+    if ((st = check_key("links.curve_secret_key", secret_key, err)) != AA_OK) return st;
     if (zmq_curve_public(own, secret_key) == 0 && strcmp(own, public_key) == 0) return AA_OK;
     return aa_fail(err, AA_ECONFIG,
                    "links.curve_public_key: is not the public key of links.curve_secret_key");
@@ -293,7 +294,7 @@ aa_link_check(const aa_conf *cfg, aa_err *err)
     for (size_t i = 0; i < AA_CONF_LINKS; i++) {
         aa_status st =
             *links.named[i][1] ? check_endpoint(links.named[i][0], links.named[i][1], err) : AA_OK;
-        if (st) return st; /* empty: there is no such link */
+        if (st != AA_OK) return st; /* empty: there is no such link */
     }
     return check_keys(cfg->links.curve_public_key, cfg->links.curve_secret_key, err);
 }
@@ -318,15 +319,15 @@ aa_link_open(aa_link **out, aa_link_role role, const char *endpoint, const aa_li
         free(ln);
         return st;
     }
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     ln->sock = zmq_socket(ctx, socket_type(role));
     if (!ln->sock) {
         st = aa_fail(err, AA_EIO, "%s: zmq_socket: %s", ln->endpoint, zmq_strerror(errno));
         goto out;
     }
-    if ((st = set_options(ln, err))) goto out;
-    if ((st = set_keys(ln, keys, err))) goto out;
-    if ((st = attach(ln, err))) goto out;
+    if ((st = set_options(ln, err)) != AA_OK) goto out;
+    if ((st = set_keys(ln, keys, err)) != AA_OK) goto out;
+    if ((st = attach(ln, err)) != AA_OK) goto out;
     *out = ln;
     return AA_OK;
 out:
@@ -487,7 +488,7 @@ recv_frames(aa_link *ln, zmq_msg_t *identity, size_t *frames, aa_err *err)
     size_t n = 0;
     for (bool more = true; more; n++) {
         aa_status st = recv_frame(ln, &ln->in, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
         more = zmq_msg_more(&ln->in) != 0;
         if (more && n == 0) zmq_msg_move(identity, &ln->in);
     }
@@ -512,7 +513,7 @@ aa_link_recv(aa_link *ln, aa_msg_kind *kind, const void **buf, size_t *len_bytes
     AA_REQUIRE(ln->role != AA_LINK_PUBLISH);
     zmq_msg_init(&identity);
     aa_status st = recv_frames(ln, &identity, &frames, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     if (!well_formed(ln, frames)) {
         ln->garbage++;
         st = aa_fail(err, AA_EPARSE, "%s: not a message of ours: %zu frames, last of %zu bytes",

@@ -82,11 +82,12 @@ aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *key
     int64_t   limit = max_bytes ? (int64_t)max_bytes : -1;
     size_t    size = sizeof sv->endpoint;
     aa_status st = open_socket(&sv->context, &sv->socket, ZMQ_ROUTER, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     zmq_setsockopt(sv->socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
     if (keys && keys->public_key && keys->public_key[0]) {
-        if ((st = set_int(sv->socket, ZMQ_CURVE_SERVER, 1, err))) goto out;
-        if ((st = set_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
+        if ((st = set_int(sv->socket, ZMQ_CURVE_SERVER, 1, err)) != AA_OK) goto out;
+        if ((st = set_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
+            goto out;
     }
     if (zmq_bind(sv->socket, endpoint)) {
         st = aa_fail(err, AA_ECONFIG, "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
@@ -179,7 +180,7 @@ aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa
     sv->owes = false;
     drop_frames(sv);
     aa_status st = wait_for(sv->socket, sv->wake_fd, timeout_ms, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     do {
         zmq_msg_t *frame = &sv->frame[sv->frames];
         zmq_msg_init(frame);
@@ -268,16 +269,18 @@ aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *ke
     if (!cl) return aa_fail(err, AA_ENOMEM, "rpc client");
     zmq_msg_init(&cl->body);
     aa_status st = open_socket(&cl->context, &cl->socket, ZMQ_REQ, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     /* ask again after a lost answer, and tell late answers from the right one */
-    if ((st = set_int(cl->socket, ZMQ_REQ_RELAXED, 1, err))) goto out;
-    if ((st = set_int(cl->socket, ZMQ_REQ_CORRELATE, 1, err))) goto out;
-    if ((st = set_int(cl->socket, ZMQ_LINGER, 0, err))) goto out;
+    if ((st = set_int(cl->socket, ZMQ_REQ_RELAXED, 1, err)) != AA_OK) goto out;
+    if ((st = set_int(cl->socket, ZMQ_REQ_CORRELATE, 1, err)) != AA_OK) goto out;
+    if ((st = set_int(cl->socket, ZMQ_LINGER, 0, err)) != AA_OK) goto out;
     if (keys && keys->public_key && keys->public_key[0]) {
         const char *server_key = keys->server_key ? keys->server_key : keys->public_key;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_SERVERKEY, server_key, err))) goto out;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, err))) goto out;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
+        if ((st = set_key(cl->socket, ZMQ_CURVE_SERVERKEY, server_key, err)) != AA_OK) goto out;
+        if ((st = set_key(cl->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, err)) != AA_OK)
+            goto out;
+        if ((st = set_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
+            goto out;
     }
     if (zmq_connect(cl->socket, endpoint)) {
         st = aa_fail(err, AA_ECONFIG, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
@@ -298,7 +301,7 @@ aa_rpc_ask(aa_rpc_client *cl, const void *buf, size_t len, int timeout_ms, const
         return aa_fail(err, AA_EIO, "question of %zu bytes: %s", len, zmq_strerror(errno));
     aa_status st = wait_for(cl->socket, -1, timeout_ms, err);
     if (st == AA_EAGAIN) return aa_fail(err, AA_EAGAIN, "no answer within %d ms", timeout_ms);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (zmq_msg_recv(&cl->body, cl->socket, ZMQ_DONTWAIT) < 0) return recv_failed(err);
     if (skip_rest(cl->socket)) return aa_fail(err, AA_EIO, "an answer of several frames");
     *reply = zmq_msg_data(&cl->body);

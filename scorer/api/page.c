@@ -97,7 +97,7 @@ find_peers(page *pg, aa_err *err)
     for (const char *at = cfg->scorer.peers; *at;) {
         size_t    len = strcspn(at, ", ");
         aa_status st = len ? set_peer(pg, at, len, err) : AA_OK;
-        if (st) return st;
+        if (st != AA_OK) return st;
         at += len + (at[len] != '\0');
     }
     return AA_OK;
@@ -115,7 +115,7 @@ ask(peer *pe)
     if (!pe->port[0])
         snprintf(pe->error, sizeof pe->error,
                  "its port is not known: scorer.peers, or http.*_port");
-    else if (peer_get(&pe->text, pe->host, pe->port, "/metrics", ASK_MS, &err))
+    else if (aa_http_get(&pe->text, pe->host, pe->port, "/metrics", ASK_MS, &err))
         snprintf(pe->error, sizeof pe->error, "%.150s", err.text);
     else
         pe->heard_ms = aa_wall_ms();
@@ -137,7 +137,7 @@ remember(page *pg)
     pg->time_s[pg->count] = (double)aa_wall_ms() / 1e3;
     for (size_t k = 0; k < KEPT; k++)
         pg->value[k][pg->count] =
-            figures_sum(pg->peer[kept[k].from].text, kept[k].metric, kept[k].label);
+            metrics_history_sum(pg->peer[kept[k].from].text, kept[k].metric, kept[k].label);
     pg->count++;
 }
 
@@ -148,13 +148,13 @@ number(double value)
 }
 
 static json_t *
-figures_of(const peer *pe)
+metrics_of(const peer *pe)
 {
     json_t     *out = json_object();
     const char *name, *text = pe->text;
     size_t      len;
     double      value;
-    while ((text = figures_next(text, &name, &len, &value))) {
+    while ((text = metrics_history_next(text, &name, &len, &value))) {
         char key[NAME_SIZE];
         if (len >= sizeof key) continue;
         memcpy(key, name, len);
@@ -171,7 +171,7 @@ process_json(const peer *pe)
     snprintf(address, sizeof address, "%s:%s", pe->host, pe->port);
     return json_pack("{s:b, s:s, s:s, s:I, s:o}", "up", pe->text != NULL, "address",
                      pe->port[0] ? address : "", "error", pe->error, "heard_ms",
-                     (json_int_t)pe->heard_ms, "metrics", figures_of(pe));
+                     (json_int_t)pe->heard_ms, "metrics", metrics_of(pe));
 }
 
 static json_t *
@@ -317,11 +317,11 @@ page_open(page **out, const aa_context *ctx, aa_err *err)
     snprintf(pg->peer[SCORER].host, sizeof pg->peer[SCORER].host, "%s", ctx->cfg->http.bind);
     snprintf(pg->peer[SCORER].port, sizeof pg->peer[SCORER].port, "%d", aa_http_port(ctx));
     aa_status st = find_peers(pg, err);
-    if (!st && ctx->cfg->http.enabled) {
+    if (st == AA_OK && ctx->cfg->http.enabled) {
         pg->runs = pthread_create(&pg->thread, NULL, gather, pg) == 0;
         if (!pg->runs) st = aa_fail(err, AA_EIO, "no thread for the page");
     }
-    if (st) page_close(&pg);
+    if (st != AA_OK) page_close(&pg);
     *out = pg;
     return st;
 }

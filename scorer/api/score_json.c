@@ -55,7 +55,7 @@ ids_of(json_source *so, const json_t *list, const char *where, aa_text **out, si
     *count = n;
     for (size_t i = 0; i < n; i++) {
         aa_status st = id_of(so, json_array_get(list, i), where, (int)i, &(*out)[i], err);
-        if (st) return st;
+        if (st != AA_OK) return st;
     }
     return AA_OK;
 }
@@ -121,14 +121,14 @@ fill(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
     aa_status     st = check_members(so->root, rank, err);
     const json_t *items = json_object_get(so->root, "items");
     const json_t *context = json_object_get(so->root, "context");
-    if (st) return st;
+    if (st != AA_OK) return st;
     so->number = calloc(json_array_size(items) + json_array_size(context) + 1, NUMBER_BYTES);
     if (!so->number) return aa_fail(err, AA_ENOMEM, "%zu items", json_array_size(items));
     st = id_of(so, json_object_get(so->root, "user"), "user", -1, &rq->user, err);
-    if (!st) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
-    if (!st) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
-    if (!st) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
-    if (!st) st = count_of(so->root, "top", &rq->top, err);
+    if (st == AA_OK) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
+    if (st == AA_OK) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
+    if (st == AA_OK) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
+    if (st == AA_OK) st = count_of(so->root, "top", &rq->top, err);
     rq->rank = rank;
     rq->explain = json_is_true(json_object_get(so->root, "explain"));
     rq->request_id = (uint64_t)json_integer_value(json_object_get(so->root, "request_id"));
@@ -156,7 +156,7 @@ request_of(aa_score_request *rq, json_t *root, const json_error_t *je, bool rank
         st = aa_fail(err, AA_EPARSE, "expected a JSON object");
     else
         st = fill(rq, so, rank, err);
-    if (st) aa_score_request_fini(rq);
+    if (st != AA_OK) aa_score_request_fini(rq);
     return st;
 }
 
@@ -194,14 +194,14 @@ score_json_batch(score_json_list *out, const void *body, size_t len, size_t max,
         st = aa_fail(err, AA_EPARSE, "%zu requests, at most %zu", n, max);
     else if (!(out->rq = calloc(n + 1, sizeof *out->rq)))
         st = aa_fail(err, AA_ENOMEM, "%zu requests", n);
-    for (size_t i = 0; i < n && !st; i++) {
+    for (size_t i = 0; i < n && st == AA_OK; i++) {
         aa_err  why = AA_ERR_INIT;
         json_t *one = json_incref(json_array_get(list, i));
         st = request_of(&out->rq[i], one, &je, json_object_get(one, "top") != NULL, &why);
-        if (st) aa_fail(err, st, "requests[%zu]: %.200s", i, why.text);
-        out->count += !st;
+        if (st != AA_OK) aa_fail(err, st, "requests[%zu]: %.200s", i, why.text);
+        out->count += st == AA_OK;
     }
-    if (st) score_json_batch_fini(out);
+    if (st != AA_OK) score_json_batch_fini(out);
     return st;
 }
 
@@ -434,7 +434,7 @@ score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *
     if (json_is_string(error))
         snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
     st = check_reply(rp, err);
-    if (st) aa_score_reply_fini(rp);
+    if (st != AA_OK) aa_score_reply_fini(rp);
 out:
     json_decref(root);
     return st;

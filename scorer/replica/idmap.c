@@ -21,13 +21,13 @@ typedef struct {
 _Static_assert(sizeof(idmap_entry) == ENTRY_BYTES, "one cache line");
 
 typedef struct {
-    epoch_node   node;
+    reclaim_node node;
     size_t       mask;  /* capacity - 1 */
     idmap_entry *entry; /* (mask + 1) */
 } idmap_table;
 
 struct idmap {
-    epoch                 *ep; /* borrowed */
+    reclaim               *rl; /* borrowed */
     _Atomic(idmap_table *) table;
     size_t                 used, live; /* updater's: entries with a key; those not dead */
 };
@@ -49,7 +49,7 @@ float_of(uint32_t bits)
 }
 
 static void
-table_destroy(epoch_node *node)
+table_destroy(reclaim_node *node)
 {
     idmap_table *tbl = (idmap_table *)node;
     free(tbl->entry);
@@ -138,16 +138,16 @@ rebuild(idmap *im, aa_err *err)
     }
     im->used = im->live;
     atomic_store(&im->table, tbl);
-    epoch_retire(im->ep, &old->node, table_destroy);
+    reclaim_retire(im->rl, &old->node, table_destroy);
     return AA_OK;
 }
 
 idmap *
-idmap_new(epoch *ep)
+idmap_new(reclaim *rl)
 {
     idmap *im = calloc(1, sizeof *im);
     if (!im) return NULL;
-    im->ep = ep;
+    im->rl = rl;
     idmap_table *tbl = table_new(FIRST_CAPACITY);
     if (!tbl) {
         free(im);
@@ -186,7 +186,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
     } else {
         if ((im->used + 1) * 4 > (tbl->mask + 1) * 3) {
             aa_status st = rebuild(im, err);
-            if (st) return st;
+            if (st != AA_OK) return st;
             en = probe(atomic_load(&im->table), key);
         }
         im->used++;

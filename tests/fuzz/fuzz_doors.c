@@ -1,5 +1,5 @@
-/* A scorer's doors, with a small model behind them: whatever a body or a protobuf says, there is a
- * reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ door;
+/* A scorer's endpoints, with a small model behind them: whatever a body or a protobuf says, there is a
+ * reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ endpoint;
  * second: with which token, and whether the model is there yet. */
 #include <jansson.h>
 

@@ -1,5 +1,5 @@
 /* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/api/openapi.yaml
- * says what the HTTP door does. */
+ * says what the HTTP endpoint does. */
 #include "scorer/api/score_http.h"
 
 #include <setjmp.h>
@@ -349,7 +349,7 @@ every_refusal_is_one_that_the_description_names(void **state)
 }
 
 static void
-every_resource_of_the_door_is_described(void **state)
+every_resource_of_the_endpoint_is_described(void **state)
 {
     fixture    *fx = *state;
     const char *get[] = {"/", "/v1/status", "/v1/openapi.yaml", "/healthz", "/readyz", "/metrics"};
@@ -577,7 +577,7 @@ main(void)
         TEST(a_forgotten_item_is_not_ranked_until_it_is_named_again),
         TEST(a_batch_is_answered_request_by_request),
         TEST(every_refusal_is_one_that_the_description_names),
-        TEST(every_resource_of_the_door_is_described),
+        TEST(every_resource_of_the_endpoint_is_described),
         TEST(past_its_deadline_a_request_is_refused_and_not_finished),
         TEST(a_full_queue_refuses_and_an_ending_pool_answers_what_it_took),
         TEST(several_threads_answer_everything_once),

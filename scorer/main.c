@@ -87,7 +87,7 @@ wait_for_topics(service *sv, aa_err *err)
 }
 
 static aa_status
-apply(service *sv, const aa_kafka_record *rec, aa_err *err)
+apply_record(service *sv, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_status      st =
@@ -130,7 +130,7 @@ update(service *sv, aa_err *err)
     size_t    count;
     aa_status st = aa_reader_poll(sv->rd, sv->rec, APPLY_RECORDS, APPLY_WAIT_MS, &count, err);
     for (size_t i = 0; i < count && st == AA_OK; i++) {
-        st = apply(sv, &sv->rec[i], err);
+        st = apply_record(sv, &sv->rec[i], err);
         if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
     }
     sv->records += count;
@@ -210,7 +210,7 @@ drain(service *sv, aa_err *err)
 }
 
 static aa_status
-finish(service *sv, aa_err *err)
+write_summary(service *sv, aa_err *err)
 {
     char          kv[400];
     replica_stats rs;
@@ -247,7 +247,7 @@ finish(service *sv, aa_err *err)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_scorer(aa_context *ctx, aa_err *err)
 {
     aa_status st = AA_OK;
     service  *sv = calloc(1, sizeof *sv);
@@ -269,7 +269,7 @@ run(aa_context *ctx, aa_err *err)
     if ((st = wait_for_topics(sv, err)) != AA_OK) goto out;
     if (sv->rd && (st = follow(sv, err))) goto out;
     if (sv->rd && (st = drain(sv, err))) goto out;
-    st = finish(sv, err);
+    st = write_summary(sv, err);
 out:
     serve_close(&sv->se);
     page_close(&sv->pg);
@@ -286,7 +286,7 @@ main(int argc, char **argv)
     static const aa_program program = {
         .name = "scorer",
         .summary = "answer score requests from a replica of the compacted topics",
-        .run = run,
+        .run = run_scorer,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -96,7 +96,7 @@ add_items_from(score_options *opt, FILE *in)
 }
 
 static bool
-take_count(const char *text, int *out)
+take_item_count(const char *text, int *out)
 {
     int64_t value;
     bool    good = aa_tool_take_count(text, INT_MAX, &value);
@@ -127,13 +127,13 @@ parse_flags(int argc, char **argv, score_options *opt)
         case 'e': opt->endpoint = optarg; break;
         case 'H': opt->http = optarg; break;
         case 'n':
-            if (!take_count(optarg, &opt->top))
+            if (!take_item_count(optarg, &opt->top))
                 return usage_error("--top: not a number of items: ", optarg);
             break;
         case 't': opt->token = optarg; break;
         case 'x': opt->context[opt->context_count++] = optarg; break;
         case 'w':
-            if (!take_count(optarg, &opt->timeout_ms))
+            if (!take_item_count(optarg, &opt->timeout_ms))
                 return usage_error("--timeout: not a number of milliseconds: ", optarg);
             break;
         case 'E': opt->explain = true; break;
@@ -178,7 +178,7 @@ endpoint_of(const char *listen, char *out, size_t size)
 }
 
 static aa_text
-text_of(const char *text)
+reply_text_of(const char *text)
 {
     return (aa_text){text, strlen(text)};
 }
@@ -205,7 +205,7 @@ ask_http(const score_options *opt, const aa_score_request *rq, aa_score_reply *r
 }
 
 static aa_status
-ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
+ask_scorer(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
 {
     char             endpoint[AA_CONF_STR + 16];
     aa_rpc_client   *cl = NULL;
@@ -213,8 +213,8 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
     const void      *answer;
     size_t           answer_len;
     aa_link_keys     keys = aa_link_keys_of(cfg);
-    aa_score_request rq = {.token = text_of(opt->token ? opt->token : cfg->scorer.token),
-                           .user = text_of(opt->user),
+    aa_score_request rq = {.token = reply_text_of(opt->token ? opt->token : cfg->scorer.token),
+                           .user = reply_text_of(opt->user),
                            .item = calloc(opt->item_count + 1, sizeof(aa_text)),
                            .item_count = opt->item_count,
                            .context = calloc(opt->context_count + 1, sizeof(aa_text)),
@@ -228,9 +228,9 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
         goto out;
     }
     for (size_t i = 0; i < opt->item_count; i++)
-        rq.item[i] = text_of(opt->item[i]);
+        rq.item[i] = reply_text_of(opt->item[i]);
     for (size_t i = 0; i < opt->context_count; i++)
-        rq.context[i] = text_of(opt->context[i]);
+        rq.context[i] = reply_text_of(opt->context[i]);
     if (opt->http) {
         st = ask_http(opt, &rq, reply, err);
         goto out;
@@ -310,7 +310,7 @@ load_and_ask(const score_options *opt)
     if (!cfg) return AA_EXIT_FAILED;
     aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
     code = st ? AA_EXIT_USAGE : AA_EXIT_FAILED;
-    if (st == AA_OK) st = ask(opt, cfg, &reply, &err);
+    if (st == AA_OK) st = ask_scorer(opt, cfg, &reply, &err);
     if (st == AA_ECONFIG) code = AA_EXIT_USAGE;
     if (st != AA_OK)
         fprintf(stderr, "score: %s\n", err.text);

@@ -117,14 +117,14 @@ socket_type(aa_link_role role)
 }
 
 static aa_status
-set_int(aa_link *ln, int option, int value, aa_err *err)
+set_link_int(aa_link *ln, int option, int value, aa_err *err)
 {
     if (zmq_setsockopt(ln->sock, option, &value, sizeof value) == 0) return AA_OK;
     return aa_fail(err, AA_EIO, "%s: zmq option %d: %s", ln->endpoint, option, zmq_strerror(errno));
 }
 
 static aa_status
-set_key(aa_link *ln, int option, const char *name, const char *value, aa_err *err)
+set_link_key(aa_link *ln, int option, const char *name, const char *value, aa_err *err)
 {
     /* a key as text of 40 characters (Z85), with its end, as the option wants it */
     if (strlen(value) == 40 && zmq_setsockopt(ln->sock, option, value, 41) == 0) return AA_OK;
@@ -159,14 +159,14 @@ set_options(aa_link *ln, aa_err *err)
                    {ZMQ_RCVHWM, QUEUE_MESSAGES}};
     aa_status st;
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if ((st = set_int(ln, options[i].option, options[i].value, err)) != AA_OK) return st;
+        if ((st = set_link_int(ln, options[i].option, options[i].value, err)) != AA_OK) return st;
     int64_t max = MAX_MESSAGE_BYTES;
     if (zmq_setsockopt(ln->sock, ZMQ_MAXMSGSIZE, &max, sizeof max) != 0)
         return aa_fail(err, AA_EIO, "%s: ZMQ_MAXMSGSIZE: %s", ln->endpoint, zmq_strerror(errno));
     switch (ln->role) {
     case AA_LINK_BIND: /* MANDATORY: a full queue or a vanished peer is an error, not silence */
-        if ((st = set_int(ln, ZMQ_ROUTER_MANDATORY, 1, err)) != AA_OK) return st;
-        return set_int(ln, ZMQ_ROUTER_HANDOVER, 1, err);
+        if ((st = set_link_int(ln, ZMQ_ROUTER_MANDATORY, 1, err)) != AA_OK) return st;
+        return set_link_int(ln, ZMQ_ROUTER_HANDOVER, 1, err);
     case AA_LINK_CONNECT: return set_identity(ln, err);
     case AA_LINK_SUBSCRIBE:
         if (zmq_setsockopt(ln->sock, ZMQ_SUBSCRIBE, "", 0) == 0) return AA_OK;
@@ -192,17 +192,17 @@ set_keys(aa_link *ln, const aa_link_keys *keys, aa_err *err)
     aa_status   st;
     if (!zmq_has("curve"))
         return aa_fail(err, AA_ECONFIG, "CURVE keys are set, but this libzmq has no CURVE");
-    if ((st = set_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err)) != AA_OK) return st;
-    if ((st = set_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key), err)) !=
-        AA_OK)
+    if ((st = set_link_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err)) != AA_OK) return st;
+    if ((st = set_link_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key),
+                           err)) != AA_OK)
         return st;
     if (!binds(ln->role)) {
         const char *server = server_key[0] ? server_key : public_key;
-        return set_key(ln, ZMQ_CURVE_SERVERKEY, "server", server, err);
+        return set_link_key(ln, ZMQ_CURVE_SERVERKEY, "server", server, err);
     }
     if (zmq_setsockopt(ln->sock, ZMQ_ZAP_DOMAIN, public_key, strlen(public_key)) != 0)
         return aa_fail(err, AA_EIO, "%s: ZAP domain: %s", ln->endpoint, zmq_strerror(errno));
-    return set_int(ln, ZMQ_CURVE_SERVER, 1, err);
+    return set_link_int(ln, ZMQ_CURVE_SERVER, 1, err);
 }
 
 static aa_status
@@ -368,7 +368,7 @@ aa_link_lost(const aa_link *ln)
 /* ---- sending ---- */
 
 static int
-send_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
+send_link_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
 {
     zmq_msg_t msg;
     int       rc;
@@ -408,7 +408,7 @@ aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, a
             return aa_fail(err, AA_EFULL, "%s: nobody has connected yet", ln->endpoint);
         rc = send_identity(ln);
     }
-    if (rc >= 0) rc = send_message(ln, kind, buf, len_bytes);
+    if (rc >= 0) rc = send_link_message(ln, kind, buf, len_bytes);
     if (rc >= 0) return AA_OK;
     if (errno == EAGAIN) return aa_fail(err, AA_EFULL, "%s: the queue is full", ln->endpoint);
     if (errno == EHOSTUNREACH) { /* as good as lost on the way: the protocol repeats what matters */

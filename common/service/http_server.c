@@ -48,8 +48,8 @@ typedef aa_http_call request;
 /* ---- replies ---- */
 
 static enum MHD_Result
-send_reply(struct MHD_Connection *conn, int status, const char *type, const char *allow, char *body,
-           size_t len)
+send_http_reply(struct MHD_Connection *conn, int status, const char *type, const char *allow,
+                char *body, size_t len)
 {
     struct MHD_Response *rp =
         MHD_create_response_from_buffer(body ? len : 0, body, MHD_RESPMEM_MUST_FREE);
@@ -74,7 +74,7 @@ send_text(struct MHD_Connection *conn, int status, const char *allow, const char
     char  *body = malloc(size);
     if (!body) return MHD_NO;
     snprintf(body, size, "%s%s\n", text, more);
-    return send_reply(conn, status, "text/plain; charset=utf-8", allow, body, size - 1);
+    return send_http_reply(conn, status, "text/plain; charset=utf-8", allow, body, size - 1);
 }
 
 static enum MHD_Result
@@ -83,8 +83,8 @@ send_metrics(struct MHD_Connection *conn, aa_http_server *hs)
     size_t len;
     char  *text = aa_metrics_render(hs->ms, &len);
     if (!text) return send_text(conn, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, "out of memory", "");
-    return send_reply(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", NULL, text,
-                      len);
+    return send_http_reply(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", NULL,
+                           text, len);
 }
 
 static enum MHD_Result
@@ -132,8 +132,8 @@ aa_http_finish(aa_http_call *call, const aa_http_reply *rp)
 }
 
 static enum MHD_Result
-answer(aa_http_server *hs, struct MHD_Connection *conn, const char *path, const char *method,
-       request *req)
+answer_request(aa_http_server *hs, struct MHD_Connection *conn, const char *path,
+               const char *method, request *req)
 {
     bool own = !strcmp(path, "/healthz") || !strcmp(path, "/readyz") || !strcmp(path, "/metrics");
     if (!own) {
@@ -147,7 +147,8 @@ answer(aa_http_server *hs, struct MHD_Connection *conn, const char *path, const 
                                     .call = req};
         bool                  there = call_handler(hs, &rq, &rp);
         if (req->later) return MHD_YES;
-        if (there) return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+        if (there)
+            return send_http_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
         return send_text(conn, MHD_HTTP_NOT_FOUND, NULL, "there is no ", path);
     }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
@@ -214,9 +215,9 @@ handle_request(void *arg, struct MHD_Connection *conn, const char *path, const c
     if (req->later) {
         aa_http_reply rp = req->reply;
         req->reply.body = NULL;
-        return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+        return send_http_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
     }
-    return answer(hs, conn, path, method, req);
+    return answer_request(hs, conn, path, method, req);
 }
 
 /* The only call that sees the query as it was sent; what it returns becomes *state. */

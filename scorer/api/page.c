@@ -106,7 +106,7 @@ find_peers(page *pg, aa_err *err)
 /* ---- gathering ---- */
 
 static void
-ask(peer *pe)
+ask_process(peer *pe)
 {
     aa_err err = AA_ERR_INIT;
     free(pe->text);
@@ -142,7 +142,7 @@ remember(page *pg)
 }
 
 static json_t *
-number(double value)
+json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
@@ -159,7 +159,7 @@ metrics_of(const peer *pe)
         if (len >= sizeof key) continue;
         memcpy(key, name, len);
         key[len] = '\0';
-        json_object_set_new(out, key, number(value)); /* what is no text is left out */
+        json_object_set_new(out, key, json_number(value)); /* what is no text is left out */
     }
     return out;
 }
@@ -184,7 +184,7 @@ history_json(const page *pg)
     for (size_t k = 0; k < KEPT; k++) {
         list = json_array();
         for (size_t i = 0; i < pg->count; i++)
-            json_array_append_new(list, number(pg->value[k][i]));
+            json_array_append_new(list, json_number(pg->value[k][i]));
         json_object_set_new(out, kept[k].name, list);
     }
     return out;
@@ -245,14 +245,14 @@ pause_ms(page *pg, int64_t ms)
 }
 
 static void *
-gather(void *arg)
+gather_metrics(void *arg)
 {
     page *pg = arg;
     do {
         peer  *own = &pg->peer[SCORER];
         size_t len;
         for (int p = 0; p < SCORER; p++)
-            ask(&pg->peer[p]);
+            ask_process(&pg->peer[p]);
         free(own->text);
         own->text = aa_metrics_render(pg->ctx->ms, &len);
         own->heard_ms = aa_wall_ms();
@@ -318,7 +318,7 @@ page_open(page **out, const aa_context *ctx, aa_err *err)
     snprintf(pg->peer[SCORER].port, sizeof pg->peer[SCORER].port, "%d", aa_http_port(ctx));
     aa_status st = find_peers(pg, err);
     if (st == AA_OK && ctx->cfg->http.enabled) {
-        pg->runs = pthread_create(&pg->thread, NULL, gather, pg) == 0;
+        pg->runs = pthread_create(&pg->thread, NULL, gather_metrics, pg) == 0;
         if (!pg->runs) st = aa_fail(err, AA_EIO, "no thread for the page");
     }
     if (st != AA_OK) page_close(&pg);

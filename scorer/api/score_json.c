@@ -116,7 +116,7 @@ count_of(const json_t *root, const char *name, uint32_t *out, aa_err *err)
 }
 
 static aa_status
-fill(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
+fill_request(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
 {
     aa_status     st = check_members(so->root, rank, err);
     const json_t *items = json_object_get(so->root, "items");
@@ -155,7 +155,7 @@ request_of(aa_score_request *rq, json_t *root, const json_error_t *je, bool rank
     else if (!json_is_object(root))
         st = aa_fail(err, AA_EPARSE, "expected a JSON object");
     else
-        st = fill(rq, so, rank, err);
+        st = fill_request(rq, so, rank, err);
     if (st != AA_OK) aa_score_request_fini(rq);
     return st;
 }
@@ -225,7 +225,7 @@ explanation_of(const aa_score_reading *rd)
 
 /* IDs may be any bytes. */
 static json_t *
-text_of(aa_text text)
+json_text_of(aa_text text)
 {
     json_t *js = json_stringn(text.data, text.len);
     char   *plain = js ? NULL : malloc(text.len + 1);
@@ -297,7 +297,7 @@ score_json_reply(const aa_score_reply *rp, size_t *len)
     } else {
         if (rp->item_count) failed |= json_object_set_new(root, "items", list = json_array());
         for (size_t i = 0; i < rp->item_count; i++)
-            failed |= json_array_append_new(list, text_of(rp->item[i]));
+            failed |= json_array_append_new(list, json_text_of(rp->item[i]));
         failed |= json_object_set_new(root, "scores", list = json_array());
         for (size_t i = 0; i < rp->score_count; i++)
             failed |= json_array_append_new(list, json_real((double)rp->score[i]));
@@ -383,7 +383,7 @@ copy_items(const json_t *list)
 
 /* What can be wrong with a reply that is JSON. */
 static aa_status
-check_reply(const aa_score_reply *rp, aa_err *err)
+check_json_reply(const aa_score_reply *rp, aa_err *err)
 {
     if (rp->item_count && rp->item_count != rp->score_count)
         return aa_fail(err, AA_EPARSE, "%zu items, but %zu scores", rp->item_count,
@@ -433,7 +433,7 @@ score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *
     rp->version = (uint64_t)json_integer_value(json_object_get(root, "version"));
     if (json_is_string(error))
         snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
-    st = check_reply(rp, err);
+    st = check_json_reply(rp, err);
     if (st != AA_OK) aa_score_reply_fini(rp);
 out:
     json_decref(root);

@@ -73,7 +73,7 @@ table_new(size_t capacity)
 
 /* The key's entry, or the free one where it belongs. */
 static idmap_entry *
-probe(const idmap_table *tbl, uint64_t key)
+probe_key(const idmap_table *tbl, uint64_t key)
 {
     for (size_t i = (size_t)key & tbl->mask;; i = (i + 1) & tbl->mask) {
         idmap_entry *en = &tbl->entry[i];
@@ -132,7 +132,7 @@ rebuild(idmap *im, aa_err *err)
         aa_assignment a;
         uint64_t      key = atomic_load(&old->entry[i].key);
         if (!key || !entry_read(&old->entry[i], &a)) continue;
-        idmap_entry *en = probe(tbl, key);
+        idmap_entry *en = probe_key(tbl, key);
         entry_write(en, &a);
         atomic_store(&en->key, key);
     }
@@ -172,7 +172,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
 {
     AA_REQUIRE(key != 0);
     idmap_table *tbl = atomic_load(&im->table);
-    idmap_entry *en = probe(tbl, key);
+    idmap_entry *en = probe_key(tbl, key);
     bool         found = atomic_load(&en->key) == key;
     *applied = false;
     if (found) {
@@ -187,7 +187,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
         if ((im->used + 1) * 4 > (tbl->mask + 1) * 3) {
             aa_status st = rebuild(im, err);
             if (st != AA_OK) return st;
-            en = probe(atomic_load(&im->table), key);
+            en = probe_key(atomic_load(&im->table), key);
         }
         im->used++;
         im->live++;
@@ -201,7 +201,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
 bool
 idmap_delete(idmap *im, uint64_t key)
 {
-    idmap_entry *en = probe(atomic_load(&im->table), key);
+    idmap_entry *en = probe_key(atomic_load(&im->table), key);
     if (atomic_load(&en->key) != key || atomic_load(&en->dead)) return false;
     seqlock_write_begin(&en->lock);
     atomic_store_explicit(&en->dead, 1, memory_order_release);
@@ -232,7 +232,7 @@ idmap_prefetch(const idmap *im, uint64_t key)
 bool
 idmap_get(const idmap *im, uint64_t key, aa_assignment *out)
 {
-    const idmap_entry *en = probe(atomic_load(&im->table), key);
+    const idmap_entry *en = probe_key(atomic_load(&im->table), key);
     if (atomic_load_explicit(&en->key, memory_order_acquire) != key) return false;
     return entry_read(en, out);
 }

@@ -252,7 +252,7 @@ replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t 
 }
 
 static aa_status
-check_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
+check_dense_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
 {
     const aa_model_shape *sh = &rp->shape;
     size_t                want = rp->kind->weight_count(sh);
@@ -279,7 +279,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
     *effect = REPLICA_OLD;
     if (!value && !held) return AA_OK;
     aa_status st = value ? aa_wire_unpack_dense(&d, value, len, err) : AA_OK;
-    if (st == AA_OK && value) st = check_shape(rp, &d, err);
+    if (st == AA_OK && value) st = check_dense_shape(rp, &d, err);
     if (st != AA_OK) goto out;
     if (value) {
         if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
@@ -508,7 +508,7 @@ read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, b
 
 /* An ID that was never seen reads as the field's "new ID" record says. @pre inside the reclaim */
 static void
-find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
+find_reading(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
 {
     fd->a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
     fd->known = idmap_get(fi->ids, key, &fd->a);
@@ -521,8 +521,8 @@ find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *a
 
 /* The reading of one ID: x (W) is written. @pre inside the reclaim */
 static void
-gather(const replica_reader *rr, const replica_dense *dense, size_t f, const replica_found *fd,
-       float *x, aa_score_reading *rd, replica_answer *answer)
+gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
+               const replica_found *fd, float *x, aa_score_reading *rd, replica_answer *answer)
 {
     const replica_field *fi = &rr->rp->field[f];
     const aa_assignment *a = &fd->a;
@@ -539,12 +539,12 @@ gather(const replica_reader *rr, const replica_dense *dense, size_t f, const rep
 
 /* The same from the key. */
 static void
-find_and_gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key,
-                float *x, aa_score_reading *rd, replica_answer *answer)
+find_and_gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
+                        uint64_t key, float *x, aa_score_reading *rd, replica_answer *answer)
 {
     replica_found fd;
-    find(&rr->rp->field[f], key, &fd, answer);
-    gather(rr, dense, f, &fd, x, rd, answer);
+    find_reading(&rr->rp->field[f], key, &fd, answer);
+    gather_reading(rr, dense, f, &fd, x, rd, answer);
 }
 
 /* Where n <= LOOKUP_ITEMS items stand, into found; their rows are on the way from memory. */
@@ -555,7 +555,7 @@ look_up(replica_reader *rr, const uint64_t *item, size_t n, replica_answer *answ
     for (size_t i = 0; i < n; i++)
         idmap_prefetch(fi->ids, item[i]);
     for (size_t i = 0; i < n; i++) {
-        find(fi, item[i], &rr->found[i], answer);
+        find_reading(fi, item[i], &rr->found[i], answer);
         if (rr->found[i].a.slot != AA_NO_SLOT) rowset_prefetch(fi->rows, rr->found[i].a.slot);
     }
 }
@@ -571,8 +571,8 @@ score_block(replica_reader *rr, const replica_dense *dense, const replica_found 
         aa_score_reading rd;
         float           *x = rr->x + b * F * W;
         memcpy(x, rr->fixed, F * W * sizeof *x);
-        gather(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
-               reading ? &reading[b] : &rd, answer);
+        gather_reading(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
+                       reading ? &reading[b] : &rd, answer);
     }
     rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
     for (size_t b = 0; b < B; b++)
@@ -600,7 +600,7 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         aa_score_reading rd, *into = &rd;
         if (f == REPLICA_ITEM) continue;
         if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
-        find_and_gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
+        find_and_gather_reading(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
     }
     for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
         size_t left = n - i, at = i % LOOKUP_ITEMS;
@@ -624,7 +624,7 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
     reclaim_enter(rr->rp->rl, rr->place);
     const replica_dense *dense = atomic_load(&rr->rp->dense);
     bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
-    if (known) find_and_gather(rr, dense, f, key, x, rd, &answer);
+    if (known) find_and_gather_reading(rr, dense, f, key, x, rd, &answer);
     reclaim_exit(rr->rp->rl, rr->place);
     return known;
 }

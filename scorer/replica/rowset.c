@@ -64,7 +64,7 @@ row_at(const rowset *rs, uint32_t slot)
 }
 
 static aa_status
-make_room(rowset *rs, uint32_t slot, aa_err *err)
+make_slot_room(rowset *rs, uint32_t slot, aa_err *err)
 {
     rowset_directory *dir = atomic_load(&rs->directory);
     size_t            chunk_idx = slot / CHUNK_ROWS;
@@ -134,7 +134,7 @@ rowset_put(rowset *rs, uint32_t slot, const aa_row_head *rh, const float *w, boo
 {
     *applied = false;
     if (slot >= ROWSET_MAX_SLOTS) return aa_fail(err, AA_EPARSE, "slot %u out of range", slot);
-    aa_status st = make_room(rs, slot, err);
+    aa_status st = make_slot_room(rs, slot, err);
     if (st != AA_OK) return st;
     rowset_row *row = row_at(rs, slot);
     if (!is_news(row, rh)) return AA_OK;

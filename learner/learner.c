@@ -413,8 +413,12 @@ learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *
     *count = 0;
     for (size_t f = 0; all && f < le->F; f++)
         rows_touch_all(le->tables[f]);
-    for (size_t f = 0; f < le->F && *count < max; f++)
+    const size_t first = le->publish_field;
+    for (size_t i = 0; i < le->F && *count < max; i++) {
+        const size_t f = (first + i) % le->F;
         *count += rows_changes(le->tables[f], out + *count, max - *count);
+        le->publish_field = (f + 1) % le->F; /* where max is reached, the others come first next */
+    }
     return AA_OK;
 }
 

@@ -51,7 +51,8 @@ typedef struct {
     uint64_t     born; /* seq of the batch whose op (PROMOTE, INIT) made the row; 0: a shared row */
     const float *w;    /* (K+1), the learner's, until the next step */
 } learner_change;
-/** @param all  begin again with every row there is */
+/** Up to max of them. Fields take turns: whoever takes fewer than there are gets some of each field.
+ *  @param all  begin again with every row there is */
 aa_status    learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *count,
                              aa_err *err) __attribute__((warn_unused_result));
 const float *learner_dense(const learner *le, size_t *count);

@@ -542,6 +542,35 @@ new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted(void **state)
     world_close(&wo);
 }
 
+/* A broker that is always behind: each call takes less than came since the last one. */
+static void
+under_lasting_pressure_each_field_is_published(void **state)
+{
+    (void)state;
+    enum { CALLS = 30, TAKEN = 4, EVENTS = 20 };
+    world  wo;
+    size_t sent[2] = {0, 0};
+    world_conf(&wo, "rule");
+    world_open(&wo);
+    assigner_tell_new(wo.as, true);
+    for (uint64_t call = 0; call < CALLS; call++) {
+        assigner_change change[TAKEN];
+        size_t          count;
+        for (uint64_t i = 0; i < EVENTS; i++) {
+            const uint64_t n = call * EVENTS + i, key[2] = {1 + n, 100000 + n};
+            world_event(&wo, key, 1);
+        }
+        world_step(&wo);
+        assert_int_equal(assigner_changes(wo.as, false, change, TAKEN, &count, NULL), AA_OK);
+        assert_int_equal(count, TAKEN);
+        for (size_t c = 0; c < count; c++)
+            sent[change[c].field]++;
+    }
+    assert_int_equal(sent[0], CALLS * TAKEN / 2);
+    assert_int_equal(sent[1], CALLS * TAKEN / 2);
+    world_close(&wo);
+}
+
 static void
 changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
 {
@@ -642,6 +671,7 @@ main(void)
         cmocka_unit_test(readings_follow_a_plain_recomputation_of_the_lean),
         cmocka_unit_test(scorers_hear_what_the_next_events_will_read),
         cmocka_unit_test(new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted),
+        cmocka_unit_test(under_lasting_pressure_each_field_is_published),
         cmocka_unit_test(changes_of_one_id_are_sent_once_and_small_ones_not_at_all),
         cmocka_unit_test(a_forgotten_id_is_deleted_and_may_return),
         cmocka_unit_test(an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on),

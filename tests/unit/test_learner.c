@@ -334,6 +334,30 @@ an_id_without_any_row_reads_zeros_and_teaches_none(void **state)
     aa_reward_batch_fini(&out);
 }
 
+/* A broker that is always behind: each call takes less than changed since the last one. */
+static void
+under_lasting_pressure_rows_of_each_field_are_published(void **state)
+{
+    (void)state;
+    enum { CALLS = 20, TAKEN = 4 };
+    size_t sent[2] = {0, 0};
+    use_defaults("deepfm", 1);
+    learner *le = fresh();
+    for (size_t call = 0; call < CALLS; call++) {
+        learner_change ch[TAKEN];
+        size_t         count;
+        aa_err         err = AA_ERR_INIT;
+        feed(le, 3, call, call + 1);
+        assert_int_equal(learner_changes(le, false, ch, TAKEN, &count, &err), AA_OK);
+        assert_int_equal(count, TAKEN);
+        for (size_t c = 0; c < count; c++)
+            sent[ch[c].field]++;
+    }
+    assert_int_equal(sent[0], CALLS * TAKEN / 2);
+    assert_int_equal(sent[1], CALLS * TAKEN / 2);
+    learner_free(&le);
+}
+
 /* Whoever collects changes holds the learner's rows: the digest of scorers, made from them. */
 static void
 changes_rebuild_what_is_served(void **state)
@@ -697,6 +721,7 @@ main(void)
         cmocka_unit_test(gradient_of_a_row_given_away_in_the_same_step_is_dropped),
         cmocka_unit_test(ops_after_the_last_event_are_applied),
         cmocka_unit_test(an_id_without_any_row_reads_zeros_and_teaches_none),
+        cmocka_unit_test(under_lasting_pressure_rows_of_each_field_are_published),
         cmocka_unit_test(changes_rebuild_what_is_served),
         cmocka_unit_test(gain_is_the_loss_difference_of_the_two_readings),
         cmocka_unit_test(paper_mode_rewards_the_drop_of_the_loss),

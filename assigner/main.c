@@ -577,6 +577,9 @@ open_all(app *ap, aa_err *err)
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
+    aa_link_export(ap->up.ln, ap->ctx->ms, "events");
+    aa_link_export(ap->down, ap->ctx->ms, "assigned");
+    aa_link_export(ap->rewards, ap->ctx->ms, "rewards");
     if (st == AA_OK && cfg->publish.enabled) st = aa_retry("KAFKA-WAIT", open_publisher, ap, err);
     ap->waiting = calloc((size_t)cfg->pipeline.depth, sizeof *ap->waiting);
     if (st == AA_OK && !ap->waiting) st = aa_fail(err, AA_ENOMEM, "ring of rewards");

@@ -532,6 +532,7 @@ run(aa_context *ctx, aa_err *err)
     st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
+    aa_link_export(ap.ln, ctx->ms, "events");
     if (st == AA_OK && has_fetchers(ctx->cfg)) st = crew_open(&ap.cr, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = connect_kafka(&ap, err);
     if (st == AA_OK) {

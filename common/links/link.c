@@ -41,6 +41,7 @@ struct aa_link {
     uint8_t      peer[256];
     size_t       peer_len; /* 0: nobody heard from yet */
     uint64_t     garbage, lost;
+    aa_counter  *garbage_total, *lost_total; /* the same as metrics, NULL: none */
     char         endpoint[256];
 };
 
@@ -365,6 +366,29 @@ aa_link_lost(const aa_link *ln)
     return ln->lost;
 }
 
+void
+aa_link_export(aa_link *ln, aa_metrics *ms, const char *name)
+{
+    char labels[64] = "";
+    if (!ln) return;
+    aa_metrics_label(labels, sizeof labels, "link", name);
+    ln->garbage_total = aa_metrics_counter(ms, "autoassign_link_damaged_messages_total", labels,
+                                           "Received messages that were not ours, by link.");
+    ln->lost_total =
+        aa_metrics_counter(ms, "autoassign_link_lost_messages_total", labels,
+                           "Messages to a peer that had vanished, by link: the protocol repeats "
+                           "what matters.");
+    aa_counter_add(ln->garbage_total, ln->garbage);
+    aa_counter_add(ln->lost_total, ln->lost);
+}
+
+static void
+count_one(uint64_t *count, aa_counter *total)
+{
+    ++*count;
+    if (total) aa_counter_add(total, 1);
+}
+
 /* ---- sending ---- */
 
 static int
@@ -412,7 +436,7 @@ aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, a
     if (rc >= 0) return AA_OK;
     if (errno == EAGAIN) return aa_fail(err, AA_EFULL, "%s: the queue is full", ln->endpoint);
     if (errno == EHOSTUNREACH) { /* as good as lost on the way: the protocol repeats what matters */
-        ln->lost++;
+        count_one(&ln->lost, ln->lost_total);
         aa_debug("LINK-PEER-GONE", "%s: the peer is gone, message '%c' of %zu bytes is lost",
                  ln->endpoint, (int)kind, len_bytes);
         return AA_OK;
@@ -515,7 +539,7 @@ aa_link_recv(aa_link *ln, aa_msg_kind *kind, const void **buf, size_t *len_bytes
     aa_status st = recv_frames(ln, &identity, &frames, err);
     if (st != AA_OK) goto out;
     if (!well_formed(ln, frames)) {
-        ln->garbage++;
+        count_one(&ln->garbage, ln->garbage_total);
         st = aa_fail(err, AA_EPARSE, "%s: not a message of ours: %zu frames, last of %zu bytes",
                      ln->endpoint, frames, zmq_msg_size(&ln->in));
         goto out;

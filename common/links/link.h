@@ -17,6 +17,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/service/metrics.h"
 
 typedef enum {
     AA_MSG_OPEN = 'O',     /* down: begin run_id from epoch */
@@ -101,6 +102,8 @@ const char *aa_link_endpoint(const aa_link *ln);
 /** Received messages that were not ours; sent ones whose peer had vanished. */
 uint64_t aa_link_garbage(const aa_link *ln);
 uint64_t aa_link_lost(const aa_link *ln);
+/** Count both as metrics too, with the label link="name". NULL: nothing. Once for each name. */
+void aa_link_export(aa_link *ln, aa_metrics *ms, const char *name);
 
 #define AA_LINK_MAX_POLL 32
 /** Wait until one of the links or file descriptors has something, or timeout_ms passes, or a signal

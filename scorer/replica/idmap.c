@@ -86,8 +86,9 @@ static bool
 entry_read(const idmap_entry *en, aa_assignment *out)
 {
     uint32_t seq, dead;
+    unsigned tries = 0;
     do {
-        seq = seqlock_read_begin(&en->lock);
+        seq = seqlock_read_begin(&en->lock, &tries);
         out->run_id = atomic_load_explicit(&en->run_id, memory_order_acquire);
         out->version = atomic_load_explicit(&en->version, memory_order_acquire);
         out->born = atomic_load_explicit(&en->born, memory_order_acquire);

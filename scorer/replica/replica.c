@@ -432,6 +432,7 @@ replica_reader_close(replica_reader **rr_p)
 void
 replica_pin(replica_reader *rr)
 {
+    AA_REQUIRE(!rr->pinned);
     reclaim_enter(rr->rp->rl, rr->place);
     rr->pinned = true;
     rr->dense = atomic_load(&rr->rp->dense);
@@ -440,6 +441,7 @@ replica_pin(replica_reader *rr)
 void
 replica_unpin(replica_reader *rr)
 {
+    AA_REQUIRE(rr->pinned);
     rr->pinned = false;
     reclaim_exit(rr->rp->rl, rr->place);
 }
@@ -621,11 +623,11 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
 {
     replica_answer answer = {0};
     *a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
-    reclaim_enter(rr->rp->rl, rr->place);
-    const replica_dense *dense = atomic_load(&rr->rp->dense);
-    bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
-    if (known) find_and_gather_reading(rr, dense, f, key, x, rd, &answer);
-    reclaim_exit(rr->rp->rl, rr->place);
+    const bool pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    bool known = rr->dense && idmap_get(rr->rp->field[f].ids, key, a);
+    if (known) find_and_gather_reading(rr, rr->dense, f, key, x, rd, &answer);
+    if (!pinned) replica_unpin(rr);
     return known;
 }
 
@@ -633,9 +635,10 @@ bool
 replica_read_row(replica_reader *rr, size_t f, uint32_t slot, float *w)
 {
     aa_row_head rh;
-    reclaim_enter(rr->rp->rl, rr->place);
+    const bool  pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
     bool there = rowset_get(rr->rp->field[f].rows, slot, &rh, w);
-    reclaim_exit(rr->rp->rl, rr->place);
+    if (!pinned) replica_unpin(rr);
     return there;
 }
 

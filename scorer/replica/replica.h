@@ -16,7 +16,9 @@
  * there (and slot AA_NO_SLOT) reads as zeros.
  *
  * Threads: one updater applies records; every thread that scores has a replica_reader of its own.
- * Readers take no lock and never wait for the updater (scorer/replica/reclaim, scorer/replica/seqlock).
+ * Readers take no lock. A reader waits only if the updater is inside a write of the very row or
+ * entry that it reads (a few dozen stores; scorer/replica/seqlock), and never for memory to be freed
+ * (scorer/replica/reclaim).
  */
 #ifndef AA_SCORER_REPLICA_REPLICA_H
 #define AA_SCORER_REPLICA_REPLICA_H
@@ -94,7 +96,8 @@ aa_status replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
 void replica_reader_close(replica_reader **rr_p);
 
-/** Between these two, every replica_score uses the same dense weights. @thread the reader's */
+/** Between these two, replica_score and replica_read_id use the same dense weights. Not nested.
+ *  @thread the reader's */
 void replica_pin(replica_reader *rr);
 void replica_unpin(replica_reader *rr);
 /** The known items; their texts stay as long as the replica. @thread any */
@@ -125,7 +128,7 @@ aa_status replica_score(replica_reader *rr, const uint64_t *key, const uint64_t 
                         float *score, aa_score_reading *reading, replica_answer *answer,
                         aa_err *err) __attribute__((warn_unused_result));
 
-/* ---- the table as a whole, for `export` ---- */
+/* ---- the table as a whole, for `export`; pinned or not ---- */
 /** x (K+1): what an ID reads now; *a: its assignment. False: never seen. @thread the reader's */
 bool replica_read_id(replica_reader *rr, size_t field, uint64_t key, float *x, aa_assignment *a,
                      aa_score_reading *rd);

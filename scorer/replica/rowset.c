@@ -194,8 +194,9 @@ rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w)
     const rowset_row *row = row_at(rs, slot);
     if (!row) return false;
     uint32_t seq, state;
+    unsigned tries = 0;
     do {
-        seq = seqlock_read_begin(&row->lock);
+        seq = seqlock_read_begin(&row->lock, &tries);
         state = atomic_load_explicit(&row->state, memory_order_acquire);
         rh->run_id = atomic_load_explicit(&row->run_id, memory_order_acquire);
         rh->version = atomic_load_explicit(&row->version, memory_order_acquire);

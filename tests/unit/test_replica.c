@@ -715,6 +715,32 @@ a_scorer_needs_a_user_and_an_item_field_and_a_model(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- pinned readers ---- */
+
+static void
+reading_the_table_while_pinned_keeps_the_pinned_weights(void **state)
+{
+    fixture         *fx = *state;
+    replica_effect   effect;
+    replica_answer   answer;
+    aa_score_reading rd[2];
+    aa_assignment    a;
+    float            x[W];
+    free(put_basics(fx));
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 9, (aa_assignment){.run_id = 1, .version = 1});
+    const float before = score_one(fx, 1, 9, rd, &answer);
+    replica_pin(fx->rr);
+    assert_true(replica_read_row(fx->rr, ITEM, 0, x));
+    assert_true(replica_read_id(fx->rr, ITEM, 9, x, &a, rd));
+    for (uint64_t version = 2; version < 6; version++) /* would be put where the pinned ones were */
+        free(put_dense(fx, 1, version, version, &effect));
+    check_close((double)score_one(fx, 1, 9, rd, &answer), (double)before, 0, 0, 0);
+    assert_int_equal(answer.version, 1);
+    replica_unpin(fx->rr);
+    score_one(fx, 1, 9, rd, &answer);
+    assert_int_equal(answer.version, 5);
+}
+
 int
 main(void)
 {
@@ -728,6 +754,7 @@ main(void)
         TEST(a_residual_row_is_added_to_the_shared_reading),
         TEST(a_row_that_does_not_say_when_it_was_born_goes_by_its_version),
         TEST(rows_that_are_not_there_read_as_zeros),
+        TEST(reading_the_table_while_pinned_keeps_the_pinned_weights),
         TEST(other_lanes_are_left_alone),
         TEST(scores_are_the_models_own_whatever_the_length_of_the_list),
         TEST(the_order_of_arrival_does_not_matter),

@@ -16,6 +16,7 @@
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
+#include "scorer/replica/seqlock.h"
 
 enum { WIDTH = 17, SLOTS = 4, WIDE = 65536, WRITES = 60000, READS = 100000, READERS = 3 };
 
@@ -121,7 +122,60 @@ readers_never_see_half_a_record_while_tables_grow(void **state)
     reclaim_free(&sh.rl);
 }
 
-/* ---- epochs by themselves ---- */
+/* ---- a writer that loses the processor within a write ---- */
+
+typedef struct {
+    seqlock          lock;
+    _Atomic uint32_t word;
+    atomic_bool      begun;
+    uint32_t         got;
+    int64_t          cpu_us; /* that the reading took */
+} stalled;
+
+static int64_t
+thread_cpu_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void *
+read_stalled(void *arg)
+{
+    stalled      *sd = arg;
+    uint32_t      seq;
+    unsigned      tries = 0;
+    const int64_t from_us = thread_cpu_us();
+    atomic_store(&sd->begun, true);
+    do {
+        seq = seqlock_read_begin(&sd->lock, &tries);
+        sd->got = atomic_load_explicit(&sd->word, memory_order_acquire);
+    } while (seqlock_read_again(&sd->lock, seq));
+    sd->cpu_us = thread_cpu_us() - from_us;
+    return NULL;
+}
+
+static void
+a_reader_that_meets_a_stalled_writer_leaves_it_the_processor(void **state)
+{
+    (void)state;
+    const struct timespec stall = {.tv_nsec = 200 * 1000000L};
+    stalled               sd = {.word = 1};
+    pthread_t             thread;
+    seqlock_write_begin(&sd.lock);
+    assert_int_equal(pthread_create(&thread, NULL, read_stalled, &sd), 0);
+    while (!atomic_load(&sd.begun))
+        sched_yield();
+    nanosleep(&stall, NULL); /* the stall itself */
+    atomic_store_explicit(&sd.word, 2, memory_order_release);
+    seqlock_write_end(&sd.lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sd.got, 2);
+    assert_true(sd.cpu_us < 60000); /* it slept for most of the stall */
+}
+
+/* ---- reclamation by itself ---- */
 
 typedef struct {
     reclaim_node node;
@@ -188,6 +242,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_never_see_half_a_record_while_tables_grow),
+        cmocka_unit_test(a_reader_that_meets_a_stalled_writer_leaves_it_the_processor),
         cmocka_unit_test(what_a_reader_may_hold_is_not_freed),
         cmocka_unit_test(there_is_a_limit_of_readers_and_places_are_used_again),
     };

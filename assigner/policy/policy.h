@@ -65,8 +65,7 @@ typedef struct {
 extern const policy_kind policy_default, policy_paper, policy_unique, policy_hash, policy_threshold,
     policy_rule, policy_random, policy_shared_only;
 
-/** By the name in agent.mode; NULL: no such mode. */
-const policy_kind *policy_find(const char *name);
+const policy_kind *policy_find(enum aa_agent_mode mode);
 
 /* ---- what several of them use ---- */
 

@@ -91,8 +91,8 @@ connect_kafka(app *ap, aa_err *err)
     }
 }
 
-/* Strictly greater than any before, in this process and, as far as clocks go, in those before it.
- */
+/* Strictly greater than any before, in this process and, as far as clocks go,
+ * in those before it. */
 static uint64_t
 next_run_id(app *ap)
 {

@@ -262,8 +262,8 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it, in order.
- */
+/* Dense weights learn from the mean of the step, each row from every event that read it,
+ * in order. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {

@@ -66,8 +66,8 @@ set_not_ready(service *sv, const char *why)
 
 /* ---- the replica's updates ---- */
 
-/* Open the reader, as soon as there is something to read. @errors not those that waiting may mend
- */
+/* Open the reader, as soon as there is something to read.
+ * @errors not those that waiting may mend */
 static aa_status
 wait_for_topics(service *sv, aa_err *err)
 {
@@ -189,8 +189,8 @@ follow(service *sv, aa_err *err)
     return st;
 }
 
-/* Everything that is in the topics now, so that what is printed at the end is what was published.
- */
+/* Everything that is in the topics now,
+ * so that what is printed at the end is what was published. */
 static aa_status
 drain(service *sv, aa_err *err)
 {

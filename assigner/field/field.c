@@ -13,8 +13,8 @@ typedef struct {
     float    loss[]; /* (T) */
 } loss_window;
 
-/* Gaps are a mean over the first, then a moving one, so that they follow an ID whose pace changes.
- */
+/* Gaps are a mean over the first, then a moving one,
+ * so that they follow an ID whose pace changes. */
 #define GAP_MEMORY 64.0f
 
 static aa_status

@@ -1,4 +1,5 @@
-/* common/agent/agent_state - the agent's state s = (frequency, position), as actor and critic share it.
+/* common/agent/agent_state - the agent's state s = (frequency, position), as actor and critic share
+ * it.
  *
  * The frequency is log-bucketed, so states are few: whatever depends on the state only (policy,
  * values) is a table that is recomputed when the network behind it changes, not per event.
@@ -55,7 +56,7 @@ aa_shared_rows(const aa_conf *cfg)
 }
 
 /** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it,
- * as the paper has it? A residual row begins at 0 and is read as shared reading + row: the ID keeps
+ *  as in the paper? A residual row begins at 0 and is read as shared reading + row: the ID keeps
  *  profiting from what the shared rows learn after its promotion. */
 static inline bool
 aa_residual_rows(const aa_conf *cfg)

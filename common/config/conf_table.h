@@ -1,5 +1,5 @@
-/* common/config/conf_table - the lists of settings.h as tables, for parsing, printing and documents.
- * Only common/config/conf*.c and their tests include this. */
+/* common/config/conf_table - the lists of settings.h as tables, for parsing, printing and
+ * documents. Only common/config/conf*.c and their tests include this. */
 #ifndef AA_COMMON_CONFIG_CONF_TABLE_H
 #define AA_COMMON_CONFIG_CONF_TABLE_H
 

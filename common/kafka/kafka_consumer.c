@@ -337,8 +337,8 @@ is_refusal(rd_kafka_resp_err_t ke)
     }
 }
 
-/* Commit and wait for the answer, but not for ever: with no broker the library itself would wait.
- */
+/* Commit and wait for the answer, but not for ever:
+ * with no broker the library itself would wait. */
 static rd_kafka_resp_err_t
 commit_list(aa_consumer *cs, const rd_kafka_topic_partition_list_t *list)
 {

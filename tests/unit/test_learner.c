@@ -376,8 +376,8 @@ changes_rebuild_what_is_served(void **state)
 
 /* ---- rewards ---- */
 
-/* Two learners of equal past; one reads the ID's own row and compares, the other reads the shared.
- */
+/* Two learners of equal past; one reads the ID's own row and compares,
+ * the other reads the shared. */
 static void
 gain_is_the_loss_difference_of_the_two_readings(void **state)
 {

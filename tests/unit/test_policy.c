@@ -124,8 +124,8 @@ promotion_copies_the_shared_row_that_the_id_would_have_read(void **state)
     world_close(&wo);
 }
 
-/* ID 1 gets a row, then falls silent while others go on. Returns the event at which it was freed.
- */
+/* ID 1 gets a row, then falls silent while others go on.
+ * Returns the event at which it was freed. */
 static size_t
 silence_until_freed(world *wo, size_t events)
 {

@@ -161,7 +161,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     ap->next_reward = assigner_next_reward(ap->as);
     ap->publish_all = true;
     ap->run_wall_ms = aa_wall_ms();
-    ap->tell_new = strcmp(ap->cfg->ingest.run, "live") == 0; /* a replay ends with exact values */
+    ap->tell_new = ap->cfg->ingest.run == AA_RUN_LIVE; /* a replay ends with exact values */
     assigner_tell_new(ap->as, ap->tell_new);
     ap->heard_ms = aa_now_ms();
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,

@@ -209,13 +209,15 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
 {
-    aa_err       err = AA_ERR_INIT;
-    char         kv[AA_CONF_STR + 96];
-    aa_log_level level = AA_INFO;
+    static const aa_log_level levels[] = {[AA_LOG_LEVEL_DEBUG] = AA_DEBUG,
+                                          [AA_LOG_LEVEL_INFO] = AA_INFO,
+                                          [AA_LOG_LEVEL_WARN] = AA_WARN,
+                                          [AA_LOG_LEVEL_ERROR] = AA_ERROR};
+    aa_err                    err = AA_ERR_INIT;
+    char                      kv[AA_CONF_STR + 96];
+    aa_status                 st = AA_OK;
     umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
-    aa_status st = aa_log_level_parse(cfg->log.level, &level);
-    AA_REQUIRE(st == AA_OK);
-    aa_log_init(program->name, level, strcmp(cfg->log.format, "json") == 0);
+    aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
              (long)getpid(), cfg->path, (unsigned long long)aa_conf_digest(cfg));
     aa_log_write(AA_INFO, "START", kv, "%s", program->summary);

@@ -18,7 +18,7 @@
 #include "common/base/status.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/state/checkpoint.h"
 
 typedef struct assigner assigner;

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/hash.h"
-
 enum {
     OPEN_EVERY_US = 1000000,
     PING_EVERY_US = 200000,
@@ -425,11 +423,8 @@ static void
 batch_sent(ingest *in)
 {
     aa_event_batch *b = &in->batch;
-    uint64_t        d = in->now.digest;
 
-    d = aa_digest(d, b->key, b->n * b->F * sizeof *b->key);
-    d = aa_digest(d, b->label, b->n * sizeof *b->label);
-    in->now.digest = aa_digest(d, b->time_ms, b->n * sizeof *b->time_ms);
+    in->now.digest = aa_event_batch_digest(b, in->now.digest);
     in->now.seq++;
     in->now.batches++;
     in->now.events += b->n;

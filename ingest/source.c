@@ -26,8 +26,9 @@ typedef struct {
 
 struct source {
     const aa_conf   *cfg;
-    aa_consumer     *cs; /* owned */
-    decode          *dc; /* owned */
+    aa_consumer     *cs;      /* owned */
+    decode          *dc;      /* owned */
+    aa_event_batch   decoded; /* one event */
     bool             replay;
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
@@ -94,6 +95,7 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
     so->cfg = cfg;
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     st = decode_new(&so->dc, cfg, err);
+    if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
@@ -113,6 +115,7 @@ source_close(source **so_p)
     if (!so) return;
     aa_consumer_free(&so->cs);
     decode_free(&so->dc);
+    aa_event_batch_fini(&so->decoded);
     free(so->part);
     free(so->po);
     free(so->own);
@@ -477,9 +480,8 @@ source_announce(source *so, announce *an)
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
-    uint64_t key[AA_MAX_FIELDS];
-    float    label;
-    int64_t  time_ms, end = so->part[idx].end, now_ms = aa_wall_ms();
+    const aa_columns *ev = &so->decoded.columns;
+    int64_t           end = so->part[idx].end, now_ms = aa_wall_ms();
 
     if (so->an) announce_tick(so->an, aa_now_ms());
 
@@ -487,11 +489,10 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         const aa_kafka_record *rec = &so->rec[i];
         decode_reason          reason;
         if (rec->offset >= end) break; /* written after the replay began */
-        reason =
-            decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
+        reason = decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, ev, 0);
         if (reason == DECODE_OK) {
-            order_push(od, idx, rec->offset, key, label, time_ms, arrived_ms(rec, now_ms));
-            arrived_item(so->an, so->dc, key, so->cfg->field_count);
+            order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
+            arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
         } else {
             deadletter *dl = NULL;
             aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);

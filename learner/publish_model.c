@@ -6,6 +6,7 @@
 #include "common/agent/agent_state.h"
 #include "common/kafka/kafka.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024 };
 

@@ -12,7 +12,7 @@
 #include "common/base/clock.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/model/model.h"
 #include "common/service/tool.h"
 #include "ingest/decode/deadletter.h"

@@ -123,16 +123,18 @@ take_label(decode *dc, double label, float *out)
 }
 
 static decode_reason
-validate(decode *dc, const decode_raw *raw, uint64_t *key, float *label, int64_t *time_ms)
+validate(decode *dc, const decode_raw *raw, const aa_columns *out, size_t i)
 {
     const aa_conf *cfg = dc->cfg;
-    decode_reason  why = take_ids(dc, raw, key);
+    const size_t   F = cfg->field_count;
 
-    if (why == DECODE_OK) why = take_label(dc, raw->label, label);
+    aa_columns_default(out, i, F);
+    decode_reason why = take_ids(dc, raw, &out->key[i * F]);
+    if (why == DECODE_OK) why = take_label(dc, raw->label, &out->label[i]);
     if (why != DECODE_OK) return why;
     if (raw->time_ms < cfg->event.time_min_ms || raw->time_ms > cfg->event.time_max_ms)
         return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms", (long long)raw->time_ms);
-    *time_ms = raw->time_ms;
+    out->time_ms[i] = raw->time_ms;
     return DECODE_OK;
 }
 
@@ -149,8 +151,8 @@ is_json(enum aa_event_format format, const void *message)
 }
 
 decode_reason
-decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, uint64_t *key,
-               float *label, int64_t *time_ms)
+decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
+               size_t i)
 {
     decode_raw    raw;
     json_t       *root = NULL;
@@ -159,7 +161,7 @@ decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, uint64
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
     why = is_json(dc->cfg->event.format, buf) ? decode_json(dc, buf, len, kafka_ms, &raw, &root)
                                               : decode_protobuf(dc, buf, len, &raw);
-    if (why == DECODE_OK) why = validate(dc, &raw, key, label, time_ms);
+    if (why == DECODE_OK) why = validate(dc, &raw, out, i);
     json_decref(root);
     return why;
 }

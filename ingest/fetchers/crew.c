@@ -198,8 +198,7 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
         return AA_OK;
     }
     for (size_t i = 0; i < fe->n; i++)
-        order_push(od, idx, fe->offset[i], &fe->key[i * fe->F], fe->label[i], fe->time_ms[i],
-                   fe->arrival_ms[i]);
+        order_push(od, idx, fe->offset[i], &fe->columns, i, fe->arrival_ms[i]);
     for (size_t i = 0; st == AA_OK && i < fe->letter_count; i++)
         st = push_letter(od, idx, fe, &fe->letter[i], err);
     aa_counter_add(cr->events, fe->n);

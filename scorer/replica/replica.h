@@ -30,8 +30,8 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/messages/wire.h"
 #include "common/messages/wire_score.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/names.h"
 
 enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/replica.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_event.h"
+
 enum { S = 1000000 };
 
 typedef struct {
@@ -81,8 +83,10 @@ static void
 push(fixture *fx, int n)
 {
     while (n-- > 0) {
-        uint64_t key[2] = {(uint64_t)fx->pushed + 1, 7};
-        order_push(ingest_order(fx->in), 0, fx->pushed, key, 1, fx->pushed, 3);
+        const uint64_t   key[2] = {(uint64_t)fx->pushed + 1, 7};
+        one_event        ev = one_event_of(key, 2, 1, fx->pushed);
+        const aa_columns col = one_event_columns(&ev);
+        order_push(ingest_order(fx->in), 0, fx->pushed, &col, 0, 3);
         fx->pushed++;
     }
 }
@@ -678,10 +682,11 @@ feed_some(ingest *in, size_t read[PARTITIONS], uint64_t r)
 {
     for (size_t p = 0; p < PARTITIONS; p++) {
         for (uint64_t n = r % 40; n > 0 && read[p] < EVENTS; n--, read[p]++) {
-            uint64_t key[2] = {read[p] * PARTITIONS + p + 1, p + 1};
+            const uint64_t   key[2] = {read[p] * PARTITIONS + p + 1, p + 1};
+            one_event        ev = one_event_of(key, 2, 1, (int64_t)(read[p] / 3 * 7));
+            const aa_columns col = one_event_columns(&ev);
             if (order_room(ingest_order(in), p) == 0) break;
-            order_push(ingest_order(in), p, (int64_t)read[p], key, 1, (int64_t)(read[p] / 3 * 7),
-                       0);
+            order_push(ingest_order(in), p, (int64_t)read[p], &col, 0, 0);
         }
         if (read[p] == EVENTS) order_end(ingest_order(in), p, EVENTS);
         r /= 3;

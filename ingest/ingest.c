@@ -60,7 +60,7 @@ ingest_new(ingest **out, const aa_conf *cfg, aa_err *err)
 
     if (!in) return aa_fail(err, AA_ENOMEM, "ingest");
     in->cfg = cfg;
-    in->replay = strcmp(cfg->ingest.run, "replay") == 0;
+    in->replay = cfg->ingest.run == AA_RUN_REPLAY;
     in->config_digest = aa_conf_digest(cfg);
     in->phase = BACKOFF;
     in->backoff_us = BACKOFF_MIN_US;

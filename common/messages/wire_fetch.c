@@ -355,8 +355,8 @@ check_fetched(const Autoassign__Fetched *m, aa_err *err)
     return check_letters(m, err);
 }
 
-/* Letters and the array of pointers to them that protobuf-c wants, in one block; NULL: no memory.
- */
+/* Letters and the array of pointers to them that protobuf-c wants, in one block;
+ * NULL: no memory. */
 static Autoassign__FetchedLetter **
 letters_of(const aa_fetched *fe)
 {

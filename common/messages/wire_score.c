@@ -108,8 +108,8 @@ aa_score_request_fini(aa_score_request *rq)
 
 /* ---- reply ---- */
 
-/* Messages and the array of pointers to them that protobuf-c wants, in one block; NULL: no memory.
- */
+/* Messages and the array of pointers to them that protobuf-c wants, in one block;
+ * NULL: no memory. */
 static Autoassign__Explanation **
 explanations_of(const aa_score_reading *rd, size_t n)
 {

@@ -45,6 +45,7 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                     "messages of fetchers that nobody had asked for any more");
     st = peers_new(&cr->pe, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
+    aa_link_export(cr->ln, ms, "fetchers");
     if (st != AA_OK) crew_close(&cr);
     *out = cr;
     return st;

@@ -492,6 +492,7 @@ init(fetcher *fr, aa_err *err)
     st = decode_new(&fr->dc, fr->cfg, err);
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
+    aa_link_export(fr->ln, ms, "fetchers");
     return st;
 }
 

@@ -16,10 +16,10 @@ start(void)
     aa_err err = AA_ERR_INIT;
     for (size_t i = 0; i < 3; i++)
         aa_conf_defaults(&cfg[i]);
-    strcpy(cfg[1].event.label, "threshold");
-    strcpy(cfg[1].event.time_unit, "s");
-    strcpy(cfg[2].event.format, "json");
-    strcpy(cfg[2].model.loss, "mse");
+    cfg[1].event.label = AA_LABEL_THRESHOLD;
+    cfg[1].event.time_unit = AA_TIME_UNIT_S;
+    cfg[2].event.format = AA_EVENT_FORMAT_JSON;
+    cfg[2].model.loss = AA_LOSS_MSE;
     cfg[2].fields[2] = cfg[2].fields[1];
     strcpy(cfg[2].fields[2].name, "device");
     strcpy(cfg[2].fields[2].json, "device");

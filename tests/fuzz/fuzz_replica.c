@@ -25,7 +25,7 @@ start(void)
     if (cfg.field_count) return;
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
-    snprintf(cfg.model.kind, sizeof cfg.model.kind, "fm");
+    cfg.model.kind = AA_MODEL_FM;
     AA_REQUIRE(aa_conf_finish(&cfg, &err) == AA_OK);
 }
 

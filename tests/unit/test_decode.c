@@ -116,8 +116,8 @@ names_unit_and_threshold_come_from_the_config(void **state)
     snprintf(fx->cfg.fields[0].json, sizeof fx->cfg.fields[0].json, "uid");
     snprintf(fx->cfg.event.label_field, sizeof fx->cfg.event.label_field, "stars");
     snprintf(fx->cfg.event.time_field, sizeof fx->cfg.event.time_field, "at");
-    snprintf(fx->cfg.event.time_unit, sizeof fx->cfg.event.time_unit, "s");
-    snprintf(fx->cfg.event.label, sizeof fx->cfg.event.label, "threshold");
+    fx->cfg.event.time_unit = AA_TIME_UNIT_S;
+    fx->cfg.event.label = AA_LABEL_THRESHOLD;
     fx->cfg.event.positive_above = 3;
     check_json(fx, "{\"uid\":1,\"item\":2,\"stars\":3.5,\"at\":1000.25}", DECODE_OK);
     check_close(fx->ev.label[0], 1, 0, 0, 0);
@@ -162,10 +162,10 @@ format_can_be_fixed(void **state)
     fixture *fx = *state;
     uint8_t  buf[400];
     size_t   len = pack(buf, "ann", 42, 1, 5);
-    snprintf(fx->cfg.event.format, sizeof fx->cfg.event.format, "json");
+    fx->cfg.event.format = AA_EVENT_FORMAT_JSON;
     assert_int_equal(take(fx, buf, len), DECODE_MALFORMED);
     check_json(fx, " \n{\"user\":1,\"item\":2,\"label\":0}", DECODE_OK);
-    snprintf(fx->cfg.event.format, sizeof fx->cfg.event.format, "protobuf");
+    fx->cfg.event.format = AA_EVENT_FORMAT_PROTOBUF;
     assert_int_equal(take(fx, buf, len), DECODE_OK);
     check_json(fx, "{\"user\":1,\"item\":2,\"label\":0}", DECODE_MALFORMED);
 }
@@ -222,7 +222,7 @@ protobuf_labels_that_are_no_numbers_are_refused(void **state)
     const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, 1.0001, -1e-9, 1e308};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(take(fx, buf, pack(buf, "u", 1, bad[i], 0)), DECODE_LABEL_RANGE);
-    snprintf(fx->cfg.event.label, sizeof fx->cfg.event.label, "threshold");
+    fx->cfg.event.label = AA_LABEL_THRESHOLD;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(take(fx, buf, pack(buf, "u", 1, bad[i], 0)), DECODE_LABEL_RANGE);
     assert_int_equal(take(fx, buf, pack(buf, "u", 1, 1e308, 0)), DECODE_OK);

@@ -76,7 +76,7 @@ json_follows_the_configured_names_and_unit(void **state)
     snprintf(cfg.fields[0].json, sizeof cfg.fields[0].json, "uid");
     snprintf(cfg.event.label_field, sizeof cfg.event.label_field, "stars");
     snprintf(cfg.event.time_field, sizeof cfg.event.time_field, "at");
-    snprintf(cfg.event.time_unit, sizeof cfg.event.time_unit, "s");
+    cfg.event.time_unit = AA_TIME_UNIT_S;
     assert_int_equal(encode_json(&cfg, &ev, message, sizeof message - 1, &len, &err), AA_OK);
     message[len] = '\0';
     assert_string_equal(message, "{\"uid\":\"u\",\"item\":7,\"stars\":4.5,\"at\":1.5}");

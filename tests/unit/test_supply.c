@@ -1,5 +1,5 @@
-/* What a fetcher has been asked for and may send; and both sides together over a link that loses.
- */
+/* What a fetcher has been asked for and may send;
+ * and both sides together over a link that loses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -122,7 +122,7 @@ void    aa_reader_free(aa_reader **rd_p);
 /* ---- reading in a group, partition by partition (ingest) ---- */
 typedef struct aa_consumer aa_consumer;
 
-#define AA_KAFKA_METADATA  2048 /* brokers take 4096 unless told otherwise */
+#define AA_KAFKA_METADATA  3072 /* brokers take 4096 unless told otherwise */
 #define AA_KAFKA_NO_OFFSET (-1)
 /* A place in a partition, and what was committed with it. */
 typedef struct {
@@ -164,7 +164,15 @@ aa_status aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t 
     __attribute__((warn_unused_result));
 /** Read nothing any more; answers REVOKED and LOST. */
 aa_status aa_consumer_release(aa_consumer *cs, aa_err *err) __attribute__((warn_unused_result));
-/** Commit offsets and metadata, and wait for the answer.
+/** Commit offsets and metadata without waiting; one commit at a time: the one before is forgotten.
+ *  The answer wakes aa_consumer_fd. @errors as aa_consumer_commit */
+aa_status aa_consumer_commit_send(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
+    __attribute__((warn_unused_result));
+/** What the broker says to that; *answered false: nothing yet, after timeout_ms. None under way:
+ *  AA_OK. @errors as aa_consumer_commit */
+aa_status aa_consumer_commit_answer(aa_consumer *cs, int timeout_ms, bool *answered, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Commit offsets and metadata, and wait some seconds for the answer.
  *  @errors AA_EAGAIN broker trouble, try again; AA_EIO refused: not this member's any more */
 aa_status aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
     __attribute__((warn_unused_result));

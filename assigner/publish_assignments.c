@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
 
 enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/decode/announce */ };

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 
 enum {
     FLUSH_MS = 20,  /* one look at whether all is delivered */

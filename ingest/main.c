@@ -170,12 +170,18 @@ say_full(app *ap, const char *why, int64_t now_us)
             why);
 }
 
+static aa_status
+pack_message(aa_bytes *out, const ingest_act *act, aa_err *err)
+{
+    return act->kind == AA_MSG_EVENTS ? aa_wire_pack_events(out, act->batch, err)
+                                      : aa_wire_pack_control(out, act->control, err);
+}
+
 static bool
 send_message(app *ap, const ingest_act *act)
 {
     aa_err        err = AA_ERR_INIT;
-    aa_status     st = act->kind == AA_MSG_EVENTS ? aa_wire_pack_events(&ap->out, act->batch, &err)
-                                                  : aa_wire_pack_control(&ap->out, act->control, &err);
+    aa_status     st = pack_message(&ap->out, act, &err);
     const size_t  events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
     const int64_t waited_us = act->waited_us, now_us = aa_now_us();
 

@@ -1,7 +1,7 @@
 /* ingest/resume - where the stream goes on: the last commit, and ingest's own checkpoint of it.
  *
- * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L run=R", names the
- * epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
+ * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L run=R", names
+ * the epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
  * for: where a replay ends, and the running figures.
  *
  * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
@@ -16,7 +16,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/state/checkpoint.h"
 
 #define RESUME_NO_END INT64_MAX
@@ -48,8 +48,8 @@ aa_status resume_copy(resume *to, const resume *from, aa_err *err)
 /**
  * What goes into a commit's metadata: "epoch=E seq=N lane=L run=R", then, behind ";", the last such
  * tag of every other lane that has ever committed this partition: a lane that comes back finds its
- * epoch, whoever has its partitions now. A tag without " run=R" is of an older program. R is run, or
- * what this lane had before if that is greater: it never falls.
+ * epoch, whoever has its partitions now. A tag without " run=R" is of an older program. R is
+ * run, or what this lane had before if that is greater: it never falls.
  * @param before  the metadata that this commit replaces
  * @errors AA_EPARSE the tags of so many lanes do not fit
  */

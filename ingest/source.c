@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/state/checkpoint.h"
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"

@@ -15,7 +15,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "ingest/decode/announce.h"
 #include "ingest/fetchers/peers.h"
 #include "ingest/order.h"

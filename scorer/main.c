@@ -15,7 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_reader.h"
 #include "common/service/program.h"
 #include "common/service/summary.h"
 #include "scorer/api/page.h"

@@ -4,7 +4,7 @@
  * waits for and leave the others' messages where they are: the library fetches no further than its
  * own limits. Commits are the caller's: nothing is stored or committed behind its back.
  */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_consumer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { COMMIT_MS = 3000 };
 

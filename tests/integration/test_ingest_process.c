@@ -10,7 +10,10 @@
 #include <jansson.h>
 
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_reader.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "ingest/resume.h"

@@ -546,7 +546,7 @@ under_lasting_pressure_each_field_is_published(void **state)
     enum { CALLS = 30, TAKEN = 4, EVENTS = 20 };
     world  wo;
     size_t sent[2] = {0, 0};
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     world_open(&wo);
     assigner_tell_new(wo.as, true);
     for (uint64_t call = 0; call < CALLS; call++) {

@@ -340,7 +340,7 @@ under_lasting_pressure_rows_of_each_field_are_published(void **state)
     (void)state;
     enum { CALLS = 20, TAKEN = 4 };
     size_t sent[2] = {0, 0};
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     learner *le = fresh();
     for (size_t call = 0; call < CALLS; call++) {
         learner_change ch[TAKEN];

@@ -53,12 +53,12 @@ what_no_broker_would_take_is_cut_and_says_so(void **state)
     aa_kafka_record rec = {.key = "k", .key_len = 1, .value = big, .len = len};
     assert_non_null(big);
     memset(big, 'x', len);
-    deadletter *dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+    deadletter *dl = deadletter_new(&rec, DECODE_MALFORMED, "");
     assert_int_equal(dl->key_len + dl->len, DEADLETTER_MAX_BYTES);
     assert_int_equal(dl->full_len, len);
     deadletter_free(&dl);
     rec = (aa_kafka_record){.key = big, .key_len = len, .value = "v", .len = 1};
-    dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+    dl = deadletter_new(&rec, DECODE_MALFORMED, "");
     assert_int_equal(dl->key_len, DEADLETTER_MAX_BYTES);
     assert_int_equal(dl->len, 0);
     assert_int_equal(dl->full_len, 1);

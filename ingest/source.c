@@ -560,7 +560,10 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     if (st != AA_OK) return st;
     *got += n;
     /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
-    if (part->end == RESUME_NO_END) return AA_OK;
+    if (part->end == RESUME_NO_END) {
+        if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
+        return AA_OK;
+    }
     if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end)) return AA_OK;
     order_end(od, idx, part->end);
     part->slot = NOT_READ;

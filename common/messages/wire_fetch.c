@@ -209,12 +209,15 @@ check_fetched(const Autoassign__Fetched *m, aa_err *err)
     aa_status st = wire_check_header(m->header, err);
     if (st) return st;
     if (F < 1 || F > AA_MAX_FIELDS) return aa_fail(err, AA_EPARSE, "%zu fields", F);
-    if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS || n + m->n_letter == 0)
+    if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS ||
+        (n + m->n_letter == 0 && m->next == 0))
         return aa_fail(err, AA_EPARSE, "%zu events and %zu letters", n, m->n_letter);
     if (m->partition < 0 || (size_t)m->partition >= AA_FETCH_MAX_PARTITIONS || m->attempt == 0 ||
         m->header->seq == 0)
         return aa_fail(err, AA_EPARSE, "partition %" PRId32 ", attempt %" PRIu32, m->partition,
                        m->attempt);
+    if (m->next < 0 || m->next == INT64_MAX)
+        return aa_fail(err, AA_EPARSE, "next offset %" PRId64, m->next);
     if ((st = wire_check_count("key", m->n_key, n * F, err))) return st;
     if ((st = wire_check_count("time_ms", m->n_time_ms, n, err))) return st;
     if ((st = wire_check_count("arrival_ms", m->n_arrival_ms, n, err))) return st;
@@ -275,6 +278,7 @@ aa_wire_pack_fetched(aa_bytes *out, const aa_fetched *fe, aa_err *err)
     m.time_ms = fe->time_ms;
     m.arrival_ms = fe->arrival_ms;
     m.offset = fe->offset;
+    m.next = fe->next;
     m.n_letter = fe->letter_count;
     m.letter = letters_of(fe);
     if (!m.letter) return aa_fail(err, AA_ENOMEM, "%zu letters", fe->letter_count);
@@ -309,6 +313,7 @@ copy_fetched(aa_fetched *fe, const Autoassign__Fetched *m, aa_err *err)
     fe->partition = m->partition;
     fe->attempt = m->attempt;
     fe->n = n;
+    fe->next = m->next;
     wire_copy(fe->key, m->key, n * F * sizeof *fe->key);
     wire_copy(fe->label, m->label, n * sizeof *fe->label);
     wire_copy(fe->time_ms, m->time_ms, n * sizeof *fe->time_ms);

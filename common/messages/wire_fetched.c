@@ -91,6 +91,7 @@ void
 aa_fetched_clear(aa_fetched *fe)
 {
     fe->n = fe->letter_count = fe->bytes.len = 0;
+    fe->next = 0;
 }
 
 void
@@ -109,7 +110,8 @@ aa_fetched_fini(aa_fetched *fe)
 int64_t
 aa_fetched_first(const aa_fetched *fe)
 {
-    AA_REQUIRE(fe->n + fe->letter_count > 0);
+    AA_REQUIRE(fe->n + fe->letter_count > 0 || fe->next > 0);
+    if (fe->n + fe->letter_count == 0) return fe->next;
     if (fe->n == 0) return fe->letter[0].offset;
     if (fe->letter_count == 0) return fe->offset[0];
     return fe->letter[0].offset < fe->offset[0] ? fe->letter[0].offset : fe->offset[0];
@@ -120,6 +122,7 @@ aa_fetched_next(const aa_fetched *fe)
 {
     int64_t event = fe->n > 0 ? fe->offset[fe->n - 1] : -1;
     int64_t letter = fe->letter_count > 0 ? fe->letter[fe->letter_count - 1].offset : -1;
-    AA_REQUIRE(fe->n + fe->letter_count > 0);
-    return (letter > event ? letter : event) + 1;
+    int64_t behind = (letter > event ? letter : event) + 1;
+    AA_REQUIRE(behind > 0 || fe->next > 0);
+    return fe->next > behind ? fe->next : behind;
 }

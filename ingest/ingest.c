@@ -169,7 +169,8 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->since_barrier = 0;
     in->blocked_us = 0;
     in->last_open_us = now_us - OPEN_EVERY_US;
-    in->barrier_out = in->barrier_durable = in->moved = in->dropped = false;
+    in->barrier_out = in->barrier_durable = in->dropped = false;
+    in->moved = re->from_end;
     return AA_OK;
 }
 

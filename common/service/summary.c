@@ -87,8 +87,8 @@ peak_resident_bytes(void)
     uint64_t kib = 0;
     FILE    *in = fopen("/proc/self/status", "r");
     if (!in) return 0;
-    while (fgets(line, sizeof line, in))
-        if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1) break;
+    while (!kib && fgets(line, sizeof line, in))
+        if (strncmp(line, "VmHWM:", 6) == 0) kib = strtoull(line + 6, NULL, 10);
     fclose(in);
     return kib * 1024;
 }

@@ -98,7 +98,7 @@ build/tidy/%.ok: %.c .clang-tidy | $(PBC)
 	@touch $@
 gates: ; @GATES=1 ONLY=^scripts/gates/ scripts/check.sh ## scripts/gates: layout, tidy, shellcheck, sanitized units, rooms
 coverage: ## lines that the units and the fuzz targets' corpus run, by room
-	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 --coverage' WARN=-w test >build/coverage.log || \
+	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 --coverage' WARN=-w test >build/coverage.log 2>&1 || \
 	    { tail -n 30 build/coverage.log; exit 1; }
 	@scripts/coverage.sh build/coverage
 compdb: ## compile_commands.json, from what make would run

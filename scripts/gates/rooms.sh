@@ -8,7 +8,6 @@ source "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 MODULES=(common ingest assigner learner scorer tools)
 PUBLIC=(common/agent/agent_state.h) # named like a private one: the state of the agent is what both sides share
-shopt -s globstar nullglob
 found=0
 found() { echo "$*"; found=$((found + 1)); }
 
@@ -20,12 +19,12 @@ rooms_have_a_readme() {
 }
 private_headers_stay_private() {
     local header file
-    for header in "${MODULES[@]/%//**/*_internal.h}" "${MODULES[@]/%//**/*_state.h}"; do
+    while read -r header; do
         [[ " ${PUBLIC[*]} " != *" $header "* ]] || continue
         while read -r file; do
             [[ ${file%/*} == "${header%/*}" ]] || found "$file includes $header, which is private to ${header%/*}"
         done < <(grep -rl --include='*.[ch]' "#include \"$header\"" "${MODULES[@]}")
-    done
+    done < <(find "${MODULES[@]}" -name '*_internal.h' -o -name '*_state.h')
 }
 settings_are_enums() {
     local line

@@ -10,7 +10,7 @@ PROCS   := ingest assigner learner scorer
 MODULES := common $(PROCS) tools
 comma   := ,
 SAN     ?=
-BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
+BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 GEN     := build/gen
 PKGS    := rdkafka libzmq libprotobuf-c openblas yaml-0.1 libmicrohttpd jansson libxxhash zlib
 VERSION := $(shell sed -n 's/^## \[\([0-9.]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
@@ -18,10 +18,12 @@ VERSION := $(shell sed -n 's/^## \[\([0-9.]*\)\].*/\1/p' CHANGELOG.md 2>/dev/nul
 CC       ?= cc
 CPPFLAGS := -I. -I$(GEN) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS) 2>/dev/null)) \
             -D_POSIX_C_SOURCE=200809L -DAA_VERSION='"$(or $(VERSION),0.0.0)"'
+# known OPTIONS: those that the compiler knows
+known     = $(shell for o in $1; do $(CC) -Werror $$o -E -x c /dev/null >/dev/null 2>&1 && echo $$o; done)
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
-            -Wimplicit-fallthrough -Wnull-dereference -Wduplicated-cond -Wlogical-op \
-            -Wdouble-promotion -Wconversion -Wsign-conversion
+            -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion \
+            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression)
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 CFLAGS   := -std=c17 -g $(WARN) -Werror $(OPT) -MMD -MP
 LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread

@@ -730,6 +730,34 @@ a_lost_durable_is_said_again_when_a_ping_asks(void **unused)
     }
 }
 
+/* Epoch 2 of this run and of the one before are not the same. */
+static void
+an_answer_is_forgotten_with_its_run(void **unused)
+{
+    (void)unused;
+    fixture *fx = make(true);
+    go_into(fx, SAVED);
+    fx->cannot_settle = false;
+    expect(fx, after(1), "settle ^D");
+    expect(fx, up(OPEN, .run_off = 1), "forget restore ^o");
+    expect(fx, up(PING, .run_off = 1, .epoch = 2), "^X forget");
+    unmake(fx);
+}
+
+static void
+a_durable_of_another_batch_is_not_the_barriers(void **unused)
+{
+    (void)unused;
+    fixture *fx = make(false);
+    go_into(fx, SAVED);
+    fx->cannot_settle = false;
+    expect(fx, down(DURABLE, .seq = 2, .epoch = 2), "");
+    expect(fx, after(1), "");
+    expect(fx, down(DURABLE, .seq = 3, .epoch = 2), "");
+    expect(fx, after(1), "settle ^D");
+    unmake(fx);
+}
+
 static void
 the_middle_asks_below_for_the_durable_that_does_not_come(void **unused)
 {
@@ -805,6 +833,21 @@ after_the_end_silence_is_taken_for_the_end_but_a_ping_is_not_silence(void **unus
         assert_non_null(strstr(on(fx, after(1)), "leave"));
         unmake(fx);
     }
+}
+
+/* The broker was away for long: whoever waits for the answer hears it before we leave. */
+static void
+a_last_commit_that_took_long_to_settle_is_not_followed_by_leaving_at_once(void **unused)
+{
+    (void)unused;
+    fixture *fx = make(true);
+    go_into(fx, RUNNING);
+    expect(fx, up(BARRIER, .seq = 3, .epoch = 2, .final = true), "save");
+    aa_stage_saved(fx->sg);
+    expect(fx, after(60000), "settle unready ^D");
+    expect(fx, after(AA_STAGE_END_WAIT_MS), "");
+    expect(fx, after(1), "leave");
+    unmake(fx);
 }
 
 /* ---- readiness ---- */
@@ -911,11 +954,14 @@ main(void)
         cmocka_unit_test(what_a_step_or_a_commit_needs_is_lost_and_the_run_begins_again),
         cmocka_unit_test(an_epoch_is_durable_when_it_is_here_and_below_and_settled),
         cmocka_unit_test(a_lost_durable_is_said_again_when_a_ping_asks),
+        cmocka_unit_test(an_answer_is_forgotten_with_its_run),
+        cmocka_unit_test(a_durable_of_another_batch_is_not_the_barriers),
         cmocka_unit_test(the_middle_asks_below_for_the_durable_that_does_not_come),
         cmocka_unit_test(
             an_epoch_that_cannot_be_saved_here_or_below_is_given_up_and_the_stream_goes_on),
         cmocka_unit_test(the_final_barrier_waits_for_the_last_rewards),
         cmocka_unit_test(after_the_end_silence_is_taken_for_the_end_but_a_ping_is_not_silence),
+        cmocka_unit_test(a_last_commit_that_took_long_to_settle_is_not_followed_by_leaving_at_once),
         cmocka_unit_test(readyz_is_false_without_a_run_and_while_neighbours_are_silent),
         cmocka_unit_test(the_last_stage_names_the_assigner),
         cmocka_unit_test(an_idle_pipeline_stays_ready),

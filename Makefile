@@ -42,6 +42,8 @@ BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c)
 TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZES:= $(FUZZ:$(BUILD)/tests/fuzz/fuzz_%=$(BUILD)/tests/fuzz_replay/replay_%)
+# tests that write a reference with REFERENCE=write
+REFS  := $(BUILD)/tests/unit/test_conf_print $(BUILD)/tests/unit/test_metrics_reference
 FUZZ_SECONDS ?= 600
 # librdkafka's threads, as ThreadSanitizer knows them
 SHIM   := $(if $(findstring thread,$(SAN)),$(BUILD)/tests/tsan_threads.o)
@@ -81,8 +83,8 @@ FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \
 FUZZ_DO   := run
 run-fuzz: $(if $(TARGETS),$(TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZ))
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(or $(FUZZ_JOBS),1) tests/fuzz/fuzz.sh $(FUZZ_DO) $(BUILD) $^
-reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/config/settings.h
-	REFERENCE=write $<
+reference: $(REFS) ## compose/autoassign.yaml, docs/CONFIGURATION.md and docs/METRICS.md from the code
+	@set -e; for t in $(REFS); do REFERENCE=write $$t; done
 format: ; @clang-format -i $(FMT) ## rewrite sources in house layout
 format-check: ; @clang-format --dry-run -Werror $(FMT) ## fail if layout differs
 tidy: $(PBC) ## static checks, one file per run
@@ -97,7 +99,7 @@ install: all ## programs as autoassign-<name>, default configuration, schemas, d
 	install -m 644 $(wildcard compose/autoassign.yaml) $(SHARE)
 	install -m 644 $(PROTO) $(SHARE)/schemas
 	install -d $(DOC)/docs $(DOC)/schemas $(DOC)/scorer $(UNITS)
-	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONFIGURATION.md CONTRIBUTING.md LICENSE $(DOC)
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE $(DOC)
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
 	install -m 644 schemas/README.md $(PROTO) $(DOC)/schemas
 	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer

@@ -89,7 +89,7 @@ print_help(const aa_program *program, const char *called, FILE *out)
         "  --print-reference        print what every key means (Markdown) and exit\n"
         "  --help, --version\n\n"
         "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
-        "Sections of the configuration; --print-reference and CONFIGURATION.md have the keys:\n",
+        "Sections of the configuration; --print-reference and docs/CONFIGURATION.md have the keys:\n",
         called, program->summary, called);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
@@ -162,11 +162,11 @@ open_door(aa_context *ctx, const aa_program *program, aa_err *err)
     return AA_OK;
 }
 
-static void
-register_build(aa_metrics *ms, const aa_program *program)
+void
+aa_program_metrics(aa_metrics *ms, const char *process)
 {
     char labels[128] = "";
-    aa_metrics_label(labels, sizeof labels, "process", program->name);
+    aa_metrics_label(labels, sizeof labels, "process", process);
     aa_metrics_label(labels, sizeof labels, "version", AA_VERSION);
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
@@ -226,7 +226,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
         st = aa_fail(&err, AA_ENOMEM, "metrics");
         goto out;
     }
-    register_build(ctx.ms, program);
+    aa_program_metrics(ctx.ms, program->name);
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
         (st = open_door(&ctx, program, &err)))
         goto out;

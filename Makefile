@@ -98,11 +98,12 @@ install: all ## programs as autoassign-<name>, default configuration, schemas, d
 	for p in $(BIN); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/autoassign-$${p##*/} || exit 1; done
 	install -m 644 $(wildcard compose/autoassign.yaml) $(SHARE)
 	install -m 644 $(PROTO) $(SHARE)/schemas
-	install -d $(DOC)/docs $(DOC)/schemas $(DOC)/scorer $(UNITS)
+	install -d $(DOC)/docs/images $(DOC)/schemas $(DOC)/scorer/api $(UNITS)
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE $(DOC)
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
+	install -m 644 $(wildcard docs/images/*) $(DOC)/docs/images
 	install -m 644 schemas/README.md $(PROTO) $(DOC)/schemas
-	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer
+	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer/api
 	for u in compose/systemd/autoassign*; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' $$u >$(UNITS)/$${u##*/} && chmod 644 $(UNITS)/$${u##*/} || exit 1; done
 uninstall: ## remove what install put there

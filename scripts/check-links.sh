@@ -3,7 +3,7 @@
 # in backticks exists. Prints what is wrong; exit code 1 if anything is.
 #   scripts/check-links.sh
 # CHANGELOG.md is left out: it names what was there at the time.
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 exec python3 - <<'EOF'
 import re
 import subprocess

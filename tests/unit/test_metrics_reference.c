@@ -28,7 +28,7 @@ enum { VALUES_BYTES = 256, LABELS_MAX = 4 };
 static const char head[] =
     "# Metrics\n"
     "\n"
-    "Each process serves its metrics as Prometheus text at `/metrics` of its HTTP port "
+    "Each process serves its metrics as Prometheus text at `/metrics` of its HTTP port\n"
     "(`http.ingest_port` and the like).\n"
     "`make reference` writes this page from the code that registers them.\n"
     "\n"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks the documents: every relative link, its anchor, and every path of the project that is named
-# in backticks exists. Prints what is wrong; exit code 1 if anything is.
+# Checks the documents: every relative link, its anchor, every path of the project and every
+# snake_case name in backticks exists; `file.c`: `function` is a function of that file. Prints what
+# is wrong; exit code 1 if anything is.
 #   scripts/check-links.sh
 # CHANGELOG.md is left out: it names what was there at the time.
 cd "$(dirname "$0")/.." || exit
 exec python3 - <<'EOF'
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -44,16 +44,37 @@ def wrong_paths(page, text):
             yield f"`{name}`: no such file"
 
 
-files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], capture_output=True, text=True, check=True)
+def sources():
+    """All text that may define a name."""
+    files = [f for top in TOPS for f in Path(top).rglob("*") if f.is_file() and "corpus" not in f.parts]
+    return "\n".join(f.read_text(errors="replace") for f in [*files, Path("Makefile")] if f.suffix not in (".md", ".png"))
+
+
+def wrong_names(text, words):
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    for name in sorted(set(re.findall(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`", prose))):
+        if name not in words:
+            yield f"`{name}`: no source has this name"
+
+
+def wrong_functions(text):
+    """`file.c`: `function`, `function` names functions of that file."""
+    for file, names in re.findall(r"`([\w./-]+\.[ch])`: ((?:`\w+`(?:, )?)+)", text):
+        for name in re.findall(r"\w+", names):
+            if Path(file).is_file() and not re.search(rf"\b{name}\b", Path(file).read_text()):
+                yield f"`{file}` has no `{name}`"
+
+
+pages = [*Path(".").glob("*.md"), *(f for top in TOPS for f in Path(top).rglob("*.md"))]
+words = set(re.findall(r"\w+", sources() + Path("docs/METRICS.md").read_text()))  # the code puts metrics' names together
 count, bad = 0, 0
-for name in sorted(set(files.stdout.split())):
-    page = Path(name)
-    if name == "CHANGELOG.md" or not page.exists():
+for page in sorted(pages):
+    if page.name == "CHANGELOG.md":
         continue
     text = page.read_text()
     count += 1
-    for fault in [*wrong_links(page, text), *wrong_paths(page, text)]:
-        print(f"{name}: {fault}")
+    for fault in [*wrong_links(page, text), *wrong_paths(page, text), *wrong_names(text, words), *wrong_functions(text)]:
+        print(f"{page}: {fault}")
         bad += 1
 print(f"{count} documents, {bad} faults")
 sys.exit(1 if bad or count < 10 else 0)

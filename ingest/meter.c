@@ -51,7 +51,7 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
         me->letters[r] = aa_metrics_counter(ms, "autoassign_dead_letters_total", reason,
-                                            "messages that were no events");
+                                            "messages that are no valid events");
     }
     me->in_flight = aa_metrics_gauge(ms, "autoassign_in_flight_batches", "",
                                      "batches sent and not assigned yet");

@@ -32,7 +32,8 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
     cr->cfg = cfg;
-    cr->count = aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that have sent an offer lately");
+    cr->count =
+        aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that have sent an offer lately");
     cr->working = aa_metrics_gauge(ms, "autoassign_fetchers_working", "",
                                    "fetchers that read partitions of the open run");
     cr->events = aa_metrics_counter(ms, "autoassign_fetched_events_total", "",

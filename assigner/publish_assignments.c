@@ -4,6 +4,7 @@
 
 #include "common/kafka/kafka.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/decode/announce */ };
 

@@ -4,6 +4,7 @@
 
 #include "common/kafka/kafka.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { KEY_BYTES = 12 };
 

@@ -71,7 +71,7 @@ encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, 
             aa_err *err)
 {
     aa_status   st = AA_OK;
-    bool        seconds = cfg->event.time_unit[0] == 's';
+    bool        seconds = cfg->event.time_unit == AA_TIME_UNIT_S;
     json_t     *root = json_object();
     const char *user = cfg->fields[0].json[0] ? cfg->fields[0].json : cfg->fields[0].name;
     const char *item = cfg->fields[1].json[0] ? cfg->fields[1].json : cfg->fields[1].name;

@@ -15,6 +15,7 @@
 #include "common/config/conf.h"
 #include "common/kafka/kafka.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"

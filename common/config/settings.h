@@ -1,11 +1,13 @@
 /* common/config/settings - every key of the configuration file, once.
  *
- * One line here is all that a new setting needs: the struct in conf.h, the parser, --help, the
- * commented default file (compose/autoassign.yaml) and the reference (`--print-reference`) are
- * made from these lists.
+ * One line here is all that a new setting needs: the struct in conf.h, the enums of the choices, the
+ * parser, --help, the commented default file (compose/autoassign.yaml) and the reference
+ * (`--print-reference`) are made from these lists.
  *
  *   STR(name, default, help)                        char name[AA_CONF_STR]
- *   CHO(name, default, "a|b|c", help)               char name[AA_CONF_STR], one of the choices
+ *   CHO(name, type, default, help, VAL(constant, "text") ...)
+ *                                                   enum type name, one of the constants; the file
+ *                                                   has its text
  *   INT(name, default, min, max, unit, help)        int64_t name
  *   NUM(name, default, min, max, unit, help)        double name
  *   BOO(name, default, help)                        bool name
@@ -32,7 +34,7 @@
     X(http, AA_SETTINGS_HTTP, "the HTTP server of each process: /healthz, /readyz, /metrics; port 0 takes any free port")  \
     X(log, AA_SETTINGS_LOG, "logs on stderr")
 
-#define AA_SETTINGS_PIPELINE(STR, CHO, INT, NUM, BOO)                                              \
+#define AA_SETTINGS_PIPELINE(STR, CHO, VAL, INT, NUM, BOO)                                         \
     STR(name, "autoassign", "name of this pipeline; names its checkpoints and its consumer group") \
     INT(lane, 0, 0, 65535, "", "number of this lane: lanes of one name share the partitions and learn separately")                                       \
     INT(seed, 1, 0, INT64_MAX, "", "seed of all random numbers; the same seed, stream and build give the same bits")                              \
@@ -41,14 +43,14 @@
     INT(series_events, 0, 0, INT64_MAX, "events", "events between two rows of the series, CSV files in summary_dir; 0: no series") \
     INT(late_from, 0, 0, INT64_MAX, "events", "number of first events that the summary's late_ values leave out")
 
-#define AA_SETTINGS_TOPICS(STR, CHO, INT, NUM, BOO)                                                \
+#define AA_SETTINGS_TOPICS(STR, CHO, VAL, INT, NUM, BOO)                                           \
     STR(interactions, "interactions", "the events; this topic must exist")                                                 \
     STR(dead_letters, "", "messages that are no valid events; empty: <interactions>.dlq")                         \
     STR(assignments, "assignments", "which slot each ID reads; compacted")                                       \
     STR(model, "model", "rows and dense weights; compacted")                                       \
     STR(predictions, "", "one prediction per event, for audit; empty: not published")
 
-#define AA_SETTINGS_LINKS(STR, CHO, INT, NUM, BOO)                                                 \
+#define AA_SETTINGS_LINKS(STR, CHO, VAL, INT, NUM, BOO)                                            \
     STR(events, "ipc:///tmp/autoassign-events", "ingest connects, assigner binds")                 \
     STR(assigned, "ipc:///tmp/autoassign-assigned", "assigner connects, learner binds")            \
     STR(rewards, "ipc:///tmp/autoassign-rewards", "learner publishes, assigner subscribes")        \
@@ -57,29 +59,39 @@
     STR(curve_public_key, "", "public half of the CURVE key pair that all processes share, 40 characters; empty: links are not encrypted") \
     STR(curve_secret_key, "", "secret half of the key pair")
 
-#define AA_SETTINGS_EVENT(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(format, "auto", "auto|json|protobuf", "auto: a message that starts with { is JSON")        \
+#define AA_SETTINGS_EVENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "auto: a message that starts with { is JSON", \
+        VAL(AA_EVENT_FORMAT_AUTO, "auto") VAL(AA_EVENT_FORMAT_JSON, "json") \
+        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf")) \
     STR(label_field, "label", "JSON name of the label")                                            \
     STR(time_field, "timestamp_ms", "JSON name of the event time; an event without it takes the time of its Kafka message") \
-    CHO(time_unit, "ms", "ms|s", "unit of the JSON event time")                                    \
-    CHO(label, "as-is", "as-is|threshold", "as-is: the label is the target, 0 or 1; threshold: see positive_above")                     \
+    CHO(time_unit, aa_time_unit, AA_TIME_UNIT_MS, "unit of the JSON event time", \
+        VAL(AA_TIME_UNIT_MS, "ms") VAL(AA_TIME_UNIT_S, "s")) \
+    CHO(label, aa_label_rule, AA_LABEL_AS_IS, "as-is: the label is the target, 0 or 1; threshold: see positive_above", \
+        VAL(AA_LABEL_AS_IS, "as-is") VAL(AA_LABEL_THRESHOLD, "threshold")) \
     NUM(positive_above, 0.5, -1e9, 1e9, "", "label threshold: labels above this value are 1, others 0")          \
     INT(id_max_bytes, 256, 1, 65536, "bytes", "longest valid ID; an event with a longer one is a dead letter")                       \
     INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid event time")   \
     INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time")
 
-#define AA_SETTINGS_INGEST(STR, CHO, INT, NUM, BOO)                                                \
-    CHO(role, "sequencer", "sequencer|fetcher", "sequencer: owns the lane's order, batches and commits; fetcher: reads and decodes for the sequencer (live only; needs links.fetchers)") \
+#define AA_SETTINGS_INGEST(STR, CHO, VAL, INT, NUM, BOO)                                           \
+    CHO(role, aa_ingest_role, AA_ROLE_SEQUENCER, "sequencer: owns the lane's order, batches and commits; fetcher: reads and decodes for the sequencer (live only; needs links.fetchers)", \
+        VAL(AA_ROLE_SEQUENCER, "sequencer") VAL(AA_ROLE_FETCHER, "fetcher")) \
     INT(fetcher_silence_ms, 3000, 500, 600000, "ms", "the sequencer removes a fetcher that is silent for this time; best below kafka.session.timeout.ms") \
-    CHO(run, "live", "live|replay", "live: without an end; replay: up to the end offsets at its start") \
+    CHO(run, aa_run_kind, AA_RUN_LIVE, "live: without an end; replay: up to the end offsets at its start", \
+        VAL(AA_RUN_LIVE, "live") VAL(AA_RUN_REPLAY, "replay")) \
     STR(replay_from, "beginning", "where a fresh replay begins: beginning, offset:N, or time:MS")                               \
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: longest time that a batch is filled")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "events read ahead per partition") \
-    CHO(on_lost_offset, "fail", "fail|skip", "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted")
+    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
+        VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip"))
 
-#define AA_SETTINGS_AGENT(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(mode, "default", "default|paper|unique|hash|threshold|rule|random|shared-only", "how IDs get rows (docs/GLOSSARY.md: mode)") \
+#define AA_SETTINGS_AGENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(mode, aa_agent_mode, AA_MODE_DEFAULT, "how IDs get rows (docs/GLOSSARY.md: mode)", \
+        VAL(AA_MODE_DEFAULT, "default") VAL(AA_MODE_PAPER, "paper") VAL(AA_MODE_UNIQUE, "unique") \
+        VAL(AA_MODE_HASH, "hash") VAL(AA_MODE_THRESHOLD, "threshold") VAL(AA_MODE_RULE, "rule") \
+        VAL(AA_MODE_RANDOM, "random") VAL(AA_MODE_SHARED_ONLY, "shared-only")) \
     INT(positions, 8, 1, 15, "", "k: number of shared positions")                                            \
     INT(lean_bins, 3, 1, 15, "", "p: lean bins of each position; 1: no lean")                     \
     NUM(half_life_events, 100000, 0, 1e12, "events", "half-life of an ID's frequency, in events of the stream; 0: no decay") \
@@ -107,11 +119,14 @@
     NUM(random_ascend, 0.05, 0, 1, "", "mode random: probability per event that an ID without a row gets one") \
     NUM(random_descend, 0.01, 0, 1, "", "mode random: probability per visit of the sweep that a row is given back")
 
-#define AA_SETTINGS_MODEL(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(kind, "deepfm", "fm|mlp|widedeep|deepfm|dcn", "kind of the recommender")                               \
+#define AA_SETTINGS_MODEL(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(kind, aa_model_id, AA_MODEL_DEEPFM, "kind of the recommender", \
+        VAL(AA_MODEL_FM, "fm") VAL(AA_MODEL_MLP, "mlp") VAL(AA_MODEL_WIDEDEEP, "widedeep") \
+        VAL(AA_MODEL_DEEPFM, "deepfm") VAL(AA_MODEL_DCN, "dcn")) \
     INT(dim, 16, 1, 1024, "", "K: width of an embedding")                                          \
     STR(hidden, "64-32", "widths of the hidden layers")                                            \
-    CHO(loss, "logloss", "logloss|mse", "loss that training minimises")                                       \
+    CHO(loss, aa_loss_kind, AA_LOSS_LOGLOSS, "loss that training minimises", \
+        VAL(AA_LOSS_LOGLOSS, "logloss") VAL(AA_LOSS_MSE, "mse")) \
     INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \
     NUM(row_rate, 0.2, 0, 100, "", "Adagrad learning rate of rows")                                \
     NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "initial value of Adagrad's accumulators")                  \
@@ -124,20 +139,22 @@
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient that the shared reading gets from an ID with a residual row") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam's learning rate of the dense weights")
 
-#define AA_SETTINGS_CHECKPOINT(STR, CHO, INT, NUM, BOO)                                            \
+#define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \
     STR(dir, "checkpoints", "folder of the checkpoints")                                           \
     INT(every_events, 0, 0, INT64_MAX, "events", "events between two checkpoints; 0: by time only") \
     INT(every_ms, 10000, 0, 86400000, "ms", "live: time between two checkpoints; 0: by events only") \
     INT(keep, 3, 1, 1000, "", "committed checkpoints that are kept; with 3 or more one remains if another is damaged") \
-    CHO(on_damage, "previous", "previous|fresh|fail", "the checkpoint is damaged or missing: previous: use the one before; fresh: the same, and if there is none start from the stream's beginning; fail: end with an error") \
+    CHO(on_damage, aa_on_damage, AA_ON_DAMAGE_PREVIOUS, "the checkpoint is damaged or missing: previous: use the one before; fresh: the same, and if there is none start from the stream's beginning; fail: end with an error", \
+        VAL(AA_ON_DAMAGE_PREVIOUS, "previous") VAL(AA_ON_DAMAGE_FRESH, "fresh") \
+        VAL(AA_ON_DAMAGE_FAIL, "fail")) \
     INT(max_failures, 10, 0, 1000000, "", "ingest ends with an error after this many checkpoints in a row that cannot be written; 0: never")
 
-#define AA_SETTINGS_PUBLISH(STR, CHO, INT, NUM, BOO)                                               \
+#define AA_SETTINGS_PUBLISH(STR, CHO, VAL, INT, NUM, BOO)                                          \
     INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \
     BOO(enabled, true, "publish to the compacted topics")                                   \
     BOO(item_names, true, "publish the text of item IDs: scorers need it to rank all known items")
 
-#define AA_SETTINGS_SCORER(STR, CHO, INT, NUM, BOO)                                                \
+#define AA_SETTINGS_SCORER(STR, CHO, VAL, INT, NUM, BOO)                                           \
     STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \
     STR(token, "", "token that requests must carry; empty: none")                                  \
     INT(max_items, 10000, 1, 10000000, "items", "longest list in a request, and longest ranking") \
@@ -149,7 +166,7 @@
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
-#define AA_SETTINGS_HTTP(STR, CHO, INT, NUM, BOO)                                                  \
+#define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \
     BOO(enabled, true, "run the HTTP server")                                                               \
     STR(bind, "127.0.0.1", "address that the HTTP server listens on")                                                              \
     INT(max_connections, 1024, 1, 100000, "connections", "connections open at the same time; further ones wait until one ends (an idle one ends after 15 s)") \
@@ -158,13 +175,16 @@
     INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \
     INT(scorer_port, 0, 0, 65535, "", "port of scorer")
 
-#define AA_SETTINGS_LOG(STR, CHO, INT, NUM, BOO)                                                   \
-    CHO(level, "info", "debug|info|warn|error", "lowest level that is logged")                               \
-    CHO(format, "logfmt", "logfmt|json", "form of a log record, one line each")                                    \
+#define AA_SETTINGS_LOG(STR, CHO, VAL, INT, NUM, BOO)                                              \
+    CHO(level, aa_log_level_choice, AA_LOG_LEVEL_INFO, "lowest level that is logged", \
+        VAL(AA_LOG_LEVEL_DEBUG, "debug") VAL(AA_LOG_LEVEL_INFO, "info") \
+        VAL(AA_LOG_LEVEL_WARN, "warn") VAL(AA_LOG_LEVEL_ERROR, "error")) \
+    CHO(format, aa_log_format, AA_LOG_FORMAT_LOGFMT, "form of a log record, one line each", \
+        VAL(AA_LOG_FORMAT_LOGFMT, "logfmt") VAL(AA_LOG_FORMAT_JSON, "json")) \
     INT(stats_ms, 10000, 0, 86400000, "ms", "time between two STATS lines; 0: none")
 
 /* per ID field; `fields:` maps a name to these, in the order of the model's fields */
-#define AA_SETTINGS_FIELD(STR, CHO, INT, NUM, BOO)                                                 \
+#define AA_SETTINGS_FIELD(STR, CHO, VAL, INT, NUM, BOO)                                            \
     STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
     INT(threshold, 5, 0, INT64_MAX, "events", "modes threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most own rows of the field; 0: no limit")                    \

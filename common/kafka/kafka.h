@@ -170,8 +170,8 @@ aa_status aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t 
     __attribute__((warn_unused_result));
 
 /** Serve the group; must be called at least every few seconds. On ASSIGNED, *po and *n are the
- *  partitions (offsets not set), valid until the next poll. @errors AA_EIO the client is of no more
- * use */
+ *  partitions (offsets not set), valid until the next poll.
+ *  @errors AA_EIO the client is of no more use */
 aa_status aa_consumer_poll(aa_consumer *cs, aa_consumer_event *event, const aa_kafka_offset **po,
                            size_t *n, aa_err *err) __attribute__((warn_unused_result));
 /**

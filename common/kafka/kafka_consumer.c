@@ -72,7 +72,7 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     aa_kafka_property p[32];
     size_t            n = 0;
     char              member[64], client[64], group[AA_CONF_STR + 16];
-    const bool        fetcher = strcmp(cfg->ingest.role, "fetcher") == 0;
+    const bool        fetcher = cfg->ingest.role == AA_ROLE_FETCHER;
 
     snprintf(client, sizeof client, "autoassign-fetcher-%ld", (long)getpid());
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
@@ -337,8 +337,8 @@ is_refusal(rd_kafka_resp_err_t ke)
     }
 }
 
-/* Commit and wait for the answer, but not for ever: with no broker the library itself would wait.
- */
+/* Commit and wait for the answer, but not for ever:
+ * with no broker the library itself would wait. */
 static rd_kafka_resp_err_t
 commit_list(aa_consumer *cs, const rd_kafka_topic_partition_list_t *list)
 {

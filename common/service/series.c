@@ -85,7 +85,7 @@ aa_series_due(const aa_series *se, uint64_t events, bool last)
 }
 
 static void
-append(aa_series *se, const char *text)
+append_row(aa_series *se, const char *text)
 {
     size_t n = strlen(text);
     AA_REQUIRE(se->row_len + n + 2 < ROW_BYTES);
@@ -100,7 +100,7 @@ aa_series_int(aa_series *se, uint64_t value)
     char text[32];
     if (!se) return;
     snprintf(text, sizeof text, "%" PRIu64, value);
-    append(se, text);
+    append_row(se, text);
 }
 
 void
@@ -109,13 +109,13 @@ aa_series_num(aa_series *se, double value)
     char text[32] = "";
     if (!se) return;
     if (isfinite(value)) snprintf(text, sizeof text, "%.9g", value);
-    append(se, text);
+    append_row(se, text);
 }
 
 void
 aa_series_str(aa_series *se, const char *value)
 {
-    if (se) append(se, value);
+    if (se) append_row(se, value);
 }
 
 /* Whole rows go to the system at once: a process that is killed leaves whole rows. */

@@ -78,9 +78,9 @@ metrics(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     at = text;
-    while ((at = figures_next(at, &name, &len, &value)))
+    while ((at = metrics_history_next(at, &name, &len, &value)))
         AA_REQUIRE(name >= text && name + len <= at && at <= text + size);
-    (void)figures_sum(text, "autoassign_auc", "window=\"recent\"");
+    (void)metrics_history_sum(text, "autoassign_auc", "window=\"recent\"");
     free(text);
 }
 

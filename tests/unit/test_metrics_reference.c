@@ -16,12 +16,13 @@
 
 #include "assigner/assigner_metrics.h"
 #include "common/config/conf.h"
+#include "common/links/link.h"
 #include "common/service/program.h"
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
 #include "ingest/meter.h"
 #include "learner/learner_metrics.h"
-#include "scorer/meters.h"
+#include "scorer/scorer_metrics.h"
 
 enum { VALUES_BYTES = 256, LABELS_MAX = 4 };
 
@@ -52,7 +53,7 @@ typedef struct {
 static bool
 is_open_ended(const char *name)
 {
-    return strstr("field topic partition position process version le", name) != NULL;
+    return strstr("field topic partition position process version link le", name) != NULL;
 }
 
 static void
@@ -182,14 +183,36 @@ print_ingest(aa_conf *cfg, FILE *out)
     meter_free(&me);
 }
 
+/* A link's socket of this test alone. */
+static void
+make_endpoint(char *text, size_t size)
+{
+    snprintf(text, size, "ipc:///tmp/autoassign-test-%ld", (long)getpid());
+}
+
+static void
+print_links(FILE *out)
+{
+    aa_err       err = AA_ERR_INIT;
+    aa_metrics  *ms = aa_metrics_new();
+    aa_link     *ln;
+    aa_link_keys keys = {0};
+    char         endpoint[64];
+    make_endpoint(endpoint, sizeof endpoint);
+    assert_int_equal(aa_link_open(&ln, AA_LINK_BIND, endpoint, &keys, &err), AA_OK);
+    aa_link_export(ln, ms, "events");
+    print_process(ms, "ingest, assigner and learner, by link", out);
+    aa_link_close(&ln);
+    unlink(endpoint + strlen("ipc://"));
+}
+
 static void
 print_crew(aa_conf *cfg, FILE *out)
 {
     aa_err      err = AA_ERR_INIT;
     aa_metrics *ms = aa_metrics_new();
     crew       *cr;
-    snprintf(cfg->links.fetchers, sizeof cfg->links.fetchers, "ipc:///tmp/autoassign-test-%ld",
-             (long)getpid());
+    make_endpoint(cfg->links.fetchers, sizeof cfg->links.fetchers);
     assert_int_equal(crew_open(&cr, cfg, ms, &err), AA_OK);
     print_process(ms, "ingest with `links.fetchers`", out);
     crew_close(&cr);
@@ -230,9 +253,9 @@ print_learner(const aa_conf *cfg, FILE *out)
 static void
 print_scorer(const aa_conf *cfg, FILE *out)
 {
-    aa_metrics *ms = aa_metrics_new();
-    meters      me;
-    meters_init(&me, ms, cfg);
+    aa_metrics    *ms = aa_metrics_new();
+    scorer_metrics sm;
+    scorer_metrics_init(&sm, ms, cfg);
     print_process(ms, "scorer", out);
 }
 
@@ -248,6 +271,7 @@ print_reference(void)
     aa_conf_defaults(cfg);
     fputs(head, out);
     print_every_process(out);
+    print_links(out);
     print_ingest(cfg, out);
     print_crew(cfg, out);
     print_fetcher(out);

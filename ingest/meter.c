@@ -191,7 +191,7 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
 }
 
 aa_status
-meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
+meter_finish(meter *me, const ingest *in, const source *so, bool whole, aa_err *err)
 {
     uint64_t     gaps;
     aa_summary  *su = aa_summary_new();
@@ -211,7 +211,9 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
              is.digest, is.events, is.letters, is.batches, is.epoch, seconds, rate);
     if (aa_log_on(AA_INFO))
         aa_log_write(AA_INFO, "FINAL", kv, "%s",
-                     ingest_ended(in) ? "the replay has ended" : "drained");
+                     ingest_ended(in) ? "the replay has ended"
+                     : whole          ? "drained"
+                                      : "the drain was given up");
     aa_summary_int(su, "events", is.events);
     aa_summary_int(su, "dead_letters", is.letters);
     aa_summary_int(su, "batches", is.batches);
@@ -224,6 +226,6 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
-    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : "drained");
+    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, me->cfg, "ingest", err);
 }

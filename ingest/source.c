@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/state/checkpoint.h"
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"
@@ -333,7 +334,7 @@ check_partitions(source *so, const resume *re, aa_err *err)
 /* The commits of our partitions into po; the lane's last epoch is on any of the topic's, since
  * those that it had then may be another lane's now. */
 static aa_status
-ask_commits(source *so, uint64_t *epoch, uint64_t *seq, aa_err *err)
+ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *err)
 {
     size_t           count = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all;
@@ -347,6 +348,7 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, aa_err *err)
         all[i].partition = (int32_t)i;
     st = aa_consumer_committed(so->cs, all, count, err);
     if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
+    if (st == AA_OK) *run = resume_newest_run(all, count, so->cfg->pipeline.lane);
     for (size_t i = 0; st == AA_OK && i < so->n; i++)
         so->po[i] = all[so->part[i].partition];
     free(all);
@@ -383,15 +385,16 @@ aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
     int64_t   lane = so->cfg->pipeline.lane;
-    uint64_t  epoch = 0, seq = 0;
+    uint64_t  epoch = 0, seq = 0, run = 0;
     aa_status st;
 
     st = take_union(so, err);
-    if (st == AA_OK) st = ask_commits(so, &epoch, &seq, err);
+    if (st == AA_OK) st = ask_commits(so, &epoch, &seq, &run, err);
     if (st != AA_OK) return st;
     resume_fini(re);
     st = epoch > 0 ? resume_find(re, so->cfg, epoch, &seq, bad, err)
                    : check_commit(so, re, bad, err);
+    if (run > re->run) re->run = run; /* an older checkpoint, or none, knows less */
     if (st == AA_OK) st = check_partitions(so, re, err);
     if (st == AA_OK) st = resume_merge(re, so->po, so->n, lane, so->replay, err);
     if (st == AA_OK) st = fill_gaps(so, re, err);
@@ -462,11 +465,17 @@ source_commit(source *so, const resume *re, aa_err *err)
         so->po[i].partition = re->part[i].partition;
         so->po[i].offset = re->part[i].position;
         snprintf(before, sizeof before, "%s", so->po[i].metadata);
-        st = resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane, before,
-                             err);
+        st = resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane,
+                             re->run, before, err);
         if (st != AA_OK) return st;
     }
-    return aa_consumer_commit(so->cs, so->po, so->n, err);
+    return aa_consumer_commit_send(so->cs, so->po, so->n, err);
+}
+
+aa_status
+source_committed(source *so, bool *answered, aa_err *err)
+{
+    return aa_consumer_commit_answer(so->cs, 0, answered, err);
 }
 
 /* ---- what has arrived ---- */

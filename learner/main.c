@@ -9,7 +9,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
 #include "common/links/link.h"
 #include "common/links/upstream.h"
 #include "common/messages/batch.h"

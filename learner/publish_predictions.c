@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
 

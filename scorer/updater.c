@@ -9,7 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_reader.h"
 #include "common/service/summary.h"
 
 #define APPLY_RECORDS   1024 /* per poll */

@@ -16,7 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_reader.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
 #include "scorer/replica/replica.h"

@@ -13,7 +13,8 @@
 
 #include "assigner/assigner.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
 #include "common/service/tool.h"

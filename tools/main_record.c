@@ -11,7 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/service/tool.h"
 #include "tools/encode.h"
 #include "tools/load.h"

@@ -11,7 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire_topic.h"
 #include "common/model/model.h"
 #include "common/service/tool.h"

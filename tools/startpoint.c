@@ -86,7 +86,8 @@ new_commit(aa_kafka_offset *po, const resume_part *part, const resume *re, const
     *changed = true;
     if (part) {
         po->offset = part->position;
-        return resume_metadata(po->metadata, re->epoch, re->seq, cfg->pipeline.lane, before, err);
+        return resume_metadata(po->metadata, re->epoch, re->seq, cfg->pipeline.lane, re->run,
+                               before, err);
     }
     *changed = resume_metadata_without(po->metadata, cfg->pipeline.lane, before);
     return AA_OK;

@@ -1,6 +1,6 @@
 /* Producing. Idempotent and acknowledged by all replicas unless the user says otherwise, so that
  * the order within a partition is the order of the calls. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_producer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
 

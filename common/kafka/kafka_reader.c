@@ -1,11 +1,12 @@
 /* Reading whole topics: every partition from the beginning, no group, no commits. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_reader.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { TOPICS_MAX = 8 };
 

@@ -11,7 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/config/conf_table.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/tool.h"
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_record.h"
 #include "ingest/decode/announce.h"
 #include "ingest/decode/deadletter.h"
 #include "ingest/decode/decode.h"

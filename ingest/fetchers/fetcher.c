@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_fetch.h"

@@ -10,7 +10,10 @@
 #include <jansson.h>
 
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_reader.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "ingest/resume.h"
@@ -34,9 +37,11 @@ typedef struct {
     aa_bytes       by;
     seen_event     ev[EVENTS_MAX];
     size_t         count, count_at[EPOCHS_MAX], seq_at[EPOCHS_MAX];
-    uint64_t       run_id, next_seq, opens, barriers;
+    uint64_t       run_id, next_seq, opens, barriers, pings;
     bool           knows, ended, silent;
-    size_t         reset_at; /* answer RESET once when this many events are there */
+    uint64_t       newest_run_id; /* refuse runs that are not above it */
+    int            broker_down;   /* of the mock: it goes down with the final barrier */
+    size_t         reset_at;      /* answer RESET once when this many events are there */
 } downstream;
 
 typedef struct {
@@ -62,6 +67,7 @@ answer(fixture *fx, aa_msg_kind kind, uint64_t seq, uint64_t epoch)
 {
     downstream *ds = &fx->ds;
     aa_control  c = {.hd = {.run_id = ds->control.hd.run_id, .seq = seq}, .epoch = epoch};
+    if (kind == AA_MSG_RESET) c.newest_run_id = ds->newest_run_id;
     snprintf(c.reason, sizeof c.reason, "%s", kind == AA_MSG_RESET ? "the test wants it" : "");
     check_ok(fx, aa_wire_pack_control(&ds->by, &c, &fx->err));
     check_ok(fx, aa_link_send(ds->ln, kind, ds->by.data, ds->by.len, &fx->err));
@@ -102,6 +108,10 @@ take_control(fixture *fx, aa_msg_kind kind, const void *buf, size_t len)
         assert_true(c->hd.run_id >= ds->run_id);
         assert_string_equal(c->pipeline, fx->group);
         ds->opens++;
+        if (c->hd.run_id <= ds->newest_run_id) {
+            answer(fx, AA_MSG_RESET, 0, 0);
+            return;
+        }
         ds->run_id = c->hd.run_id;
         ds->knows = true;
         ds->count = c->epoch > 0 ? ds->count_at[c->epoch] : 0;
@@ -117,7 +127,12 @@ take_control(fixture *fx, aa_msg_kind kind, const void *buf, size_t len)
         ds->seq_at[c->epoch] = c->hd.seq;
         ds->barriers++;
         ds->ended = ds->ended || c->final;
+        if (c->final && ds->broker_down > 0)
+            rd_kafka_mock_broker_set_down(fx->mb.mc, ds->broker_down);
         answer(fx, AA_MSG_DURABLE, c->hd.seq, c->epoch);
+    } else if (kind == AA_MSG_PING) {
+        ds->pings++;
+        answer(fx, AA_MSG_CREDIT, ds->next_seq - 1, 0);
     }
 }
 
@@ -533,7 +548,7 @@ live_commits_by_time_drains_and_goes_on(void **state)
 }
 
 static void
-drain_without_downstream_still_ends_with_zero(void **state)
+stop_before_downstream_has_answered_ends_with_zero(void **state)
 {
     fixture *fx = *state;
     needs_broker(fx);
@@ -543,6 +558,66 @@ drain_without_downstream_still_ends_with_zero(void **state)
     wait_until(process_said(&fx->ingest, "id=RUN-OPEN ", NULL, 0));
     kill(fx->ingest.pid, SIGTERM);
     expect_exit(fx, 0);
+}
+
+static void
+drain_that_nobody_answers_ends_with_one(void **state)
+{
+    fixture *fx = *state;
+    needs_broker(fx);
+    fill_topic(fx, (int[]){50}, 1);
+    start_ingest(fx, (const char *[]){"ingest.run=live", "ingest.batch_wait_ms=20",
+                                      "checkpoint.every_ms=60000", NULL});
+    wait_until(play(fx) && fx->ds.count == 50);
+    fx->ds.silent = true; /* before anything is committed */
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 1);
+    assert_true(process_said(&fx->ingest, "id=DRAIN ", NULL, 0));
+    assert_true(process_said(&fx->ingest, "the drain was given up: no answer", NULL, 0));
+}
+
+/* Those downstream leave when they hear nothing for 10 s after the last barrier. */
+static void
+replay_whose_broker_is_away_at_its_end_is_not_silent(void **state)
+{
+    fixture *fx = *state;
+    fill_topic(fx, three, 3);
+    fx->ds.broker_down = 1;
+    start_ingest(fx, replay);
+    wait_until(play(fx) && fx->ds.ended);
+    const uint64_t before = fx->ds.pings;
+    const int64_t  since_ms = aa_now_ms();
+    wait_until(play(fx) && fx->ds.pings >= before + 20);
+    assert_in_range(aa_now_ms() - since_ms, 3000, 15000);
+    assert_false(process_said(&fx->ingest, "id=SILENCE", NULL, 0));
+    assert_false(ingest_is_over(fx));
+    rd_kafka_mock_broker_set_up(fx->mb.mc, 1);
+    expect_exit(fx, 0);
+    check_merged(fx, three, 3);
+}
+
+/* The clock has stepped back by an hour: what downstream knows and what was committed count. */
+static void
+run_ids_stay_above_those_that_downstream_knows(void **state)
+{
+    fixture       *fx = *state;
+    const uint64_t ahead = (uint64_t)(aa_wall_ms() + 3600000) * 1000;
+    needs_broker(fx);
+    fill_topic(fx, three, 3);
+    fx->ds.newest_run_id = ahead;
+    start_ingest(fx, replay);
+    wait_until(play(fx) && fx->ds.count > 150);
+    assert_int_equal(fx->ds.opens, 2);
+    assert_true(fx->ds.run_id == ahead + 1);
+    assert_true(process_said(&fx->ingest, "the next run is opened above", NULL, 0));
+    assert_true(process_said(&fx->ingest, "id=RUN-CLOCK", NULL, 0));
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+    fx->ds.newest_run_id = 0; /* nobody tells it any more: the commit does */
+    start_ingest(fx, replay);
+    expect_exit(fx, 0);
+    assert_true(fx->ds.run_id == ahead + 2);
+    check_merged(fx, three, 3);
 }
 
 /* ---- dead letters ---- */
@@ -899,7 +974,10 @@ main(int argc, char **argv)
         BOTH(stopped_replay_goes_on_with_the_same_batches),
         BOTH(live_pipeline_shows_its_events_lag_and_letters),
         BOTH(live_commits_by_time_drains_and_goes_on),
-        BOTH(drain_without_downstream_still_ends_with_zero),
+        BOTH(stop_before_downstream_has_answered_ends_with_zero),
+        REAL(drain_that_nobody_answers_ends_with_one),
+        MOCK(replay_whose_broker_is_away_at_its_end_is_not_silent),
+        BOTH(run_ids_stay_above_those_that_downstream_knows),
         BOTH(bad_messages_become_letters_with_their_bytes_and_origin),
         BOTH(replay_begins_at_the_offset_asked_for),
         REAL(replay_begins_at_the_time_asked_for),

@@ -11,7 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
 #include "common/links/rpc.h"
 #include "common/messages/wire_score.h"
 #include "common/model/model.h"

@@ -667,6 +667,173 @@ letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
     unmake(fx);
 }
 
+/* ---- what cannot be done now ---- */
+
+static void
+pings_go_on_while_a_commit_is_tried_again(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    end(fx);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 1);
+    for (int i = 0; i < 60; i++) { /* 12 s: longer than anybody downstream waits for a word */
+        ingest_step(fx->in, fx->now_us, &fx->act);
+        assert_int_equal(fx->act.act, INGEST_COMMIT);
+        ingest_put_off(fx->in, fx->now_us + S / 5);
+        if (i > 0) expect_send(fx, AA_MSG_PING);
+        assert_int_equal(fx->act.kind == AA_MSG_PING ? fx->act.control->epoch : 0, 0);
+        expect_wait(fx);
+        assert_in_range(fx->act.due_us, fx->now_us + 1, fx->now_us + S / 5);
+        fx->now_us += S / 5;
+        tell(fx, AA_MSG_CREDIT, 0, 0);
+        assert_false(ingest_silent(fx->in, fx->now_us));
+    }
+    expect(fx, INGEST_COMMIT, 0);
+    expect_send(fx, AA_MSG_END);
+    unmake(fx);
+}
+
+static void
+pings_go_on_while_a_letter_is_tried_again_and_nothing_overtakes_it(void **state)
+{
+    (void)state;
+    fixture        *fx = make(AA_RUN_LIVE, 1, NULL);
+    aa_kafka_record rec = {.offset = 10, .value = "?", .len = 1};
+    deadletter     *dl = deadletter_new(&rec, DECODE_MALFORMED, "test");
+    open_up(fx);
+    fx->pushed = 11;
+    order_push_letter(ingest_order(fx->in), 0, &dl);
+    push(fx, 10);
+    for (int i = 0; i < 10; i++) {
+        ingest_step(fx->in, fx->now_us, &fx->act);
+        assert_int_equal(fx->act.act, INGEST_LETTER);
+        ingest_put_off(fx->in, fx->now_us + S / 5);
+        fx->now_us += S / 5 - 1;
+        if (i > 0) expect_send(fx, AA_MSG_PING);
+        expect_wait(fx);
+        fx->now_us += 1;
+    }
+    expect(fx, INGEST_LETTER, 0);
+    expect_send(fx, AA_MSG_EVENTS);
+    unmake(fx);
+}
+
+static void
+message_that_the_link_does_not_take_comes_again_after_a_pause(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    push(fx, 10);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EFULL, fx->now_us), AA_OK);
+    expect_wait(fx);
+    assert_int_equal(fx->act.due_us, fx->now_us + S / 5);
+    fx->now_us = fx->act.due_us;
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(fx->act.batch->hd.seq, 1);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_OK, fx->now_us), AA_OK);
+    expect_wait(fx);
+    unmake(fx);
+}
+
+static void
+message_that_cannot_be_sent_for_a_local_fault_ends_the_process(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    push(fx, 10);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EIO, fx->now_us), AA_EIO);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EPARSE, fx->now_us), AA_EPARSE);
+    unmake(fx);
+}
+
+/* ---- stops and restarts that meet ---- */
+
+static void
+stop_while_a_run_is_opening_is_not_forgotten_by_a_restart(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    expect_send(fx, AA_MSG_OPEN);
+    ingest_stop(fx->in, fx->now_us);
+    ingest_restart(fx->in, "the next moment", fx->now_us);
+    expect(fx, INGEST_DRAINED, 0);
+    ingest_abandon(fx->in);
+    assert_true(ingest_idle(fx->in));
+    unmake(fx);
+}
+
+static void
+drain_that_a_reset_ends_is_given_up(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    open_up(fx);
+    push(fx, 3);
+    expect_wait(fx);
+    ingest_stop(fx->in, fx->now_us);
+    expect_send(fx, AA_MSG_EVENTS);
+    ingest_restart(fx->in, "the commit was refused", fx->now_us);
+    expect(fx, INGEST_GIVEN_UP, 0);
+    assert_string_equal(ingest_reason(fx->in), "the commit was refused");
+    ingest_abandon(fx->in);
+    ingest_stop(fx->in, fx->now_us);
+    expect(fx, INGEST_DRAINED, 0); /* nothing was sent since */
+    unmake(fx);
+}
+
+/* ---- run ids only grow ---- */
+
+static void
+next_run_is_above_every_run_that_is_known_whatever_the_clock_says(void **state)
+{
+    (void)state;
+    fixture   *fx = make(AA_RUN_LIVE, 1, NULL);
+    resume     re = {.run = 0};
+    aa_control c = {.hd = {.run_id = 100}, .newest_run_id = 5000, .reason = "an older run"};
+
+    assert_true(ingest_next_run(fx->in, &re, 7777) == 7777); /* the clock is ahead */
+    assert_true(ingest_next_run(fx->in, &re, 100) == 101);   /* it has stepped back */
+    re.run = 400;                                            /* of the last commit */
+    assert_true(ingest_next_run(fx->in, &re, 100) == 401);
+
+    expect_send(fx, AA_MSG_OPEN);
+    ingest_control(fx->in, AA_MSG_RESET, &c, fx->now_us); /* downstream knows a newer one */
+    ingest_stats is;
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.newest_run, 5000);
+    assert_true(ingest_next_run(fx->in, &re, 100) == 5001);
+    assert_true(ingest_next_run(fx->in, &re, 6000) == 6000);
+    expect_wait(fx);
+    fx->now_us = fx->act.due_us;
+    expect(fx, INGEST_REOPEN, 0);
+    unmake(fx);
+}
+
+static void
+commit_names_the_run_that_made_it(void **state)
+{
+    (void)state;
+    resume_part part[1] = {{0, 30, 30}};
+    resume      from = {.epoch = 4, .seq = 3, .run = 40, .part = part, .part_count = 1};
+    fixture    *fx = make(AA_RUN_REPLAY, 1, &from);
+    open_up(fx);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 5);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.act, INGEST_COMMIT);
+    assert_int_equal(fx->act.commit->run, 100);
+    unmake(fx);
+}
+
 /* ---- exactly once: whatever happens, the end is the same ---- */
 
 enum { EVENTS = 500, PARTITIONS = 3 };
@@ -757,14 +924,17 @@ run_to_end(uint64_t seed, bool trouble, uint64_t *ingest_digest)
             if (act.kind == AA_MSG_BARRIER) barrier_epoch = act.control->epoch;
             downstream(&wd, fx->in, &act, fx->now_us);
             ingest_done(fx->in, &act, fx->now_us);
-        } else if (act.act == INGEST_COMMIT) {
+        } else if (act.act == INGEST_COMMIT && trouble && next_random(&s) % 2 == 0)
+            ingest_put_off(fx->in, fx->now_us + 300000);
+        else if (act.act == INGEST_COMMIT) {
             bool lost = trouble && next_random(&s) % 4 == 0; /* committed, but we never heard */
             assert_int_equal(resume_copy(&wd.committed, act.commit, &err), AA_OK);
             if (lost)
                 ingest_restart(fx->in, "lost", fx->now_us);
             else
                 ingest_done(fx->in, &act, fx->now_us);
-        } else if (act.act == INGEST_REOPEN || act.act == INGEST_DRAINED)
+        } else if (act.act == INGEST_REOPEN || act.act == INGEST_DRAINED ||
+                   act.act == INGEST_GIVEN_UP)
             reopen(&wd, fx->in, read, fx->now_us); /* drained: the process is started again */
         if (next_random(&s) % 3 == 0) ingest_control(fx->in, AA_MSG_CREDIT, &c, fx->now_us);
         if (trouble && next_random(&s) % 60 == 0)
@@ -819,6 +989,14 @@ main(void)
         cmocka_unit_test(a_run_that_nobody_opens_is_noticed),
         cmocka_unit_test(an_open_that_could_not_be_sent_is_not_due_at_once),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
+        cmocka_unit_test(pings_go_on_while_a_commit_is_tried_again),
+        cmocka_unit_test(pings_go_on_while_a_letter_is_tried_again_and_nothing_overtakes_it),
+        cmocka_unit_test(message_that_the_link_does_not_take_comes_again_after_a_pause),
+        cmocka_unit_test(message_that_cannot_be_sent_for_a_local_fault_ends_the_process),
+        cmocka_unit_test(stop_while_a_run_is_opening_is_not_forgotten_by_a_restart),
+        cmocka_unit_test(drain_that_a_reset_ends_is_given_up),
+        cmocka_unit_test(next_run_is_above_every_run_that_is_known_whatever_the_clock_says),
+        cmocka_unit_test(commit_names_the_run_that_made_it),
         cmocka_unit_test(
             resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end),
     };

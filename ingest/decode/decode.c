@@ -85,7 +85,7 @@ decode_item(const decode *dc, size_t *len)
 }
 
 static decode_reason
-take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
+take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
 {
     const aa_conf *cfg = dc->cfg;
     for (size_t f = 0; f < cfg->field_count; f++) {
@@ -123,13 +123,13 @@ take_label(decode *dc, double label, float *out)
 }
 
 static decode_reason
-validate(decode *dc, const decode_raw *raw, const aa_columns *out, size_t i)
+validate_event(decode *dc, const decode_raw *raw, const aa_columns *out, size_t i)
 {
     const aa_conf *cfg = dc->cfg;
     const size_t   F = cfg->field_count;
 
     aa_columns_default(out, i, F);
-    decode_reason why = take_ids(dc, raw, &out->key[i * F]);
+    decode_reason why = take_keys(dc, raw, &out->key[i * F]);
     if (why == DECODE_OK) why = take_label(dc, raw->label, &out->label[i]);
     if (why != DECODE_OK) return why;
     if (raw->time_ms < cfg->event.time_min_ms || raw->time_ms > cfg->event.time_max_ms)
@@ -161,7 +161,7 @@ decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
     why = is_json(dc->cfg->event.format, buf) ? decode_json(dc, buf, len, kafka_ms, &raw, &root)
                                               : decode_protobuf(dc, buf, len, &raw);
-    if (why == DECODE_OK) why = validate(dc, &raw, out, i);
+    if (why == DECODE_OK) why = validate_event(dc, &raw, out, i);
     json_decref(root);
     return why;
 }

@@ -202,6 +202,7 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
         order_push(od, idx, fe->offset[i], &fe->columns, i, fe->arrival_ms[i]);
     for (size_t i = 0; st == AA_OK && i < fe->letter_count; i++)
         st = push_letter(od, idx, fe, &fe->letter[i], err);
+    if (st == AA_OK) order_pass(od, idx, aa_fetched_next(fe));
     aa_counter_add(cr->events, fe->n);
     aa_counter_add(cr->letters, fe->letter_count);
     return st;

@@ -344,6 +344,20 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     return AA_OK;
 }
 
+/* What was read and holds no event: the sequencer is to know, or its commit would stay before it. */
+static aa_status
+send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
+{
+    aa_status st;
+
+    if (end <= part->next) return AA_OK; /* or AA_KAFKA_NO_OFFSET */
+    st = aa_fetched_reserve(&fr->fe, 0, fr->cfg->field_count, err);
+    if (st != AA_OK) return st;
+    aa_fetched_clear(&fr->fe);
+    fr->fe.next = end;
+    return send_records(fr, part, err);
+}
+
 /* Where letters are so large that they need more messages than it may send, the rest of what was
  * read is read again. That happens once: supply_large sees to it that less is read. */
 static aa_status
@@ -360,10 +374,12 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         return AA_OK;
     }
     if (st == AA_OK) st = aa_fetched_reserve(&fr->fe, n, fr->cfg->field_count, err);
-    if (st != AA_OK || n == 0) return st;
+    if (st != AA_OK) return st;
+    if (n == 0) return send_end(fr, part, end, err);
     aa_fetched_clear(&fr->fe);
     for (size_t i = 0; i < n; i++) {
         st = add_record(fr, &fr->rec[i], now_ms, err);
+        if (i + 1 == n && end != AA_KAFKA_NO_OFFSET) fr->fe.next = end;
         if (st == AA_OK && (i + 1 == n || fr->fe.bytes.len >= LETTER_BYTES))
             st = send_records(fr, part, err);
         if (st != AA_OK) return st;

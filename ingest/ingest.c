@@ -167,7 +167,8 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->since_barrier = 0;
     in->blocked_us = 0;
     in->last_open_us = now_us - OPEN_EVERY_US;
-    in->barrier_out = in->barrier_durable = in->moved = in->dropped = false;
+    in->barrier_out = in->barrier_durable = in->dropped = false;
+    in->moved = re->from_end;
     return AA_OK;
 }
 
@@ -286,14 +287,25 @@ mark_positions(ingest *in)
     }
 }
 
+/* Live: what was read and holds no event (transaction markers, aborted records) is to be committed
+ * too, or it would count as lost once it is deleted. */
 static bool
-barrier_due(const ingest *in, int64_t now_us)
+time_for_barrier(ingest *in, int64_t now_us)
 {
-    const struct aa_conf_checkpoint *cp = &in->cfg->checkpoint;
+    const int64_t every_us = in->cfg->checkpoint.every_ms * 1000;
+    if (in->replay || every_us == 0 || in->barrier_out) return false;
+    if (now_us - in->last_barrier_us < every_us) return false;
+    if (!in->moved) mark_positions(in);
+    return in->moved;
+}
+
+static bool
+barrier_due(ingest *in, int64_t now_us)
+{
+    const int64_t every = in->cfg->checkpoint.every_events;
     if (now_us < in->barrier_after_us) return false;
-    if (cp->every_events > 0 && in->since_barrier >= (uint64_t)cp->every_events) return true;
-    return !in->replay && cp->every_ms > 0 && in->moved && !in->barrier_out &&
-           now_us - in->last_barrier_us >= cp->every_ms * 1000;
+    if (every > 0 && in->since_barrier >= (uint64_t)every) return true;
+    return time_for_barrier(in, now_us);
 }
 
 /* The unfinished batch leaves as it is. */

@@ -20,6 +20,7 @@ typedef struct {
     deadletter *letter, **last;
     size_t      letter_count, letter_bytes;
     int64_t     position, end_position;
+    int64_t     passed; /* all that is before this has come */
     bool        ended;
 } line;
 
@@ -64,6 +65,7 @@ line_clear(line *ln)
     ln->last = &ln->letter;
     ln->letter_count = ln->letter_bytes = ln->head = ln->count = 0;
     ln->ended = false;
+    ln->passed = 0;
 }
 
 static void
@@ -235,13 +237,24 @@ order_push_letter(order *od, size_t idx, deadletter **dl_p)
     *dl_p = NULL;
 }
 
-/* A line that has ended and is empty is done with. */
+/* A line that is empty stands behind all that has come; if it has ended, it is done with. */
 static void
 close_if_done(order *od, line *ln)
 {
-    if (!ln->ended || ln->count > 0 || ln->letter) return;
+    if (ln->count > 0 || ln->letter) return;
+    if (ln->passed > ln->position) ln->position = ln->passed;
+    if (!ln->ended) return;
     ln->position = ln->end_position;
     od->open--;
+}
+
+void
+order_pass(order *od, size_t idx, int64_t offset)
+{
+    line *ln = &od->ln[idx];
+    if (ln->ended || offset <= ln->passed) return;
+    ln->passed = offset;
+    close_if_done(od, ln);
 }
 
 void

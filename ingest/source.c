@@ -38,10 +38,14 @@ struct source {
     peers           *pe;  /* borrowed; NULL: no fetchers */
     int32_t         *own; /* (own_n) owned, ascending: what the group dealt to us */
     size_t           own_n;
-    announce        *an;     /* borrowed; NULL: none */
-    int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
-    size_t          gap_cap;
-    uint64_t        gaps, lost; /* that were skipped; events in them, as far as can be known */
+    announce        *an; /* borrowed; NULL: none */
+    int64_t *gap_end;    /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
+    size_t   gap_cap;
+    uint64_t gaps, lost; /* that were skipped; events in them, as far as can be known */
+    int64_t *first;      /* (first_cap) owned; by partition: where it began without a commit, -1 */
+    size_t   first_cap;
+    bool     begun; /* the pipeline has a commit, or a run was opened: what has no place to go
+                              on from is new */
     aa_kafka_record rec[CHUNK];
 };
 
@@ -121,6 +125,7 @@ source_close(source **so_p)
     free(so->po);
     free(so->own);
     free(so->gap_end);
+    free(so->first);
     free(so);
     *so_p = NULL;
 }
@@ -171,6 +176,15 @@ source_poll(source *so, aa_consumer_event *event, aa_err *err)
     return st;
 }
 
+/* A topic may get more partitions while we run. */
+static aa_status
+ask_partitions(source *so, aa_err *err)
+{
+    aa_status st = aa_consumer_count_partitions(so->cs, err);
+    if (st == AA_OK && so->pe) peers_topic(so->pe, aa_consumer_partition_count(so->cs));
+    return st;
+}
+
 /* The partitions of the next run. */
 static aa_status
 take_union(source *so, aa_err *err)
@@ -212,21 +226,59 @@ source_release(source *so, aa_err *err)
 
 /* ---- where to begin ---- */
 
+static bool
+begins_at_end(const aa_conf *cfg)
+{
+    const char *reset = aa_kafka_property_of(cfg, "auto.offset.reset");
+    return reset && (strcmp(reset, "latest") == 0 || strcmp(reset, "largest") == 0 ||
+                     strcmp(reset, "end") == 0);
+}
+
+/* Room for partition number `at` in an array by partition; what is new is -1. */
+static aa_status
+reserve_place(int64_t **place, size_t *cap, size_t at, aa_err *err)
+{
+    int64_t *grown;
+
+    if (at < *cap) return AA_OK;
+    grown = realloc(*place, (at + 1) * sizeof *grown);
+    if (!grown) return aa_fail(err, AA_ENOMEM, "partition %zu", at);
+    *place = grown;
+    while (*cap <= at)
+        grown[(*cap)++] = -1;
+    return AA_OK;
+}
+
+/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is read
+ * from its beginning, and a run that begins again before the first commit does so at the same place. */
+static aa_status
+first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int64_t *position,
+                  aa_err *err)
+{
+    const size_t at = (size_t)partition;
+    aa_status    st;
+
+    *position = low;
+    if (!begins_at_end(so->cfg)) return AA_OK;
+    st = reserve_place(&so->first, &so->first_cap, at, err);
+    if (st != AA_OK) return st;
+    if (so->first[at] < 0) so->first[at] = so->begun ? low : high;
+    *position = so->first[at];
+    return AA_OK;
+}
+
 /* Where a partition without a commit begins. */
 static aa_status
 first_offset(source *so, size_t idx, int64_t *position, aa_err *err)
 {
     const aa_replay_from *from = &so->cfg->replay_from;
-    const char           *reset = aa_kafka_property_of(so->cfg, "auto.offset.reset");
     int64_t               low = 0, high = 0;
     aa_status st = aa_consumer_watermarks(so->cs, so->part[idx].partition, &low, &high, err);
 
     if (st != AA_OK) return st;
     *position = low;
     if (!so->replay) {
-        if (reset && (strcmp(reset, "latest") == 0 || strcmp(reset, "largest") == 0 ||
-                      strcmp(reset, "end") == 0))
-            *position = high;
+        st = first_live_offset(so, so->part[idx].partition, low, high, position, err);
     } else if (from->kind == AA_FROM_OFFSET) {
         if (from->value < low)
             aa_warn("REPLAY-FROM", "partition %d begins at %" PRId64 ": nothing older is left",
@@ -247,7 +299,10 @@ fill_gaps(source *so, resume *re, aa_err *err)
         resume_part *part = &re->part[i];
         aa_status    st = AA_OK;
         int64_t      low = 0;
-        if (part->position == AA_KAFKA_NO_OFFSET) st = first_offset(so, i, &part->position, err);
+        if (part->position == AA_KAFKA_NO_OFFSET) {
+            st = first_offset(so, i, &part->position, err);
+            re->from_end = re->from_end || (!so->replay && begins_at_end(so->cfg));
+        }
         if (st == AA_OK && so->replay && part->end == RESUME_NO_END)
             st = aa_consumer_watermarks(so->cs, part->partition, &low, &part->end, err);
         if (st != AA_OK) return st;
@@ -269,13 +324,9 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
 {
     const size_t at = (size_t)partition;
 
-    if (at >= so->gap_cap) {
-        int64_t *grown = realloc(so->gap_end, (at + 1) * sizeof *grown);
-        if (!grown) return aa_fail(err, AA_ENOMEM, "gap of partition %" PRId32, partition);
-        so->gap_end = grown;
-        while (so->gap_cap <= at)
-            so->gap_end[so->gap_cap++] = -1;
-    }
+    aa_status st = reserve_place(&so->gap_end, &so->gap_cap, at, err);
+
+    if (st != AA_OK) return st;
     if (so->gap_end[at] == to) return AA_OK;
     so->gap_end[at] = to;
     so->gaps++;
@@ -349,6 +400,8 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *e
     st = aa_consumer_committed(so->cs, all, count, err);
     if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
     if (st == AA_OK) *run = resume_newest_run(all, count, so->cfg->pipeline.lane);
+    for (size_t i = 0; st == AA_OK && i < count; i++)
+        so->begun = so->begun || all[i].offset != AA_KAFKA_NO_OFFSET;
     for (size_t i = 0; st == AA_OK && i < so->n; i++)
         so->po[i] = all[so->part[i].partition];
     free(all);
@@ -388,7 +441,8 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     uint64_t  epoch = 0, seq = 0, run = 0;
     aa_status st;
 
-    st = take_union(so, err);
+    st = ask_partitions(so, err);
+    if (st == AA_OK) st = take_union(so, err);
     if (st == AA_OK) st = ask_commits(so, &epoch, &seq, &run, err);
     if (st != AA_OK) return st;
     resume_fini(re);
@@ -396,10 +450,12 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
                    : check_commit(so, re, bad, err);
     if (run > re->run) re->run = run; /* an older checkpoint, or none, knows less */
     if (st == AA_OK) st = check_partitions(so, re, err);
+    so->begun = so->begun || re->epoch > 0;
     if (st == AA_OK) st = resume_merge(re, so->po, so->n, lane, so->replay, err);
     if (st == AA_OK) st = fill_gaps(so, re, err);
     for (size_t i = 0; st == AA_OK && i < re->part_count; i++)
         st = check_position(so, &re->part[i], err);
+    if (st == AA_OK) so->begun = true;
     return st;
 }
 
@@ -527,7 +583,10 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     if (st != AA_OK) return st;
     *got += n;
     /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
-    if (part->end == RESUME_NO_END) return AA_OK;
+    if (part->end == RESUME_NO_END) {
+        if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
+        return AA_OK;
+    }
     if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end)) return AA_OK;
     order_end(od, idx, part->end);
     part->slot = NOT_READ;

@@ -32,7 +32,7 @@ static const char usage_text[] =
     "usage: import [option]... DIR\n"
     "  DIR                      <field>.csv, or <field>.ids and <field>.npy, for each field of "
     "the\n"
-    "                           configuration (docs/OPERATING.md, Coming and going), also\n"
+    "                           configuration (docs/OPERATING.md, Import and export), also\n"
     "                           <field>.shared.npy and dense.npy as `export` writes them\n"
     "  -c FILE                  the pipeline's configuration; its pipeline.name must be a new one\n"
     "  -o section.key=value     set one key; again and again if need be\n"

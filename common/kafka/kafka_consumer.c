@@ -27,7 +27,7 @@ typedef struct {
 struct aa_consumer {
     rd_kafka_t       *rk; /* owned */
     char              topic[AA_CONF_STR];
-    size_t            partition_count; /* of the topic, when opened */
+    size_t            partition_count; /* of the topic, when asked last */
     consumer_part    *part;            /* (part_count) owned; what is assigned */
     size_t            part_count;
     aa_kafka_batch    batch;   /* of the last batch */
@@ -154,13 +154,8 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
     }
     st = client_open(cs, cfg, subscribe, err);
     if (st != AA_OK) goto out;
-    st = aa_kafka_partition_count(cs->rk, topic, &cs->partition_count, err);
+    st = aa_consumer_count_partitions(cs, err);
     if (st != AA_OK) goto out;
-    if (cs->partition_count == 0) {
-        st = aa_fail(err, AA_ECONFIG,
-                     "topic %s does not exist: autoassign-topics --create makes it", topic);
-        goto out;
-    }
     st = wake_open(cs, err);
     if (st != AA_OK) goto out;
     if (subscribe) st = subscribe_topic(cs, err);
@@ -170,6 +165,20 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
 out:
     aa_consumer_free(&cs);
     return st;
+}
+
+aa_status
+aa_consumer_count_partitions(aa_consumer *cs, aa_err *err)
+{
+    size_t    count = 0;
+    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, &count, err);
+
+    if (st != AA_OK) return st;
+    if (count == 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "topic %s does not exist: autoassign-topics --create makes it", cs->topic);
+    cs->partition_count = count;
+    return AA_OK;
 }
 
 size_t

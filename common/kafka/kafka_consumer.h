@@ -39,8 +39,12 @@ typedef enum {
  */
 aa_status aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool subscribe,
                            aa_err *err) __attribute__((warn_unused_result));
-/** Partitions that the topic has. */
+/** Partitions that the topic had when that was asked last (when opened, at first). */
 size_t aa_consumer_partition_count(const aa_consumer *cs);
+/** Ask the broker again: partitions may be added while it runs.
+ *  @errors AA_EIO no broker; AA_ECONFIG no such topic any more */
+aa_status aa_consumer_count_partitions(aa_consumer *cs, aa_err *err)
+    __attribute__((warn_unused_result));
 /** First and next-to-come offset of a partition, asked from the broker. */
 aa_status aa_consumer_watermarks(aa_consumer *cs, int32_t partition, int64_t *low, int64_t *high,
                                  aa_err *err) __attribute__((warn_unused_result));

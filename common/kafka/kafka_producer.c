@@ -152,7 +152,7 @@ produce(aa_producer *pr, const rd_kafka_vu_t *vu, size_t count, char *why, size_
     return code;
 }
 
-aa_status
+aa_status /* NOLINTNEXTLINE(readability-function-size): the parts of a record */
 aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
                  size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
                  const aa_kafka_header *headers, size_t header_count, aa_err *err)

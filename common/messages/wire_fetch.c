@@ -270,6 +270,7 @@ void
 aa_fetched_clear(aa_fetched *fe)
 {
     fe->n = fe->letter_count = fe->bytes.len = 0;
+    fe->next = 0;
 }
 
 void
@@ -284,7 +285,8 @@ aa_fetched_fini(aa_fetched *fe)
 int64_t
 aa_fetched_first(const aa_fetched *fe)
 {
-    AA_REQUIRE(fe->n + fe->letter_count > 0);
+    AA_REQUIRE(fe->n + fe->letter_count > 0 || fe->next > 0);
+    if (fe->n + fe->letter_count == 0) return fe->next;
     if (fe->n == 0) return fe->letter[0].offset;
     if (fe->letter_count == 0) return fe->offset[0];
     return fe->letter[0].offset < fe->offset[0] ? fe->letter[0].offset : fe->offset[0];
@@ -295,8 +297,9 @@ aa_fetched_next(const aa_fetched *fe)
 {
     int64_t event = fe->n > 0 ? fe->offset[fe->n - 1] : -1;
     int64_t letter = fe->letter_count > 0 ? fe->letter[fe->letter_count - 1].offset : -1;
-    AA_REQUIRE(fe->n + fe->letter_count > 0);
-    return (letter > event ? letter : event) + 1;
+    int64_t behind = (letter > event ? letter : event) + 1;
+    AA_REQUIRE(behind > 0 || fe->next > 0);
+    return fe->next > behind ? fe->next : behind;
 }
 
 /* ---- fetched: messages ---- */
@@ -337,12 +340,15 @@ check_fetched(const Autoassign__Fetched *m, aa_err *err)
     aa_status st = wire_check_header(m->header, err);
     if (st != AA_OK) return st;
     if (F < 1 || F > AA_MAX_FIELDS) return aa_fail(err, AA_EPARSE, "%zu fields", F);
-    if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS || n + m->n_letter == 0)
+    if (n > AA_WIRE_MAX_EVENTS || m->n_letter > AA_WIRE_MAX_EVENTS ||
+        (n + m->n_letter == 0 && m->next == 0))
         return aa_fail(err, AA_EPARSE, "%zu events and %zu letters", n, m->n_letter);
     if (m->partition < 0 || (size_t)m->partition >= AA_FETCH_MAX_PARTITIONS || m->attempt == 0 ||
         m->header->seq == 0)
         return aa_fail(err, AA_EPARSE, "partition %" PRId32 ", attempt %" PRIu32, m->partition,
                        m->attempt);
+    if (m->next < 0 || m->next == INT64_MAX)
+        return aa_fail(err, AA_EPARSE, "next offset %" PRId64, m->next);
     st = wire_columns_check(m, &fetched_wire, n, F, err);
     if (st != AA_OK) return st;
     int64_t last = -1;
@@ -393,6 +399,7 @@ aa_wire_pack_fetched(aa_bytes *out, const aa_fetched *fe, aa_err *err)
     m.attempt = fe->attempt;
     m.field_count = (uint32_t)fe->F;
     wire_columns_point(&m, &fetched_wire, fe, fe->n, fe->F);
+    m.next = fe->next;
     m.n_letter = fe->letter_count;
     m.letter = letters_of(fe);
     if (!m.letter) return aa_fail(err, AA_ENOMEM, "%zu letters", fe->letter_count);
@@ -427,6 +434,7 @@ copy_fetched(aa_fetched *fe, const Autoassign__Fetched *m, aa_err *err)
     fe->partition = m->partition;
     fe->attempt = m->attempt;
     fe->n = n;
+    fe->next = m->next;
     wire_columns_copy(fe, &fetched_wire, m, n, F);
     return AA_OK;
 }

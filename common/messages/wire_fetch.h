@@ -74,6 +74,7 @@ typedef struct {
     aa_fetched_letter *letter; /* (letter_count) */
     size_t             letter_count, letter_cap;
     aa_bytes           bytes; /* of the letters */
+    int64_t next; /* behind what was read and holds no event; 0: behind the last record */
 } aa_fetched;
 extern const aa_column_table aa_fetched_columns;
 
@@ -86,7 +87,7 @@ aa_status aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, c
 /** No events and no letters; memory is kept. */
 void aa_fetched_clear(aa_fetched *fe);
 void aa_fetched_fini(aa_fetched *fe);
-/** Offset of the first record, and the one after the last. @pre it holds one */
+/** Offset of the first record, and the one behind it all. @pre it holds a record, or `next` */
 int64_t aa_fetched_first(const aa_fetched *fe);
 int64_t aa_fetched_next(const aa_fetched *fe);
 

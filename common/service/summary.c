@@ -89,8 +89,9 @@ resident_bytes(const char *name)
     const size_t len = strlen(name);
     FILE        *in = fopen("/proc/self/status", "r");
     if (!in) return 0;
-    while (fgets(line, sizeof line, in))
-        if (strncmp(line, name, len) == 0 && sscanf(line + len, ": %" SCNu64, &kib) == 1) break;
+    while (!kib && fgets(line, sizeof line, in))
+        if (strncmp(line, name, len) == 0 && line[len] == ':')
+            kib = strtoull(line + len + 1, NULL, 10);
     fclose(in);
     return kib * 1024;
 }

@@ -764,6 +764,27 @@ transactional_producer(fixture *fx)
     return rk;
 }
 
+/* One transaction of n events of which the users are r<round>-0, r<round>-1 ... */
+static void
+transact(fixture *fx, rd_kafka_t *rk, int round, int n, bool commit)
+{
+    assert_null(rd_kafka_begin_transaction(rk));
+    for (int i = 0; i < n; i++) {
+        char text[100];
+        int  len = snprintf(text, sizeof text,
+                            "{\"user\":\"r%d-%d\",\"item\":1,\"label\":1,\"timestamp_ms\":%d}",
+                            round, i, round * 10 + i);
+        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(fx->topic), RD_KAFKA_V_PARTITION(0),
+                                           RD_KAFKA_V_VALUE(text, (size_t)len),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                           RD_KAFKA_V_END),
+                         0);
+    }
+    assert_int_equal(rd_kafka_flush(rk, PROCESS_DEADLINE_MS), 0);
+    assert_null(commit ? rd_kafka_commit_transaction(rk, PROCESS_DEADLINE_MS)
+                       : rd_kafka_abort_transaction(rk, PROCESS_DEADLINE_MS));
+}
+
 static void
 replay_ends_behind_transaction_markers_and_skips_aborted_events(void **state)
 {
@@ -771,29 +792,82 @@ replay_ends_behind_transaction_markers_and_skips_aborted_events(void **state)
     needs_broker(fx);
     make_topic(fx, 1);
     rd_kafka_t *rk = transactional_producer(fx);
-    for (int round = 0; round < 4; round++) { /* the last two are aborted, at the very end */
-        assert_null(rd_kafka_begin_transaction(rk));
-        for (int i = 0; i < 5; i++) {
-            char text[100];
-            int  len = snprintf(text, sizeof text,
-                                "{\"user\":\"r%d-%d\",\"item\":1,\"label\":1,\"timestamp_ms\":%d}",
-                                round, i, round * 10 + i);
-            assert_int_equal(
-                rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(fx->topic), RD_KAFKA_V_PARTITION(0),
-                                  RD_KAFKA_V_VALUE(text, (size_t)len),
-                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
-                0);
-        }
-        assert_int_equal(rd_kafka_flush(rk, PROCESS_DEADLINE_MS), 0);
-        assert_null(round < 2 ? rd_kafka_commit_transaction(rk, PROCESS_DEADLINE_MS)
-                              : rd_kafka_abort_transaction(rk, PROCESS_DEADLINE_MS));
-    }
+    for (int round = 0; round < 4; round++) /* the last two are aborted, at the very end */
+        transact(fx, rk, round, 5, round < 2);
     rd_kafka_destroy(rk);
     start_ingest(fx, replay);
     expect_exit(fx, 0);
     assert_int_equal(fx->ds.count, 10);
     assert_true(fx->ds.ended);
     assert_true(fx->ds.ev[9].user == aa_id_key("r1-4", 4));
+}
+
+static int64_t
+committed_offset(fixture *fx)
+{
+    aa_consumer    *cs = NULL;
+    aa_kafka_offset po = {.partition = 0};
+    play(fx);
+    check_ok(fx, aa_consumer_open(&cs, &fx->cfg, fx->topic, false, &fx->err));
+    check_ok(fx, aa_consumer_committed(cs, &po, 1, &fx->err));
+    aa_consumer_free(&cs);
+    return po.offset;
+}
+
+/* As retention does. */
+static void
+delete_before(fixture *fx, int64_t offset)
+{
+    char                             why[200];
+    rd_kafka_conf_t                 *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_conf_set(conf, "bootstrap.servers", fx->cfg.kafka[0].value, NULL, 0);
+    rd_kafka_t               *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    rd_kafka_queue_t         *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteRecords_t *dr;
+    rd_kafka_topic_partition_list_add(list, fx->topic, 0)->offset = offset;
+    dr = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_DeleteRecords(rk, &dr, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, PROCESS_DEADLINE_MS);
+    assert_non_null(ev);
+    assert_int_equal(rd_kafka_event_error(ev), 0);
+    rd_kafka_event_destroy(ev);
+    rd_kafka_DeleteRecords_destroy(dr);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+/* Markers and aborted events are at the end; they are deleted; the run begins again. */
+static void
+live_pipeline_steps_over_offsets_that_hold_no_event(void **state)
+{
+    fixture *fx = *state;
+    char     lag[200];
+    needs_broker(fx);
+    snprintf(lag, sizeof lag, "autoassign_consumer_lag{topic=\"%s\"}", fx->topic);
+    make_topic(fx, 1);
+    rd_kafka_t *rk = transactional_producer(fx);
+    transact(fx, rk, 0, 10, true);
+    start_ingest(fx, live);
+    wait_until(play(fx) && fx->ds.count == 10);
+    wait_until(shown(fx, lag) == 0);
+    wait_until(committed_offset(fx) == 11); /* behind the marker */
+    transact(fx, rk, 1, 10, false);
+    transact(fx, rk, 2, 10, false);
+    wait_until(committed_offset(fx) == 33); /* nothing came, and it is not read again for ever */
+    wait_until(shown(fx, lag) == 0);
+    delete_before(fx, 33);
+    fx->ds.knows = false; /* the assigner is another */
+    wait_until(play(fx) && fx->ds.opens == 2);
+    transact(fx, rk, 3, 10, true);
+    rd_kafka_destroy(rk);
+    wait_until(play(fx) && fx->ds.count == 20);
+    wait_until(committed_offset(fx) == 44);
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+    assert_false(process_said(&fx->ingest, "OFFSET-LOST", NULL, 0));
+    assert_int_equal(summary(fx, "events_lost"), 0);
 }
 
 /* ---- what cannot go on says so ---- */
@@ -982,6 +1056,7 @@ main(int argc, char **argv)
         BOTH(replay_begins_at_the_offset_asked_for),
         REAL(replay_begins_at_the_time_asked_for),
         REAL(replay_ends_behind_transaction_markers_and_skips_aborted_events),
+        REAL(live_pipeline_steps_over_offsets_that_hold_no_event),
         BOTH(missing_topic_and_wrong_settings_exit_with_two),
         BOTH(offset_that_is_gone_is_an_error_unless_it_is_to_be_skipped),
         BOTH(commit_whose_checkpoint_is_lost_is_an_error),

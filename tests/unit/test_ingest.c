@@ -667,6 +667,35 @@ letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
     unmake(fx);
 }
 
+/* A transaction's marker, say, behind the last event: retention will delete it. */
+static void
+offsets_without_events_are_committed_though_nothing_else_comes(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    fx->cfg.checkpoint.every_ms = 1000;
+    open_up(fx);
+    push(fx, 10);
+    expect_send(fx, AA_MSG_EVENTS);
+    fx->now_us += 1 * S;
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 1);
+    expect(fx, INGEST_COMMIT, 0);
+    expect_wait(fx);
+    order_pass(ingest_order(fx->in), 0, 11);
+    fx->now_us += 1 * S;
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 2);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.act, INGEST_COMMIT);
+    assert_int_equal(fx->act.commit->part[0].position, 11);
+    ingest_done(fx->in, &fx->act, fx->now_us);
+    fx->now_us += 5 * S;
+    expect_send(fx, AA_MSG_PING); /* and only once */
+    expect_wait(fx);
+    unmake(fx);
+}
+
 /* ---- what cannot be done now ---- */
 
 static void
@@ -989,6 +1018,7 @@ main(void)
         cmocka_unit_test(a_run_that_nobody_opens_is_noticed),
         cmocka_unit_test(an_open_that_could_not_be_sent_is_not_due_at_once),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
+        cmocka_unit_test(offsets_without_events_are_committed_though_nothing_else_comes),
         cmocka_unit_test(pings_go_on_while_a_commit_is_tried_again),
         cmocka_unit_test(pings_go_on_while_a_letter_is_tried_again_and_nothing_overtakes_it),
         cmocka_unit_test(message_that_the_link_does_not_take_comes_again_after_a_pause),

@@ -222,7 +222,7 @@ saved_and_restored(const world *wo)
 {
     aa_ckpt_writer *w;
     aa_ckpt_reader *r;
-    assigner       *as;
+    assigner       *as = NULL;
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_save(wo->as, w, &err);

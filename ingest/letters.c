@@ -21,6 +21,10 @@ struct letters {
 aa_status
 letters_open(letters **out, const aa_conf *cfg, aa_err *err)
 {
+    /* letters have their message's time, which may be old: a broker that deletes by age would delete
+     * them at once */
+    static const char *const settings[] = {"retention.ms", "-1"};
+
     char      topic[AA_CONF_STR + 8];
     aa_status st;
     letters  *le = calloc(1, sizeof *le);
@@ -28,7 +32,7 @@ letters_open(letters **out, const aa_conf *cfg, aa_err *err)
     if (!le) return aa_fail(err, AA_ENOMEM, "letters");
     le->cfg = cfg;
     deadletter_topic(topic, cfg);
-    st = aa_topic_ensure(cfg, topic, 0, false, err);
+    st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
     if (st == AA_OK) st = aa_producer_open(&le->pr, cfg, err);
     if (st != AA_OK) {
         letters_close(&le);

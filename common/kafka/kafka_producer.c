@@ -11,7 +11,7 @@
 #include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_internal.h"
 
-enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
+enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8 };
 
 struct aa_producer {
     rd_kafka_t       *rk;                 /* owned */
@@ -157,13 +157,13 @@ aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const vo
                  size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
                  const aa_kafka_header *headers, size_t header_count, aa_err *err)
 {
-    rd_kafka_vu_t       vu[6 + HEADERS_MAX], *end = vu;
+    rd_kafka_vu_t       vu[6 + AA_KAFKA_HEADERS_MAX], *end = vu;
     char                why[160] = "";
     int64_t             started_ms = 0;
     rd_kafka_topic_t   *rkt = topic_of(pr, topic);
     rd_kafka_resp_err_t code;
 
-    AA_REQUIRE(header_count <= HEADERS_MAX);
+    AA_REQUIRE(header_count <= AA_KAFKA_HEADERS_MAX);
     end->vtype = rkt ? RD_KAFKA_VTYPE_RKT : RD_KAFKA_VTYPE_TOPIC;
     if (rkt)
         end->u.rkt = rkt;
@@ -182,7 +182,7 @@ aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const vo
         end->vtype = RD_KAFKA_VTYPE_HEADER;
         end->u.header.name = headers[i].name;
         end->u.header.val = headers[i].value;
-        end->u.header.size = (ssize_t)headers[i].len;
+        end->u.header.size = headers[i].value ? (ssize_t)headers[i].len : 0;
     }
     for (;;) {
         code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);

@@ -9,16 +9,13 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/kafka/kafka_record.h"
 
 typedef struct aa_producer aa_producer;
 
 aa_status aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-typedef struct {
-    const char *name;
-    const void *value;
-    size_t      len;
-} aa_kafka_header;
+#define AA_KAFKA_HEADERS_MAX 96 /* of a message that is sent */
 /** Queue one message; everything is copied. value NULL: a tombstone. partition -1: by key.
  *  timestamp_ms 0: now. Waits for room (serving deliveries) up to 60 s when the queue is full.
  *  @errors AA_EFULL still no room; AA_EIO */

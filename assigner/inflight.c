@@ -213,7 +213,7 @@ static aa_status
 check_odds(const inflight *fl, const inflight_batch *ib, aa_err *err)
 {
     for (size_t i = 0; fl->with_odds && i < ib->n * fl->F; i++) {
-        const bid_odds *od = &ib->odds[i];
+        const row_actor_odds *od = &ib->odds[i];
         if (ib->word[i] != INFLIGHT_NONE &&
             !(od->rate > 0.0f && od->rate < INFINITY && od->chance > 0.0f && od->chance <= 1.0f))
             return aa_fail(err, AA_EPARSE, "batch %llu: odds %zu are none",

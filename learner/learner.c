@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/model/dense.h"
+#include "common/model/row.h"
 #include "learner/learner_state.h"
 
 /* ---- life ---- */
@@ -77,7 +79,7 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     le->kind = aa_model_find(cfg->model.kind);
     aa_model_shape_of(&le->sh, cfg);
     le->F = le->sh.F;
-    le->W = le->sh.K + 1;
+    le->W = aa_row_width(le->sh.K);
     le->step = (size_t)cfg->model.step;
     le->shared = aa_shared_rows(cfg);
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
@@ -89,7 +91,7 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
     worth_init(&le->wo, cfg);
-    if (!st && cfg->agent.mode != AA_MODE_DEFAULT) st = critic_new(&le->cr, cfg, err);
+    if (!st && aa_mode_of(cfg)->critic == AA_CRITIC_Q) st = critic_new(&le->cr, cfg, err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
     if (st) return st;
@@ -280,7 +282,7 @@ train(learner *le, const pass *ps, size_t start, size_t B)
 static inline uint32_t
 bucket_of(const learner *le, uint32_t state_idx)
 {
-    return state_idx / ((uint32_t)le->cfg->agent.positions + 1);
+    return aa_state_bucket(state_idx, (uint32_t)le->cfg->agent.positions);
 }
 
 static void
@@ -327,8 +329,8 @@ judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
             advantage(le, d % le->F, in->state[d], in->next_state[d], out->reward[d]);
     for (size_t s = 0; s < in->sweep_count; s++) {
         const uint32_t next = in->sweep_next_state[s];
-        const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;
-        const float    r = reward_of_sweep(&le->rw, own);
+        const bool  own = in->sweep_state[s] != AA_NO_STATE && aa_state_position(next, k) == k + 1;
+        const float r = reward_between(&le->rw, own);
         out->reward[events + s] = r;
         out->advantage[events + s] = advantage(le, in->sweep_field[s], in->sweep_state[s], next, r);
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/config/conf_set.h"
 #include "common/config/conf_table.h"
@@ -213,13 +214,13 @@ static aa_status
 check_fields(const aa_conf *cfg, aa_err *err)
 {
     int64_t shared = cfg->agent.positions * cfg->agent.lean_bins;
-    bool    hash = cfg->agent.mode == AA_MODE_HASH;
+    bool    by_key = aa_mode_of(cfg)->own == AA_OWN_BY_KEY;
     if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
-        if (hash && fd->hash_rows == 0)
-            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode hash needs it above 0",
-                           fd->name);
+        if (by_key && fd->hash_rows == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode %s needs it above 0",
+                           fd->name, aa_agent_mode_text(cfg->agent.mode));
         if (shared + fd->budget_rows > UINT32_MAX) /* slots have 32 bits */
             return aa_fail(err, AA_ECONFIG,
                            "fields.%s.budget_rows: more than %" PRId64 " beside %" PRId64

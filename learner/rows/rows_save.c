@@ -21,7 +21,7 @@ rows_digest(const rows *ro, uint64_t d)
             const uint32_t slot = (uint32_t)c * CHUNK + i;
             const uint64_t head[3] = {ro->field, slot, ro->chunks[c]->born[i]};
             d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, row_at(ro, slot), 2 * ro->W * sizeof(float));
+            d = aa_digest(d, row_at(ro, slot), aa_row_bytes(ro->W));
         }
     return ro->base ? aa_digest(d, ro->base, base_bytes(ro)) : d;
 }

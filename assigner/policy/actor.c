@@ -24,7 +24,7 @@ float_count(const actor *ac)
 }
 
 static aa_status
-allocate(actor *ac, aa_err *err)
+allocate_states(actor *ac, aa_err *err)
 {
     size_t T = table_count(ac);
     ac->x = calloc(float_count(ac), sizeof *ac->x);
@@ -46,7 +46,7 @@ actor_init(actor *ac, uint32_t k, size_t depth, uint64_t seed, uint32_t field, a
 {
     *ac = (actor){.k = k, .S = aa_state_count(k), .R = depth + 1, .ratio_clip = 1.0};
     aa_status st = aa_nn_init(&ac->nn, AA_STATE_INPUTS, A, seed, AA_RNG_ACTOR, field, err);
-    if (st == AA_OK) st = allocate(ac, err);
+    if (st == AA_OK) st = allocate_states(ac, err);
     if (st != AA_OK) return st;
     for (uint32_t s = 0; s < ac->S; s++) {
         aa_state_input(s, k, ac->x + (size_t)s * AA_STATE_INPUTS);

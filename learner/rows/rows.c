@@ -30,7 +30,7 @@ aa_status
 rows_make_chunk(rows *ro, size_t idx, aa_err *err)
 {
     aa_status st = grow_list(ro, idx, err);
-    if (st || ro->chunks[idx]) return st;
+    if (st != AA_OK || ro->chunks[idx]) return st;
     chunk *ch = aa_arena_alloc(ro->memory, chunk_bytes(ro));
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
@@ -144,15 +144,15 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
         return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     }
     aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
+    for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
-        if (st) break;
+        if (st != AA_OK) break;
         if (!ro->base) add_noise(ro, row_at(ro, slot), slot, 0, 0);
         fresh_optimizer(ro, row_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
-    if (st)
+    if (st != AA_OK)
         rows_free(&ro);
     else
         *out = ro;
@@ -219,8 +219,8 @@ aa_status
 rows_plan(rows *ro, const aa_op *op, aa_err *err)
 {
     aa_status st = check_op(ro, op, err);
-    if (!st && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
-    if (!st) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
+    if (st == AA_OK && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
+    if (st == AA_OK) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
     return st;
 }
 

@@ -51,7 +51,7 @@ committer_try(committer *co, letters *le, source *so, const resume *re, int64_t 
     committer_result result;
 
     if (st == AA_EAGAIN) return later(co, now_us, LOOK_US, err->text);
-    if (st != AA_OK) return COMMITTER_REFUSED;
+    if (st != AA_OK) return COMMITTER_FAILED;
     if (re->run != co->run || re->epoch != co->epoch) {
         st = resume_save(re, co->cfg, err);
         if (st == AA_EIO) return COMMITTER_UNSAVED;

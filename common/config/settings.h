@@ -76,7 +76,8 @@
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: a batch that is not full leaves after this")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "read ahead per partition while merging") \
-    CHO(on_lost_offset, "fail", "fail|skip", "events to go on from that Kafka has no more (retention, a topic made anew, fewer partitions): end with an error, or go on behind the gap, said and counted")
+    CHO(on_lost_offset, "fail", "fail|skip", "events to go on from that Kafka has no more (retention, a topic made anew, fewer partitions): end with an error, or go on behind the gap, said and counted") \
+    CHO(on_lost_letter, "log", "log|fail", "a dead letter that its topic takes in no form (an event's bytes are cut until it does): said and counted, or end with an error")
 
 #define AA_SETTINGS_AGENT(STR, CHO, INT, NUM, BOO)                                                 \
     CHO(mode, "default", "default|paper|unique|hash|threshold|rule|random|shared-only", "how IDs get rows") \

@@ -722,6 +722,113 @@ bad_messages_become_letters_with_their_bytes_and_origin(void **state)
     aa_reader_free(&rd);
 }
 
+/* ---- dead letters that their topic does not take ---- */
+
+static void
+make_letter_topic(fixture *fx, char dlq[90], const char *max_message_bytes)
+{
+    const char *const settings[] = {"max.message.bytes", max_message_bytes};
+    snprintf(dlq, 90, "%s.dlq", fx->topic);
+    check_ok(fx, aa_topic_create(&fx->cfg, dlq, 1, settings, 2, NULL, &fx->err));
+}
+
+/* An event that is none, and that no compression makes smaller; after that one good event. */
+static void
+send_large_bad(fixture *fx, size_t len)
+{
+    aa_producer *pr = NULL;
+    char        *value = malloc(len);
+    uint64_t     random = 88172645463325252u;
+    assert_non_null(value);
+    for (size_t i = 0; i < len; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        value[i] = (char)(random >> 32);
+    }
+    value[0] = '{';
+    check_ok(fx, aa_producer_open(&pr, &fx->cfg, &fx->err));
+    check_ok(fx, aa_producer_send(pr, fx->topic, 0, "key", 3, value, len, 0, NULL, 0, &fx->err));
+    send_events(fx, pr, 0, (int)fx->ds.count, 1);
+    check_ok(fx, aa_producer_flush(pr, PROCESS_DEADLINE_MS, &fx->err));
+    aa_producer_free(&pr, 0);
+    free(value);
+}
+
+/* Takes letters: *len of the last one's value. */
+static int
+read_letters(fixture *fx, const char *dlq, size_t *len, const char *full_bytes)
+{
+    aa_reader *rd = NULL;
+    int        letters = 0;
+    check_ok(fx, aa_reader_open(&rd, &fx->cfg, &dlq, 1, &fx->err));
+    while (!aa_reader_caught_up(rd)) {
+        aa_kafka_record     rec[16];
+        size_t              n = 0;
+        rd_kafka_headers_t *hdrs = NULL;
+        check_ok(fx, aa_reader_poll(rd, rec, 16, 50, &n, &fx->err));
+        letters += (int)n;
+        if (n == 0) continue;
+        *len = rec[n - 1].len;
+        assert_int_equal(rd_kafka_message_headers(rec[n - 1].opaque, &hdrs), 0);
+        if (full_bytes && aa_reader_caught_up(rd))
+            check_header(hdrs, "autoassign.full_bytes", full_bytes);
+    }
+    aa_reader_free(&rd);
+    return letters;
+}
+
+static void
+letter_that_is_too_large_for_its_topic_is_cut(void **state)
+{
+    fixture *fx = *state;
+    char     dlq[90];
+    size_t   len = 0;
+    needs_broker(fx);
+    make_topic(fx, 1);
+    make_letter_topic(fx, dlq, "20000");
+    send_large_bad(fx, 19844);   /* with its headers more than that */
+    for (int i = 0; i < 40; i++) /* each fits, all together do not */
+        send_large_bad(fx, 1000);
+    start_ingest(fx, replay);
+    expect_exit(fx, 0);
+    assert_int_equal(fx->ds.count, 41);
+    assert_int_equal(summary(fx, "dead_letters"), 41);
+    assert_int_equal(summary(fx, "dead_letters_lost"), 0);
+    assert_int_equal(summary(fx, "resets"), 0);
+    assert_int_equal(read_letters(fx, dlq, &len, NULL), 41);
+    send_large_bad(fx, 100000); /* the client's limit is the smaller */
+    snprintf(fx->group + strlen(fx->group), 8, "-again");
+    start_ingest(fx, (const char *[]){"ingest.run=replay", "kafka.message.max.bytes=5000",
+                                      "ingest.replay_from=offset:82", NULL});
+    expect_exit(fx, 0);
+    assert_int_equal(read_letters(fx, dlq, &len, "100000"), 42);
+    assert_in_range(len, 4000, 5000);
+}
+
+static void
+letter_that_its_topic_takes_in_no_form_stops_nothing_unless_it_is_to(void **state)
+{
+    fixture *fx = *state;
+    char     dlq[90];
+    size_t   len = 0;
+    needs_broker(fx);
+    make_topic(fx, 1);
+    make_letter_topic(fx, dlq, "200"); /* not even the headers */
+    send_large_bad(fx, 1000);
+    start_ingest(fx, replay);
+    expect_exit(fx, 0);
+    assert_int_equal(fx->ds.count, 1);
+    assert_int_equal(summary(fx, "dead_letters_lost"), 1);
+    assert_int_equal(summary(fx, "resets"), 0);
+    assert_true(process_said(&fx->ingest, "id=LETTER-LOST partition=0 offset=0", NULL, 0));
+    assert_int_equal(read_letters(fx, dlq, &len, NULL), 0);
+    snprintf(fx->group + strlen(fx->group), 8, "-fail");
+    start_ingest(fx, (const char *[]){"ingest.run=replay", "ingest.on_lost_letter=fail", NULL});
+    expect_exit(fx, 1);
+    assert_true(process_said(&fx->ingest, "ingest.on_lost_letter=log goes on without", NULL, 0));
+}
+
 /* ---- where a replay begins, and what ends it ---- */
 
 static void
@@ -1053,6 +1160,8 @@ main(int argc, char **argv)
         MOCK(replay_whose_broker_is_away_at_its_end_is_not_silent),
         BOTH(run_ids_stay_above_those_that_downstream_knows),
         BOTH(bad_messages_become_letters_with_their_bytes_and_origin),
+        REAL(letter_that_is_too_large_for_its_topic_is_cut),
+        REAL(letter_that_its_topic_takes_in_no_form_stops_nothing_unless_it_is_to),
         BOTH(replay_begins_at_the_offset_asked_for),
         REAL(replay_begins_at_the_time_asked_for),
         REAL(replay_ends_behind_transaction_markers_and_skips_aborted_events),

@@ -423,6 +423,7 @@ say_silence(app *ap, int64_t now_us)
 static const char *
 unready(const app *ap, int64_t now_us)
 {
+    if (source_trouble(ap->so)) return source_trouble(ap->so);
     if (ingest_silent(ap->in, now_us))
         return "the assigner (or the learner behind it) does not answer";
     return ingest_running(ap->in) ? "the lag is not known yet" : "no run is open";
@@ -441,7 +442,8 @@ show(app *ap)
         meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
-    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, now_us));
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
+                 unready(ap, now_us));
 }
 
 static aa_status

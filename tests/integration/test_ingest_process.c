@@ -1036,6 +1036,83 @@ commit_whose_checkpoint_is_lost_is_an_error(void **state)
     assert_true(process_said(&fx->ingest, "no checkpoint before epoch", NULL, 0));
 }
 
+/* A batch of so many events that the client will not unpack: with the limits below it takes less. */
+static void
+send_bomb(fixture *fx, int events)
+{
+    char             why[200];
+    const size_t     len = 40000;
+    char            *value = malloc(len);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "bootstrap.servers", fx->cfg.kafka[0].value, NULL, 0);
+    rd_kafka_conf_set(conf, "compression.type", "zstd", NULL, 0);
+    rd_kafka_conf_set(conf, "linger.ms", "200", NULL, 0);
+    rd_kafka_conf_set(conf, "batch.size", "10000000", NULL, 0);
+    rd_kafka_conf_set(conf, "message.max.bytes", "10000000", NULL, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    assert_non_null(rk);
+    assert_non_null(value);
+    memset(value, ' ', len);
+    for (int i = 0; i < events; i++)
+        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(fx->topic), RD_KAFKA_V_PARTITION(0),
+                                           RD_KAFKA_V_VALUE(value, len),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                           RD_KAFKA_V_END),
+                         0);
+    assert_int_equal(rd_kafka_flush(rk, PROCESS_DEADLINE_MS), 0);
+    rd_kafka_destroy(rk);
+    free(value);
+}
+
+#define TAKES_LITTLE                                                                               \
+    "ingest.run=live", "ingest.batch_wait_ms=20", "checkpoint.every_ms=200",                       \
+        "kafka.fetch.max.bytes=100000", "kafka.message.max.bytes=100000",                          \
+        "kafka.receive.message.max.bytes=110000"
+
+static bool
+is_not_ready(fixture *fx, const char *why)
+{
+    char body[1000] = "", port[32] = "";
+    play(fx);
+    if (!process_said(&fx->ingest, "id=HTTP-LISTEN bind=127.0.0.1 port=", port, sizeof port))
+        return false;
+    return http_ask(atoi(port), "GET", "/readyz", "", "", body, sizeof body) == 503 &&
+           strstr(body, why);
+}
+
+static void
+batch_that_cannot_be_unpacked_is_an_error_unless_it_is_to_be_skipped(void **state)
+{
+    fixture     *fx = *state;
+    aa_producer *pr = NULL;
+    needs_broker(fx);
+    make_topic(fx, 1);
+    check_ok(fx, aa_producer_open(&pr, &fx->cfg, &fx->err));
+    send_events(fx, pr, 0, 0, 10);
+    check_ok(fx, aa_producer_flush(pr, PROCESS_DEADLINE_MS, &fx->err));
+    send_bomb(fx, 7);
+    send_events(fx, pr, 0, 10, 10);
+    check_ok(fx, aa_producer_flush(pr, PROCESS_DEADLINE_MS, &fx->err));
+    aa_producer_free(&pr, 0);
+
+    start_ingest(fx, (const char *[]){TAKES_LITTLE, NULL});
+    wait_until(is_not_ready(fx, "the messages at offset 10 cannot be read"));
+    expect_exit(fx, 2);
+    assert_int_equal(fx->ds.count, 10); /* what is before it is learned */
+    assert_true(process_said(&fx->ingest, "partition 0: the messages at offset 10 cannot be read",
+                             NULL, 0));
+    assert_true(process_said(&fx->ingest, "ingest.on_lost_offset=skip goes on", NULL, 0));
+
+    start_ingest(fx, (const char *[]){TAKES_LITTLE, "ingest.on_lost_offset=skip", NULL});
+    wait_until(play(fx) && fx->ds.count == 20);
+    wait_until(shown(fx, "autoassign_events_lost_total") == 7);
+    wait_until(shown(fx, "autoassign_offset_gaps_total") == 1);
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+    assert_int_equal(fx->ds.count, 20); /* and so is what is behind it, once */
+    assert_int_equal(summary(fx, "events_lost"), 7);
+}
+
 /* ---- the group ---- */
 
 static bool
@@ -1168,6 +1245,7 @@ main(int argc, char **argv)
         REAL(live_pipeline_steps_over_offsets_that_hold_no_event),
         BOTH(missing_topic_and_wrong_settings_exit_with_two),
         BOTH(offset_that_is_gone_is_an_error_unless_it_is_to_be_skipped),
+        REAL(batch_that_cannot_be_unpacked_is_an_error_unless_it_is_to_be_skipped),
         BOTH(commit_whose_checkpoint_is_lost_is_an_error),
         REAL(rebalance_drains_and_loses_or_repeats_nothing),
         REAL(second_ingest_of_a_lane_ends_the_first),

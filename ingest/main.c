@@ -248,7 +248,7 @@ commit(app *ap, const ingest_act *act)
         ingest_restart(ap->in, err.text, aa_now_us());
         return true;
     case COMMITTER_FAILED:
-        aa_error("DEAD-LETTER", "%s", err.text);
+        aa_error("COMMIT", "%s", err.text);
         ap->failed = AA_EIO;
         return false;
     case COMMITTER_DONE: break;

@@ -28,7 +28,8 @@ struct assigner {
     whole          wh;
     uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
     size_t         guess_cap;
-    size_t         tidy_field; /* whose memory is made ready next */
+    size_t         tidy_field;    /* whose memory is made ready next */
+    uint32_t       publish_field; /* whose changes are handed out first next time */
 };
 
 static aa_status
@@ -135,6 +136,7 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     out->n = in->n;
     out->op_count = out->sweep_count = 0;
     out->oldest_kafka_ms = in->oldest_kafka_ms;
+    if (st == AA_OK) aa_assigned_batch_pass(out, in);
     if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
@@ -183,7 +185,6 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
     float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
     aa_status st = AA_OK;
     *seen = UINT32_MAX;
-    sp->out->label[sp->i] = label;
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;
@@ -302,10 +303,14 @@ assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_
                  aa_err *err)
 {
     (void)err;
-    size_t n = 0;
-    for (uint32_t f = 0; f < as->F; f++) {
-        field *fd = &as->fd[f];
-        if (all) publish_all(&fd->pb);
+    size_t         n = 0;
+    const uint32_t F = (uint32_t)as->F, first = as->publish_field;
+    for (uint32_t f = 0; all && f < F; f++)
+        publish_all(&as->fd[f].pb);
+    for (uint32_t i = 0; i < F && n < max; i++) {
+        const uint32_t f = (first + i) % F;
+        field         *fd = &as->fd[f];
+        as->publish_field = (f + 1) % F; /* where max is reached, the others come first next time */
         while (n < max) {
             uint64_t gone = publish_next_gone(&fd->pb);
             if (gone != 0) {

@@ -362,7 +362,7 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
     aa_summary_int(su, "events", assigner_events(as));
     aa_summary_int(su, "table_bytes", sum.table_bytes);
     aa_summary_int(su, "agent_bytes", sum.agent_bytes);
-    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));
     aa_summary_hex(su, "digest", digest);
     return aa_summary_write(&su, cfg, "assigner", err);
 }

@@ -32,8 +32,8 @@ void assigner_metrics_published(assigner_metrics *am, uint64_t assignments_total
 void assigner_metrics_refresh(assigner_metrics *am, const assigner *as);
 
 /** A run begins with as as it was after so many events: the series of IDs and actions
- *  (assigner_series.csv by field, assigner_frequency.csv by field and frequency) go on from there.
- */
+ *  (assigner_series.csv by field,
+ *  assigner_frequency.csv by field and frequency) go on from there. */
 aa_status assigner_metrics_begin(assigner_metrics *am, const assigner *as, aa_err *err)
     __attribute__((warn_unused_result));
 /** Their rows if they are due, or if it is the stream's last event. */

@@ -161,7 +161,7 @@ on_open(app *ap, const aa_control *c, aa_err *err)
     ap->next_reward = assigner_next_reward(ap->as);
     ap->publish_all = true;
     ap->run_wall_ms = aa_wall_ms();
-    ap->tell_new = strcmp(ap->cfg->ingest.run, "live") == 0; /* a replay ends with exact values */
+    ap->tell_new = ap->cfg->ingest.run == AA_RUN_LIVE; /* a replay ends with exact values */
     assigner_tell_new(ap->as, ap->tell_new);
     ap->heard_ms = aa_now_ms();
     aa_info("RUN-OPEN", "run %" PRIu64 " from epoch %" PRIu64 ", after batch %" PRIu64, ap->run_id,
@@ -577,6 +577,9 @@ open_all(app *ap, aa_err *err)
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_SUBSCRIBE, cfg->links.rewards, &keys, err);
+    aa_link_export(ap->up.ln, ap->ctx->ms, "events");
+    aa_link_export(ap->down, ap->ctx->ms, "assigned");
+    aa_link_export(ap->rewards, ap->ctx->ms, "rewards");
     if (st == AA_OK && cfg->publish.enabled) st = aa_retry("KAFKA-WAIT", open_publisher, ap, err);
     ap->waiting = calloc((size_t)cfg->pipeline.depth, sizeof *ap->waiting);
     if (st == AA_OK && !ap->waiting) st = aa_fail(err, AA_ENOMEM, "ring of rewards");

@@ -5,6 +5,7 @@
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/decode/announce */ };
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/hash.h"
-
 enum {
     OPEN_EVERY_US = 1000000,
     PING_EVERY_US = 200000,
@@ -66,7 +64,7 @@ ingest_new(ingest **out, const aa_conf *cfg, aa_err *err)
 
     if (!in) return aa_fail(err, AA_ENOMEM, "ingest");
     in->cfg = cfg;
-    in->replay = strcmp(cfg->ingest.run, "replay") == 0;
+    in->replay = cfg->ingest.run == AA_RUN_REPLAY;
     in->config_digest = aa_conf_digest(cfg);
     in->phase = BACKOFF;
     in->backoff_us = BACKOFF_MIN_US;
@@ -468,11 +466,8 @@ static void
 batch_sent(ingest *in)
 {
     aa_event_batch *b = &in->batch;
-    uint64_t        d = in->now.digest;
 
-    d = aa_digest(d, b->key, b->n * b->F * sizeof *b->key);
-    d = aa_digest(d, b->label, b->n * sizeof *b->label);
-    in->now.digest = aa_digest(d, b->time_ms, b->n * sizeof *b->time_ms);
+    in->now.digest = aa_event_batch_digest(b, in->now.digest);
     in->now.seq++;
     in->now.batches++;
     in->now.events += b->n;

@@ -63,8 +63,8 @@ order *ingest_order(ingest *in);
 
 /** The id of the next run: the clock's, but above every run that is known of, re's included. */
 uint64_t ingest_next_run(const ingest *in, const resume *re, uint64_t clock);
-/** Begin run run_id (greater than any before) from re (copied). Answers REOPEN. @errors AA_ENOMEM
- */
+/** Begin run run_id (greater than any before) from re (copied). Answers REOPEN.
+ *  @errors AA_ENOMEM */
 aa_status ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_err *err)
     __attribute__((warn_unused_result));
 
@@ -97,8 +97,8 @@ void ingest_abandon(ingest *in);
 
 bool ingest_running(const ingest *in); /* takes events */
 bool ingest_idle(const ingest *in);    /* abandoned: waits for ingest_begin */
-/** ... and something was heard from downstream lately: pings are answered when all else is silent.
- */
+/** ... and something was heard from downstream lately:
+ *  pings are answered when all else is silent. */
 bool ingest_answered(const ingest *in, int64_t now_us);
 /** A run is open, or to be opened, and downstream has not answered for some seconds. */
 bool        ingest_silent(const ingest *in, int64_t now_us);

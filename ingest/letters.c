@@ -89,7 +89,7 @@ lose_letter(letters *le, const deadletter *dl, const char *why)
     snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " reason=%s", dl->partition,
              dl->offset, decode_slug(dl->reason));
     aa_log_write(AA_ERROR, "LETTER-LOST", kv, "the dead-letter topic does not take it: %s", why);
-    if (strcmp(le->cfg->ingest.on_lost_letter, "fail") != 0 || le->failed != AA_OK) return;
+    if (le->cfg->ingest.on_lost_letter != AA_ON_LOST_LETTER_FAIL || le->failed != AA_OK) return;
     le->failed = AA_EIO;
     snprintf(le->why, sizeof le->why,
              "dead letter of partition %" PRId32 " offset %" PRId64

@@ -105,7 +105,7 @@ next_run_id(const app *ap, const resume *re)
 static void
 check_nothing_to_replay(const app *ap, const resume *re)
 {
-    if (re->last_epoch > 0 || strcmp(ap->cfg->ingest.run, "replay") != 0) return;
+    if (re->last_epoch > 0 || ap->cfg->ingest.run != AA_RUN_REPLAY) return;
     for (size_t i = 0; i < re->part_count; i++)
         if (re->part[i].position < re->part[i].end) return;
     aa_warn("REPLAY-FROM", "nothing to replay: topic %s has no event from %s on",
@@ -514,7 +514,7 @@ loop(app *ap, aa_err *err)
 static bool
 has_fetchers(const aa_conf *cfg)
 {
-    return cfg->links.fetchers[0] && strcmp(cfg->ingest.run, "live") == 0;
+    return cfg->links.fetchers[0] && cfg->ingest.run == AA_RUN_LIVE;
 }
 
 static aa_status
@@ -524,10 +524,11 @@ run(aa_context *ctx, aa_err *err)
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
     aa_status    st;
 
-    if (strcmp(ctx->cfg->ingest.role, "fetcher") == 0) return fetcher_run(ctx, err);
+    if (ctx->cfg->ingest.role == AA_ROLE_FETCHER) return fetcher_run(ctx, err);
     st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
+    aa_link_export(ap.ln, ctx->ms, "events");
     if (st == AA_OK && has_fetchers(ctx->cfg)) st = crew_open(&ap.cr, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = connect_kafka(&ap, err);
     if (st == AA_OK) {

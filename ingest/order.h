@@ -38,9 +38,9 @@ size_t order_room(const order *od, size_t idx);
 /** Events that each partition may hold, and those that partition idx holds. */
 size_t order_capacity(const order *od);
 size_t order_held(const order *od, size_t idx);
-/** key (F) is copied. Needs room. */
-void order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label,
-                int64_t time_ms, int64_t kafka_ms);
+/** Event i of `from` is copied. Needs room. */
+void order_push(order *od, size_t idx, int64_t offset, const aa_columns *from, size_t i,
+                int64_t kafka_ms);
 /** dl->offset says where it stands. Takes the letter. */
 void order_push_letter(order *od, size_t idx, deadletter **dl_p);
 /** Nothing that has not come yet is before this offset, although no event may stand there

@@ -336,11 +336,10 @@ aa_status
 resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq, uint64_t bad,
             aa_err *err)
 {
-    const char *policy = cfg->checkpoint.on_damage;
-    uint64_t   *epochs = NULL;
-    size_t      count = 0;
-    aa_err      why = AA_ERR_INIT;
-    aa_status   st = AA_EPARSE;
+    uint64_t *epochs = NULL;
+    size_t    count = 0;
+    aa_err    why = AA_ERR_INIT;
+    aa_status st = AA_EPARSE;
 
     if (bad == 0 || bad > epoch) {
         st = try_epoch(re, cfg, epoch, seq, &why);
@@ -352,7 +351,7 @@ resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq,
         aa_error("CHECKPOINT-REFUSED", "%s", why.text);
         bad = epoch;
     }
-    if (strcmp(policy, "fail") == 0) {
+    if (cfg->checkpoint.on_damage == AA_ON_DAMAGE_FAIL) {
         st = aa_fail(err, AA_EPARSE,
                      "the checkpoint of epoch %" PRIu64 " cannot be used, and "
                      "checkpoint.on_damage=fail forbids to go back to the one before",
@@ -366,7 +365,7 @@ resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq,
                 "the last commit is of epoch %" PRIu64 ", which cannot be used: going back to "
                 "epoch %" PRIu64 "; what came after it is read and learned from again",
                 epoch, re->epoch);
-    } else if (st == AA_EPARSE && strcmp(policy, "fresh") == 0) {
+    } else if (st == AA_EPARSE && cfg->checkpoint.on_damage == AA_ON_DAMAGE_FRESH) {
         aa_warn("CHECKPOINT-FALLBACK", "%s: all learned state is given up", err->text);
         resume_fini(re);
         st = AA_OK;

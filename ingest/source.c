@@ -25,15 +25,12 @@ typedef struct {
     size_t  owner; /* PEERS_SELF, or the fetcher that reads it */
 } source_part;
 
-typedef enum { FROM_BEGINNING, FROM_OFFSET, FROM_TIME } replay_from;
-
 struct source {
     const aa_conf   *cfg;
-    aa_consumer     *cs; /* owned */
-    decode          *dc; /* owned */
+    aa_consumer     *cs;      /* owned */
+    decode          *dc;      /* owned */
+    aa_event_batch   decoded; /* one event */
     bool             replay;
-    replay_from      from;
-    int64_t          from_value;
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
                             is the last commit's of part[i] */
@@ -53,35 +50,6 @@ struct source {
 };
 
 /* ---- open ---- */
-
-static bool
-take_int64(const char *text, int64_t *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0';
-}
-
-static aa_status
-parse_from(source *so, aa_err *err)
-{
-    const char *from = so->cfg->ingest.replay_from;
-
-    if (strcmp(from, "beginning") == 0) return AA_OK;
-    if (strncmp(from, "offset:", 7) == 0 && take_int64(from + 7, &so->from_value) &&
-        so->from_value >= 0) {
-        so->from = FROM_OFFSET;
-        return AA_OK;
-    }
-    if (strncmp(from, "time:", 5) == 0 && take_int64(from + 5, &so->from_value) &&
-        so->from_value >= 0) {
-        so->from = FROM_TIME;
-        return AA_OK;
-    }
-    return aa_fail(err, AA_ECONFIG,
-                   "ingest.replay_from: \"%s\" is none of beginning, offset:N, time:MS", from);
-}
 
 /* The partitions of this run, ascending. */
 static aa_status
@@ -130,10 +98,9 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
 
     if (!so) return aa_fail(err, AA_ENOMEM, "source");
     so->cfg = cfg;
-    so->replay = strcmp(cfg->ingest.run, "replay") == 0;
-    st = parse_from(so, err);
-    if (st != AA_OK) goto out;
+    so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     st = decode_new(&so->dc, cfg, err);
+    if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
@@ -153,6 +120,7 @@ source_close(source **so_p)
     if (!so) return;
     aa_consumer_free(&so->cs);
     decode_free(&so->dc);
+    aa_event_batch_fini(&so->decoded);
     free(so->part);
     free(so->po);
     free(so->own);
@@ -303,21 +271,22 @@ first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int6
 static aa_status
 first_offset(source *so, size_t idx, int64_t *position, aa_err *err)
 {
-    int64_t   low = 0, high = 0;
+    const aa_replay_from *from = &so->cfg->replay_from;
+    int64_t               low = 0, high = 0;
     aa_status st = aa_consumer_watermarks(so->cs, so->part[idx].partition, &low, &high, err);
 
     if (st != AA_OK) return st;
     *position = low;
     if (!so->replay) {
         st = first_live_offset(so, so->part[idx].partition, low, high, position, err);
-    } else if (so->from == FROM_OFFSET) {
-        if (so->from_value < low)
+    } else if (from->kind == AA_FROM_OFFSET) {
+        if (from->value < low)
             aa_warn("REPLAY-FROM", "partition %d begins at %" PRId64 ": nothing older is left",
                     (int)so->part[idx].partition, low);
-        if (so->from_value > low) *position = so->from_value < high ? so->from_value : high;
-    } else if (so->from == FROM_TIME) {
+        if (from->value > low) *position = from->value < high ? from->value : high;
+    } else if (from->kind == AA_FROM_TIME) {
         aa_kafka_offset po = {.partition = so->part[idx].partition};
-        st = aa_consumer_offsets_at(so->cs, so->from_value, &po, 1, err);
+        st = aa_consumer_offsets_at(so->cs, from->value, &po, 1, err);
         *position = po.offset;
     }
     return st;
@@ -346,7 +315,7 @@ fill_gaps(source *so, resume *re, aa_err *err)
 static bool
 skips_losses(const source *so)
 {
-    return strcmp(so->cfg->ingest.on_lost_offset, "skip") == 0;
+    return so->cfg->ingest.on_lost_offset == AA_ON_LOST_OFFSET_SKIP;
 }
 
 /* A gap is met again by every run that begins from the same commit: it counts once. */
@@ -582,9 +551,8 @@ source_announce(source *so, announce *an)
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
-    uint64_t key[AA_MAX_FIELDS];
-    float    label;
-    int64_t  time_ms, end = so->part[idx].end, now_ms = aa_wall_ms();
+    const aa_columns *ev = &so->decoded.columns;
+    int64_t           end = so->part[idx].end, now_ms = aa_wall_ms();
 
     if (so->an) announce_tick(so->an, aa_now_ms());
 
@@ -592,11 +560,10 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         const aa_kafka_record *rec = &so->rec[i];
         decode_reason          reason;
         if (rec->offset >= end) break; /* written after the replay began */
-        reason =
-            decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
+        reason = decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, ev, 0);
         if (reason == DECODE_OK) {
-            order_push(od, idx, rec->offset, key, label, time_ms, arrived_ms(rec, now_ms));
-            arrived_item(so->an, so->dc, key, so->cfg->field_count);
+            order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
+            arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
         } else {
             deadletter *dl = NULL;
             aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);

@@ -24,8 +24,8 @@
 typedef struct source source;
 
 /** cfg is kept (borrowed).
- *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker; AA_ENOMEM
- */
+ *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker;
+ *  AA_ENOMEM */
 aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void source_close(source **so_p);

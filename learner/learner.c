@@ -72,10 +72,9 @@ live_rows(const learner *le)
 static aa_status
 build(learner *le, const aa_conf *cfg, aa_err *err)
 {
-    const bool mse = strcmp(cfg->model.loss, "mse") == 0;
+    const bool mse = cfg->model.loss == AA_LOSS_MSE;
     le->cfg = cfg;
     le->kind = aa_model_find(cfg->model.kind);
-    if (!le->kind) return aa_fail(err, AA_ECONFIG, "model.kind: %s", cfg->model.kind);
     aa_model_shape_of(&le->sh, cfg);
     le->F = le->sh.F;
     le->W = le->sh.K + 1;
@@ -90,7 +89,7 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
     worth_init(&le->wo, cfg);
-    if (!st && strcmp(cfg->agent.mode, "default") != 0) st = critic_new(&le->cr, cfg, err);
+    if (!st && cfg->agent.mode != AA_MODE_DEFAULT) st = critic_new(&le->cr, cfg, err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
     if (st) return st;
@@ -263,8 +262,8 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it, in order.
- */
+/* Dense weights learn from the mean of the step, each row from every event that read it,
+ * in order. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
@@ -413,8 +412,12 @@ learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *
     *count = 0;
     for (size_t f = 0; all && f < le->F; f++)
         rows_touch_all(le->tables[f]);
-    for (size_t f = 0; f < le->F && *count < max; f++)
+    const size_t first = le->publish_field;
+    for (size_t i = 0; i < le->F && *count < max; i++) {
+        const size_t f = (first + i) % le->F;
         *count += rows_changes(le->tables[f], out + *count, max - *count);
+        le->publish_field = (f + 1) % le->F; /* where max is reached, the others come first next */
+    }
     return AA_OK;
 }
 

@@ -257,9 +257,9 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     aa_summary_int(su, "critic_bytes", s.critic_bytes);
     aa_summary_num(su, "reward_mean", s.reward_mean);
     aa_summary_num(su, "td_error_mean_abs", s.td_error_mean_abs);
-    aa_summary_str(su, "model", cfg->model.kind);
+    aa_summary_str(su, "model", aa_model_id_text(cfg->model.kind));
     aa_summary_int(su, "dim", (uint64_t)cfg->model.dim);
-    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));
     aa_summary_hex(su, "digest", learner_digest(le));
     aa_summary_hex(su, "served_digest", learner_served_digest(le));
     return aa_summary_write(&su, cfg, "learner", err);

@@ -47,7 +47,8 @@ struct learner {
     size_t           ring_count;
     uint64_t         next_seq, events, live_peak;
     learner_work     wk;
-    size_t           tidy_field; /* whose memory is made ready next */
+    size_t           tidy_field;    /* whose memory is made ready next */
+    size_t           publish_field; /* whose changes are handed out first next time */
 };
 
 /** Refuse a batch that does not fit, changing nothing; or plan its ops (rows_plan). */

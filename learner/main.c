@@ -454,6 +454,8 @@ open_all(app *ap, aa_err *err)
     aa_status          st = aa_upstream_open(&ap->up, cfg, cfg->links.assigned, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
+    aa_link_export(ap->up.ln, ap->ctx->ms, "assigned");
+    aa_link_export(ap->rewards, ap->ctx->ms, "rewards");
     if (st == AA_OK) st = aa_retry("KAFKA-WAIT", open_publishers, ap, err);
     if (st == AA_OK) st = learner_metrics_new(&ap->lm, ap->ctx->ms, cfg, err);
     return st;

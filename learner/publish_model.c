@@ -7,6 +7,7 @@
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024 };
 
@@ -78,7 +79,7 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
     learner_stats_get(le, &stats);
     d.events = stats.events;
     d.residual_rows = aa_residual_rows(cfg);
-    snprintf(d.model, sizeof d.model, "%.31s", cfg->model.kind);
+    snprintf(d.model, sizeof d.model, "%.31s", aa_model_id_text(cfg->model.kind));
     for (size_t h = 0; h < cfg->hidden_count; h++)
         d.hidden[h] = cfg->hidden[h];
     d.w = learner_dense(le, &d.w_count);

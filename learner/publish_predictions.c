@@ -5,6 +5,7 @@
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { KEY_BYTES = 12 };
 

@@ -10,8 +10,8 @@
 
 #include "common/base/hash.h"
 
-#define CHUNK_ITEMS 1024              /* between two looks at the clock */
-#define TURN_ITEMS  (4 * CHUNK_ITEMS) /* between two turns of others */
+#define CHUNK_ITEMS 1024                      /* between two looks at the clock */
+#define TURN_ITEMS  ((size_t)4 * CHUNK_ITEMS) /* between two turns of others */
 
 /* A place in a ranking. */
 typedef struct {
@@ -46,7 +46,7 @@ scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     sc->cfg = cfg;
     sc->rp = rp;
     aa_status st = replica_reader_open(&sc->rr, rp, err);
-    if (st) {
+    if (st != AA_OK) {
         scorer_free(&sc);
         return st;
     }
@@ -119,7 +119,7 @@ token_matches(const char *want, aa_text got)
 }
 
 static aa_status
-make_room(scorer *sc, size_t n)
+make_item_room(scorer *sc, size_t n)
 {
     if (n <= sc->cap) return AA_OK;
     uint64_t *item = realloc(sc->item, n * sizeof *item);
@@ -177,8 +177,8 @@ read_keys(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_
 
 /* All but the IDs themselves; false: refused. */
 static bool
-admit(const scorer *sc, const char *not_ready, const aa_score_request *rq, aa_score_reply *reply,
-      scorer_tally *tally)
+admit_request(const scorer *sc, const char *not_ready, const aa_score_request *rq,
+              aa_score_reply *reply, scorer_tally *tally)
 {
     size_t  contexts = sc->cfg->field_count - 2;
     int64_t max_items = sc->cfg->scorer.max_items;
@@ -275,7 +275,7 @@ worse(const ranked *a, const ranked *b)
 
 /* heap[i] may be better than what is below it. */
 static void
-sift_down(ranked *heap, size_t n, size_t i)
+sift_item_down(ranked *heap, size_t n, size_t i)
 {
     for (;;) {
         size_t least = i;
@@ -296,7 +296,7 @@ consider(ranked *heap, size_t *n, size_t top, const ranked *it)
     if (*n == top) {
         if (!worse(&heap[0], it)) return;
         heap[0] = *it;
-        sift_down(heap, top, 0);
+        sift_item_down(heap, top, 0);
         return;
     }
     size_t i = (*n)++;
@@ -346,7 +346,7 @@ take_in_order(scorer *sc, size_t n)
     for (size_t left = n; left > 0; left--) {
         const ranked worst = sc->best[0];
         sc->best[0] = sc->best[left - 1];
-        sift_down(sc->best, left - 1, 0);
+        sift_item_down(sc->best, left - 1, 0);
         sc->item[left - 1] = worst.key;
         sc->score[left - 1] = worst.score;
         sc->best_text[left - 1] = worst.text;
@@ -358,7 +358,7 @@ answer_ranking(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, sc
 {
     ranked candidate[CHUNK_ITEMS];
     size_t at = 0, best = 0, n, top = rq->top ? rq->top : AA_SCORE_TOP;
-    if (make_room(sc, top > CHUNK_ITEMS ? top : CHUNK_ITEMS) || !make_room_for_best(sc, top)) {
+    if (make_item_room(sc, top > CHUNK_ITEMS ? top : CHUNK_ITEMS) || !make_room_for_best(sc, top)) {
         scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: the best %zu", top);
         return;
     }
@@ -397,12 +397,12 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
     size_t n = rq->item_count;
     *reply = (aa_score_reply){.request_id = rq->request_id};
     *tally = (scorer_tally){0};
-    if (!admit(sc, not_ready, rq, reply, tally)) return;
+    if (!admit_request(sc, not_ready, rq, reply, tally)) return;
     if (scorer_puts_off(sc, rq, 1)) {
         scorer_refuse(reply, tally, SCORER_LONG, "long");
         return;
     }
-    if (make_room(sc, n + 1)) {
+    if (make_item_room(sc, n + 1)) {
         scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: %zu items", n);
         return;
     }

@@ -14,7 +14,7 @@
 #include "scorer/api/score_http.h"
 #include "scorer/pool.h"
 
-#define DOOR_WAIT_MS      100  /* between two looks at the stop flag */
+#define ZMQ_WAIT_MS       100  /* between two looks at the stop flag */
 #define DISCONNECT_FACTOR 4    /* larger messages than this many limits are not even received */
 #define HERE_BYTES        4096 /* longer bodies are always queued */
 
@@ -26,20 +26,20 @@ typedef struct zmq_job zmq_job;
 struct serve {
     aa_context           *ctx;
     const aa_conf        *cfg;
-    meters               *me;
+    scorer_metrics       *sm;
     pool                 *pl;
     _Atomic(const char *) not_ready; /* NULL: ready */
     serve_page            page;
     void                 *page_arg;
     aa_rpc_server        *sv;
-    pthread_t             door;
-    bool                  door_runs;
-    atomic_bool           door_stop;
+    pthread_t             zmq_thread;
+    bool                  zmq_runs;
+    atomic_bool           zmq_stop;
     int                   wake_fd;      /* readable: there are answers */
     pthread_mutex_t       lock;         /* of the next two */
     zmq_job              *done;         /* answers to send, newest first */
-    aa_rate               rate;         /* of requests, both doors together */
-    size_t                asked;        /* questions in the pool; the door's thread's */
+    aa_rate               rate;         /* of requests, both endpoints together */
+    size_t                asked;        /* questions in the pool; the ZeroMQ thread's */
     scorer               *here;         /* HTTP's thread's own */
     int64_t               here_from_us; /* and when it may be used next */
 };
@@ -76,7 +76,7 @@ answer_http(serve *se, scorer *sc, bool only_short, int64_t arrived_us, const aa
         *hp = (aa_http_reply){0};
         return false;
     }
-    meters_request(se->me, METERS_HTTP, &tally, aa_now_us() - arrived_us);
+    scorer_metrics_request(se->sm, SCORER_HTTP, &tally, aa_now_us() - arrived_us);
     return true;
 }
 
@@ -95,7 +95,7 @@ run_http(pool_job *job, scorer *sc)
 
 /* A short request that finds nobody waiting is answered where it arrived: to hand it to another
  * thread, and its answer back, costs more than scoring does. Half of the thread's time at most goes
- * that way. Whoever comes while it scores, or right after, is queued; so the door stays open, all
+ * that way. Whoever comes while it scores, or right after, is queued; so HTTP keeps answering, all
  * threads have work, and too many requests are refused as soon as ever. *is_long: it was not
  * answered, for being long. */
 static bool
@@ -114,7 +114,7 @@ refuse_http(serve *se, aa_http_reply *hp, uint32_t status, const char *why)
 {
     scorer_tally tally;
     score_http_refuse(hp, &tally, status, why);
-    meters_request(se->me, METERS_HTTP, &tally, 0);
+    scorer_metrics_request(se->sm, SCORER_HTTP, &tally, 0);
 }
 
 static void
@@ -190,13 +190,13 @@ run_zmq(pool_job *job, scorer *sc)
         pool_put_back(se->pl, job);
         return;
     } else {
-        meters_request(se->me, METERS_ZMQ, &tally, aa_now_us() - job->arrived_us);
+        scorer_metrics_request(se->sm, SCORER_ZMQ, &tally, aa_now_us() - job->arrived_us);
     }
     pthread_mutex_lock(&se->lock);
     zj->next_done = se->done;
     se->done = zj;
     pthread_mutex_unlock(&se->lock);
-    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("DOOR", "cannot wake the door");
+    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("DOOR", "cannot wake the ZeroMQ thread");
 }
 
 /* Send what the pool has answered. */
@@ -234,8 +234,8 @@ refuse_zmq(serve *se, const char *why, aa_err *err)
     scorer_tally   tally;
     scorer_refuse(&reply, &tally, AA_SCORE_TOO_MANY, "%s", why);
     aa_status st = aa_score_pack_reply(&out, &reply, err);
-    if (!st) st = aa_rpc_reply(se->sv, out.data, out.len, err);
-    meters_request(se->me, METERS_ZMQ, &tally, 0);
+    if (st == AA_OK) st = aa_rpc_reply(se->sv, out.data, out.len, err);
+    scorer_metrics_request(se->sm, SCORER_ZMQ, &tally, 0);
     aa_bytes_fini(&out);
     return st;
 }
@@ -253,19 +253,19 @@ take_question(serve *se, aa_status asked, const void *buf, size_t len, aa_err *e
         .job = {.arrived_us = aa_now_us(), .run = run_zmq}, .se = se, .asked = asked, .len = len};
     if (len) memcpy(zj->question, buf, len);
     aa_status st = aa_rpc_later(se->sv, &zj->as, err);
-    if (st) {
+    if (st != AA_OK) {
         zmq_job_free(zj);
         return st;
     }
     se->asked++;
     if (pool_push(se->pl, &zj->job)) return AA_OK;
-    /* filled up in between, by the other door: the way back is the job's already */
+    /* filled up in between, by the other endpoint: the way back is the job's already */
     aa_score_reply reply = {0};
     scorer_tally   tally;
     scorer_refuse(&reply, &tally, AA_SCORE_TOO_MANY, "%s", queue_full);
     st = aa_score_pack_reply(&zj->answer, &reply, err);
-    if (!st) st = aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, err);
-    meters_request(se->me, METERS_ZMQ, &tally, 0);
+    if (st == AA_OK) st = aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, err);
+    scorer_metrics_request(se->sm, SCORER_ZMQ, &tally, 0);
     zmq_job_free(zj);
     se->asked--;
     return st;
@@ -275,15 +275,15 @@ static void *
 serve_zmq(void *arg)
 {
     serve *se = arg;
-    while (!atomic_load(&se->door_stop) || se->asked > 0) {
+    while (!atomic_load(&se->zmq_stop) || se->asked > 0) {
         const void *buf = NULL;
         size_t      len = 0;
         aa_err      err = AA_ERR_INIT;
-        aa_status   st = aa_rpc_recv(se->sv, DOOR_WAIT_MS, &buf, &len, &err);
+        aa_status   st = aa_rpc_recv(se->sv, ZMQ_WAIT_MS, &buf, &len, &err);
         send_answers(se);
         if (st == AA_EAGAIN) continue;
         if (st == AA_OK || st == AA_EPARSE) st = take_question(se, st, buf, len, &err);
-        if (st) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
+        if (st != AA_OK) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
     }
     return NULL;
 }
@@ -291,17 +291,17 @@ serve_zmq(void *arg)
 /* ---- both ---- */
 
 aa_status
-serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page page, void *page_arg,
-           aa_err *err)
+serve_open(serve **out, aa_context *ctx, replica *rp, scorer_metrics *sm, serve_page page,
+           void *page_arg, aa_err *err)
 {
     const aa_conf *cfg = ctx->cfg;
     size_t         max_bytes = (size_t)cfg->scorer.max_request_bytes;
     aa_link_keys   keys = aa_link_keys_of(cfg);
     serve         *se = calloc(1, sizeof *se);
-    if (!se) return aa_fail(err, AA_ENOMEM, "doors");
+    if (!se) return aa_fail(err, AA_ENOMEM, "endpoints");
     se->ctx = ctx;
     se->cfg = cfg;
-    se->me = me;
+    se->sm = sm;
     se->page = page;
     se->page_arg = page_arg;
     atomic_init(&se->not_ready, "starting");
@@ -309,17 +309,17 @@ serve_open(serve **out, aa_context *ctx, replica *rp, meters *me, serve_page pag
     pthread_mutex_init(&se->lock, NULL);
     se->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     aa_status st = se->wake_fd < 0 ? aa_fail(err, AA_EIO, "eventfd") : AA_OK;
-    if (!st)
+    if (st == AA_OK)
         st =
             pool_new(&se->pl, cfg, rp, (size_t)cfg->scorer.threads, (size_t)cfg->scorer.queue, err);
-    if (!st) st = scorer_new(&se->here, cfg, rp, err);
-    if (!st)
+    if (st == AA_OK) st = scorer_new(&se->here, cfg, rp, err);
+    if (st == AA_OK)
         st = aa_rpc_listen(&se->sv, cfg->scorer.listen, &keys, DISCONNECT_FACTOR * max_bytes, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     aa_rpc_set_wake_fd(se->sv, se->wake_fd);
-    se->door_runs = pthread_create(&se->door, NULL, serve_zmq, se) == 0;
-    if (!se->door_runs) {
-        st = aa_fail(err, AA_EIO, "no thread for the door");
+    se->zmq_runs = pthread_create(&se->zmq_thread, NULL, serve_zmq, se) == 0;
+    if (!se->zmq_runs) {
+        st = aa_fail(err, AA_EIO, "no thread for the ZeroMQ endpoint");
         goto out;
     }
     aa_http_set_handler(ctx, on_http, se);
@@ -356,9 +356,9 @@ serve_close(serve **se_p)
     serve *se = *se_p;
     if (!se) return;
     aa_http_set_handler(se->ctx, NULL, NULL);
-    atomic_store(&se->door_stop, true);
-    if (se->door_runs) pthread_join(se->door, NULL); /* has sent its last answer */
-    pool_free(&se->pl);                              /* HTTP's last are answered */
+    atomic_store(&se->zmq_stop, true);
+    if (se->zmq_runs) pthread_join(se->zmq_thread, NULL); /* has sent its last answer */
+    pool_free(&se->pl);                                   /* HTTP's last are answered */
     scorer_free(&se->here);
     aa_rpc_close(&se->sv);
     if (se->wake_fd >= 0) close(se->wake_fd);

@@ -83,7 +83,7 @@ note_key(ids *is, uint64_t key, aa_err *err)
 }
 
 static aa_status
-apply(job *jb, const aa_kafka_record *rec, aa_err *err)
+apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_topic_key   k;
@@ -111,7 +111,7 @@ read_topics(job *jb, aa_err *err)
     while (st == AA_OK && !aa_reader_caught_up(rd)) {
         st = aa_reader_poll(rd, rec, RECORDS, 100, &count, err);
         for (size_t i = 0; st == AA_OK && i < count; i++)
-            st = apply(jb, &rec[i], err);
+            st = apply_one(jb, &rec[i], err);
     }
     aa_reader_free(&rd);
     free(rec);
@@ -145,7 +145,7 @@ take_names(job *jb, aa_err *err)
 
 /* Text of an ID, empty if it is not known. */
 static aa_text
-name_of(const job *jb, size_t f, uint64_t key)
+file_name_of(const job *jb, size_t f, uint64_t key)
 {
     const named  want = {.key = key};
     const named *na = f == REPLICA_ITEM ? bsearch(&want, jb->item, jb->item_count, sizeof *jb->item,
@@ -157,7 +157,7 @@ name_of(const job *jb, size_t f, uint64_t key)
 /* ---- writing ---- */
 
 static int
-compare_keys(const void *a, const void *b)
+compare_ids(const void *a, const void *b)
 {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
@@ -165,7 +165,8 @@ compare_keys(const void *a, const void *b)
 
 /* Where a shared reading stands: slot + mix is (position - 1) * p + place. */
 static aa_table_id
-place_of(const aa_conf *cfg, uint64_t key, const aa_assignment *a, const aa_score_reading *rd)
+place_in_export(const aa_conf *cfg, uint64_t key, const aa_assignment *a,
+                const aa_score_reading *rd)
 {
     const uint32_t p = aa_lean_bins(cfg);
     const uint32_t slot = a->born > 0 ? a->alt_slot : a->slot;
@@ -193,21 +194,21 @@ fill_shared(job *jb, size_t f, aa_table *tb, aa_err *err)
 }
 
 static aa_status
-fill(job *jb, size_t f, aa_table *tb, aa_err *err)
+fill_table(job *jb, size_t f, aa_table *tb, aa_err *err)
 {
     ids      *is = &jb->field[f];
     float    *x = calloc(tb->W, sizeof *x);
     uint64_t  before = 0;
     aa_status st = x ? AA_OK : aa_fail(err, AA_ENOMEM, "a row");
-    if (is->n > 0) qsort(is->key, is->n, sizeof *is->key, compare_keys);
+    if (is->n > 0) qsort(is->key, is->n, sizeof *is->key, compare_ids);
     for (size_t i = 0; st == AA_OK && i < is->n; i++) {
         aa_assignment    a;
         aa_score_reading rd;
         if (is->key[i] == before) continue; /* it was published again and again */
         before = is->key[i];
         if (!replica_read_id(jb->rr, f, is->key[i], x, &a, &rd)) continue; /* forgotten */
-        aa_table_id id = place_of(jb->cfg, is->key[i], &a, &rd);
-        aa_text     name = name_of(jb, f, is->key[i]);
+        aa_table_id id = place_in_export(jb->cfg, is->key[i], &a, &rd);
+        aa_text     name = file_name_of(jb, f, is->key[i]);
         bool        plain = name.len > 0 && !memchr(name.data, '\0', name.len);
         st = aa_table_add(tb, &id, plain ? name.data : NULL, name.len, x, err);
     }
@@ -221,7 +222,7 @@ write_field(job *jb, const options *opt, size_t f, aa_err *err)
     const char *name = jb->cfg->fields[f].name;
     aa_table    tb = {.W = (size_t)jb->cfg->model.dim + 1};
     size_t      own = 0;
-    aa_status   st = fill(jb, f, &tb, err);
+    aa_status   st = fill_table(jb, f, &tb, err);
     if (st == AA_OK) st = aa_table_write(&tb, opt->dir, name, opt->format, err);
     for (size_t i = 0; i < tb.n; i++)
         own += tb.id[i].own;
@@ -263,11 +264,11 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta =
-        json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model", cfg->model.kind,
-                  "dim", (json_int_t)cfg->model.dim, "hidden", cfg->model.hidden, "mode",
-                  cfg->agent.mode, "positions", (json_int_t)cfg->agent.positions, "lean_bins",
-                  (json_int_t)aa_lean_bins(cfg), "fields");
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model",
+                         aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
+                         "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
+                         "positions", (json_int_t)cfg->agent.positions, "lean_bins",
+                         (json_int_t)aa_lean_bins(cfg), "fields");
     if (st == AA_OK && !jb->meta) st = aa_fail(err, AA_ENOMEM, "meta.json");
     for (size_t f = 0; st == AA_OK && f < cfg->field_count; f++)
         st = write_field(jb, opt, f, err);
@@ -279,13 +280,14 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
 static bool
 take_format(void *arg, const char *value)
 {
-    options *opt = arg;
-    opt->format = value[0] == 'c' ? AA_TABLE_CSV : AA_TABLE_NPY;
-    return strcmp(value, "npy") == 0 || strcmp(value, "csv") == 0;
+    options   *opt = arg;
+    const bool csv = strcmp(value, "csv") == 0;
+    opt->format = csv ? AA_TABLE_CSV : AA_TABLE_NPY;
+    return csv || strcmp(value, "npy") == 0;
 }
 
 static aa_status
-run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
+run_export(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
     options *opt = arg;
     job      jb = {.cfg = cfg};
@@ -313,7 +315,7 @@ main(int argc, char **argv)
                           .min_args = 1,
                           .max_args = 1,
                           .args_needed = "one DIR is needed",
-                          .run = run,
+                          .run = run_export,
                           .arg = &opt};
     return aa_tool_main(&tool, argc, argv);
 }

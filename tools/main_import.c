@@ -16,6 +16,7 @@
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"

@@ -13,7 +13,7 @@
 #include "common/config/conf.h"
 #include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_topics.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/model/model.h"
 #include "common/service/tool.h"
 #include "ingest/decode/deadletter.h"
@@ -206,8 +206,8 @@ report(aa_status st, const char *process, const char *operation, const char *nam
     return true;
 }
 
-/* The last lane, field and slot there can be: every scorer passes over it, and it deletes nothing.
- */
+/* The last lane, field and slot there can be:
+ * every scorer passes over it, and it deletes nothing. */
 static aa_status
 try_write(const aa_conf *cfg, const need *nd, aa_err *err)
 {

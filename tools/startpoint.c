@@ -36,7 +36,7 @@ parse_from(const char *from, bool *end, int64_t *time_ms, aa_err *err)
 aa_status
 startpoint_find(resume *re, const aa_conf *cfg, const char *from, aa_err *err)
 {
-    bool             at_end, replay = strcmp(cfg->ingest.run, "replay") == 0;
+    bool             at_end, replay = cfg->ingest.run == AA_RUN_REPLAY;
     int64_t          time_ms;
     aa_consumer     *cs = NULL;
     aa_kafka_offset *po = NULL;

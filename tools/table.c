@@ -25,7 +25,7 @@ aa_table_fini(aa_table *tb)
 }
 
 static aa_status
-grow(aa_table *tb, aa_err *err)
+grow_rows(aa_table *tb, aa_err *err)
 {
     if (tb->n < tb->cap) return AA_OK;
     size_t       cap = tb->cap ? 2 * tb->cap : 1024;
@@ -45,7 +45,7 @@ aa_table_add(aa_table *tb, const aa_table_id *id, const char *text, size_t text_
              aa_err *err)
 {
     char     *copy = NULL;
-    aa_status st = grow(tb, err);
+    aa_status st = grow_rows(tb, err);
     if (st != AA_OK) return st;
     if (text) {
         copy = malloc(text_len + 1);
@@ -225,7 +225,7 @@ typedef struct {
 } csv_shape;
 
 static bool
-take_number(const char *cell, float *x)
+take_cell_number(const char *cell, float *x)
 {
     char *end;
     *x = strtof(cell, &end);
@@ -233,7 +233,7 @@ take_number(const char *cell, float *x)
 }
 
 static aa_status
-take_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
+take_table_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
 {
     size_t special = 1, i = 0;
     *cs = (csv_shape){0, SIZE_MAX, SIZE_MAX, SIZE_MAX};
@@ -272,7 +272,7 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
     for (; at; i++) {
         float       x;
         const char *cell = take_cell(&at);
-        if (i >= cs->columns || !take_number(cell, &x))
+        if (i >= cs->columns || !take_cell_number(cell, &x))
             return aa_fail(err, AA_EPARSE, "%s:%zu: column %zu: \"%.40s\" is not a number", path,
                            number, i + 1, cell);
         if (i == cs->own)
@@ -313,7 +313,7 @@ read_csv(aa_table *tb, const char *path, aa_err *err)
     if (!f) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
     if (st != AA_OK) goto out;
     if (!take_text_line(f, &line, &cap)) st = aa_fail(err, AA_EPARSE, "%s: empty", path);
-    if (st == AA_OK) st = take_header(line, path, tb->W, &cs, err);
+    if (st == AA_OK) st = take_table_header(line, path, tb->W, &cs, err);
     while (st == AA_OK && take_text_line(f, &line, &cap)) {
         number++;
         if (line[0]) st = take_line(tb, line, path, number, &cs, w, err);
@@ -388,7 +388,7 @@ read_npy(aa_table *tb, const char *dir, const char *field, const aa_npy *a, aa_e
 }
 
 static int
-compare_keys(const void *a, const void *b)
+compare_row_names(const void *a, const void *b)
 {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
@@ -402,7 +402,7 @@ check_twice(const aa_table *tb, const char *field, aa_err *err)
     if (!key) return aa_fail(err, AA_ENOMEM, "%zu keys", tb->n);
     for (size_t i = 0; i < tb->n; i++)
         key[i] = tb->id[i].key;
-    qsort(key, tb->n, sizeof *key, compare_keys);
+    qsort(key, tb->n, sizeof *key, compare_row_names);
     for (size_t i = 1; st == AA_OK && i < tb->n; i++)
         if (key[i] == key[i - 1])
             st = aa_fail(err, AA_EPARSE, "field %s: an ID comes twice (key %016" PRIx64 ")", field,

@@ -46,6 +46,9 @@ int aa_status_exit_code(aa_status s);
 /* Fill err (may be NULL), return code, so that `return aa_fail(...)` reads as one step. */
 aa_status aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ /* it sees one file at a time: what is returned is code, which is not AA_OK */
+#define aa_fail(err, code, ...) ((void)aa_fail(err, code, __VA_ARGS__), (code))
+#endif
 
 /* Programming errors only, never I/O or data. Active in every build. */
 #define AA_REQUIRE(expr) ((expr) ? (void)0 : aa_bug(#expr, __FILE__, __LINE__))

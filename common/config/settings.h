@@ -1,11 +1,13 @@
 /* common/config/settings - every key of the configuration file, once.
  *
- * One line here is all that a new setting needs: the struct in conf.h, the parser, --help, the
- * commented default file (compose/autoassign.yaml) and the reference (`--print-reference`) are
- * made from these lists.
+ * One line here is all that a new setting needs: the struct in conf.h, the enums of the choices, the
+ * parser, --help, the commented default file (compose/autoassign.yaml) and the reference
+ * (`--print-reference`) are made from these lists.
  *
  *   STR(name, default, help)                        char name[AA_CONF_STR]
- *   CHO(name, default, "a|b|c", help)               char name[AA_CONF_STR], one of the choices
+ *   CHO(name, type, default, help, VAL(constant, "text") ...)
+ *                                                   enum type name, one of the constants; the file
+ *                                                   has its text
  *   INT(name, default, min, max, unit, help)        int64_t name
  *   NUM(name, default, min, max, unit, help)        double name
  *   BOO(name, default, help)                        bool name
@@ -32,7 +34,7 @@
     X(http, AA_SETTINGS_HTTP, "/healthz, /readyz and /metrics of each process; port 0: any free")  \
     X(log, AA_SETTINGS_LOG, "logs on stderr")
 
-#define AA_SETTINGS_PIPELINE(STR, CHO, INT, NUM, BOO)                                              \
+#define AA_SETTINGS_PIPELINE(STR, CHO, VAL, INT, NUM, BOO)                                         \
     STR(name, "autoassign", "name of this pipeline; names its checkpoints and its consumer group") \
     INT(lane, 0, 0, 65535, "", "shard of the learning side")                                       \
     INT(seed, 1, 0, INT64_MAX, "", "one seed, one order, one result")                              \
@@ -41,14 +43,14 @@
     INT(series_events, 0, 0, INT64_MAX, "events", "events between two rows of the CSV files with figures over time in summary_dir; 0: none") \
     INT(late_from, 0, 0, INT64_MAX, "events", "figures called late leave out so many first events")
 
-#define AA_SETTINGS_TOPICS(STR, CHO, INT, NUM, BOO)                                                \
+#define AA_SETTINGS_TOPICS(STR, CHO, VAL, INT, NUM, BOO)                                           \
     STR(interactions, "interactions", "events in")                                                 \
     STR(dead_letters, "", "undecodable events; empty: <interactions>.dlq")                         \
     STR(assignments, "assignments", "ID to slot, compacted")                                       \
     STR(model, "model", "rows and dense weights, compacted")                                       \
     STR(predictions, "", "one prediction per event, for audit; empty: none")
 
-#define AA_SETTINGS_LINKS(STR, CHO, INT, NUM, BOO)                                                 \
+#define AA_SETTINGS_LINKS(STR, CHO, VAL, INT, NUM, BOO)                                            \
     STR(events, "ipc:///tmp/autoassign-events", "ingest connects, assigner binds")                 \
     STR(assigned, "ipc:///tmp/autoassign-assigned", "assigner connects, learner binds")            \
     STR(rewards, "ipc:///tmp/autoassign-rewards", "learner publishes, assigner subscribes")        \
@@ -57,30 +59,41 @@
     STR(curve_public_key, "", "key pair that all processes share, 40 characters each; empty: links are not encrypted") \
     STR(curve_secret_key, "", "its secret half")
 
-#define AA_SETTINGS_EVENT(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(format, "auto", "auto|json|protobuf", "auto: a message that starts with { is JSON")        \
+#define AA_SETTINGS_EVENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "auto: a message that starts with { is JSON", \
+        VAL(AA_EVENT_FORMAT_AUTO, "auto") VAL(AA_EVENT_FORMAT_JSON, "json") \
+        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf")) \
     STR(label_field, "label", "JSON name of the label")                                            \
     STR(time_field, "timestamp_ms", "JSON name of the event time; an event without it has the time of its Kafka message") \
-    CHO(time_unit, "ms", "ms|s", "unit of the JSON event time")                                    \
-    CHO(label, "as-is", "as-is|threshold", "how the label becomes the target")                     \
+    CHO(time_unit, aa_time_unit, AA_TIME_UNIT_MS, "unit of the JSON event time", \
+        VAL(AA_TIME_UNIT_MS, "ms") VAL(AA_TIME_UNIT_S, "s")) \
+    CHO(label, aa_label_rule, AA_LABEL_AS_IS, "how the label becomes the target", \
+        VAL(AA_LABEL_AS_IS, "as-is") VAL(AA_LABEL_THRESHOLD, "threshold")) \
     NUM(positive_above, 0.5, -1e9, 1e9, "", "threshold: labels above it are 1, others 0")          \
     INT(id_max_bytes, 256, 1, 65536, "bytes", "longer IDs are dead letters")                       \
     INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid time")   \
     INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid time")
 
-#define AA_SETTINGS_INGEST(STR, CHO, INT, NUM, BOO)                                                \
-    CHO(role, "sequencer", "sequencer|fetcher", "sequencer: owns a lane's order, batches and commits; fetcher: reads and decodes for it, any number per lane (live, links.fetchers)") \
+#define AA_SETTINGS_INGEST(STR, CHO, VAL, INT, NUM, BOO)                                           \
+    CHO(role, aa_ingest_role, AA_ROLE_SEQUENCER, "sequencer: owns a lane's order, batches and commits; fetcher: reads and decodes for it, any number per lane (live, links.fetchers)", \
+        VAL(AA_ROLE_SEQUENCER, "sequencer") VAL(AA_ROLE_FETCHER, "fetcher")) \
     INT(fetcher_silence_ms, 3000, 500, 600000, "ms", "a fetcher not heard from for so long is gone for the sequencer; best below kafka.session.timeout.ms") \
-    CHO(run, "live", "live|replay", "live goes on for ever; replay ends at the end offsets seen at its start") \
+    CHO(run, aa_run_kind, AA_RUN_LIVE, "live goes on for ever; replay ends at the end offsets seen at its start", \
+        VAL(AA_RUN_LIVE, "live") VAL(AA_RUN_REPLAY, "replay")) \
     STR(replay_from, "beginning", "beginning, offset:N, or time:MS")                               \
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: a batch that is not full leaves after this")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "read ahead per partition while merging") \
-    CHO(on_lost_offset, "fail", "fail|skip", "events to go on from that Kafka has no more (retention, a topic made anew, fewer partitions): end with an error, or go on behind the gap, said and counted") \
-    CHO(on_lost_letter, "log", "log|fail", "a dead letter that its topic takes in no form (an event's bytes are cut until it does): said and counted, or end with an error")
+    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "events to go on from that Kafka has no more (retention, a topic made anew, fewer partitions): end with an error, or go on behind the gap, said and counted", \
+        VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip")) \
+    CHO(on_lost_letter, aa_on_lost_letter, AA_ON_LOST_LETTER_LOG, "a dead letter that its topic takes in no form (an event's bytes are cut until it does): said and counted, or end with an error", \
+        VAL(AA_ON_LOST_LETTER_LOG, "log") VAL(AA_ON_LOST_LETTER_FAIL, "fail"))
 
-#define AA_SETTINGS_AGENT(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(mode, "default", "default|paper|unique|hash|threshold|rule|random|shared-only", "how IDs get rows") \
+#define AA_SETTINGS_AGENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(mode, aa_agent_mode, AA_MODE_DEFAULT, "how IDs get rows", \
+        VAL(AA_MODE_DEFAULT, "default") VAL(AA_MODE_PAPER, "paper") VAL(AA_MODE_UNIQUE, "unique") \
+        VAL(AA_MODE_HASH, "hash") VAL(AA_MODE_THRESHOLD, "threshold") VAL(AA_MODE_RULE, "rule") \
+        VAL(AA_MODE_RANDOM, "random") VAL(AA_MODE_SHARED_ONLY, "shared-only")) \
     INT(positions, 8, 1, 15, "", "k: shared positions")                                            \
     INT(lean_bins, 3, 1, 15, "", "p: residual bins at each position; 1: none")                     \
     NUM(half_life_events, 100000, 0, 1e12, "events", "half-life of an ID's frequency; 0: no decay") \
@@ -108,11 +121,14 @@
     NUM(random_ascend, 0.05, 0, 1, "", "random: chance per event that an ID without a row gets one") \
     NUM(random_descend, 0.01, 0, 1, "", "random: chance per visit of the sweep that a row is given back")
 
-#define AA_SETTINGS_MODEL(STR, CHO, INT, NUM, BOO)                                                 \
-    CHO(kind, "deepfm", "fm|mlp|widedeep|deepfm|dcn", "recommender")                               \
+#define AA_SETTINGS_MODEL(STR, CHO, VAL, INT, NUM, BOO)                                            \
+    CHO(kind, aa_model_id, AA_MODEL_DEEPFM, "recommender", \
+        VAL(AA_MODEL_FM, "fm") VAL(AA_MODEL_MLP, "mlp") VAL(AA_MODEL_WIDEDEEP, "widedeep") \
+        VAL(AA_MODEL_DEEPFM, "deepfm") VAL(AA_MODEL_DCN, "dcn")) \
     INT(dim, 16, 1, 1024, "", "K: width of an embedding")                                          \
     STR(hidden, "64-32", "widths of the hidden layers")                                            \
-    CHO(loss, "logloss", "logloss|mse", "what is minimised")                                       \
+    CHO(loss, aa_loss_kind, AA_LOSS_LOGLOSS, "what is minimised", \
+        VAL(AA_LOSS_LOGLOSS, "logloss") VAL(AA_LOSS_MSE, "mse")) \
     INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \
     NUM(row_rate, 0.2, 0, 100, "", "Adagrad learning rate of rows")                                \
     NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "where Adagrad accumulators start")                  \
@@ -125,20 +141,22 @@
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient of an ID with such a row that its shared reading gets") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam learning rate of dense weights")
 
-#define AA_SETTINGS_CHECKPOINT(STR, CHO, INT, NUM, BOO)                                            \
+#define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \
     STR(dir, "checkpoints", "folder of the checkpoints")                                           \
     INT(every_events, 0, 0, INT64_MAX, "events", "events between two checkpoints; 0: by time only") \
     INT(every_ms, 10000, 0, 86400000, "ms", "live: time between two checkpoints; 0: by events only") \
     INT(keep, 3, 1, 1000, "", "checkpoints kept; 3 or more leave one to go back to when one is damaged") \
-    CHO(on_damage, "previous", "previous|fresh|fail", "a damaged or missing checkpoint: go on from the one before; fresh: if there is none, from the stream's beginning; fail: never go back") \
+    CHO(on_damage, aa_on_damage, AA_ON_DAMAGE_PREVIOUS, "a damaged or missing checkpoint: go on from the one before; fresh: if there is none, from the stream's beginning; fail: never go back", \
+        VAL(AA_ON_DAMAGE_PREVIOUS, "previous") VAL(AA_ON_DAMAGE_FRESH, "fresh") \
+        VAL(AA_ON_DAMAGE_FAIL, "fail")) \
     INT(max_failures, 10, 0, 1000000, "", "checkpoints in a row that cannot be written before ingest ends with an error; 0: goes on without")
 
-#define AA_SETTINGS_PUBLISH(STR, CHO, INT, NUM, BOO)                                               \
+#define AA_SETTINGS_PUBLISH(STR, CHO, VAL, INT, NUM, BOO)                                          \
     INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \
     BOO(enabled, true, "publish to the compacted topics at all")                                   \
     BOO(item_names, true, "publish the text of item IDs, so that scorers can rank all known items")
 
-#define AA_SETTINGS_SCORER(STR, CHO, INT, NUM, BOO)                                                \
+#define AA_SETTINGS_SCORER(STR, CHO, VAL, INT, NUM, BOO)                                           \
     STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \
     STR(token, "", "token that requests must carry; empty: none")                                  \
     INT(max_items, 10000, 1, 10000000, "items", "longest list in one request, and longest ranking") \
@@ -146,11 +164,11 @@
     INT(queue, 256, 1, 1000000, "requests", "requests that may wait for a thread; more are refused with 429") \
     NUM(max_per_s, 0, 0, 1e9, "requests/s", "requests beyond that are refused with 429 (a second's worth may come at once); 0: no limit") \
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request not answered by then is refused with 503; one may ask for less") \
-    STR(peers, "", "host:port of the other processes' HTTP doors, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
+    STR(peers, "", "host:port of the other processes' HTTP endpoints, as ingest=HOST:PORT,assigner=...,learner=..., for the live page; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
-#define AA_SETTINGS_HTTP(STR, CHO, INT, NUM, BOO)                                                  \
+#define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \
     BOO(enabled, true, "serve them")                                                               \
     STR(bind, "127.0.0.1", "address")                                                              \
     INT(max_connections, 1024, 1, 100000, "connections", "open at the same time; more wait until one ends (idle ones after 15 s)") \
@@ -159,13 +177,16 @@
     INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \
     INT(scorer_port, 0, 0, 65535, "", "port of scorer")
 
-#define AA_SETTINGS_LOG(STR, CHO, INT, NUM, BOO)                                                   \
-    CHO(level, "info", "debug|info|warn|error", "least level shown")                               \
-    CHO(format, "logfmt", "logfmt|json", "one line per record")                                    \
+#define AA_SETTINGS_LOG(STR, CHO, VAL, INT, NUM, BOO)                                              \
+    CHO(level, aa_log_level_choice, AA_LOG_LEVEL_INFO, "least level shown", \
+        VAL(AA_LOG_LEVEL_DEBUG, "debug") VAL(AA_LOG_LEVEL_INFO, "info") \
+        VAL(AA_LOG_LEVEL_WARN, "warn") VAL(AA_LOG_LEVEL_ERROR, "error")) \
+    CHO(format, aa_log_format, AA_LOG_FORMAT_LOGFMT, "one line per record", \
+        VAL(AA_LOG_FORMAT_LOGFMT, "logfmt") VAL(AA_LOG_FORMAT_JSON, "json")) \
     INT(stats_ms, 10000, 0, 86400000, "ms", "time between two STATS lines; 0: none")
 
 /* per ID field; `fields:` maps a name to these, in the order of the model's fields */
-#define AA_SETTINGS_FIELD(STR, CHO, INT, NUM, BOO)                                                 \
+#define AA_SETTINGS_FIELD(STR, CHO, VAL, INT, NUM, BOO)                                            \
     STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
     INT(threshold, 5, 0, INT64_MAX, "events", "threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most unique rows; 0: no limit")                    \

@@ -82,7 +82,7 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     aa_kafka_property p[32];
     size_t            n = 0;
     char              member[64], client[64], group[AA_CONF_STR + 16];
-    const bool        fetcher = strcmp(cfg->ingest.role, "fetcher") == 0;
+    const bool        fetcher = cfg->ingest.role == AA_ROLE_FETCHER;
 
     snprintf(client, sizeof client, "autoassign-fetcher-%ld", (long)getpid());
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);

@@ -246,7 +246,7 @@ put_frame(aa_producer *pr, rd_kafka_vu_t *end, const char *topic, int32_t partit
     return end;
 }
 
-aa_status
+aa_status /* NOLINTNEXTLINE(readability-function-size): the parts of a record */
 aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
                  size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
                  const aa_kafka_header *headers, size_t header_count, aa_err *err)

@@ -24,7 +24,7 @@
 #define CONNECTION_BYTES (64 << 10) /* request line and headers must fit */
 #define IDLE_S           15
 
-struct aa_door {
+struct aa_http_server {
     struct MHD_Daemon    *daemon;
     aa_metrics           *ms;
     int                   port;
@@ -48,8 +48,8 @@ typedef aa_http_call request;
 /* ---- replies ---- */
 
 static enum MHD_Result
-send_reply(struct MHD_Connection *conn, int status, const char *type, const char *allow, char *body,
-           size_t len)
+send_http_reply(struct MHD_Connection *conn, int status, const char *type, const char *allow,
+                char *body, size_t len)
 {
     struct MHD_Response *rp =
         MHD_create_response_from_buffer(body ? len : 0, body, MHD_RESPMEM_MUST_FREE);
@@ -74,17 +74,17 @@ send_text(struct MHD_Connection *conn, int status, const char *allow, const char
     char  *body = malloc(size);
     if (!body) return MHD_NO;
     snprintf(body, size, "%s%s\n", text, more);
-    return send_reply(conn, status, "text/plain; charset=utf-8", allow, body, size - 1);
+    return send_http_reply(conn, status, "text/plain; charset=utf-8", allow, body, size - 1);
 }
 
 static enum MHD_Result
-send_metrics(struct MHD_Connection *conn, aa_door *dr)
+send_metrics(struct MHD_Connection *conn, aa_http_server *hs)
 {
     size_t len;
-    char  *text = aa_metrics_render(dr->ms, &len);
+    char  *text = aa_metrics_render(hs->ms, &len);
     if (!text) return send_text(conn, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL, "out of memory", "");
-    return send_reply(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", NULL, text,
-                      len);
+    return send_http_reply(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", NULL,
+                           text, len);
 }
 
 static enum MHD_Result
@@ -106,12 +106,12 @@ bearer_token(struct MHD_Connection *conn)
 
 /* What the process adds; false: nothing. */
 static bool
-call_handler(aa_door *dr, const aa_http_request *rq, aa_http_reply *rp)
+call_handler(aa_http_server *hs, const aa_http_request *rq, aa_http_reply *rp)
 {
-    pthread_mutex_lock(&dr->lock);
-    bool there = dr->handler != NULL;
-    if (there) dr->handler(dr->arg, rq, rp);
-    pthread_mutex_unlock(&dr->lock);
+    pthread_mutex_lock(&hs->lock);
+    bool there = hs->handler != NULL;
+    if (there) hs->handler(hs->arg, rq, rp);
+    pthread_mutex_unlock(&hs->lock);
     return there;
 }
 
@@ -132,7 +132,8 @@ aa_http_finish(aa_http_call *call, const aa_http_reply *rp)
 }
 
 static enum MHD_Result
-answer(aa_door *dr, struct MHD_Connection *conn, const char *path, const char *method, request *req)
+answer_request(aa_http_server *hs, struct MHD_Connection *conn, const char *path,
+               const char *method, request *req)
 {
     bool own = !strcmp(path, "/healthz") || !strcmp(path, "/readyz") || !strcmp(path, "/metrics");
     if (!own) {
@@ -144,15 +145,16 @@ answer(aa_door *dr, struct MHD_Connection *conn, const char *path, const char *m
                                     .body = req->body ? req->body : "",
                                     .body_len = req->len,
                                     .call = req};
-        bool                  there = call_handler(dr, &rq, &rp);
+        bool                  there = call_handler(hs, &rq, &rp);
         if (req->later) return MHD_YES;
-        if (there) return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+        if (there)
+            return send_http_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
         return send_text(conn, MHD_HTTP_NOT_FOUND, NULL, "there is no ", path);
     }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return send_text(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, HEAD", "GET or HEAD only", "");
-    if (strcmp(path, "/metrics") == 0) return send_metrics(conn, dr);
-    const char *why = strcmp(path, "/readyz") == 0 ? atomic_load(&dr->not_ready) : NULL;
+    if (strcmp(path, "/metrics") == 0) return send_metrics(conn, hs);
+    const char *why = strcmp(path, "/readyz") == 0 ? atomic_load(&hs->not_ready) : NULL;
     if (why) return send_text(conn, MHD_HTTP_SERVICE_UNAVAILABLE, NULL, "not ready: ", why);
     return send_text(conn, MHD_HTTP_OK, NULL, "ok", "");
 }
@@ -196,8 +198,8 @@ static enum MHD_Result
 handle_request(void *arg, struct MHD_Connection *conn, const char *path, const char *method,
                const char *version, const char *data, size_t *data_len, void **state)
 {
-    aa_door *dr = arg;
-    request *req = *state;
+    aa_http_server *hs = arg;
+    request        *req = *state;
     (void)version;
     if (!req) return MHD_NO; /* out of memory in begin_request */
     if (!req->begun) {
@@ -213,9 +215,9 @@ handle_request(void *arg, struct MHD_Connection *conn, const char *path, const c
     if (req->later) {
         aa_http_reply rp = req->reply;
         req->reply.body = NULL;
-        return send_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
+        return send_http_reply(conn, rp.status, rp.content_type, NULL, rp.body, rp.body_len);
     }
-    return answer(dr, conn, path, method, req);
+    return answer_request(hs, conn, path, method, req);
 }
 
 /* The only call that sees the query as it was sent; what it returns becomes *state. */
@@ -316,67 +318,67 @@ port_of(int fd)
 }
 
 aa_status
-aa_door_open(aa_door **out, const char *address, int port, int64_t max_connections, aa_metrics *ms,
-             aa_err *err)
+aa_http_server_open(aa_http_server **out, const char *address, int port, int64_t max_connections,
+                    aa_metrics *ms, aa_err *err)
 {
-    aa_status st = AA_OK;
-    int       fd = -1;
-    aa_door  *dr = calloc(1, sizeof *dr);
-    if (!dr) return aa_fail(err, AA_ENOMEM, "http");
-    dr->ms = ms;
-    atomic_init(&dr->not_ready, "starting");
-    pthread_mutex_init(&dr->lock, NULL);
+    aa_status       st = AA_OK;
+    int             fd = -1;
+    aa_http_server *hs = calloc(1, sizeof *hs);
+    if (!hs) return aa_fail(err, AA_ENOMEM, "http");
+    hs->ms = ms;
+    atomic_init(&hs->not_ready, "starting");
+    pthread_mutex_init(&hs->lock, NULL);
 
-    if ((st = listen_on(address, port, &fd, err))) goto out;
-    dr->port = port_of(fd);
-    dr->daemon = MHD_start_daemon(
+    if ((st = listen_on(address, port, &fd, err)) != AA_OK) goto out;
+    hs->port = port_of(fd);
+    hs->daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        handle_request, dr, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET,
+        handle_request, hs, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET,
         fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_S, MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_END);
-    if (!dr->daemon) {
-        st = aa_fail(err, AA_EIO, "http: cannot start the server on %s port %d", address, dr->port);
+    if (!hs->daemon) {
+        st = aa_fail(err, AA_EIO, "http: cannot start the server on %s port %d", address, hs->port);
         goto out;
     }
     fd = -1; /* taken by the daemon */
-    *out = dr;
-    dr = NULL;
+    *out = hs;
+    hs = NULL;
 out:
     if (fd >= 0) close(fd);
-    aa_door_close(&dr);
+    aa_http_server_close(&hs);
     return st;
 }
 
 int
-aa_door_port(const aa_door *dr)
+aa_http_server_port(const aa_http_server *hs)
 {
-    return dr->port;
+    return hs->port;
 }
 
 void
-aa_door_set_ready(aa_door *dr, bool ready, const char *why)
+aa_http_server_set_ready(aa_http_server *hs, bool ready, const char *why)
 {
-    atomic_store(&dr->not_ready, ready ? NULL : why);
+    atomic_store(&hs->not_ready, ready ? NULL : why);
 }
 
 void
-aa_door_set_handler(aa_door *dr, aa_http_handler handler, void *arg)
+aa_http_server_set_handler(aa_http_server *hs, aa_http_handler handler, void *arg)
 {
-    pthread_mutex_lock(&dr->lock);
-    dr->handler = handler;
-    dr->arg = arg;
-    pthread_mutex_unlock(&dr->lock);
+    pthread_mutex_lock(&hs->lock);
+    hs->handler = handler;
+    hs->arg = arg;
+    pthread_mutex_unlock(&hs->lock);
 }
 
 void
-aa_door_close(aa_door **dr_p)
+aa_http_server_close(aa_http_server **hs_p)
 {
-    aa_door *dr = *dr_p;
-    if (!dr) return;
-    if (dr->daemon) MHD_stop_daemon(dr->daemon);
-    pthread_mutex_destroy(&dr->lock);
-    free(dr);
-    *dr_p = NULL;
+    aa_http_server *hs = *hs_p;
+    if (!hs) return;
+    if (hs->daemon) MHD_stop_daemon(hs->daemon);
+    pthread_mutex_destroy(&hs->lock);
+    free(hs);
+    *hs_p = NULL;
 }

@@ -149,15 +149,15 @@ http_port(const aa_conf *cfg, const char *program)
 }
 
 static aa_status
-open_door(aa_context *ctx, const aa_program *program, aa_err *err)
+open_http(aa_context *ctx, const aa_program *program, aa_err *err)
 {
     char kv[AA_CONF_STR + 32];
     if (!ctx->cfg->http.enabled) return AA_OK;
-    aa_status st =
-        aa_door_open(&ctx->door, ctx->cfg->http.bind, (int)http_port(ctx->cfg, program->name),
-                     ctx->cfg->http.max_connections, ctx->ms, err);
+    aa_status st = aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
+                                       (int)http_port(ctx->cfg, program->name),
+                                       ctx->cfg->http.max_connections, ctx->ms, err);
     if (st) return st;
-    snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_door_port(ctx->door));
+    snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_http_server_port(ctx->http));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
     return AA_OK;
 }
@@ -209,13 +209,15 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
 {
-    aa_err       err = AA_ERR_INIT;
-    char         kv[AA_CONF_STR + 96];
-    aa_log_level level = AA_INFO;
+    static const aa_log_level levels[] = {[AA_LOG_LEVEL_DEBUG] = AA_DEBUG,
+                                          [AA_LOG_LEVEL_INFO] = AA_INFO,
+                                          [AA_LOG_LEVEL_WARN] = AA_WARN,
+                                          [AA_LOG_LEVEL_ERROR] = AA_ERROR};
+    aa_err                    err = AA_ERR_INIT;
+    char                      kv[AA_CONF_STR + 96];
+    aa_status                 st = AA_OK;
     umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
-    aa_status st = aa_log_level_parse(cfg->log.level, &level);
-    AA_REQUIRE(st == AA_OK);
-    aa_log_init(program->name, level, strcmp(cfg->log.format, "json") == 0);
+    aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
              (long)getpid(), cfg->path, (unsigned long long)aa_conf_digest(cfg));
     aa_log_write(AA_INFO, "START", kv, "%s", program->summary);
@@ -228,12 +230,12 @@ run_program(const aa_program *program, const aa_conf *cfg)
     }
     register_build(ctx.ms, program);
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
-        (st = open_door(&ctx, program, &err)))
+        (st = open_http(&ctx, program, &err)))
         goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:
-    aa_door_close(&ctx.door);
+    aa_http_server_close(&ctx.http);
     aa_metrics_free(&ctx.ms);
     aa_log_flush_repeats();
     snprintf(kv, sizeof kv, "status=%s", aa_status_name(st));
@@ -321,17 +323,17 @@ out:
 void
 aa_set_ready(aa_context *ctx, bool ready, const char *why)
 {
-    if (ctx->door) aa_door_set_ready(ctx->door, ready, why);
+    if (ctx->http) aa_http_server_set_ready(ctx->http, ready, why);
 }
 
 int
 aa_http_port(const aa_context *ctx)
 {
-    return ctx->door ? aa_door_port(ctx->door) : 0;
+    return ctx->http ? aa_http_server_port(ctx->http) : 0;
 }
 
 void
 aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg)
 {
-    if (ctx->door) aa_door_set_handler(ctx->door, handler, arg);
+    if (ctx->http) aa_http_server_set_handler(ctx->http, handler, arg);
 }

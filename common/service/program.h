@@ -1,5 +1,5 @@
 /* common/service/program - what every process has in common: command line, configuration, logs, signals,
- * the HTTP door for operators, exit codes.
+ * the HTTP server for operators, exit codes.
  *
  *   <program> [-c FILE] [-o section.key=value]... [--check-config] [--print-config]
  *             [--print-reference] [--help] [--version]
@@ -21,9 +21,9 @@ typedef struct aa_program aa_program;
 
 /* Handed to run(); the program frame owns all of it. */
 typedef struct {
-    const aa_conf *cfg;
-    aa_metrics    *ms;
-    aa_door       *door; /* NULL when http.enabled is false */
+    const aa_conf  *cfg;
+    aa_metrics     *ms;
+    aa_http_server *http; /* NULL when http.enabled is false */
 } aa_context;
 
 struct aa_program {
@@ -41,7 +41,7 @@ bool aa_stop_requested(void);
 int aa_stop_fd(void);
 /** What /readyz says; `why` is shown while not ready (a literal). @thread any */
 void aa_set_ready(aa_context *ctx, bool ready, const char *why);
-/** The port the HTTP door got, 0 if there is none. */
+/** The port the HTTP server got, 0 if there is none. */
 int aa_http_port(const aa_context *ctx);
 
 /** Requests that are not the frame's own go to handler, on HTTP's thread. NULL: 404 again; returns

@@ -7,6 +7,7 @@
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { WAYS = 8, SETS = ANNOUNCE_IDS / WAYS, POLL_EVERY = 1024, CLOSE_MS = 5000 };
 

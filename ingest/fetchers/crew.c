@@ -45,6 +45,7 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                     "messages of fetchers that nobody had asked for any more");
     st = peers_new(&cr->pe, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
+    aa_link_export(cr->ln, ms, "fetchers");
     if (st != AA_OK) crew_close(&cr);
     *out = cr;
     return st;
@@ -197,8 +198,7 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
         return AA_OK;
     }
     for (size_t i = 0; i < fe->n; i++)
-        order_push(od, idx, fe->offset[i], &fe->key[i * fe->F], fe->label[i], fe->time_ms[i],
-                   fe->arrival_ms[i]);
+        order_push(od, idx, fe->offset[i], &fe->columns, i, fe->arrival_ms[i]);
     for (size_t i = 0; st == AA_OK && i < fe->letter_count; i++)
         st = push_letter(od, idx, fe, &fe->letter[i], err);
     if (st == AA_OK) order_pass(od, idx, aa_fetched_next(fe));

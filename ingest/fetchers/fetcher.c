@@ -313,15 +313,14 @@ add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
 {
     aa_fetched   *fe = &fr->fe;
     const size_t  at = fe->n;
-    uint64_t     *key = &fe->key[at * fe->F];
-    decode_reason reason = decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, key,
-                                          &fe->label[at], &fe->time_ms[at]);
+    decode_reason reason =
+        decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, &fe->columns, at);
 
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
     fe->arrival_ms[at] = arrived_ms(rec, now_ms);
     fe->n++;
-    arrived_item(fr->an, fr->dc, key, fe->F);
+    arrived_item(fr->an, fr->dc, &fe->key[at * fe->F], fe->F);
     return AA_OK;
 }
 
@@ -368,7 +367,7 @@ skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, a
     char      kv[120];
     aa_status st;
 
-    if (strcmp(fr->cfg->ingest.on_lost_offset, "skip") != 0)
+    if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
         return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
     st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
@@ -546,6 +545,7 @@ init(fetcher *fr, aa_err *err)
     st = decode_new(&fr->dc, fr->cfg, err);
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
+    aa_link_export(fr->ln, ms, "fetchers");
     return st;
 }
 

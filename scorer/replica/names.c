@@ -73,14 +73,14 @@ entry_at(const names *nm, size_t idx)
 
 /* The key's place, or the free one where it belongs. */
 static uint64_t *
-probe(const names *nm, uint64_t key)
+probe_name(const names *nm, uint64_t key)
 {
     for (size_t i = (size_t)key & nm->mask;; i = (i + 1) & nm->mask)
         if (!nm->place[i] || entry_at(nm, nm->place[i] - 1)->key == key) return &nm->place[i];
 }
 
 static bool
-grow_index(names *nm)
+grow_name_index(names *nm)
 {
     size_t    count = nm->mask + 1;
     uint64_t *old = nm->place, *grown = calloc(2 * count, sizeof *grown);
@@ -88,7 +88,7 @@ grow_index(names *nm)
     nm->place = grown;
     nm->mask = 2 * count - 1;
     for (size_t i = 0; i < count; i++)
-        if (old[i]) *probe(nm, entry_at(nm, old[i] - 1)->key) = old[i];
+        if (old[i]) *probe_name(nm, entry_at(nm, old[i] - 1)->key) = old[i];
     free(old);
     return true;
 }
@@ -111,7 +111,7 @@ keep_text(names *nm, const char *text, size_t len)
 }
 
 static aa_status
-add(names *nm, uint64_t key, const char *text, size_t len, aa_err *err)
+add_name(names *nm, uint64_t key, const char *text, size_t len, aa_err *err)
 {
     size_t idx = atomic_load(&nm->end);
     if (idx == (size_t)CHUNK * CHUNKS) return aa_fail(err, AA_ENOMEM, "%zu names", idx);
@@ -121,7 +121,7 @@ add(names *nm, uint64_t key, const char *text, size_t len, aa_err *err)
         atomic_store(&nm->chunk[idx / CHUNK], fresh);
         nm->bytes += CHUNK * sizeof *fresh;
     }
-    if ((idx + 1) * 2 > nm->mask + 1 && !grow_index(nm))
+    if ((idx + 1) * 2 > nm->mask + 1 && !grow_name_index(nm))
         return aa_fail(err, AA_ENOMEM, "%zu names", idx);
     const char *kept = keep_text(nm, text, len);
     if (!kept) return aa_fail(err, AA_ENOMEM, "%zu names", idx);
@@ -129,7 +129,7 @@ add(names *nm, uint64_t key, const char *text, size_t len, aa_err *err)
     en->key = key;
     en->text = kept;
     en->len = (uint32_t)len;
-    *probe(nm, key) = idx + 1;
+    *probe_name(nm, key) = idx + 1;
     nm->live++;
     atomic_store_explicit(&nm->end, idx + 1, memory_order_release);
     return AA_OK;
@@ -138,7 +138,7 @@ add(names *nm, uint64_t key, const char *text, size_t len, aa_err *err)
 aa_status
 names_put(names *nm, uint64_t key, const char *text, size_t len, bool *applied, aa_err *err)
 {
-    const uint64_t place = *probe(nm, key);
+    const uint64_t place = *probe_name(nm, key);
     *applied = false;
     if (place) {
         name_entry *en = entry_at(nm, place - 1);
@@ -147,7 +147,7 @@ names_put(names *nm, uint64_t key, const char *text, size_t len, bool *applied, 
         atomic_store(&en->gone, false);
         return AA_OK;
     }
-    aa_status st = add(nm, key, text, len, err);
+    aa_status st = add_name(nm, key, text, len, err);
     *applied = st == AA_OK;
     return st;
 }
@@ -155,7 +155,7 @@ names_put(names *nm, uint64_t key, const char *text, size_t len, bool *applied, 
 bool
 names_delete(names *nm, uint64_t key)
 {
-    const uint64_t place = *probe(nm, key);
+    const uint64_t place = *probe_name(nm, key);
     if (!place || atomic_exchange(&entry_at(nm, place - 1)->gone, true)) return false;
     nm->live--;
     return true;

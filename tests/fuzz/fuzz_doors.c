@@ -1,5 +1,5 @@
-/* A scorer's doors, with a small model behind them: whatever a body or a protobuf says, there is a
- * reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ door;
+/* A scorer's endpoints, with a small model behind them: whatever a body or a protobuf says, there is a
+ * reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ endpoint;
  * second: with which token, and whether the model is there yet. */
 #include <jansson.h>
 
@@ -87,7 +87,7 @@ start(void)
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
     cfg.scorer.max_items = 40;
-    snprintf(cfg.model.kind, sizeof cfg.model.kind, "fm");
+    cfg.model.kind = AA_MODEL_FM;
     snprintf(cfg.scorer.token, sizeof cfg.scorer.token, "secret");
     sample_must(aa_conf_finish(&cfg, &err), &err);
     sample_must(replica_new(&rp, &cfg, &err), &err);

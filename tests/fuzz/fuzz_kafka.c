@@ -1,7 +1,7 @@
 /* What Kafka hands back beside values: keys of the compacted topics (the first byte is even) and
  * the metadata of commits (odd). A key that is accepted is written back as the same bytes; metadata
  * that names an epoch of a lane still does after another lane's commit has been put before it. */
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "ingest/resume.h"
 #include "tests/fuzz/fuzz.h"
 

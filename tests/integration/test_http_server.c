@@ -1,4 +1,4 @@
-/* The HTTP door over real sockets, requests written byte by byte: a client library would repair
+/* The HTTP server over real sockets, requests written byte by byte: a client library would repair
  * what these tests break. */
 #include "common/service/http_server.h"
 
@@ -31,12 +31,12 @@
 #define CONNECTIONS 20
 
 typedef struct {
-    aa_metrics *ms;
-    aa_door    *dr;
+    aa_metrics     *ms;
+    aa_http_server *hs;
 } fixture;
 
 static int
-open_door(void **state)
+open_server(void **state)
 {
     fixture *fx = calloc(1, sizeof *fx);
     aa_err   err = AA_ERR_INIT;
@@ -44,18 +44,19 @@ open_door(void **state)
     fx->ms = aa_metrics_new();
     assert_non_null(fx->ms);
     aa_counter_add(aa_metrics_counter(fx->ms, "x_total", "", "h"), 42);
-    if (aa_door_open(&fx->dr, "127.0.0.1", 0, CONNECTIONS, fx->ms, &err)) fail_msg("%s", err.text);
-    assert_in_range(aa_door_port(fx->dr), 1, 65535);
+    if (aa_http_server_open(&fx->hs, "127.0.0.1", 0, CONNECTIONS, fx->ms, &err))
+        fail_msg("%s", err.text);
+    assert_in_range(aa_http_server_port(fx->hs), 1, 65535);
     *state = fx;
     return 0;
 }
 
 static int
-close_door(void **state)
+close_server(void **state)
 {
     fixture *fx = *state;
-    aa_door_close(&fx->dr);
-    assert_null(fx->dr);
+    aa_http_server_close(&fx->hs);
+    assert_null(fx->hs);
     aa_metrics_free(&fx->ms);
     free(fx);
     return 0;
@@ -152,7 +153,7 @@ check_reply(char *reply, const char *status, const char *header, const char *bod
 static void
 healthz_is_ok_while_the_process_lives(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(get(port, "/healthz"), "200", "text/plain", "ok\n");
 }
 
@@ -160,18 +161,18 @@ static void
 readyz_follows_set_ready(void **state)
 {
     fixture *fx = *state;
-    int      port = aa_door_port(fx->dr);
+    int      port = aa_http_server_port(fx->hs);
     check_reply(get(port, "/readyz"), "503", "text/plain", "not ready: starting\n");
-    aa_door_set_ready(fx->dr, true, "");
+    aa_http_server_set_ready(fx->hs, true, "");
     check_reply(get(port, "/readyz"), "200", "text/plain", "ok\n");
-    aa_door_set_ready(fx->dr, false, "restoring");
+    aa_http_server_set_ready(fx->hs, false, "restoring");
     check_reply(get(port, "/readyz?verbose"), "503", "text/plain", "not ready: restoring\n");
 }
 
 static void
 metrics_are_rendered(void **state)
 {
-    char *reply = get(aa_door_port(((fixture *)*state)->dr), "/metrics");
+    char *reply = get(aa_http_server_port(((fixture *)*state)->hs), "/metrics");
     assert_non_null(strstr(reply, "\n# TYPE x_total counter\nx_total 42\n"));
     check_reply(reply, "200", "Content-Type: text/plain; version=0.0.4", NULL);
 }
@@ -179,7 +180,7 @@ metrics_are_rendered(void **state)
 static void
 head_is_get_without_a_body(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
                 "200", "Content-Length: 3", "");
 }
@@ -187,7 +188,7 @@ head_is_get_without_a_body(void **state)
 static void
 other_methods_and_paths_are_refused(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "POST /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
                                "Content-Length: 2\r\n\r\nhi"),
                 "405", "Allow: GET, HEAD", "GET or HEAD only\n");
@@ -201,7 +202,7 @@ other_methods_and_paths_are_refused(void **state)
 static void
 several_requests_share_a_connection(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "GET /nope HTTP/1.1\r\nHost: h\r\n\r\n"
                                "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
                 "404", "HTTP/1.1 200 OK", NULL);
@@ -226,9 +227,9 @@ static void
 handler_sees_the_whole_request(void **state)
 {
     fixture *fx = *state;
-    int      port = aa_door_port(fx->dr);
+    int      port = aa_http_server_port(fx->hs);
     char     arg[] = "arg";
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     check_reply(exchange(port, "POST /score%20it?user=a%20b&n=2 HTTP/1.1\r\nHost: h\r\n"
                                "Authorization: bearer s3cret\r\nConnection: close\r\n"
                                "Content-Length: 3\r\n\r\n\x01\x02\x03"),
@@ -241,8 +242,8 @@ handler_sees_the_whole_request(void **state)
     check_reply(exchange(port, "GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: Basic abc\r\n"
                                "Connection: close\r\n\r\n"),
                 "201", "", "arg GET /x [] [] 0 0");
-    check_reply(get(port, "/healthz"), "200", "", "ok\n"); /* the door's own stay its own */
-    aa_door_set_handler(fx->dr, NULL, NULL);
+    check_reply(get(port, "/healthz"), "200", "", "ok\n"); /* the server answers its own itself */
+    aa_http_server_set_handler(fx->hs, NULL, NULL);
     check_reply(get(port, "/x"), "404", "", NULL);
 }
 
@@ -250,11 +251,11 @@ static void
 body_of_the_longest_length_is_taken(void **state)
 {
     fixture *fx = *state;
-    int      fd = connect_to(aa_door_port(fx->dr));
+    int      fd = connect_to(aa_http_server_port(fx->hs));
     char     head[256], arg[] = "arg", want[64], *body = malloc(AA_HTTP_BODY_BYTES);
     assert_non_null(body);
     memset(body, 1, AA_HTTP_BODY_BYTES);
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     snprintf(head, sizeof head,
              "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
              AA_HTTP_BODY_BYTES);
@@ -272,11 +273,12 @@ body_announced_too_long_is_refused_before_it_is_sent(void **state)
     static const char *const lengths[] = {"8388609", "99999999999999999"};
     fixture                 *fx = *state;
     char                     text[256], arg[] = "arg";
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     for (size_t i = 0; i < 2; i++) {
         snprintf(text, sizeof text, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %s\r\n\r\n",
                  lengths[i]);
-        check_reply(exchange(aa_door_port(fx->dr), text), "413", "", "the body is too long\n");
+        check_reply(exchange(aa_http_server_port(fx->hs), text), "413", "",
+                    "the body is too long\n");
     }
 }
 
@@ -287,21 +289,21 @@ body_that_grows_too_long_is_refused(void **state)
     char        arg[] = "arg", chunk[65536];
     const char *head = "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
                        "Transfer-Encoding: chunked\r\n\r\n";
-    int         fd = connect_to(aa_door_port(fx->dr));
+    int         fd = connect_to(aa_http_server_port(fx->hs));
     bool        open = send_all(fd, head, strlen(head));
     size_t      sent = 0;
     memset(chunk, 'x', sizeof chunk);
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     for (; open && sent < 4 * (size_t)AA_HTTP_BODY_BYTES; sent += sizeof chunk)
         open = send_all(fd, "10000\r\n", 7) && send_all(fd, chunk, sizeof chunk) &&
                send_all(fd, "\r\n", 2);
     close(fd);
     assert_false(open); /* the server hung up long before */
-    check_reply(get(aa_door_port(fx->dr), "/healthz"), "200", "", "ok\n");
+    check_reply(get(aa_http_server_port(fx->hs), "/healthz"), "200", "", "ok\n");
 }
 
 static void
-malformed_requests_do_not_stop_the_door(void **state)
+malformed_requests_do_not_stop_the_server(void **state)
 {
     static const char *const bad[] = {
         "\r\n\r\n",
@@ -314,7 +316,7 @@ malformed_requests_do_not_stop_the_door(void **state)
         "POST /x?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "GET /x?unfinished HTTP/1.1\r\nHost:",
     };
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct timeval wait = {.tv_usec = 200000}; /* for some there is no answer */
         int            fd = connect_to(port);
@@ -331,7 +333,7 @@ malformed_requests_do_not_stop_the_door(void **state)
 static void
 request_line_and_headers_without_end_are_refused(void **state)
 {
-    int   port = aa_door_port(((fixture *)*state)->dr);
+    int   port = aa_http_server_port(((fixture *)*state)->hs);
     int   fd = connect_to(port);
     char *big = malloc(1 << 20);
     assert_non_null(big);
@@ -350,7 +352,7 @@ request_line_and_headers_without_end_are_refused(void **state)
 static void
 connections_beyond_the_limit_wait_until_others_end(void **state)
 {
-    int           port = aa_door_port(((fixture *)*state)->dr);
+    int           port = aa_http_server_port(((fixture *)*state)->hs);
     int           fds[CONNECTIONS], late;
     const char   *ask = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     struct pollfd answer;
@@ -373,18 +375,21 @@ connections_beyond_the_limit_wait_until_others_end(void **state)
 static void
 port_in_use_is_an_error_that_names_it(void **state)
 {
-    fixture *fx = *state;
-    char     want[128];
-    aa_err   err = AA_ERR_INIT;
-    aa_door *second = NULL;
-    int      port = aa_door_port(fx->dr);
-    assert_int_equal(aa_door_open(&second, "127.0.0.1", port, CONNECTIONS, fx->ms, &err), AA_EIO);
+    fixture        *fx = *state;
+    char            want[128];
+    aa_err          err = AA_ERR_INIT;
+    aa_http_server *second = NULL;
+    int             port = aa_http_server_port(fx->hs);
+    assert_int_equal(aa_http_server_open(&second, "127.0.0.1", port, CONNECTIONS, fx->ms, &err),
+                     AA_EIO);
     snprintf(want, sizeof want, "http: cannot listen on 127.0.0.1 port %d: Address already in use",
              port);
     assert_string_equal(err.text, want);
     assert_null(second);
-    assert_int_equal(aa_door_open(&second, "192.0.2.1", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
-    assert_int_equal(aa_door_open(&second, "no such host", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
+    assert_int_equal(aa_http_server_open(&second, "192.0.2.1", 0, CONNECTIONS, fx->ms, &err),
+                     AA_EIO);
+    assert_int_equal(aa_http_server_open(&second, "no such host", 0, CONNECTIONS, fx->ms, &err),
+                     AA_EIO);
     assert_int_equal(strncmp(err.text, "http.bind: no such host: ", 25), 0);
 }
 
@@ -432,17 +437,17 @@ static void
 taking_the_handler_back_waits_for_its_call(void **state)
 {
     fixture  *fx = *state;
-    int       port = aa_door_port(fx->dr);
+    int       port = aa_http_server_port(fx->hs);
     slow_call sc = {0};
     pthread_t client, timer;
     void     *reply;
-    aa_door_set_handler(fx->dr, slow_handler, &sc);
+    aa_http_server_set_handler(fx->hs, slow_handler, &sc);
     assert_int_equal(pthread_create(&client, NULL, request_slowly, &port), 0);
     wait_for(&sc.begun);
     assert_int_equal(pthread_create(&timer, NULL, release_later, &sc), 0);
-    aa_door_set_ready(fx->dr, true, ""); /* must not wait */
+    aa_http_server_set_ready(fx->hs, true, ""); /* must not wait */
     assert_int_equal(atomic_load(&sc.ended), 0);
-    aa_door_set_handler(fx->dr, NULL, NULL);
+    aa_http_server_set_handler(fx->hs, NULL, NULL);
     assert_int_equal(atomic_load(&sc.ended), 1);
     assert_int_equal(pthread_join(timer, NULL), 0);
     assert_int_equal(pthread_join(client, &reply), 0);
@@ -500,7 +505,7 @@ program_announces_its_port_and_stops_on_sigterm(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_door, close_door)
+#define T(name) cmocka_unit_test_setup_teardown(name, open_server, close_server)
     const struct CMUnitTest tests[] = {
         T(healthz_is_ok_while_the_process_lives),
         T(readyz_follows_set_ready),
@@ -512,7 +517,7 @@ main(void)
         T(body_of_the_longest_length_is_taken),
         T(body_announced_too_long_is_refused_before_it_is_sent),
         T(body_that_grows_too_long_is_refused),
-        T(malformed_requests_do_not_stop_the_door),
+        T(malformed_requests_do_not_stop_the_server),
         T(request_line_and_headers_without_end_are_refused),
         T(connections_beyond_the_limit_wait_until_others_end),
         T(port_in_use_is_an_error_that_names_it),

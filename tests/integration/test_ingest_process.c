@@ -1,6 +1,6 @@
 /* ingest as a process, between a broker and an assigner that this test plays.
- * Every test runs on librdkafka's mock broker, and again on the real one in AUTOASSIGN_TEST_BROKER.
- */
+ * Every test runs on librdkafka's mock broker,
+ * and again on the real one in AUTOASSIGN_TEST_BROKER. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -347,8 +347,8 @@ fill_topic(fixture *fx, const int *counts, int partitions)
     aa_producer_free(&pr, 0);
 }
 
-/* The merge by its definition: of the partitions' next events the earliest, first partition first.
- */
+/* The merge by its definition: of the partitions' next events the earliest,
+ * first partition first. */
 static void
 check_merged(fixture *fx, const int *counts, int partitions)
 {

@@ -1,6 +1,5 @@
 /* assigner and learner as processes. The test plays ingest, and stands between the two as a relay
- * that loses what it is told to lose. No broker: publishing is off.
- */
+ * that loses what it is told to lose. No broker: publishing is off. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_event.h"
+
 static order *
 make(bool merge, size_t n, aa_event_batch *b)
 {
@@ -34,8 +36,10 @@ unmake(order **od, aa_event_batch *b)
 static void
 push(order *od, size_t idx, int64_t offset, int64_t time_ms)
 {
-    uint64_t key = idx * 1000 + (uint64_t)offset;
-    order_push(od, idx, offset, &key, 0, time_ms, 7 * time_ms);
+    const uint64_t   key = idx * 1000 + (uint64_t)offset;
+    one_event        ev = one_event_of(&key, 1, 0, time_ms);
+    const aa_columns col = one_event_columns(&ev);
+    order_push(od, idx, offset, &col, 0, 7 * time_ms);
 }
 
 static void

@@ -370,7 +370,7 @@ without_a_usable_checkpoint_nothing_begins_silently_from_scratch(void **state)
         if (epoch != 7) damage(&cfg, epoch);
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_EPARSE);
     assert_int_equal(find(&cfg, 8, 80, 5), -AA_EPARSE);
-    strcpy(cfg.checkpoint.on_damage, "fresh");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FRESH;
     assert_int_equal(find(&cfg, 8, 80, 0), 0);
     ckpt_folder_remove(&cfg);
 }
@@ -381,7 +381,7 @@ policy_fail_never_goes_back(void **state)
     (void)state;
     static aa_conf cfg;
     save_some(&cfg);
-    strcpy(cfg.checkpoint.on_damage, "fail");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FAIL;
     assert_int_equal(find(&cfg, 8, 80, 0), 8);
     assert_int_equal(find(&cfg, 8, 80, 8), -AA_EPARSE);
     damage(&cfg, 8);
@@ -398,7 +398,7 @@ checkpoint_of_another_configuration_is_not_gone_back_from(void **state)
     save_some(&cfg);
     cfg.agent.positions++;
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
-    strcpy(cfg.checkpoint.on_damage, "fresh");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FRESH;
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
     ckpt_folder_remove(&cfg);
 }

@@ -1,5 +1,5 @@
 /* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/api/openapi.yaml
- * says what the HTTP door does. */
+ * says what the HTTP endpoint does. */
 #include "scorer/api/score_http.h"
 
 #include <setjmp.h>
@@ -59,7 +59,7 @@ name_item(fixture *fx, uint32_t i, aa_bytes *by)
 static void
 fill(fixture *fx)
 {
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
     float                w[8] = {0}, row[W];
     aa_bytes             by = {0};
@@ -102,7 +102,7 @@ set_up(void **state)
     yaml_parser_t parser;
     aa_conf_defaults(&fx->cfg);
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     fx->cfg.hidden_count = 0;
     assert_int_equal(fx->cfg.field_count, 2);
     assert_int_equal(replica_new(&fx->rp, &fx->cfg, &fx->err), AA_OK);
@@ -349,7 +349,7 @@ every_refusal_is_one_that_the_description_names(void **state)
 }
 
 static void
-every_resource_of_the_door_is_described(void **state)
+every_resource_of_the_endpoint_is_described(void **state)
 {
     fixture    *fx = *state;
     const char *get[] = {"/", "/v1/status", "/v1/openapi.yaml", "/healthz", "/readyz", "/metrics"};
@@ -577,7 +577,7 @@ main(void)
         TEST(a_forgotten_item_is_not_ranked_until_it_is_named_again),
         TEST(a_batch_is_answered_request_by_request),
         TEST(every_refusal_is_one_that_the_description_names),
-        TEST(every_resource_of_the_door_is_described),
+        TEST(every_resource_of_the_endpoint_is_described),
         TEST(past_its_deadline_a_request_is_refused_and_not_finished),
         TEST(a_full_queue_refuses_and_an_ending_pool_answers_what_it_took),
         TEST(several_threads_answer_everything_once),

@@ -119,7 +119,7 @@ typedef struct {
 static void
 make_raw(raw_fetched *raw)
 {
-    *raw = (raw_fetched){.offset = {10, 12}};
+    *raw = (raw_fetched){.key = {1, 2, 3, 4}, .offset = {10, 12}};
     autoassign__header__init(&raw->hd);
     raw->hd.seq = 1;
     autoassign__fetched__init(&raw->m);
@@ -158,6 +158,7 @@ records_that_do_not_fit_together_are_refused(void **state)
         change;                                                                                    \
         assert_int_equal(unpack_raw(&raw.m.base, unpack_fetched), AA_EPARSE);                      \
     } while (0)
+    REFUSED(raw.key[1] = 0);
     REFUSED(raw.m.next = -1);
     REFUSED(raw.m.header = NULL);
     REFUSED(raw.hd.lane = 65536);

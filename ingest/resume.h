@@ -37,7 +37,7 @@ typedef struct {
     size_t       part_count;
     uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
     uint64_t     base_epoch; /* what a crash before this one's commit goes back to; not saved */
-    bool         from_end;   /* a partition begins at its end: to be committed soon, or those that are
+    bool         from_end; /* a partition begins at its end: to be committed soon, or those that are
                                 added meanwhile could not be told from it; not saved */
 } resume;
 

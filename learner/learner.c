@@ -347,6 +347,27 @@ keep_rewards(aa_reward_batch *kept, const aa_reward_batch *out)
     if (out->m) memcpy(kept->advantage, out->advantage, out->m * sizeof *out->advantage);
 }
 
+static aa_status
+check_finite(const char *what, const float *x, size_t n, uint64_t seq, aa_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return aa_fail(err, AA_EDIVERGED, "batch %llu: %s[%zu] is %g: the model has diverged",
+                           (unsigned long long)seq, what, i, (double)x[i]);
+    return AA_OK;
+}
+
+/* Once per batch, not per event: what is not finite in a row shows when an event reads it. */
+static aa_status
+check_converging(const learner *le, const aa_reward_batch *out, aa_err *err)
+{
+    const uint64_t seq = out->hd.seq;
+    aa_status      st = check_finite("loss", out->loss, out->n, seq, err);
+    if (st == AA_OK) st = check_finite("reward", out->reward, out->m, seq, err);
+    if (st == AA_OK) st = check_finite("advantage", out->advantage, out->m, seq, err);
+    return st == AA_OK ? check_finite("dense weight", le->dense.w, le->dense.count, seq, err) : st;
+}
+
 aa_status
 learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, float *prediction,
              aa_err *err)
@@ -372,6 +393,8 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     }
     apply_ops(le, &ps, in->n, 0);
     judge(le, in, out);
+    st = check_converging(le, out, err);
+    if (st != AA_OK) return st;
     keep_rewards(kept, out);
     le->next_seq++;
     le->events += in->n;

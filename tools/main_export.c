@@ -17,6 +17,8 @@
 #include "common/base/log.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
 #include "scorer/replica/replica.h"
@@ -58,6 +60,7 @@ typedef struct {
 
 typedef struct {
     const aa_conf  *cfg;
+    aa_owners       owners; /* other pipelines whose records were met */
     replica        *rp;
     replica_reader *rr;
     ids             field[AA_MAX_FIELDS];
@@ -87,7 +90,8 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_topic_key   k;
-    aa_status      st =
+    if (aa_owners_note(&jb->owners, aa_mark_of(jb->cfg->pipeline.name), rec)) return AA_OK;
+    aa_status st =
         replica_apply(jb->rp, rec->key, rec->key_len, rec->value, rec->len, &effect, err);
     if (st == AA_EPARSE) {
         aa_warn("RECORD-BAD", "%s", err->text);
@@ -97,6 +101,17 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
     st = aa_topic_key_get(&k, rec->key, rec->key_len, err);
     if (st != AA_OK || k.kind != AA_KEY_ASSIGNMENT || !rec->value) return st;
     return k.field < jb->cfg->field_count ? note_key(&jb->field[k.field], k.id, err) : AA_OK;
+}
+
+/* The tables of two pipelines with equal keys: what compaction has left of ours is not a table. */
+static aa_status
+refuse_others(const job *jb, aa_err *err)
+{
+    char name[192];
+    aa_owners_name(&jb->owners.owner[0], name, sizeof name);
+    return aa_fail(err, AA_ECONFIG, "the topics %s and %s hold records of %s, not only of '%s'",
+                   jb->cfg->topics.assignments, jb->cfg->topics.model, name,
+                   jb->cfg->pipeline.name);
 }
 
 static aa_status
@@ -115,6 +130,7 @@ read_topics(job *jb, aa_err *err)
     }
     aa_reader_free(&rd);
     free(rec);
+    if (st == AA_OK && jb->owners.count > 0) st = refuse_others(jb, err);
     const char *missing = st == AA_OK ? replica_missing(jb->rp) : NULL;
     return missing ? aa_fail(err, AA_EIO, "nothing to export: %s", missing) : st;
 }

@@ -14,6 +14,7 @@
 #include "assigner/assigner.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
@@ -238,6 +239,7 @@ publish_names(const job *jb, aa_err *err)
         if (!tb->text[i]) continue;
         aa_topic_key_put(key, &k);
         st = aa_wire_pack_name(&value, tb->text[i], strlen(tb->text[i]), err);
+        if (st == AA_OK) st = aa_mark_put(&value, aa_mark_of(cfg->pipeline.name), err);
         if (st == AA_OK)
             st = aa_producer_send(pr, cfg->topics.assignments, -1, key, sizeof key, value.data,
                                   value.len, 0, NULL, 0, err);

@@ -106,9 +106,15 @@ typedef struct {
 /** All partitions of the topics from the beginning. */
 aa_status aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const *topics,
                          size_t topic_count, aa_err *err) __attribute__((warn_unused_result));
+/** The same from the first message of each partition that is not older than since_ms (0: all). */
+aa_status aa_reader_open_since(aa_reader **out, const aa_conf *cfg, const char *const *topics,
+                               size_t topic_count, int64_t since_ms, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Up to max records; *count may be 0 after timeout_ms. Records are valid until the next poll. */
 aa_status aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int timeout_ms,
                          size_t *count, aa_err *err) __attribute__((warn_unused_result));
+/** The value of a record's header (*len), which is the record's; NULL: it has none of that name. */
+const void *aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len);
 /** True once everything that was there when it was opened has been returned. */
 bool aa_reader_caught_up(const aa_reader *rd);
 /** Ask where the topics end now: from here on, caught up means up to there. @errors AA_EIO */

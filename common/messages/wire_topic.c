@@ -1,6 +1,7 @@
 /* common/messages/wire_topic - keys and values of the compacted topics, and of the topic of predictions. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -243,6 +244,7 @@ aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     m.residual_rows = d->residual_rows;
     m.newest_kafka_ms = d->newest_kafka_ms;
     m.oldest_kafka_ms = d->oldest_kafka_ms;
+    m.pipeline = wire_unconst(d->pipeline);
     aa_status st = check_dense(&m, err);
     return st ? st : wire_pack(out, &m.base, err);
 }
@@ -265,6 +267,7 @@ copy_dense(aa_dense_message *d, const Autoassign__Dense *m, aa_err *err)
                             .newest_kafka_ms = m->newest_kafka_ms,
                             .oldest_kafka_ms = m->oldest_kafka_ms};
     memcpy(d->model, m->model, strlen(m->model));
+    snprintf(d->pipeline, sizeof d->pipeline, "%s", m->pipeline);
     for (size_t i = 0; i < m->n_hidden; i++)
         d->hidden[i] = m->hidden[i];
     wire_copy(w, m->w, m->n_w * sizeof *w);

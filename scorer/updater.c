@@ -135,6 +135,7 @@ update(updater *up, aa_err *err)
         if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
     }
     up->records += count;
+    if (st == AA_OK) st = replica_tick(up->rp, aa_now_ms(), err);
     if (st == AA_OK) note_freshness(up);
     return st;
 }

@@ -63,6 +63,7 @@ typedef struct {
     aa_owners       owners; /* other pipelines whose records were met */
     replica        *rp;
     replica_reader *rr;
+    bool            pinned;
     ids             field[AA_MAX_FIELDS];
     named          *item; /* (item_count) by key */
     size_t          item_count;
@@ -147,8 +148,10 @@ compare_names(const void *a, const void *b)
 static aa_status
 take_names(job *jb, aa_err *err)
 {
-    const names *nm = replica_items(jb->rp);
-    size_t       end = names_end(nm);
+    replica_pin(jb->rr); /* to the end: the texts are the replica's */
+    const names_list *nm = replica_items(jb->rr);
+    size_t            end = names_end(nm);
+    jb->pinned = true;
     jb->item = calloc(end + 1, sizeof *jb->item);
     if (!jb->item) return aa_fail(err, AA_ENOMEM, "%zu names", end);
     for (size_t i = 0; i < end; i++) {
@@ -309,6 +312,7 @@ run_export(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
     opt->dir = args.text[0];
     aa_status st = export(&jb, opt, err);
     free(jb.item);
+    if (jb.pinned) replica_unpin(jb.rr);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)

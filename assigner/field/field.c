@@ -87,6 +87,7 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     bid_init(&fd->bt, cfg);
     /* under hash every ID reads what its key says, seen or not: there is nothing to publish */
     publish_init(&fd->pb, cfg->publish.enabled && !hash);
+    fd->pb.named = cfg->publish.item_names && f == PUBLISH_NAMED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
     fd->pb.unseen = publish_code(unseen.slot, unseen.mix);

@@ -136,6 +136,7 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     out->n = in->n;
     out->op_count = out->sweep_count = 0;
     out->oldest_kafka_ms = in->oldest_kafka_ms;
+    if (st == AA_OK) aa_assigned_batch_pass(out, in);
     if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
@@ -184,7 +185,6 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
     float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
     aa_status st = AA_OK;
     *seen = UINT32_MAX;
-    sp->out->label[sp->i] = label;
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 
 #include "assigner/field/publish.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024 };
 

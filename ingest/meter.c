@@ -51,7 +51,7 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
         me->letters[r] = aa_metrics_counter(ms, "autoassign_dead_letters_total", reason,
-                                            "messages that were no events");
+                                            "messages that are no valid events");
     }
     me->in_flight = aa_metrics_gauge(ms, "autoassign_in_flight_batches", "",
                                      "batches sent and not assigned yet");
@@ -104,9 +104,8 @@ meter_letter(meter *me, decode_reason reason)
     aa_counter_add(me->letters[reason], 1);
 }
 
-/* The gauge of a partition, made when it is first seen; NULL: no memory for it. */
-static aa_gauge *
-gauge_of(meter *me, int32_t partition)
+aa_gauge *
+meter_partition_lag(meter *me, int32_t partition)
 {
     size_t at = (size_t)partition;
 
@@ -136,7 +135,7 @@ update_lag(meter *me, const order *od, const source *so)
     me->total_lag = 0;
     for (size_t i = 0; i < source_partition_count(so) && i < order_partition_count(od); i++) {
         int64_t   lag = source_lag(so, i, order_position(od, i));
-        aa_gauge *gauge = gauge_of(me, source_partition(so, i));
+        aa_gauge *gauge = meter_partition_lag(me, source_partition(so, i));
         if (lag < 0) known = false;
         if (lag < 0 || !gauge) continue;
         aa_gauge_set(gauge, (double)lag);
@@ -192,7 +191,7 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
 }
 
 aa_status
-meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
+meter_finish(meter *me, const ingest *in, const source *so, bool whole, aa_err *err)
 {
     uint64_t     gaps;
     aa_summary  *su = aa_summary_new();
@@ -212,7 +211,9 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
              is.digest, is.events, is.letters, is.batches, is.epoch, seconds, rate);
     if (aa_log_on(AA_INFO))
         aa_log_write(AA_INFO, "FINAL", kv, "%s",
-                     ingest_ended(in) ? "the replay has ended" : "drained");
+                     ingest_ended(in) ? "the replay has ended"
+                     : whole          ? "drained"
+                                      : "the drain was given up");
     aa_summary_int(su, "events", is.events);
     aa_summary_int(su, "dead_letters", is.letters);
     aa_summary_int(su, "batches", is.batches);
@@ -225,6 +226,6 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
-    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : "drained");
+    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, me->cfg, "ingest", err);
 }

@@ -15,7 +15,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "ingest/decode/announce.h"
 #include "ingest/fetchers/peers.h"
 #include "ingest/order.h"
@@ -24,8 +24,8 @@
 typedef struct source source;
 
 /** cfg is kept (borrowed).
- *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker; AA_ENOMEM
- */
+ *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker;
+ *  AA_ENOMEM */
 aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void source_close(source **so_p);
@@ -57,8 +57,10 @@ aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *er
  *  @errors AA_ECONFIG the events to go on from are gone; AA_EIO; AA_ENOMEM */
 aa_status source_pump(source *so, order *od, size_t *got, aa_err *err)
     __attribute__((warn_unused_result));
-/** @errors as aa_consumer_commit */
+/** @errors as aa_consumer_commit_send and aa_consumer_commit_answer */
 aa_status source_commit(source *so, const resume *re, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status source_committed(source *so, bool *answered, aa_err *err)
     __attribute__((warn_unused_result));
 /** Give our own partitions back to the group. */
 aa_status source_release(source *so, aa_err *err) __attribute__((warn_unused_result));

@@ -72,10 +72,9 @@ live_rows(const learner *le)
 static aa_status
 build(learner *le, const aa_conf *cfg, aa_err *err)
 {
-    const bool mse = strcmp(cfg->model.loss, "mse") == 0;
+    const bool mse = cfg->model.loss == AA_LOSS_MSE;
     le->cfg = cfg;
     le->kind = aa_model_find(cfg->model.kind);
-    if (!le->kind) return aa_fail(err, AA_ECONFIG, "model.kind: %s", cfg->model.kind);
     aa_model_shape_of(&le->sh, cfg);
     le->F = le->sh.F;
     le->W = le->sh.K + 1;
@@ -90,7 +89,7 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
     worth_init(&le->wo, cfg);
-    if (!st && strcmp(cfg->agent.mode, "default") != 0) st = critic_new(&le->cr, cfg, err);
+    if (!st && cfg->agent.mode != AA_MODE_DEFAULT) st = critic_new(&le->cr, cfg, err);
     for (size_t f = 0; !st && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
     if (st) return st;
@@ -263,8 +262,8 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it, in order.
- */
+/* Dense weights learn from the mean of the step, each row from every event that read it,
+ * in order. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
@@ -348,6 +347,27 @@ keep_rewards(aa_reward_batch *kept, const aa_reward_batch *out)
     if (out->m) memcpy(kept->advantage, out->advantage, out->m * sizeof *out->advantage);
 }
 
+static aa_status
+check_finite(const char *what, const float *x, size_t n, uint64_t seq, aa_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return aa_fail(err, AA_EDIVERGED, "batch %llu: %s[%zu] is %g: the model has diverged",
+                           (unsigned long long)seq, what, i, (double)x[i]);
+    return AA_OK;
+}
+
+/* Once per batch, not per event: what is not finite in a row shows when an event reads it. */
+static aa_status
+check_converging(const learner *le, const aa_reward_batch *out, aa_err *err)
+{
+    const uint64_t seq = out->hd.seq;
+    aa_status      st = check_finite("loss", out->loss, out->n, seq, err);
+    if (st == AA_OK) st = check_finite("reward", out->reward, out->m, seq, err);
+    if (st == AA_OK) st = check_finite("advantage", out->advantage, out->m, seq, err);
+    return st == AA_OK ? check_finite("dense weight", le->dense.w, le->dense.count, seq, err) : st;
+}
+
 aa_status
 learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, float *prediction,
              aa_err *err)
@@ -373,6 +393,8 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     }
     apply_ops(le, &ps, in->n, 0);
     judge(le, in, out);
+    st = check_converging(le, out, err);
+    if (st != AA_OK) return st;
     keep_rewards(kept, out);
     le->next_seq++;
     le->events += in->n;

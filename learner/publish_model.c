@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "common/agent/agent_state.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { CHUNK = 1024 };
 
@@ -92,7 +94,7 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
     d.events = stats.events;
     d.residual_rows = aa_residual_rows(cfg);
     snprintf(d.pipeline, sizeof d.pipeline, "%.127s", cfg->pipeline.name);
-    snprintf(d.model, sizeof d.model, "%.31s", cfg->model.kind);
+    snprintf(d.model, sizeof d.model, "%.31s", aa_model_id_text(cfg->model.kind));
     for (size_t h = 0; h < cfg->hidden_count; h++)
         d.hidden[h] = cfg->hidden[h];
     d.w = learner_dense(le, &d.w_count);

@@ -10,8 +10,8 @@
 
 #include "common/base/hash.h"
 
-#define CHUNK_ITEMS 1024              /* between two looks at the clock */
-#define TURN_ITEMS  (4 * CHUNK_ITEMS) /* between two turns of others */
+#define CHUNK_ITEMS 1024                      /* between two looks at the clock */
+#define TURN_ITEMS  ((size_t)4 * CHUNK_ITEMS) /* between two turns of others */
 
 /* A place in a ranking. */
 typedef struct {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]
+#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz] [gates]
 #                                                         (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
@@ -9,6 +9,7 @@
 # containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
+# gates:    clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
@@ -111,6 +112,17 @@ prometheus() {
 
 containers() { install_missing podman netavark aardvark-dns iptables runc debootstrap; }
 
+gates() {
+    if ! type -P clang-format-14 clang-tidy-14 >/dev/null; then
+        [[ $(. /etc/os-release && echo "$ID $VERSION_ID") == "debian 12" ]] ||
+            die "the gates need clang-format-14 and clang-tidy-14, as Debian 12 has them; other versions lay out and find differently"
+        install_missing clang-format-14 clang-tidy-14
+    fi
+    install_missing shellcheck
+    [[ $(shellcheck --version) == *"version: 0.9."* ]] ||
+        die "the gates need shellcheck 0.9, as Debian 12 has it; here is $(shellcheck --version | sed -n 's/^version: //p')"
+}
+
 venv() { install_missing python3-venv; }
 
 (($#)) || set -- packages kafka
@@ -119,7 +131,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | prometheus | containers | venv | fuzz) "$part" ;;
-    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]" ;;
+    packages | kafka | kafka3 | prometheus | containers | venv | fuzz | gates) "$part" ;;
+    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz] [gates]" ;;
     esac
 done

@@ -79,6 +79,7 @@ pipeline_sample_cpu() {
     local stat fields
     { read -r stat <"/proc/${PIPELINE_PID[$1]:-none}/stat"; } 2>/dev/null || return 0
     read -r -a fields <<<"${stat##*) }"
+    # shellcheck disable=SC2034 # read by whoever sources this
     PIPELINE_CPU_TICKS[$1]=$((fields[11] + fields[12]))
 }
 

@@ -9,7 +9,7 @@
 
 /* "42" but not "042", "-0" or "+42": a number whose decimal text is the ID. */
 static bool
-is_number(const char *text, size_t len, int64_t *number)
+id_number(const char *text, size_t len, int64_t *number)
 {
     bool   negative = len > 0 && text[0] == '-';
     size_t i = negative;
@@ -34,17 +34,16 @@ aa_status
 encode_protobuf(const encode_event *ev, void *out, size_t size, size_t *len, aa_err *err)
 {
     Autoassign__Interaction ia;
-    int64_t                 number;
-
     autoassign__interaction__init(&ia);
-    if (is_number(ev->user, ev->user_len, &number)) {
+    int64_t number;
+    if (id_number(ev->user, ev->user_len, &number)) {
         ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_NUMBER;
         ia.user_number = number;
     } else {
         ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_ID;
         ia.user_id = bytes_of(ev->user, ev->user_len);
     }
-    if (is_number(ev->item, ev->item_len, &number)) {
+    if (id_number(ev->item, ev->item_len, &number)) {
         ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_NUMBER;
         ia.item_number = number;
     } else {
@@ -63,7 +62,7 @@ static json_t *
 json_id(const char *text, size_t len)
 {
     int64_t number;
-    return is_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
+    return id_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
 }
 
 aa_status
@@ -71,7 +70,7 @@ encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, 
             aa_err *err)
 {
     aa_status   st = AA_OK;
-    bool        seconds = cfg->event.time_unit[0] == 's';
+    bool        seconds = cfg->event.time_unit == AA_TIME_UNIT_S;
     json_t     *root = json_object();
     const char *user = cfg->fields[0].json[0] ? cfg->fields[0].json : cfg->fields[0].name;
     const char *item = cfg->fields[1].json[0] ? cfg->fields[1].json : cfg->fields[1].name;

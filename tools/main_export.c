@@ -16,7 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_reader.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
 #include "common/service/tool.h"
@@ -283,11 +283,11 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta =
-        json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model", cfg->model.kind,
-                  "dim", (json_int_t)cfg->model.dim, "hidden", cfg->model.hidden, "mode",
-                  cfg->agent.mode, "positions", (json_int_t)cfg->agent.positions, "lean_bins",
-                  (json_int_t)aa_lean_bins(cfg), "fields");
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model",
+                         aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
+                         "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
+                         "positions", (json_int_t)cfg->agent.positions, "lean_bins",
+                         (json_int_t)aa_lean_bins(cfg), "fields");
     if (st == AA_OK && !jb->meta) st = aa_fail(err, AA_ENOMEM, "meta.json");
     for (size_t f = 0; st == AA_OK && f < cfg->field_count; f++)
         st = write_field(jb, opt, f, err);
@@ -299,9 +299,10 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
 static bool
 take_format(void *arg, const char *value)
 {
-    options *opt = arg;
-    opt->format = value[0] == 'c' ? AA_TABLE_CSV : AA_TABLE_NPY;
-    return strcmp(value, "npy") == 0 || strcmp(value, "csv") == 0;
+    options   *opt = arg;
+    const bool csv = strcmp(value, "csv") == 0;
+    opt->format = csv ? AA_TABLE_CSV : AA_TABLE_NPY;
+    return csv || strcmp(value, "npy") == 0;
 }
 
 static aa_status

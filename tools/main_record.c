@@ -11,7 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/service/tool.h"
 #include "tools/encode.h"
 #include "tools/load.h"
@@ -129,7 +130,7 @@ send_row(aa_producer *pr, const options *opt, const aa_conf *cfg, const load *ld
 
     ev.user = load_user(ld, row->user, &ev.user_len);
     ev.item = load_item(ld, row->item, &ev.item_len);
-    st = opt->json || strcmp(cfg->event.format, "json") == 0
+    st = opt->json || cfg->event.format == AA_EVENT_FORMAT_JSON
              ? encode_json(cfg, &ev, message, sizeof message, &len, err)
              : encode_protobuf(&ev, message, sizeof message, &len, err);
     if (st != AA_OK) return st;
@@ -172,9 +173,10 @@ send_all(const options *opt, const aa_conf *cfg, const load *ld, aa_err *err)
 static bool
 take_unit(void *arg, const char *value)
 {
-    options *opt = arg;
-    opt->unit_ms = value[0] == 's' ? 1000 : 1;
-    return strcmp(value, "s") == 0 || strcmp(value, "ms") == 0;
+    options   *opt = arg;
+    const bool seconds = strcmp(value, "s") == 0;
+    opt->unit_ms = seconds ? 1000 : 1;
+    return seconds || strcmp(value, "ms") == 0;
 }
 
 /* A file that is not there or makes no sense is a wrong argument. */

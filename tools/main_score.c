@@ -324,7 +324,8 @@ load_and_ask(const score_options *opt)
 int
 main(int argc, char **argv)
 {
-    score_options opt = {.timeout_ms = 5000,
+    score_options opt = {.user = "",
+                         .timeout_ms = 5000,
                          .override = calloc((size_t)argc, sizeof *opt.override),
                          .context = calloc((size_t)argc, sizeof *opt.context)};
     int           code = AA_EXIT_FAILED;

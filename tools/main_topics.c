@@ -11,9 +11,11 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/model/model.h"
 #include "common/service/tool.h"
 #include "ingest/decode/deadletter.h"
@@ -228,8 +230,8 @@ report(aa_status st, const char *process, const char *operation, const char *nam
     return true;
 }
 
-/* The last lane, field and slot there can be: every scorer passes over it, and it deletes nothing.
- */
+/* The last lane, field and slot there can be:
+ * every scorer passes over it, and it deletes nothing. */
 static aa_status
 try_write(const aa_conf *cfg, const need *nd, aa_err *err)
 {

@@ -13,8 +13,8 @@ typedef struct {
     float    loss[]; /* (T) */
 } loss_window;
 
-/* Gaps are a mean over the first, then a moving one, so that they follow an ID whose pace changes.
- */
+/* Gaps are a mean over the first, then a moving one,
+ * so that they follow an ID whose pace changes. */
 #define GAP_MEMORY 64.0f
 
 static aa_status
@@ -64,7 +64,6 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     *fd = (field){.pk = policy_find(cfg->agent.mode),
                   .p = aa_lean_bins(cfg),
                   .residual = aa_residual_rows(cfg)};
-    if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
     uint64_t  limit;
     aa_status st = check_settings(cfg, f, fd->pk, err);
     if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);

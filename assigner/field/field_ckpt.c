@@ -1,5 +1,5 @@
-/* assigner/field/field, second part: counts, digest, checkpoint. A restored field is checked as a whole:
- * IDs, rows and positions must agree with each other before anything is assigned from them. */
+/* assigner/field/field, second part: counts, digest, checkpoint. A restored field is checked as a
+ * whole: IDs, rows and positions must agree with each other before anything is assigned. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the first
- * event. An imported ID looks like one that has been seen as often as its place on the ladder
+/* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the
+ * first event. An imported ID looks like one that has been seen as often as its place on the ladder
  * takes, with the lean that leads to its reading. */
 #include "assigner/field/field.h"
 #include "assigner/field/gap.h"

@@ -2,13 +2,16 @@
  *
  *   worth(b)  = max(exp(theta_b), 0.001)       loss saved per event of an ID in frequency bucket b
  *   index     = worth(b) / (gap + 1)           ... per event of the stream: what a row is rated by
- *   pi(ascend | ID) = x^4 / (1 + x^4),  x = index / price        (assigner/policy/price: what a row costs)
+ *   pi(ascend | ID) = x^4 / (1 + x^4),  x = index / asked
  *
- * i.e. the logit is 4 (theta_b + ln rate - ln price). theta begins as the critic's prior and learns
- * by policy gradient: the learner sends V(b), the critic's value of holding a row per event, and
+ * asked is agent.swap_margin times the price of a row (assigner/policy/price). Above the floor the
+ * logit is 4 (theta_b - ln(gap + 1) - ln asked). theta begins as the critic's prior and learns by
+ * policy gradient: the learner sends V(b), the critic's value of holding a row per event, and with
+ * r = x / exp(theta_b)
  *
- *   q = min(2, r max(V, 0.001) - 1)            gain of ascending in units of the price; r =
- * x/exp(theta) A = q - E_pi q,  theta_b += rate min(pi_now/pi_then, clip) A dlog pi(action)/dtheta
+ *   q = min(2, r max(V, 0.001) - 1)            gain of ascending in units of what is asked
+ *   A = q - E_pi q
+ *   theta_b += rate min(pi_now/pi_then, clip) A dlog pi(action)/dtheta
  *
  * The expected step vanishes where exp(theta) = V: a row is then taken when it is worth its price.
  */

@@ -1,18 +1,22 @@
 #include "assigner/policy/policy.h"
 
 #include <math.h>
-#include <string.h>
 
 const policy_kind *
-policy_find(const char *name)
+policy_find(enum aa_agent_mode mode)
 {
-    static const policy_kind *const kinds[] = {
-        &policy_default, &policy_paper,     &policy_unique,      &policy_hash, &policy_rule,
-        &policy_random,  &policy_threshold, &policy_shared_only, NULL};
-    const policy_kind *const *pk = kinds;
-    while (*pk && strcmp((*pk)->name, name) != 0)
-        pk++;
-    return *pk;
+    switch (mode) {
+    case AA_MODE_DEFAULT: return &policy_default;
+    case AA_MODE_PAPER: return &policy_paper;
+    case AA_MODE_UNIQUE: return &policy_unique;
+    case AA_MODE_HASH: return &policy_hash;
+    case AA_MODE_THRESHOLD: return &policy_threshold;
+    case AA_MODE_RULE: return &policy_rule;
+    case AA_MODE_RANDOM: return &policy_random;
+    case AA_MODE_SHARED_ONLY: return &policy_shared_only;
+    }
+    AA_REQUIRE(!"a mode");
+    return NULL;
 }
 
 uint32_t

@@ -65,16 +65,15 @@ typedef struct {
 extern const policy_kind policy_default, policy_paper, policy_unique, policy_hash, policy_threshold,
     policy_rule, policy_random, policy_shared_only;
 
-/** By the name in agent.mode; NULL: no such mode. */
-const policy_kind *policy_find(const char *name);
+const policy_kind *policy_find(enum aa_agent_mode mode);
 
 /* ---- what several of them use ---- */
 
 /** Shared position of an ID seen so often, in the modes where no actor moves IDs among them: 1 for
  *  a new ID, then one more per doubling (2: 1, 3: 2..3, 4: 4..7, ...), at most env->top. */
 uint32_t policy_ladder(const policy_env *env, uint32_t seen);
-/** The ID stays where it is: on its own row, or on the step of the ladder of what was seen of it.
- */
+/** The ID stays where it is: on its own row,
+ *  or on the step of the ladder of what was seen of it. */
 policy_move policy_stay(const policy_env *env, const policy_view *v);
 /** The ID gets a row of its own, or gives it back. */
 policy_move policy_up(const policy_env *env, const policy_view *v);

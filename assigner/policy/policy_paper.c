@@ -1,7 +1,10 @@
-/* The method as published (arXiv 2308.06965): k positions of one row each; at every event the actor
- * draws ascend, unchanged or descend for every ID; from k one ascends to a row of one's own, from
- * there one descends to k and the row is freed. The sweep draws for quiet IDs in the same way. No
- * prior: the network decides alone. The head of the stream warms the shared rows (field.c).
+/* AutoAssign+ (Liu et al., arXiv 2308.06965) as we read it. Its abstract: an Identity Agent, an
+ * actor network guided by a critic network, represents rare IDs of a field by a few shared
+ * embeddings and decides which IDs keep an embedding of their own. Our reading, after summaries of
+ * the paper: k positions of one row each; at every event the actor draws ascend, unchanged or
+ * descend for every ID; from k one ascends to a row of one's own, from there one descends to k and
+ * the row is freed. The sweep draws for quiet IDs in the same way. No prior: the network decides
+ * alone. The head of the stream warms the shared rows (field.c).
  */
 #include "assigner/policy/policy.h"
 

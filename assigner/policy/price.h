@@ -2,8 +2,9 @@
  *
  * Rows of all fields come from one budget: agent.rows_share of the IDs seen at least twice, at
  * least agent.rows_least. It is hard: when it is used up nobody gets a row. Whom it goes to is up
- * to the price (the dual variable of the budget): an ID takes a row if its index (assigner/policy/bid)
- * is worth agent.swap_margin times the price, and gives it back when its index is below the price.
+ * to the price (the dual variable of the budget): an ID takes a row if its index
+ * (assigner/policy/bid) is worth agent.swap_margin times the price, and gives it back when its
+ * index is below the price.
  *
  * Once per round over all holders the price is set to the index of the target-th best of them, the
  * target being the budget less room for the demand of a round. When fewer hold a row, it falls.

@@ -44,8 +44,7 @@ count(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
     return st;
 }
 
-/* Whoever was below the price when counted, and is so still, gives the row back; *done: likewise.
- */
+/* Whoever was below the price when counted, and still is, gives the row back. *done: likewise. */
 static aa_status
 release(price *pr, field *fields, field_step *sp, bool *done, aa_err *err)
 {

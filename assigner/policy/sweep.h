@@ -1,4 +1,5 @@
-/* assigner/policy/sweep - the default mode's rounds over all holders of rows (assigner/policy/price).
+/* assigner/policy/sweep - the default mode's rounds over all holders of rows
+ * (assigner/policy/price).
  *
  * A round takes max(agent.sweep_every, holders / 8) events, so that it looks at 8 holders per event
  * at most, and it is done in steps of bounded length: no batch waits for a whole round.

@@ -4,8 +4,7 @@
 
 #include "common/base/status.h"
 
-/* 0 .. 3 one bucket each, then from 4 on 4 per doubling: 4,5,6,7, 8,10,12,14, 16,20,24,28, ... 448
- */
+/* 0 .. 3 one bucket each, then 4 per doubling: 4,5,6,7, 8,10,12,14, 16,20,24,28, ... 448 */
 #define PER_DOUBLING   4u
 #define FIRST_DOUBLING 4u /* both the bucket and the frequency where doublings begin */
 

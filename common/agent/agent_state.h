@@ -1,4 +1,5 @@
-/* common/agent/agent_state - the agent's state s = (frequency, position), as actor and critic share it.
+/* common/agent/agent_state - the agent's state s = (frequency, position), as actor and critic share
+ * it.
  *
  * The frequency is log-bucketed, so states are few: whatever depends on the state only (policy,
  * values) is a table that is recomputed when the network behind it changes, not per event.
@@ -9,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "common/config/conf.h"
 
@@ -36,14 +36,14 @@ aa_state_count(uint32_t k)
 static inline uint32_t
 aa_shared_positions(const aa_conf *cfg)
 {
-    return strcmp(cfg->agent.mode, "threshold") == 0 ? 1 : (uint32_t)cfg->agent.positions;
+    return cfg->agent.mode == AA_MODE_THRESHOLD ? 1 : (uint32_t)cfg->agent.positions;
 }
 /** Lean bins p of a position; the paper's policy and threshold have none. */
 static inline uint32_t
 aa_lean_bins(const aa_conf *cfg)
 {
-    const char *mode = cfg->agent.mode;
-    bool        none = strcmp(mode, "paper") == 0 || strcmp(mode, "threshold") == 0;
+    const enum aa_agent_mode mode = cfg->agent.mode;
+    const bool               none = mode == AA_MODE_PAPER || mode == AA_MODE_THRESHOLD;
     return none ? 1 : (uint32_t)cfg->agent.lean_bins;
 }
 /** Shared rows k*p of a field, slots 0 .. k*p-1: they exist from the start. The modes in which
@@ -51,18 +51,18 @@ aa_lean_bins(const aa_conf *cfg)
 static inline uint32_t
 aa_shared_rows(const aa_conf *cfg)
 {
-    if (strcmp(cfg->agent.mode, "unique") == 0 || strcmp(cfg->agent.mode, "hash") == 0) return 0;
+    if (cfg->agent.mode == AA_MODE_UNIQUE || cfg->agent.mode == AA_MODE_HASH) return 0;
     return aa_shared_positions(cfg) * aa_lean_bins(cfg);
 }
 
 /** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it,
- * as the paper has it? A residual row begins at 0 and is read as shared reading + row: the ID keeps
+ *  as in the paper? A residual row begins at 0 and is read as shared reading + row: the ID keeps
  *  profiting from what the shared rows learn after its promotion. */
 static inline bool
 aa_residual_rows(const aa_conf *cfg)
 {
-    const char *mode = cfg->agent.mode;
-    return strcmp(mode, "default") == 0 || strcmp(mode, "rule") == 0 || strcmp(mode, "random") == 0;
+    const enum aa_agent_mode mode = cfg->agent.mode;
+    return mode == AA_MODE_DEFAULT || mode == AA_MODE_RULE || mode == AA_MODE_RANDOM;
 }
 
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */

@@ -77,18 +77,6 @@ aa_log_on(aa_log_level level)
     return level >= sink.level;
 }
 
-aa_status
-aa_log_level_parse(const char *text, aa_log_level *out)
-{
-    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (aa_log_level)i;
-            return AA_OK;
-        }
-    }
-    return AA_ECONFIG;
-}
-
 static void
 put(line *ln, const char *text, size_t len)
 {

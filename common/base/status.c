@@ -39,6 +39,7 @@ aa_status_exit_code(aa_status s)
     }
 }
 
+#undef aa_fail
 aa_status
 aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
 {

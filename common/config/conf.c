@@ -94,7 +94,7 @@ parse_hidden(aa_conf *cfg, aa_err *err)
     const char *p = cfg->model.hidden;
     cfg->hidden_count = 0;
     memset(cfg->hidden, 0, sizeof cfg->hidden);
-    if (!*p && strcmp(cfg->model.kind, "fm") == 0) return AA_OK;
+    if (!*p && cfg->model.kind == AA_MODEL_FM) return AA_OK;
     for (;;) {
         char *end;
         long  width = *p >= '0' && *p <= '9' ? strtol(p, &end, 10) : 0;
@@ -112,13 +112,32 @@ parse_hidden(aa_conf *cfg, aa_err *err)
 
 /* prefix, then a whole number of at most 18 digits */
 static bool
-is_number_after(const char *text, const char *prefix)
+take_number_after(const char *text, const char *prefix, int64_t *value)
 {
     if (strncmp(text, prefix, strlen(prefix)) != 0) return false;
     text += strlen(prefix);
-    text += *text == '-';
-    size_t digits = strspn(text, "0123456789");
-    return digits > 0 && digits <= 18 && !text[digits];
+    const size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18 || text[digits]) return false;
+    *value = strtoll(text, NULL, 10);
+    return true;
+}
+
+static aa_status
+parse_replay_from(aa_conf *cfg, aa_err *err)
+{
+    const char     *text = cfg->ingest.replay_from;
+    aa_replay_from *from = &cfg->replay_from;
+    *from = (aa_replay_from){.kind = AA_FROM_BEGINNING};
+    if (strcmp(text, "beginning") == 0) return AA_OK;
+    if (take_number_after(text, "offset:", &from->value))
+        from->kind = AA_FROM_OFFSET;
+    else if (take_number_after(text, "time:", &from->value))
+        from->kind = AA_FROM_TIME;
+    else
+        return aa_fail(err, AA_ECONFIG,
+                       "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
+                       text);
+    return AA_OK;
 }
 
 static aa_status
@@ -179,15 +198,9 @@ check_names(const aa_conf *cfg, aa_err *err)
 static aa_status
 check_stream(const aa_conf *cfg, aa_err *err)
 {
-    const char *from = cfg->ingest.replay_from;
     if (cfg->event.time_min_ms > cfg->event.time_max_ms)
         return aa_fail(err, AA_ECONFIG, "event.time_min_ms: is after event.time_max_ms");
-    if (strcmp(from, "beginning") != 0 && !is_number_after(from, "offset:") &&
-        !is_number_after(from, "time:"))
-        return aa_fail(err, AA_ECONFIG,
-                       "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
-                       from);
-    if (strcmp(cfg->ingest.run, "live") == 0 && !cfg->checkpoint.every_ms &&
+    if (cfg->ingest.run == AA_RUN_LIVE && !cfg->checkpoint.every_ms &&
         !cfg->checkpoint.every_events)
         return aa_fail(
             err, AA_ECONFIG,
@@ -200,7 +213,7 @@ static aa_status
 check_fields(const aa_conf *cfg, aa_err *err)
 {
     int64_t shared = cfg->agent.positions * cfg->agent.lean_bins;
-    bool    hash = strcmp(cfg->agent.mode, "hash") == 0;
+    bool    hash = cfg->agent.mode == AA_MODE_HASH;
     if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
@@ -229,8 +242,8 @@ has_kafka(const aa_conf *cfg, const char *key)
 static aa_status
 check_role(const aa_conf *cfg, aa_err *err)
 {
-    if (strcmp(cfg->ingest.role, "fetcher") != 0) return AA_OK;
-    if (strcmp(cfg->ingest.run, "live") != 0)
+    if (cfg->ingest.role != AA_ROLE_FETCHER) return AA_OK;
+    if (cfg->ingest.run != AA_RUN_LIVE)
         return aa_fail(err, AA_ECONFIG,
                        "ingest.role: fetcher: a replay has none, its one ingest reads everything");
     if (!*cfg->links.fetchers)
@@ -274,7 +287,8 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
 {
     aa_status st;
     if ((st = check_pipeline(cfg, err)) || (st = derive(cfg, err))) return st;
-    if ((st = parse_hidden(cfg, err)) || (st = check_names(cfg, err))) return st;
+    if ((st = parse_hidden(cfg, err)) || (st = parse_replay_from(cfg, err))) return st;
+    if ((st = check_names(cfg, err))) return st;
     if ((st = check_stream(cfg, err)) || (st = check_role(cfg, err))) return st;
     return check_fields(cfg, err);
 }

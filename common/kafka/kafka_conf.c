@@ -1,10 +1,11 @@
 /* Clients from the configuration: properties, logs, and the questions that every client asks. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_conf.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_internal.h"
 
 /* librdkafka's levels are syslog's. A broker that cannot be reached is an "error" there; here it is
  * a warning, since the client tries again by itself. Properties of the other kind of client

@@ -1,6 +1,6 @@
 /* Producing. Idempotent and acknowledged by all replicas unless the user says otherwise, so that
  * the order within a partition is the order of the calls. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_producer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
 
@@ -150,7 +152,7 @@ produce(aa_producer *pr, const rd_kafka_vu_t *vu, size_t count, char *why, size_
     return code;
 }
 
-aa_status
+aa_status /* NOLINTNEXTLINE(readability-function-size): the parts of a record */
 aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
                  size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
                  const aa_kafka_header *headers, size_t header_count, aa_err *err)

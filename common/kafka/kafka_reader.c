@@ -1,11 +1,12 @@
 /* Reading whole topics: every partition from the beginning, no group, no commits. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_reader.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { TOPICS_MAX = 8 };
 
@@ -46,8 +47,8 @@ client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
     p[n++] = reader_defaults[0];
     st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
-    /* set last: what the user says about resets is meant for the events, and about members as well
-     */
+    /* set last: what the user says about resets is meant for the events,
+     * and about members as well */
     rd_kafka_conf_set(conf, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);
     rd_kafka_conf_set(conf, "group.instance.id", "", NULL, 0);
     st = aa_kafka_client_new(&rd->rk, RD_KAFKA_CONSUMER, &conf, err);

@@ -5,8 +5,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_reader.h"
 #include "common/messages/mark.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum {
     RECORDS = 1024,

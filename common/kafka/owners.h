@@ -12,7 +12,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_record.h"
 
 /** The mark of a record, value or tombstone; 0: none. */
 uint32_t aa_owners_mark(const aa_kafka_record *rec);

@@ -504,8 +504,8 @@ recv_frame(aa_link *ln, zmq_msg_t *msg, aa_err *err)
 }
 
 /* All frames of one message: the first of several goes to `identity`, the last one to ln->in.
- * A multipart message is there as a whole or not at all, so only the first recv can find nothing.
- */
+ * A multipart message is there as a whole or not at all,
+ * so only the first recv can find nothing. */
 static aa_status
 recv_frames(aa_link *ln, zmq_msg_t *identity, size_t *frames, aa_err *err)
 {

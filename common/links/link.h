@@ -60,8 +60,8 @@ aa_status aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[A
 aa_link_keys aa_link_keys_of(const aa_conf *cfg);
 
 /** Whether the endpoints and keys of links and scorer.listen can be used, as far as that can be
- * told without opening anything: their form, and that the two keys are a pair. @errors AA_ECONFIG
- */
+ * told without opening anything: their form, and that the two keys are a pair.
+ * @errors AA_ECONFIG */
 aa_status aa_link_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
 
 /**
@@ -77,8 +77,8 @@ void aa_link_close(aa_link **ln_p); /* lingers at most 1 s */
 /** Send to the peer that the last received message came from (BIND), or to the only one. Copies.
  *  AA_OK means queued. A peer that vanished (BIND) is no error: the message is lost, as it would be
  *  on the way, and counted.
- *  @errors AA_EFULL the queue is full, or (BIND) nobody was heard from yet; AA_EPARSE too long;
- * AA_EIO */
+ *  @errors AA_EFULL the queue is full, or (BIND) nobody was heard from yet;
+ *  AA_EPARSE too long; AA_EIO */
 aa_status aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes,
                        aa_err *err) __attribute__((warn_unused_result));
 

@@ -11,7 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/config/conf_table.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/tool.h"
 
@@ -78,19 +78,19 @@ print_help(const aa_program *program, const char *called, FILE *out)
 {
     size_t            count;
     const aa_section *sc = aa_conf_table_sections(&count);
-    fprintf(
-        out,
-        "%s - %s\n\n"
-        "usage: %s [option]...\n"
-        "  -c FILE                  configuration (YAML); without it, the defaults\n"
-        "  -o section.key=value     set one key; again and again if need be\n"
-        "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
-        "  --print-config           print the configuration in effect as YAML and exit\n"
-        "  --print-reference        print what every key means (Markdown) and exit\n"
-        "  --help, --version\n\n"
-        "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
-        "Sections of the configuration; --print-reference and CONFIGURATION.md have the keys:\n",
-        called, program->summary, called);
+    fprintf(out,
+            "%s - %s\n\n"
+            "usage: %s [option]...\n"
+            "  -c FILE                  configuration (YAML); without it, the defaults\n"
+            "  -o section.key=value     set one key; again and again if need be\n"
+            "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
+            "  --print-config           print the configuration in effect as YAML and exit\n"
+            "  --print-reference        print what every key means (Markdown) and exit\n"
+            "  --help, --version\n\n"
+            "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
+            "Sections of the configuration; --print-reference and docs/CONFIGURATION.md have the "
+            "keys:\n",
+            called, program->summary, called);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
     fprintf(out, "  %-12s %s\n", aa_conf_table_field()->name, aa_conf_table_field()->help);
@@ -162,11 +162,11 @@ open_http(aa_context *ctx, const aa_program *program, aa_err *err)
     return AA_OK;
 }
 
-static void
-register_build(aa_metrics *ms, const aa_program *program)
+void
+aa_program_metrics(aa_metrics *ms, const char *process)
 {
     char labels[128] = "";
-    aa_metrics_label(labels, sizeof labels, "process", program->name);
+    aa_metrics_label(labels, sizeof labels, "process", process);
     aa_metrics_label(labels, sizeof labels, "version", AA_VERSION);
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
@@ -209,13 +209,15 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
 {
-    aa_err       err = AA_ERR_INIT;
-    char         kv[AA_CONF_STR + 96];
-    aa_log_level level = AA_INFO;
+    static const aa_log_level levels[] = {[AA_LOG_LEVEL_DEBUG] = AA_DEBUG,
+                                          [AA_LOG_LEVEL_INFO] = AA_INFO,
+                                          [AA_LOG_LEVEL_WARN] = AA_WARN,
+                                          [AA_LOG_LEVEL_ERROR] = AA_ERROR};
+    aa_err                    err = AA_ERR_INIT;
+    char                      kv[AA_CONF_STR + 96];
+    aa_status                 st = AA_OK;
     umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
-    aa_status st = aa_log_level_parse(cfg->log.level, &level);
-    AA_REQUIRE(st == AA_OK);
-    aa_log_init(program->name, level, strcmp(cfg->log.format, "json") == 0);
+    aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
              (long)getpid(), cfg->path, (unsigned long long)aa_conf_digest(cfg));
     aa_log_write(AA_INFO, "START", kv, "%s", program->summary);
@@ -226,7 +228,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
         st = aa_fail(&err, AA_ENOMEM, "metrics");
         goto out;
     }
-    register_build(ctx.ms, program);
+    aa_program_metrics(ctx.ms, program->name);
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
         (st = open_http(&ctx, program, &err)))
         goto out;

@@ -33,6 +33,9 @@ struct aa_program {
     aa_status (*run)(aa_context *ctx, aa_err *err);
 };
 
+/** Register what every process has; aa_program_main does it. */
+void aa_program_metrics(aa_metrics *ms, const char *process);
+
 int aa_program_main(const aa_program *program, int argc, char **argv);
 
 /** True once SIGTERM or SIGINT arrived: finish what is in flight and return. */

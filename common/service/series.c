@@ -52,8 +52,9 @@ copy_rows(const aa_series *se, FILE *to, uint64_t events)
     FILE *from = fopen(se->path, "r");
     if (!from) return;
     while (fgets(line, sizeof line, from)) {
-        uint64_t at;
-        if (!strchr(line, '\n') || sscanf(line, "%" SCNu64 ",", &at) != 1) continue;
+        char          *end;
+        const uint64_t at = strtoull(line, &end, 10);
+        if (end == line || *end != ',' || !strchr(line, '\n')) continue;
         if (at <= events) fputs(line, to);
     }
     fclose(from);

@@ -79,16 +79,19 @@ aa_summary_hex(aa_summary *su, const char *key, uint64_t digest)
     aa_summary_str(su, key, text);
 }
 
-/* The most memory that the process ever had (Linux's VmHWM); 0: not known here. */
+/* Memory of this process by Linux's name: VmRSS what it has now, VmHWM the most it ever had; 0: not
+ * known here. */
 static uint64_t
-peak_resident_bytes(void)
+resident_bytes(const char *name)
 {
-    char     line[256];
-    uint64_t kib = 0;
-    FILE    *in = fopen("/proc/self/status", "r");
+    char         line[256];
+    uint64_t     kib = 0;
+    const size_t len = strlen(name);
+    FILE        *in = fopen("/proc/self/status", "r");
     if (!in) return 0;
-    while (fgets(line, sizeof line, in))
-        if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1) break;
+    while (!kib && fgets(line, sizeof line, in))
+        if (strncmp(line, name, len) == 0 && line[len] == ':')
+            kib = strtoull(line + len + 1, NULL, 10);
     fclose(in);
     return kib * 1024;
 }
@@ -102,7 +105,8 @@ aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_
     *su_p = NULL;
     if (!su) return aa_fail(err, AA_ENOMEM, "summary");
     if (!cfg->pipeline.summary_dir[0]) goto out;
-    aa_summary_int(su, "peak_resident_bytes", peak_resident_bytes());
+    aa_summary_int(su, "peak_resident_bytes", resident_bytes("VmHWM"));
+    aa_summary_int(su, "resident_bytes", resident_bytes("VmRSS"));
     if (su->failed) {
         st = aa_fail(err, AA_ENOMEM, "summary of %s", process);
         goto out;

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { WAYS = 8, SETS = ANNOUNCE_IDS / WAYS, POLL_EVERY = 1024, CLOSE_MS = 5000 };
 

@@ -17,7 +17,6 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
 
 #define ANNOUNCE_FIELD    1       /* the item's */
 #define ANNOUNCE_IDS      1048576 /* remembered */

@@ -9,7 +9,8 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_record.h"
 #include "ingest/decode/decode.h"
 
 typedef struct deadletter deadletter;

@@ -85,7 +85,7 @@ decode_item(const decode *dc, size_t *len)
 }
 
 static decode_reason
-take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
+take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
 {
     const aa_conf *cfg = dc->cfg;
     for (size_t f = 0; f < cfg->field_count; f++) {
@@ -111,7 +111,7 @@ take_label(decode *dc, double label, float *out)
 {
     const aa_conf *cfg = dc->cfg;
     if (!isfinite(label)) return decode_fail(dc, DECODE_LABEL_RANGE, "label is not finite");
-    if (cfg->event.label[0] == 't') { /* threshold */
+    if (cfg->event.label == AA_LABEL_THRESHOLD) {
         *out = label > cfg->event.positive_above ? 1.0f : 0.0f;
         return DECODE_OK;
     }
@@ -123,35 +123,45 @@ take_label(decode *dc, double label, float *out)
 }
 
 static decode_reason
-validate(decode *dc, const decode_raw *raw, uint64_t *key, float *label, int64_t *time_ms)
+validate_event(decode *dc, const decode_raw *raw, const aa_columns *out, size_t i)
 {
     const aa_conf *cfg = dc->cfg;
-    decode_reason  why = take_ids(dc, raw, key);
+    const size_t   F = cfg->field_count;
 
-    if (why == DECODE_OK) why = take_label(dc, raw->label, label);
+    aa_columns_default(out, i, F);
+    decode_reason why = take_keys(dc, raw, &out->key[i * F]);
+    if (why == DECODE_OK) why = take_label(dc, raw->label, &out->label[i]);
     if (why != DECODE_OK) return why;
     if (raw->time_ms < cfg->event.time_min_ms || raw->time_ms > cfg->event.time_max_ms)
         return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms", (long long)raw->time_ms);
-    *time_ms = raw->time_ms;
+    out->time_ms[i] = raw->time_ms;
     return DECODE_OK;
 }
 
-decode_reason
-decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, uint64_t *key,
-               float *label, int64_t *time_ms)
+static bool
+is_json(enum aa_event_format format, const void *message)
 {
-    const char   *format = dc->cfg->event.format;
+    switch (format) {
+    case AA_EVENT_FORMAT_JSON: return true;
+    case AA_EVENT_FORMAT_PROTOBUF: return false;
+    case AA_EVENT_FORMAT_AUTO: break;
+    }
+    /* '{' would open group 15 in protobuf: no Interaction begins with it */
+    return *(const char *)message == '{';
+}
+
+decode_reason
+decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
+               size_t i)
+{
     decode_raw    raw;
     json_t       *root = NULL;
     decode_reason why;
-    bool          json;
 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
-    /* '{' would open group 15 in protobuf: no Interaction begins with it */
-    json = format[0] == 'j' || (format[0] == 'a' && *(const char *)buf == '{');
-    why = json ? decode_json(dc, buf, len, kafka_ms, &raw, &root)
-               : decode_protobuf(dc, buf, len, &raw);
-    if (why == DECODE_OK) why = validate(dc, &raw, key, label, time_ms);
+    why = is_json(dc->cfg->event.format, buf) ? decode_json(dc, buf, len, kafka_ms, &raw, &root)
+                                              : decode_protobuf(dc, buf, len, &raw);
+    if (why == DECODE_OK) why = validate_event(dc, &raw, out, i);
     json_decref(root);
     return why;
 }

@@ -12,6 +12,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/messages/columns.h"
 
 /* name, slug (metric label and dead-letter header), help */
 #define DECODE_REASONS(X)                                                                          \
@@ -47,11 +48,11 @@ void decode_free(decode **dc_p);
 
 /**
  * @param kafka_ms  the message's Kafka timestamp: the event time of JSON without one; -1: none
- * @param key       (F) written, aa_id_key of each field's ID
- * @return DECODE_OK, or why the message is no event: then the outputs are not set
+ * @param out       event i of it is written
+ * @return DECODE_OK, or why the message is no event: then event i is not to be used
  */
 decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
-                             uint64_t *key, float *label, int64_t *time_ms);
+                             const aa_columns *out, size_t i);
 /** The second field's ID (the item's) of the last event, as text; valid until the next message. */
 const char *decode_item(const decode *dc, size_t *len);
 /** The last failure in words, with the values in it (no bytes of the message). */

@@ -48,7 +48,7 @@ take_time(decode *dc, const json_t *root, int64_t kafka_ms, int64_t *time_ms)
 {
     const char   *name = dc->cfg->event.time_field;
     const json_t *value = json_object_get(root, name);
-    int64_t       unit_ms = dc->cfg->event.time_unit[0] == 's' ? 1000 : 1;
+    int64_t       unit_ms = dc->cfg->event.time_unit == AA_TIME_UNIT_S ? 1000 : 1;
 
     if (!value || json_is_null(value)) {
         if (kafka_ms < 0) return decode_fail(dc, DECODE_TIME_MISSING, "%s: no event time", name);

@@ -32,7 +32,8 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
     cr->cfg = cfg;
-    cr->count = aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that are heard from");
+    cr->count =
+        aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that have sent an offer lately");
     cr->working = aa_metrics_gauge(ms, "autoassign_fetchers_working", "",
                                    "fetchers that read partitions of the open run");
     cr->events = aa_metrics_counter(ms, "autoassign_fetched_events_total", "",
@@ -40,9 +41,9 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     cr->letters = aa_metrics_counter(ms, "autoassign_fetched_letters_total", "",
                                      "dead letters that came from fetchers");
     cr->gaps = aa_metrics_counter(ms, "autoassign_fetch_gaps_total", "",
-                                  "messages of fetchers that got lost and were asked for again");
+                                  "gaps in the messages of fetchers, which were requested again");
     cr->strays = aa_metrics_counter(ms, "autoassign_fetch_strays_total", "",
-                                    "messages of fetchers that nobody had asked for any more");
+                                    "messages of fetchers for an older request, ignored");
     st = peers_new(&cr->pe, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
     aa_link_export(cr->ln, ms, "fetchers");
@@ -198,10 +199,10 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
         return AA_OK;
     }
     for (size_t i = 0; i < fe->n; i++)
-        order_push(od, idx, fe->offset[i], &fe->key[i * fe->F], fe->label[i], fe->time_ms[i],
-                   fe->arrival_ms[i]);
+        order_push(od, idx, fe->offset[i], &fe->columns, i, fe->arrival_ms[i]);
     for (size_t i = 0; st == AA_OK && i < fe->letter_count; i++)
         st = push_letter(od, idx, fe, &fe->letter[i], err);
+    if (st == AA_OK) order_pass(od, idx, aa_fetched_next(fe));
     aa_counter_add(cr->events, fe->n);
     aa_counter_add(cr->letters, fe->letter_count);
     return st;

@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_fetch.h"
@@ -55,8 +55,7 @@ typedef struct {
     bool             member;      /* the group has dealt */
     bool             withdrawing; /* the group wants the partitions back, or we stop */
     bool             done;
-    aa_counter      *records, *bad;
-    aa_gauge        *partitions, *in_flight;
+    fetcher_metrics  mt;
 } fetcher;
 
 /* ---- the group ---- */
@@ -313,15 +312,14 @@ add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
 {
     aa_fetched   *fe = &fr->fe;
     const size_t  at = fe->n;
-    uint64_t     *key = &fe->key[at * fe->F];
-    decode_reason reason = decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, key,
-                                          &fe->label[at], &fe->time_ms[at]);
+    decode_reason reason =
+        decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, &fe->columns, at);
 
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
     fe->arrival_ms[at] = arrived_ms(rec, now_ms);
     fe->n++;
-    arrived_item(fr->an, fr->dc, key, fe->F);
+    arrived_item(fr->an, fr->dc, &fe->key[at * fe->F], fe->F);
     return AA_OK;
 }
 
@@ -339,11 +337,25 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     if (st == AA_OK) st = send_packed(fr, AA_MSG_FETCHED, err);
     if (st != AA_OK) return st;
     supply_sent(part, records, aa_fetched_next(fe));
-    aa_counter_add(fr->records, records);
-    aa_counter_add(fr->bad, fe->letter_count);
+    aa_counter_add(fr->mt.records, records);
+    aa_counter_add(fr->mt.bad, fe->letter_count);
     if (fe->bytes.len >= LETTER_BYTES) supply_large(part);
     aa_fetched_clear(fe);
     return AA_OK;
+}
+
+/* What was read and holds no event: the sequencer is to know, or its commit would stay before it. */
+static aa_status
+send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
+{
+    aa_status st;
+
+    if (end <= part->next) return AA_OK; /* or AA_KAFKA_NO_OFFSET */
+    st = aa_fetched_reserve(&fr->fe, 0, fr->cfg->field_count, err);
+    if (st != AA_OK) return st;
+    aa_fetched_clear(&fr->fe);
+    fr->fe.next = end;
+    return send_records(fr, part, err);
 }
 
 /* Where letters are so large that they need more messages than it may send, the rest of what was
@@ -362,10 +374,12 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         return AA_OK;
     }
     if (st == AA_OK) st = aa_fetched_reserve(&fr->fe, n, fr->cfg->field_count, err);
-    if (st != AA_OK || n == 0) return st;
+    if (st != AA_OK) return st;
+    if (n == 0) return send_end(fr, part, end, err);
     aa_fetched_clear(&fr->fe);
     for (size_t i = 0; i < n; i++) {
         st = add_record(fr, &fr->rec[i], now_ms, err);
+        if (i + 1 == n && end != AA_KAFKA_NO_OFFSET) fr->fe.next = end;
         if (st == AA_OK && (i + 1 == n || fr->fe.bytes.len >= LETTER_BYTES))
             st = send_records(fr, part, err);
         if (st != AA_OK) return st;
@@ -401,8 +415,8 @@ show(fetcher *fr, int64_t now_us)
 
     if (now_us < fr->show_us) return;
     fr->show_us = now_us + SHOW_US;
-    aa_gauge_set(fr->partitions, (double)fr->su.n);
-    aa_gauge_set(fr->in_flight, (double)supply_in_flight(&fr->su));
+    aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
+    aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
     aa_set_ready(fr->ctx, fr->member && answered,
                  answered ? "not in the group yet" : "the sequencer does not answer");
     aa_log_flush_repeats();
@@ -410,7 +424,7 @@ show(fetcher *fr, int64_t now_us)
     fr->stats_us = now_us;
     char kv[128];
     snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64 " partitions=%zu in_flight=%" PRIu64,
-             aa_counter_get(fr->records), aa_counter_get(fr->bad), fr->su.n,
+             aa_counter_get(fr->mt.records), aa_counter_get(fr->mt.bad), fr->su.n,
              supply_in_flight(&fr->su));
     aa_log_write(AA_INFO, "STATS", kv, "fetcher");
 }
@@ -465,6 +479,19 @@ turn(fetcher *fr, aa_err *err)
     return wait_for_something(fr, err);
 }
 
+void
+fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
+{
+    fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
+                                     "messages read from Kafka and sent to the sequencer");
+    fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
+                                 "messages among them that are no valid events");
+    fm->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
+                                      "partitions that the group has dealt to this fetcher");
+    fm->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
+                                     "messages sent that the sequencer has not acknowledged");
+}
+
 static aa_status
 init(fetcher *fr, aa_err *err)
 {
@@ -480,14 +507,7 @@ init(fetcher *fr, aa_err *err)
     fr->offer.decoding_digest = aa_conf_decoding_digest(fr->cfg);
     fr->heard_us =
         aa_now_us() - OFFER_ALONE_US; /* nobody yet: the first silence counts from here */
-    fr->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
-                                     "messages read from Kafka and sent to the sequencer");
-    fr->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
-                                 "messages among them that were no events");
-    fr->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
-                                      "partitions that the group has dealt to this fetcher");
-    fr->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
-                                     "messages sent that the sequencer has not said to have");
+    fetcher_metrics_init(&fr->mt, ms);
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
     st = decode_new(&fr->dc, fr->cfg, err);
@@ -503,8 +523,8 @@ say_goodbye(fetcher *fr, aa_err *err)
 {
     char kv[64];
 
-    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->records),
-             aa_counter_get(fr->bad));
+    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->mt.records),
+             aa_counter_get(fr->mt.bad));
     aa_log_write(AA_INFO, "FINAL", kv, "drained");
     supply_clear(&fr->su);
     fr->withdrawing = true;

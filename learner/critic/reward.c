@@ -1,15 +1,14 @@
 #include "learner/critic/reward.h"
 
 #include <math.h>
-#include <string.h>
 
 #define WINDOW 1000
 
 void
 reward_init(reward *rw, const aa_conf *cfg)
 {
-    *rw = (reward){.paper = strcmp(cfg->agent.mode, "paper") == 0,
-                   .row_cost = (float)cfg->agent.row_cost};
+    *rw =
+        (reward){.paper = cfg->agent.mode == AA_MODE_PAPER, .row_cost = (float)cfg->agent.row_cost};
 }
 
 float

@@ -1,8 +1,11 @@
-/* learner/critic/reward - what a decision of the Identity Agent was worth. All of it is in this file.
+/* learner/critic/reward - what a decision of the Identity Agent was worth. All of it is here.
  *
- * paper mode, AutoAssign+ section 4.3: the drop of the ID's loss,
+ * mode paper: the drop of the ID's loss,
  *     R = mean of its last T losses - loss - lambda [holds a row]
- *   The mean comes with the event; until the ID has history it is the running mean loss.
+ *   The mean comes with the event; until the ID has history it is the running mean loss. Source:
+ *   ESAPN (Liu et al., Automated Embedding Size Search in Deep Recommender Systems, SIGIR 2020),
+ *   eq. 2. That AutoAssign+ (arXiv 2308.06965, of which we know the abstract and summaries) takes
+ *   this reward is our reading; lambda is ours.
  * other modes: what the row of its own saves, measured. The same event is also predicted with the
  *   shared reading that the ID would have without its row, everything else equal:
  *     R = loss with the shared reading - loss - lambda,    0 when the comparison was not asked for

@@ -1,5 +1,6 @@
-/* learner/critic/worth - the critic of the default mode: what a row of its own is worth to an ID, in loss
- * per event of the ID, by how often the ID is seen. One table V[field][bucket] (aa_freq_bucket).
+/* learner/critic/worth - the critic of the default mode: what a row of its own is worth to an ID,
+ * in loss per event of the ID, by how often the ID is seen. One table V[field][bucket]
+ * (aa_freq_bucket).
  *
  *   gain   = loss with the shared reading alone - loss, at an event whose ID holds a row
  *   V[b]  += a ((1-gamma) gain + gamma V[b'] - V[b])          TD(0)

@@ -39,8 +39,9 @@ rows_served_digest(const rows *ro, uint64_t d)
     return d;
 }
 
-/* ---- checkpoint: section rows.<field> = head, base rows, for each chunk its index and bytes ----
- */
+/* ---- checkpoint ---- */
+
+/* Section rows.<field> = head, base rows, for each chunk its index and bytes. */
 
 typedef struct {
     uint64_t width, shared, base_bytes, chunks, live;

@@ -197,7 +197,8 @@ settings_json(const aa_conf *cfg)
     for (size_t f = 0; f < cfg->field_count; f++)
         json_array_append_new(fields, json_string(cfg->fields[f].name));
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "pipeline", cfg->pipeline.name, "mode",
-                     cfg->agent.mode, "model", cfg->model.kind, "dim", (json_int_t)cfg->model.dim,
+                     aa_agent_mode_text(cfg->agent.mode), "model",
+                     aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
                      "positions", (json_int_t)cfg->agent.positions, "token",
                      cfg->scorer.token[0] != '\0', "fields", fields);
 }

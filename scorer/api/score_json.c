@@ -230,7 +230,7 @@ json_text_of(aa_text text)
     json_t *js = json_stringn(text.data, text.len);
     char   *plain = js ? NULL : malloc(text.len + 1);
     for (size_t i = 0; plain && i < text.len; i++)
-        plain[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+        plain[i] = (char)(text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?');
     if (plain) js = json_stringn(plain, text.len);
     free(plain);
     return js;
@@ -258,7 +258,7 @@ put_score(char *out, float score)
     char     text[9];
     for (size_t i = 9; i > 0; i--, digits /= 10)
         text[i - 1] = (char)('0' + digits % 10);
-    memcpy(out, "0.", 2);
+    out[0] = '0', out[1] = '.';
     for (; zeros > 0; zeros--)
         out[len++] = '0';
     memcpy(out + len, text, sizeof text);

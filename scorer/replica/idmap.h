@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/reclaim.h"
 
 typedef struct idmap idmap;

@@ -89,8 +89,7 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
         return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
                        cfg->field_count);
     const aa_model_kind *kind = aa_model_find(cfg->model.kind);
-    if (!kind) return aa_fail(err, AA_ECONFIG, "model.kind: no model '%s'", cfg->model.kind);
-    replica *rp = calloc(1, sizeof *rp);
+    replica             *rp = calloc(1, sizeof *rp);
     if (!rp) return aa_fail(err, AA_ENOMEM, "replica");
     rp->cfg = cfg;
     rp->kind = kind;

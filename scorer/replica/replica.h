@@ -1,5 +1,5 @@
-/* scorer/replica/replica - a read-only copy of what the pipeline knows, built from its two compacted
- * topics.
+/* scorer/replica/replica - a read-only copy of what the pipeline knows, built from its two
+ * compacted topics.
  *
  * Records may come twice and late. Each carries (run_id, version); one that is below what is held
  * for its key changes nothing, and a newer run wins whatever its version. After a restart the
@@ -10,10 +10,11 @@
  *   unknown                  the field's "new ID" record
  *   shared (born 0)          (1-mix)*row[slot] + mix*row[slot+1]
  *   unique (born > 0)        its own row, if that row is of the same run and was made by the same
- *                            batch (row.born == born; a row that does not say: row.version >=
- * born), else its shared alternative: never half a row, never another owner's. With residual rows
- * (the dense message says so) the own row is added to the shared alternative A row that is not
- * there (and slot AA_NO_SLOT) reads as zeros.
+ *                            batch (row.born == born; a row that does not say:
+ *                            row.version >= born), else its shared alternative: never half a
+ *                            row, never another owner's. With residual rows (the dense message
+ *                            says so) the own row is added to the shared alternative.
+ * A row that is not there (and slot AA_NO_SLOT) reads as zeros.
  *
  * Threads: one updater applies records; every thread that scores has a replica_reader of its own.
  * Readers take no lock. A reader waits only if the updater is inside a write of the very row or
@@ -29,8 +30,8 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/messages/wire.h"
 #include "common/messages/wire_score.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/names.h"
 
 enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */

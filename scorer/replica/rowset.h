@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/reclaim.h"
 
 /* Slots are given out lowest first, so a number beyond this is damage, not growth. */

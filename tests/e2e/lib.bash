@@ -8,8 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pipeline.sh"
 TEST=$(basename "$0" .sh)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/autoassign-$TEST.XXXXXX")
 UNIQUE=$TEST-$$-$RANDOM # names topics and groups
+# shellcheck disable=SC2034 # the tests use it
 SHARED_DATA=${AUTOASSIGN_DATA:-$ROOT/../shared/data}
 failures=0
+# shellcheck disable=SC2034 # the tests use it
 TOPIC_TOOL=${PIPELINE_BIN%/bin}/tests/tools/topic
 SLOWER=0 # pid of the process that stops and continues others
 

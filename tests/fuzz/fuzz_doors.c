@@ -87,7 +87,7 @@ start(void)
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
     cfg.scorer.max_items = 40;
-    snprintf(cfg.model.kind, sizeof cfg.model.kind, "fm");
+    cfg.model.kind = AA_MODEL_FM;
     snprintf(cfg.scorer.token, sizeof cfg.scorer.token, "secret");
     sample_must(aa_conf_finish(&cfg, &err), &err);
     sample_must(replica_new(&rp, &cfg, &err), &err);

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/replica.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
@@ -24,7 +25,7 @@ start(void)
     if (cfg.field_count) return;
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
-    snprintf(cfg.model.kind, sizeof cfg.model.kind, "fm");
+    cfg.model.kind = AA_MODEL_FM;
     AA_REQUIRE(aa_conf_finish(&cfg, &err) == AA_OK);
 }
 

@@ -114,8 +114,9 @@ flock -n 7 || die "another image test runs in this checkout"
 SCORER_PORT=$(free_port) PROMETHEUS_PORT=$(free_port)
 export SCORER_PORT PROMETHEUS_PORT
 write_settings
-for what in "rm -af" "volume prune -f" "network prune -f"; do # what a run that was killed has left
-    podman $what >/dev/null || die "podman cannot use $HOME_DIR; remove it"
+for what in "rm -a" "volume prune" "network prune"; do # what a run that was killed has left
+    read -ra words <<<"$what"
+    podman "${words[@]}" -f >/dev/null || die "podman cannot use $HOME_DIR; remove it"
 done
 [[ -n ${BASE:-} ]] || must a_base_image make_base
 must the_image_builds build_image "$IMAGES" -f "$ROOT/compose/Dockerfile" "$ROOT"

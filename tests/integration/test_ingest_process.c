@@ -1,6 +1,6 @@
 /* ingest as a process, between a broker and an assigner that this test plays.
- * Every test runs on librdkafka's mock broker, and again on the real one in AUTOASSIGN_TEST_BROKER.
- */
+ * Every test runs on librdkafka's mock broker,
+ * and again on the real one in AUTOASSIGN_TEST_BROKER. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,10 @@
 #include <jansson.h>
 
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_reader.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "ingest/resume.h"
@@ -34,9 +37,11 @@ typedef struct {
     aa_bytes       by;
     seen_event     ev[EVENTS_MAX];
     size_t         count, count_at[EPOCHS_MAX], seq_at[EPOCHS_MAX];
-    uint64_t       run_id, next_seq, opens, barriers;
+    uint64_t       run_id, next_seq, opens, barriers, pings;
     bool           knows, ended, silent;
-    size_t         reset_at; /* answer RESET once when this many events are there */
+    uint64_t       newest_run_id; /* refuse runs that are not above it */
+    int            broker_down;   /* of the mock: it goes down with the final barrier */
+    size_t         reset_at;      /* answer RESET once when this many events are there */
 } downstream;
 
 typedef struct {
@@ -62,6 +67,7 @@ answer(fixture *fx, aa_msg_kind kind, uint64_t seq, uint64_t epoch)
 {
     downstream *ds = &fx->ds;
     aa_control  c = {.hd = {.run_id = ds->control.hd.run_id, .seq = seq}, .epoch = epoch};
+    if (kind == AA_MSG_RESET) c.newest_run_id = ds->newest_run_id;
     snprintf(c.reason, sizeof c.reason, "%s", kind == AA_MSG_RESET ? "the test wants it" : "");
     check_ok(fx, aa_wire_pack_control(&ds->by, &c, &fx->err));
     check_ok(fx, aa_link_send(ds->ln, kind, ds->by.data, ds->by.len, &fx->err));
@@ -102,6 +108,10 @@ take_control(fixture *fx, aa_msg_kind kind, const void *buf, size_t len)
         assert_true(c->hd.run_id >= ds->run_id);
         assert_string_equal(c->pipeline, fx->group);
         ds->opens++;
+        if (c->hd.run_id <= ds->newest_run_id) {
+            answer(fx, AA_MSG_RESET, 0, 0);
+            return;
+        }
         ds->run_id = c->hd.run_id;
         ds->knows = true;
         ds->count = c->epoch > 0 ? ds->count_at[c->epoch] : 0;
@@ -117,7 +127,12 @@ take_control(fixture *fx, aa_msg_kind kind, const void *buf, size_t len)
         ds->seq_at[c->epoch] = c->hd.seq;
         ds->barriers++;
         ds->ended = ds->ended || c->final;
+        if (c->final && ds->broker_down > 0)
+            rd_kafka_mock_broker_set_down(fx->mb.mc, ds->broker_down);
         answer(fx, AA_MSG_DURABLE, c->hd.seq, c->epoch);
+    } else if (kind == AA_MSG_PING) {
+        ds->pings++;
+        answer(fx, AA_MSG_CREDIT, ds->next_seq - 1, 0);
     }
 }
 
@@ -332,8 +347,8 @@ fill_topic(fixture *fx, const int *counts, int partitions)
     aa_producer_free(&pr, 0);
 }
 
-/* The merge by its definition: of the partitions' next events the earliest, first partition first.
- */
+/* The merge by its definition: of the partitions' next events the earliest,
+ * first partition first. */
 static void
 check_merged(fixture *fx, const int *counts, int partitions)
 {
@@ -533,7 +548,7 @@ live_commits_by_time_drains_and_goes_on(void **state)
 }
 
 static void
-drain_without_downstream_still_ends_with_zero(void **state)
+stop_before_downstream_has_answered_ends_with_zero(void **state)
 {
     fixture *fx = *state;
     needs_broker(fx);
@@ -543,6 +558,66 @@ drain_without_downstream_still_ends_with_zero(void **state)
     wait_until(process_said(&fx->ingest, "id=RUN-OPEN ", NULL, 0));
     kill(fx->ingest.pid, SIGTERM);
     expect_exit(fx, 0);
+}
+
+static void
+drain_that_nobody_answers_ends_with_one(void **state)
+{
+    fixture *fx = *state;
+    needs_broker(fx);
+    fill_topic(fx, (int[]){50}, 1);
+    start_ingest(fx, (const char *[]){"ingest.run=live", "ingest.batch_wait_ms=20",
+                                      "checkpoint.every_ms=60000", NULL});
+    wait_until(play(fx) && fx->ds.count == 50);
+    fx->ds.silent = true; /* before anything is committed */
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 1);
+    assert_true(process_said(&fx->ingest, "id=DRAIN ", NULL, 0));
+    assert_true(process_said(&fx->ingest, "the drain was given up: no answer", NULL, 0));
+}
+
+/* Those downstream leave when they hear nothing for 10 s after the last barrier. */
+static void
+replay_whose_broker_is_away_at_its_end_is_not_silent(void **state)
+{
+    fixture *fx = *state;
+    fill_topic(fx, three, 3);
+    fx->ds.broker_down = 1;
+    start_ingest(fx, replay);
+    wait_until(play(fx) && fx->ds.ended);
+    const uint64_t before = fx->ds.pings;
+    const int64_t  since_ms = aa_now_ms();
+    wait_until(play(fx) && fx->ds.pings >= before + 20);
+    assert_in_range(aa_now_ms() - since_ms, 3000, 15000);
+    assert_false(process_said(&fx->ingest, "id=SILENCE", NULL, 0));
+    assert_false(ingest_is_over(fx));
+    rd_kafka_mock_broker_set_up(fx->mb.mc, 1);
+    expect_exit(fx, 0);
+    check_merged(fx, three, 3);
+}
+
+/* The clock has stepped back by an hour: what downstream knows and what was committed count. */
+static void
+run_ids_stay_above_those_that_downstream_knows(void **state)
+{
+    fixture       *fx = *state;
+    const uint64_t ahead = (uint64_t)(aa_wall_ms() + 3600000) * 1000;
+    needs_broker(fx);
+    fill_topic(fx, three, 3);
+    fx->ds.newest_run_id = ahead;
+    start_ingest(fx, replay);
+    wait_until(play(fx) && fx->ds.count > 150);
+    assert_int_equal(fx->ds.opens, 2);
+    assert_true(fx->ds.run_id == ahead + 1);
+    assert_true(process_said(&fx->ingest, "the next run is opened above", NULL, 0));
+    assert_true(process_said(&fx->ingest, "id=RUN-CLOCK", NULL, 0));
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+    fx->ds.newest_run_id = 0; /* nobody tells it any more: the commit does */
+    start_ingest(fx, replay);
+    expect_exit(fx, 0);
+    assert_true(fx->ds.run_id == ahead + 2);
+    check_merged(fx, three, 3);
 }
 
 /* ---- dead letters ---- */
@@ -689,6 +764,27 @@ transactional_producer(fixture *fx)
     return rk;
 }
 
+/* One transaction of n events of which the users are r<round>-0, r<round>-1 ... */
+static void
+transact(fixture *fx, rd_kafka_t *rk, int round, int n, bool commit)
+{
+    assert_null(rd_kafka_begin_transaction(rk));
+    for (int i = 0; i < n; i++) {
+        char text[100];
+        int  len = snprintf(text, sizeof text,
+                            "{\"user\":\"r%d-%d\",\"item\":1,\"label\":1,\"timestamp_ms\":%d}",
+                            round, i, round * 10 + i);
+        assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(fx->topic), RD_KAFKA_V_PARTITION(0),
+                                           RD_KAFKA_V_VALUE(text, (size_t)len),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                           RD_KAFKA_V_END),
+                         0);
+    }
+    assert_int_equal(rd_kafka_flush(rk, PROCESS_DEADLINE_MS), 0);
+    assert_null(commit ? rd_kafka_commit_transaction(rk, PROCESS_DEADLINE_MS)
+                       : rd_kafka_abort_transaction(rk, PROCESS_DEADLINE_MS));
+}
+
 static void
 replay_ends_behind_transaction_markers_and_skips_aborted_events(void **state)
 {
@@ -696,29 +792,82 @@ replay_ends_behind_transaction_markers_and_skips_aborted_events(void **state)
     needs_broker(fx);
     make_topic(fx, 1);
     rd_kafka_t *rk = transactional_producer(fx);
-    for (int round = 0; round < 4; round++) { /* the last two are aborted, at the very end */
-        assert_null(rd_kafka_begin_transaction(rk));
-        for (int i = 0; i < 5; i++) {
-            char text[100];
-            int  len = snprintf(text, sizeof text,
-                                "{\"user\":\"r%d-%d\",\"item\":1,\"label\":1,\"timestamp_ms\":%d}",
-                                round, i, round * 10 + i);
-            assert_int_equal(
-                rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(fx->topic), RD_KAFKA_V_PARTITION(0),
-                                  RD_KAFKA_V_VALUE(text, (size_t)len),
-                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
-                0);
-        }
-        assert_int_equal(rd_kafka_flush(rk, PROCESS_DEADLINE_MS), 0);
-        assert_null(round < 2 ? rd_kafka_commit_transaction(rk, PROCESS_DEADLINE_MS)
-                              : rd_kafka_abort_transaction(rk, PROCESS_DEADLINE_MS));
-    }
+    for (int round = 0; round < 4; round++) /* the last two are aborted, at the very end */
+        transact(fx, rk, round, 5, round < 2);
     rd_kafka_destroy(rk);
     start_ingest(fx, replay);
     expect_exit(fx, 0);
     assert_int_equal(fx->ds.count, 10);
     assert_true(fx->ds.ended);
     assert_true(fx->ds.ev[9].user == aa_id_key("r1-4", 4));
+}
+
+static int64_t
+committed_offset(fixture *fx)
+{
+    aa_consumer    *cs = NULL;
+    aa_kafka_offset po = {.partition = 0};
+    play(fx);
+    check_ok(fx, aa_consumer_open(&cs, &fx->cfg, fx->topic, false, &fx->err));
+    check_ok(fx, aa_consumer_committed(cs, &po, 1, &fx->err));
+    aa_consumer_free(&cs);
+    return po.offset;
+}
+
+/* As retention does. */
+static void
+delete_before(fixture *fx, int64_t offset)
+{
+    char                             why[200];
+    rd_kafka_conf_t                 *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_conf_set(conf, "bootstrap.servers", fx->cfg.kafka[0].value, NULL, 0);
+    rd_kafka_t               *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    rd_kafka_queue_t         *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteRecords_t *dr;
+    rd_kafka_topic_partition_list_add(list, fx->topic, 0)->offset = offset;
+    dr = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_DeleteRecords(rk, &dr, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, PROCESS_DEADLINE_MS);
+    assert_non_null(ev);
+    assert_int_equal(rd_kafka_event_error(ev), 0);
+    rd_kafka_event_destroy(ev);
+    rd_kafka_DeleteRecords_destroy(dr);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+/* Markers and aborted events are at the end; they are deleted; the run begins again. */
+static void
+live_pipeline_steps_over_offsets_that_hold_no_event(void **state)
+{
+    fixture *fx = *state;
+    char     lag[200];
+    needs_broker(fx);
+    snprintf(lag, sizeof lag, "autoassign_consumer_lag{topic=\"%s\"}", fx->topic);
+    make_topic(fx, 1);
+    rd_kafka_t *rk = transactional_producer(fx);
+    transact(fx, rk, 0, 10, true);
+    start_ingest(fx, live);
+    wait_until(play(fx) && fx->ds.count == 10);
+    wait_until(shown(fx, lag) == 0);
+    wait_until(committed_offset(fx) == 11); /* behind the marker */
+    transact(fx, rk, 1, 10, false);
+    transact(fx, rk, 2, 10, false);
+    wait_until(committed_offset(fx) == 33); /* nothing came, and it is not read again for ever */
+    wait_until(shown(fx, lag) == 0);
+    delete_before(fx, 33);
+    fx->ds.knows = false; /* the assigner is another */
+    wait_until(play(fx) && fx->ds.opens == 2);
+    transact(fx, rk, 3, 10, true);
+    rd_kafka_destroy(rk);
+    wait_until(play(fx) && fx->ds.count == 20);
+    wait_until(committed_offset(fx) == 44);
+    kill(fx->ingest.pid, SIGTERM);
+    expect_exit(fx, 0);
+    assert_false(process_said(&fx->ingest, "OFFSET-LOST", NULL, 0));
+    assert_int_equal(summary(fx, "events_lost"), 0);
 }
 
 /* ---- what cannot go on says so ---- */
@@ -899,11 +1048,15 @@ main(int argc, char **argv)
         BOTH(stopped_replay_goes_on_with_the_same_batches),
         BOTH(live_pipeline_shows_its_events_lag_and_letters),
         BOTH(live_commits_by_time_drains_and_goes_on),
-        BOTH(drain_without_downstream_still_ends_with_zero),
+        BOTH(stop_before_downstream_has_answered_ends_with_zero),
+        REAL(drain_that_nobody_answers_ends_with_one),
+        MOCK(replay_whose_broker_is_away_at_its_end_is_not_silent),
+        BOTH(run_ids_stay_above_those_that_downstream_knows),
         BOTH(bad_messages_become_letters_with_their_bytes_and_origin),
         BOTH(replay_begins_at_the_offset_asked_for),
         REAL(replay_begins_at_the_time_asked_for),
         REAL(replay_ends_behind_transaction_markers_and_skips_aborted_events),
+        REAL(live_pipeline_steps_over_offsets_that_hold_no_event),
         BOTH(missing_topic_and_wrong_settings_exit_with_two),
         BOTH(offset_that_is_gone_is_an_error_unless_it_is_to_be_skipped),
         BOTH(commit_whose_checkpoint_is_lost_is_an_error),

@@ -11,7 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
 #include "common/links/rpc.h"
 #include "common/messages/wire_score.h"
 #include "common/model/model.h"
@@ -79,7 +79,7 @@ prepare(void **state)
     mock_brokers_start(&fx->mb, &fx->cfg, 2);
     fx->partition = -1;
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     snprintf(fx->dir, sizeof fx->dir, "/tmp/autoassign-test-XXXXXX");
     assert_non_null(mkdtemp(fx->dir));
     snprintf(fx->listen, sizeof fx->listen, "ipc://%s/score", fx->dir);
@@ -168,7 +168,7 @@ static void
 publish_model(fixture *fx, uint64_t version)
 {
     aa_model_shape       sh;
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     float                w[16] = {0.25f};
     aa_model_shape_of(&sh, &fx->cfg);
     aa_dense_message d = {.run_id = 1,

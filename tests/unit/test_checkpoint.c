@@ -315,8 +315,8 @@ somebody_elses_checkpoint_is_refused(void **state)
     free(bytes);
 }
 
-/* Newer or older, and whole as far as its own version goes: the number is named, nothing is read.
- */
+/* Newer or older, and whole as far as its own version goes:
+ * the number is named, nothing is read. */
 static void
 format_of_another_version_is_refused_by_its_number(void **state)
 {

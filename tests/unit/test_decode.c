@@ -14,15 +14,15 @@
 #include "common/base/hash.h"
 #include "schemas/event.pb-c.h"
 #include "tests/check.h"
+#include "tests/one_event.h"
 
 enum { KAFKA_MS = 1234567 };
 
 typedef struct {
-    aa_conf  cfg;
-    decode  *dc;
-    uint64_t key[AA_MAX_FIELDS];
-    float    label;
-    int64_t  time_ms;
+    aa_conf    cfg;
+    decode    *dc;
+    one_event  ev;
+    aa_columns col; /* of ev */
 } fixture;
 
 static int
@@ -32,6 +32,7 @@ start(void **state)
     fixture *fx = calloc(1, sizeof *fx);
     if (!fx) return -1;
     aa_conf_defaults(&fx->cfg);
+    fx->col = one_event_columns(&fx->ev);
     *state = fx;
     return decode_new(&fx->dc, &fx->cfg, &err) == AA_OK ? 0 : -1;
 }
@@ -53,7 +54,7 @@ take(fixture *fx, const void *buf, size_t len)
     decode_reason why;
     assert_non_null(copy);
     memcpy(copy, buf, len);
-    why = decode_message(fx->dc, copy, len, KAFKA_MS, fx->key, &fx->label, &fx->time_ms);
+    why = decode_message(fx->dc, copy, len, KAFKA_MS, &fx->col, 0);
     free(copy);
     return why;
 }
@@ -90,10 +91,10 @@ json_event_has_keys_label_and_time(void **state)
     fixture *fx = *state;
     check_json(fx, "{\"user\":\"ann\",\"item\":42,\"label\":1,\"timestamp_ms\":-5,\"x\":[{}]}",
                DECODE_OK);
-    assert_true(fx->key[0] == aa_id_key("ann", 3));
-    assert_true(fx->key[1] == aa_id_key("42", 2));
-    check_close(fx->label, 1, 0, 0, 0);
-    assert_int_equal(fx->time_ms, -5);
+    assert_true(fx->ev.key[0] == aa_id_key("ann", 3));
+    assert_true(fx->ev.key[1] == aa_id_key("42", 2));
+    check_close(fx->ev.label[0], 1, 0, 0, 0);
+    assert_int_equal(fx->ev.time_ms[0], -5);
 }
 
 static void
@@ -102,10 +103,10 @@ protobuf_event_equals_the_json_one(void **state)
     fixture *fx = *state;
     uint8_t  buf[400];
     assert_int_equal(take(fx, buf, pack(buf, "ann", 42, 0.25, -5)), DECODE_OK);
-    assert_true(fx->key[0] == aa_id_key("ann", 3));
-    assert_true(fx->key[1] == aa_id_key("42", 2));
-    check_close(fx->label, 0.25, 0, 0, 0);
-    assert_int_equal(fx->time_ms, -5);
+    assert_true(fx->ev.key[0] == aa_id_key("ann", 3));
+    assert_true(fx->ev.key[1] == aa_id_key("42", 2));
+    check_close(fx->ev.label[0], 0.25, 0, 0, 0);
+    assert_int_equal(fx->ev.time_ms[0], -5);
 }
 
 static void
@@ -115,15 +116,15 @@ names_unit_and_threshold_come_from_the_config(void **state)
     snprintf(fx->cfg.fields[0].json, sizeof fx->cfg.fields[0].json, "uid");
     snprintf(fx->cfg.event.label_field, sizeof fx->cfg.event.label_field, "stars");
     snprintf(fx->cfg.event.time_field, sizeof fx->cfg.event.time_field, "at");
-    snprintf(fx->cfg.event.time_unit, sizeof fx->cfg.event.time_unit, "s");
-    snprintf(fx->cfg.event.label, sizeof fx->cfg.event.label, "threshold");
+    fx->cfg.event.time_unit = AA_TIME_UNIT_S;
+    fx->cfg.event.label = AA_LABEL_THRESHOLD;
     fx->cfg.event.positive_above = 3;
     check_json(fx, "{\"uid\":1,\"item\":2,\"stars\":3.5,\"at\":1000.25}", DECODE_OK);
-    check_close(fx->label, 1, 0, 0, 0);
-    assert_int_equal(fx->time_ms, 1000250);
+    check_close(fx->ev.label[0], 1, 0, 0, 0);
+    assert_int_equal(fx->ev.time_ms[0], 1000250);
     check_json(fx, "{\"uid\":1,\"item\":2,\"stars\":3,\"at\":7}", DECODE_OK);
-    check_close(fx->label, 0, 0, 0, 0);
-    assert_int_equal(fx->time_ms, 7000);
+    check_close(fx->ev.label[0], 0, 0, 0, 0);
+    assert_int_equal(fx->ev.time_ms[0], 7000);
     check_json(fx, "{\"user\":1,\"item\":2,\"stars\":3,\"at\":7}", DECODE_ID_MISSING);
     check_json(fx, "{\"uid\":1,\"item\":2,\"stars\":3,\"at\":9223372036854775807}",
                DECODE_TIME_RANGE);
@@ -141,7 +142,7 @@ further_fields_come_from_names_and_from_context(void **state)
     fx->cfg.field_count = 3;
     snprintf(fx->cfg.fields[2].name, sizeof fx->cfg.fields[2].name, "page");
     check_json(fx, "{\"user\":1,\"item\":2,\"page\":\"home\",\"label\":0}", DECODE_OK);
-    assert_true(fx->key[2] == aa_id_key("home", 4));
+    assert_true(fx->ev.key[2] == aa_id_key("home", 4));
     check_json(fx, "{\"user\":1,\"item\":2,\"label\":0}", DECODE_ID_MISSING);
 
     assert_int_equal(take(fx, buf, pack(buf, "u", 1, 0, 0)), DECODE_ID_MISSING);
@@ -152,7 +153,7 @@ further_fields_come_from_names_and_from_context(void **state)
     ia.n_context = 1;
     ia.context = context;
     assert_int_equal(take(fx, buf, autoassign__interaction__pack(&ia, buf)), DECODE_OK);
-    assert_true(fx->key[2] == aa_id_key("home", 4));
+    assert_true(fx->ev.key[2] == aa_id_key("home", 4));
 }
 
 static void
@@ -161,10 +162,10 @@ format_can_be_fixed(void **state)
     fixture *fx = *state;
     uint8_t  buf[400];
     size_t   len = pack(buf, "ann", 42, 1, 5);
-    snprintf(fx->cfg.event.format, sizeof fx->cfg.event.format, "json");
+    fx->cfg.event.format = AA_EVENT_FORMAT_JSON;
     assert_int_equal(take(fx, buf, len), DECODE_MALFORMED);
     check_json(fx, " \n{\"user\":1,\"item\":2,\"label\":0}", DECODE_OK);
-    snprintf(fx->cfg.event.format, sizeof fx->cfg.event.format, "protobuf");
+    fx->cfg.event.format = AA_EVENT_FORMAT_PROTOBUF;
     assert_int_equal(take(fx, buf, len), DECODE_OK);
     check_json(fx, "{\"user\":1,\"item\":2,\"label\":0}", DECODE_MALFORMED);
 }
@@ -174,8 +175,7 @@ each_defect_has_its_reason(void **state)
 {
     fixture *fx = *state;
     assert_int_equal(take(fx, "", 0), DECODE_EMPTY);
-    assert_int_equal(decode_message(fx->dc, NULL, 0, 0, fx->key, &fx->label, &fx->time_ms),
-                     DECODE_EMPTY);
+    assert_int_equal(decode_message(fx->dc, NULL, 0, 0, &fx->col, 0), DECODE_EMPTY);
     check_json(fx, "{\"item\":1,\"label\":1}", DECODE_ID_MISSING);
     check_json(fx, "{\"user\":null,\"item\":1,\"label\":1}", DECODE_ID_MISSING);
     check_json(fx, "{\"user\":\"\",\"item\":1,\"label\":1}", DECODE_ID_MISSING);
@@ -209,10 +209,9 @@ json_without_a_time_takes_kafkas(void **state)
     fixture    *fx = *state;
     const char *text = "{\"user\":1,\"item\":2,\"label\":0}";
     check_json(fx, text, DECODE_OK);
-    assert_int_equal(fx->time_ms, KAFKA_MS);
-    assert_int_equal(
-        decode_message(fx->dc, text, strlen(text), -1, fx->key, &fx->label, &fx->time_ms),
-        DECODE_TIME_MISSING);
+    assert_int_equal(fx->ev.time_ms[0], KAFKA_MS);
+    assert_int_equal(decode_message(fx->dc, text, strlen(text), -1, &fx->col, 0),
+                     DECODE_TIME_MISSING);
 }
 
 static void
@@ -223,7 +222,7 @@ protobuf_labels_that_are_no_numbers_are_refused(void **state)
     const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, 1.0001, -1e-9, 1e308};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(take(fx, buf, pack(buf, "u", 1, bad[i], 0)), DECODE_LABEL_RANGE);
-    snprintf(fx->cfg.event.label, sizeof fx->cfg.event.label, "threshold");
+    fx->cfg.event.label = AA_LABEL_THRESHOLD;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(take(fx, buf, pack(buf, "u", 1, bad[i], 0)), DECODE_LABEL_RANGE);
     assert_int_equal(take(fx, buf, pack(buf, "u", 1, 1e308, 0)), DECODE_OK);
@@ -245,7 +244,7 @@ id_may_be_as_long_as_allowed_and_no_longer(void **state)
     check_json(fx, text, DECODE_ID_TOO_LONG);
     id[256] = '\0';
     assert_int_equal(take(fx, buf, pack(buf, id, 1, 0, 0)), DECODE_OK);
-    assert_true(fx->key[0] == aa_id_key(id, 256));
+    assert_true(fx->ev.key[0] == aa_id_key(id, 256));
 }
 
 static void
@@ -259,8 +258,8 @@ bytes_with_nul_are_an_id_in_protobuf(void **state)
     ia.user_id = (ProtobufCBinaryData){3, id};
     ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_NUMBER;
     assert_int_equal(take(fx, buf, autoassign__interaction__pack(&ia, buf)), DECODE_OK);
-    assert_true(fx->key[0] == aa_id_key(id, 3));
-    assert_true(fx->key[0] != aa_id_key("a", 1));
+    assert_true(fx->ev.key[0] == aa_id_key(id, 3));
+    assert_true(fx->ev.key[0] != aa_id_key("a", 1));
 }
 
 /* A label cut off is a missing field in protobuf, thus 0: only the ends of fields may pass. */
@@ -284,10 +283,10 @@ check_outcome(fixture *fx, decode_reason why)
 {
     assert_true(why >= DECODE_OK && why < DECODE_REASON_COUNT);
     if (why != DECODE_OK) return;
-    assert_true(fx->key[0] != 0 && fx->key[1] != 0);
-    assert_true(fx->label >= 0 && fx->label <= 1);
-    assert_true(fx->time_ms >= fx->cfg.event.time_min_ms);
-    assert_true(fx->time_ms <= fx->cfg.event.time_max_ms);
+    assert_true(fx->ev.key[0] != 0 && fx->ev.key[1] != 0);
+    assert_true(fx->ev.label[0] >= 0 && fx->ev.label[0] <= 1);
+    assert_true(fx->ev.time_ms[0] >= fx->cfg.event.time_min_ms);
+    assert_true(fx->ev.time_ms[0] <= fx->cfg.event.time_max_ms);
 }
 
 static void

@@ -138,16 +138,16 @@ sends(fixture *fx, char name, uint64_t run_id, int32_t partition, uint32_t attem
     fe->attempt = attempt;
     fe->n = n;
     for (size_t i = 0; i < n; i++) {
+        aa_columns_default(&fe->columns, i, F);
         fe->offset[i] = offset + (int64_t)i;
         fe->key[i * F] = fe->key[i * F + 1] = 1;
-        fe->label[i] = 0;
-        fe->time_ms[i] = fe->arrival_ms[i] = 0;
+        fe->arrival_ms[i] = 0;
     }
     verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
     if (verdict != PEERS_TAKEN) return verdict;
     assert_int_equal(fx->part[idx].partition, partition);
     for (size_t i = 0; i < n; i++)
-        order_push(fx->od, idx, fe->offset[i], &fe->key[i * F], 0, 0, 0);
+        order_push(fx->od, idx, fe->offset[i], &fe->columns, i, 0);
     return verdict;
 }
 

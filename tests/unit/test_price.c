@@ -148,7 +148,7 @@ a_flood_never_exceeds_the_budget_and_drives_the_price_up(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 40;
     wo.cfg.agent.rows_share = 0.02;
     world_open(&wo);
@@ -173,7 +173,7 @@ without_pressure_the_price_falls_to_nothing(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 40;
     wo.cfg.agent.rows_share = 0;
     world_open(&wo);
@@ -194,7 +194,7 @@ rows_go_to_whoever_is_worth_them_now(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 24;
     wo.cfg.agent.rows_share = 0;
     wo.cfg.agent.policy_rate = 0;
@@ -222,7 +222,7 @@ saved_and_restored(const world *wo)
 {
     aa_ckpt_writer *w;
     aa_ckpt_reader *r;
-    assigner       *as;
+    assigner       *as = NULL;
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_save(wo->as, w, &err);
@@ -257,7 +257,7 @@ a_long_round_is_done_in_steps_and_goes_on_after_a_checkpoint(void **state)
     (void)state;
     enum { ROWS = 40000, BATCH = 1000 };
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = ROWS;
     wo.cfg.agent.rows_share = 0;
     wo.cfg.agent.sweep_every = BATCH;

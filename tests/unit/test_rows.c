@@ -21,12 +21,12 @@ static aa_conf cfg;
 
 /* With `positions` shared positions, learning in steps of so many events. */
 static rows *
-table_of(const char *mode, int64_t positions, int64_t step)
+table_of(enum aa_agent_mode mode, int64_t positions, int64_t step)
 {
     rows  *ro = NULL;
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, mode);
+    cfg.agent.mode = mode;
     cfg.agent.positions = positions;
     cfg.model.step = step;
     cfg.model.dim = K;
@@ -39,14 +39,14 @@ table_of(const char *mode, int64_t positions, int64_t step)
 static rows *
 table(void)
 {
-    return table_of("paper", SHARED, 1);
+    return table_of(AA_MODE_PAPER, SHARED, 1);
 }
 
 /* Residual rows, shared rows that are sums: 5 positions of 3 bins. */
 static rows *
 residual_table(int64_t step)
 {
-    return table_of("default", 5, step);
+    return table_of(AA_MODE_DEFAULT, 5, step);
 }
 
 static aa_op
@@ -120,7 +120,7 @@ modes_without_shared_rows_start_empty(void **state)
     rows_stats rs;
     aa_err     err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, "unique");
+    cfg.agent.mode = AA_MODE_UNIQUE;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
     rows_stats_get(ro, &rs);
     assert_int_equal(rs.live, 0);
@@ -204,7 +204,7 @@ a_step_moves_each_row_once_by_the_sum_of_its_gradients(void **state)
 {
     (void)state;
     enum { READINGS = 3000 };
-    rows  *ro = table_of("paper", SHARED, READINGS);
+    rows  *ro = table_of(AA_MODE_PAPER, SHARED, READINGS);
     double w[SHARED][W], g[SHARED][W] = {{0}};
     float  x[W], dx[W];
     aa_err err = AA_ERR_INIT;
@@ -579,15 +579,16 @@ only_modes_with_lean_bins_have_sums(void **state)
 {
     (void)state;
     static const struct {
-        const char *mode;
-        bool        sums;
-    } cases[] = {{"default", true},    {"rule", true},   {"random", true},  {"shared-only", true},
-                 {"threshold", false}, {"paper", false}, {"unique", false}, {"hash", false}};
+        enum aa_agent_mode mode;
+        bool               sums;
+    } cases[] = {{AA_MODE_DEFAULT, true},     {AA_MODE_RULE, true},       {AA_MODE_RANDOM, true},
+                 {AA_MODE_SHARED_ONLY, true}, {AA_MODE_THRESHOLD, false}, {AA_MODE_PAPER, false},
+                 {AA_MODE_UNIQUE, false},     {AA_MODE_HASH, false}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         rows      *ro = NULL;
         rows_stats rs;
         aa_conf_defaults(&cfg);
-        strcpy(cfg.agent.mode, cases[c].mode);
+        cfg.agent.mode = cases[c].mode;
         assert_int_equal(rows_composed(&cfg), cases[c].sums);
         assert_int_equal(rows_new(&ro, 0, &cfg, NULL), AA_OK);
         rows_stats_get(ro, &rs);
@@ -595,7 +596,7 @@ only_modes_with_lean_bins_have_sums(void **state)
         rows_free(&ro);
     }
     cfg.agent.lean_bins = 1;
-    strcpy(cfg.agent.mode, "default");
+    cfg.agent.mode = AA_MODE_DEFAULT;
     assert_false(rows_composed(&cfg));
 }
 
@@ -639,7 +640,7 @@ a_table_comes_back_from_a_checkpoint(void **state)
     rows_free(&b);
     cfg.model.dim = K; /* as many shared rows, but no sums */
     cfg.agent.positions = SHARED;
-    strcpy(cfg.agent.mode, "paper");
+    cfg.agent.mode = AA_MODE_PAPER;
     assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
     assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
     rows_free(&b);

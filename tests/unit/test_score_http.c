@@ -69,7 +69,7 @@ hold_item(fixture *fx, uint32_t i, uint64_t version, aa_bytes *by)
 static void
 fill(fixture *fx)
 {
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
     float                w[8] = {0}, row[W];
     aa_bytes             by = {0};
@@ -110,7 +110,7 @@ set_up(void **state)
     yaml_parser_t parser;
     aa_conf_defaults(&fx->cfg);
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     fx->cfg.hidden_count = 0;
     assert_int_equal(fx->cfg.field_count, 2);
     assert_int_equal(replica_new(&fx->rp, &fx->cfg, &fx->err), AA_OK);

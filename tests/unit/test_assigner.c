@@ -575,7 +575,7 @@ items_are_told_of_from_their_first_event_to_their_last(void **state)
     assigner_change change[16];
     size_t          count, gone[2] = {0, 0};
     world           wo;
-    world_conf(&wo, "threshold");
+    world_conf(&wo, AA_MODE_THRESHOLD);
     wo.cfg.fields[1].threshold = 100;
     wo.cfg.agent.forget_events = 50;
     wo.cfg.agent.lean_bins = 1;

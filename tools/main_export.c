@@ -17,6 +17,8 @@
 #include "common/base/log.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka_reader.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
 #include "common/model/row.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
@@ -59,8 +61,10 @@ typedef struct {
 
 typedef struct {
     const aa_conf  *cfg;
+    aa_owners       owners; /* other pipelines whose records were met */
     replica        *rp;
     replica_reader *rr;
+    bool            pinned;
     ids             field[AA_MAX_FIELDS];
     named          *item; /* (item_count) by key */
     size_t          item_count;
@@ -88,7 +92,8 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_topic_key   k;
-    aa_status      st =
+    if (aa_owners_note(&jb->owners, aa_mark_of(jb->cfg->pipeline.name), rec)) return AA_OK;
+    aa_status st =
         replica_apply(jb->rp, rec->key, rec->key_len, rec->value, rec->len, &effect, err);
     if (st == AA_EPARSE) {
         aa_warn("RECORD-BAD", "%s", err->text);
@@ -98,6 +103,17 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
     st = aa_topic_key_get(&k, rec->key, rec->key_len, err);
     if (st != AA_OK || k.kind != AA_KEY_ASSIGNMENT || !rec->value) return st;
     return k.field < jb->cfg->field_count ? note_key(&jb->field[k.field], k.id, err) : AA_OK;
+}
+
+/* The tables of two pipelines with equal keys: what compaction has left of ours is not a table. */
+static aa_status
+refuse_others(const job *jb, aa_err *err)
+{
+    char name[192];
+    aa_owners_name(&jb->owners.owner[0], name, sizeof name);
+    return aa_fail(err, AA_ECONFIG, "the topics %s and %s hold records of %s, not only of '%s'",
+                   jb->cfg->topics.assignments, jb->cfg->topics.model, name,
+                   jb->cfg->pipeline.name);
 }
 
 static aa_status
@@ -116,6 +132,7 @@ read_topics(job *jb, aa_err *err)
     }
     aa_reader_free(&rd);
     free(rec);
+    if (st == AA_OK && jb->owners.count > 0) st = refuse_others(jb, err);
     const char *missing = st == AA_OK ? replica_missing(jb->rp) : NULL;
     return missing ? aa_fail(err, AA_EIO, "nothing to export: %s", missing) : st;
 }
@@ -132,8 +149,10 @@ compare_names(const void *a, const void *b)
 static aa_status
 take_names(job *jb, aa_err *err)
 {
-    const names *nm = replica_items(jb->rp);
-    size_t       end = names_end(nm);
+    replica_pin(jb->rr); /* to the end: the texts are the replica's */
+    const names_list *nm = replica_items(jb->rr);
+    size_t            end = names_end(nm);
+    jb->pinned = true;
     jb->item = calloc(end + 1, sizeof *jb->item);
     if (!jb->item) return aa_fail(err, AA_ENOMEM, "%zu names", end);
     for (size_t i = 0; i < end; i++) {
@@ -295,6 +314,7 @@ run_export(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
     opt->dir = args.text[0];
     aa_status st = export(&jb, opt, err);
     free(jb.item);
+    if (jb.pinned) replica_unpin(jb.rr);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)

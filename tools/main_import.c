@@ -15,6 +15,7 @@
 #include "common/config/conf.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
 #include "common/model/row.h"
@@ -242,6 +243,7 @@ publish_names(const job *jb, aa_err *err)
         if (!tb->text[i]) continue;
         aa_topic_key_put(key, &k);
         st = aa_wire_pack_name(&value, tb->text[i], strlen(tb->text[i]), err);
+        if (st == AA_OK) st = aa_mark_put(&value, aa_mark_of(cfg->pipeline.name), err);
         if (st == AA_OK)
             st = aa_producer_send(pr, cfg->topics.assignments, -1, key, sizeof key, value.data,
                                   value.len, 0, NULL, 0, err);

@@ -87,6 +87,7 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     row_actor_init(&fd->ra, cfg);
     /* where an ID reads what its key says, seen or not, there is nothing to publish */
     publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
     fd->pb.unseen = publish_code(unseen.slot, unseen.mix);

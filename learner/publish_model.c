@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
+#include "common/model/row.h"
 
 enum { CHUNK = 1024 };
 
@@ -28,7 +29,7 @@ publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
     publish_model *pm = calloc(1, sizeof *pm);
     if (!pm) return aa_fail(err, AA_ENOMEM, "publisher of the model");
     pm->cfg = cfg;
-    pm->width = (size_t)cfg->model.dim + 1;
+    pm->width = aa_row_width((size_t)cfg->model.dim);
     aa_status st = aa_topic_ensure(cfg, cfg->topics.model, 0, true, err);
     if (st == AA_OK) st = aa_producer_open(&pm->producer, cfg, err);
     if (st != AA_OK) {

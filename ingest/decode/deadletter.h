@@ -21,7 +21,8 @@ struct deadletter {
     decode_reason reason;
     char          why[160];
     bool          has_key, has_value;
-    size_t        key_len, len, full_len; /* len < full_len: cut, it would not fit a message */
+    size_t        key_len, len;           /* what is left of key and value: */
+    size_t        full_key_len, full_len; /* less than these when cut, to fit a message */
     unsigned char bytes[];                /* (key_len + len) */
 };
 
@@ -36,9 +37,15 @@ size_t deadletter_bytes(const deadletter *dl);
 
 /** topics.dead_letters, or <interactions>.dlq. */
 void deadletter_topic(char out[AA_CONF_STR + 8], const aa_conf *cfg);
-/** Queue the letter with headers
- * autoassign.{reason,detail,topic,partition,offset,error_time_ms,pipeline}. */
+/** Cut the value, then the key, so that both together have at most max_bytes. */
+void deadletter_cut(deadletter *dl, size_t max_bytes);
+/** What a message takes in a batch besides key and value: headers and frame, or somewhat less. */
+size_t deadletter_frame_bytes(const aa_conf *cfg, const deadletter *dl);
+/** Queue the letter, marked, with headers
+ * autoassign.{reason,detail,topic,partition,offset,error_time_ms,pipeline}, and
+ * autoassign.{full_bytes,full_key_bytes} of what was cut. @errors as aa_producer_send_marked */
 aa_status deadletter_send(aa_producer *pr, const aa_conf *cfg, const deadletter *dl,
-                          int64_t now_wall_ms, aa_err *err) __attribute__((warn_unused_result));
+                          int64_t now_wall_ms, void *mark, aa_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

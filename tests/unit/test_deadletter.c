@@ -80,6 +80,27 @@ topic_is_the_configured_one_or_made_from_the_interactions(void **state)
     assert_string_equal(topic, "bad");
 }
 
+static void
+value_is_cut_before_the_key_and_full_lengths_stay(void **state)
+{
+    (void)state;
+    aa_kafka_record rec = {.key = "key", .key_len = 3, .value = "value", .len = 5};
+    deadletter     *dl = deadletter_new(&rec, DECODE_MALFORMED, "");
+    assert_non_null(dl);
+    deadletter_cut(dl, 100);
+    assert_int_equal(dl->len, 5);
+    deadletter_cut(dl, 5);
+    assert_int_equal(dl->key_len, 3);
+    assert_int_equal(dl->len, 2);
+    assert_memory_equal(dl->bytes, "keyva", 5);
+    deadletter_cut(dl, 2);
+    assert_int_equal(dl->key_len, 2);
+    assert_int_equal(dl->len, 0);
+    assert_int_equal(dl->full_key_len, 3);
+    assert_int_equal(dl->full_len, 5);
+    deadletter_free(&dl);
+}
+
 int
 main(void)
 {
@@ -88,6 +109,7 @@ main(void)
         cmocka_unit_test(no_key_and_no_value_are_not_empty_ones),
         cmocka_unit_test(what_no_broker_would_take_is_cut_and_says_so),
         cmocka_unit_test(topic_is_the_configured_one_or_made_from_the_interactions),
+        cmocka_unit_test(value_is_cut_before_the_key_and_full_lengths_stay),
     };
     return cmocka_run_group_tests_name("ingest/decode/deadletter", tests, NULL, NULL);
 }

@@ -108,7 +108,7 @@
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "... and of at least this many events")    \
-    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")        \
+    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep; mode default: shortest round")        \
     NUM(sweep_visits, 2, 0, 1000, "visits", "visits of the sweep, per event and field")   \
     INT(forget_events, 0, 0, INT64_MAX, "events", "an ID without a row is forgotten after a silence of this many events; 0: never") \
     NUM(entropy, 0.001, 0, 10, "", "weight of the actor's entropy bonus")                          \

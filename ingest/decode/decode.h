@@ -19,7 +19,6 @@
     X(DECODE_OK, "ok", "a valid event")                                                            \
     X(DECODE_EMPTY, "empty", "no value")                                                           \
     X(DECODE_MALFORMED, "malformed", "neither a JSON object nor an Interaction")                   \
-    X(DECODE_TOO_LARGE, "too-large", "more bytes than any valid event needs")                      \
     X(DECODE_ID_MISSING, "id-missing", "an ID is missing or empty")                                \
     X(DECODE_ID_TYPE, "id-type", "an ID is neither text nor a 64-bit integer")                     \
     X(DECODE_ID_TOO_LONG, "id-too-long", "an ID is longer than event.id_max_bytes")                \

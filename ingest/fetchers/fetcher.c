@@ -300,8 +300,11 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     head.key_len = dl->key_len;
     head.len = dl->len;
     head.full_len = dl->full_len;
+    head.time_ms = dl->time_ms;
+    head.headers_len = dl->headers_len;
     snprintf(head.why, sizeof head.why, "%s", dl->why);
-    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len, err);
+    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len,
+                               dl->bytes + dl->headers_at, err);
     deadletter_free(&dl);
     return st;
 }

@@ -134,9 +134,9 @@ step "installing what is missing" scripts/deps.sh packages "${needed[@]}"
 ((${#gates[@]} == 0)) || step "gates" run_tests 1 "$GATE_SECONDS" "${gates[@]}"
 if ((${#unit[@]} + ${#replays[@]} + ${#integration[@]} + ${#e2e[@]})); then
     step "building programs and tests" build SAN="$SAN" all build-tests
+    step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
+    step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
 fi
-step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
-step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka
     step "integration tests" run_tests "$JOBS" "$INTEGRATION_SECONDS" "${integration[@]}"

@@ -9,7 +9,7 @@
 # containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
-# gates:    clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
+# gates:    clang; clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
@@ -118,7 +118,7 @@ gates() {
             die "the gates need clang-format-14 and clang-tidy-14, as Debian 12 has them; other versions lay out and find differently"
         install_missing clang-format-14 clang-tidy-14
     fi
-    install_missing shellcheck
+    install_missing shellcheck clang
     [[ $(shellcheck --version) == *"version: 0.9."* ]] ||
         die "the gates need shellcheck 0.9, as Debian 12 has it; here is $(shellcheck --version | sed -n 's/^version: //p')"
 }

@@ -75,6 +75,7 @@ scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what ass
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 memory: ; @scripts/memory.sh ## what the whole pipeline holds, in bytes per ID: MODES SIZES SETTINGS; build/memory/summary.json
 peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
+platforms: ; @tests/platforms/run.sh ## Debian 12 and 13 with gcc and clang, each in a root of its own; as root; PLATFORMS ONLY
 image-test: ; @tests/image/run.sh ## the image and docker-compose.yaml's containers for real, by podman; as root; BASE COMPOSE
 test: $(RUNS) ; @: ## unit tests: no network, no sleep (-O -j2: two at a time)
 $(RUNS): %.run: % ; @$(RUN) $<
@@ -132,7 +133,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
-.PHONY: all build-tests build-bench deps eval scaling sizing memory peers image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing memory peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check shellcheck tidy gates coverage $(RUNS) compdb clean help
 .SECONDARY:
 

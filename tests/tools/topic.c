@@ -259,7 +259,7 @@ read_topic(const char *broker, const char *topic, bool count_only)
 static int
 show_leaders(const char *broker, const char *topic)
 {
-    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker);
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker, NULL);
     rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
     const struct rd_kafka_metadata *md;
     rd_kafka_resp_err_t             ke = rd_kafka_metadata(rk, 0, rkt, &md, TIMEOUT_MS);

@@ -72,7 +72,8 @@
     NUM(positive_above, 0.5, -1e9, 1e9, "", "label threshold: labels above this value are 1, others 0")          \
     INT(id_max_bytes, 256, 1, 65536, "bytes", "longest valid ID; an event with a longer one is a dead letter")                       \
     INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid event time")   \
-    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time")
+    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time") \
+    INT(time_max_ahead_ms, 0, 0, INT64_MAX / 4, "ms", "how far an event time may be after the time of its Kafka message; the event is a dead letter otherwise; 0: no limit")
 
 #define AA_SETTINGS_INGEST(STR, CHO, VAL, INT, NUM, BOO)                                           \
     CHO(role, aa_ingest_role, AA_ROLE_SEQUENCER, "sequencer: owns the lane's order, batches and commits; fetcher: reads and decodes for the sequencer (live only; needs links.fetchers)", \

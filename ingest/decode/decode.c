@@ -133,20 +133,41 @@ take_label(decode *dc, double label, float *out)
     return DECODE_OK;
 }
 
+/* What a time out of range looks like: whoever sent it wrote microseconds, perhaps. */
+static const char *
+guess_unit(int64_t time_ms)
+{
+    if (time_ms > (int64_t)1e17) return ": is it in ns?";
+    return time_ms > (int64_t)1e14 ? ": is it in us?" : "";
+}
+
+/* How far ahead is measured by the message's own time, not by a clock: read again it has to be the
+ * same event. */
 static decode_reason
-validate_event(decode *dc, const decode_raw *raw, const aa_columns *out, size_t i)
+take_time(decode *dc, int64_t time_ms, int64_t kafka_ms, int64_t *out)
 {
     const aa_conf *cfg = dc->cfg;
-    const size_t   F = cfg->field_count;
+    const int64_t  ahead_ms = cfg->event.time_max_ahead_ms;
+    if (time_ms < cfg->event.time_min_ms || time_ms > cfg->event.time_max_ms)
+        return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms%s", (long long)time_ms,
+                           guess_unit(time_ms));
+    if (ahead_ms > 0 && kafka_ms >= 0 && time_ms > kafka_ms && time_ms - kafka_ms > ahead_ms)
+        return decode_fail(dc, DECODE_TIME_RANGE,
+                           "event time %lld ms is %lld ms after its message's", (long long)time_ms,
+                           (long long)(time_ms - kafka_ms));
+    *out = time_ms;
+    return DECODE_OK;
+}
+
+static decode_reason
+validate_event(decode *dc, const decode_raw *raw, int64_t kafka_ms, const aa_columns *out, size_t i)
+{
+    const size_t F = dc->cfg->field_count;
 
     aa_columns_default(out, i, F);
     decode_reason why = take_keys(dc, raw, &out->key[i * F]);
     if (why == DECODE_OK) why = take_label(dc, raw->label, &out->label[i]);
-    if (why != DECODE_OK) return why;
-    if (raw->time_ms < cfg->event.time_min_ms || raw->time_ms > cfg->event.time_max_ms)
-        return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms", (long long)raw->time_ms);
-    out->time_ms[i] = raw->time_ms;
-    return DECODE_OK;
+    return why != DECODE_OK ? why : take_time(dc, raw->time_ms, kafka_ms, &out->time_ms[i]);
 }
 
 decode_reason
@@ -189,7 +210,7 @@ decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const 
     case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, &raw); break;
     case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, &raw); break;
     }
-    return why != DECODE_OK ? why : validate_event(dc, &raw, out, i);
+    return why != DECODE_OK ? why : validate_event(dc, &raw, kafka_ms, out, i);
 }
 
 const char *

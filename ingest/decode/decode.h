@@ -27,7 +27,8 @@
     X(DECODE_LABEL_RANGE, "label-range", "the label is not finite, or not in 0..1 as it must be")  \
     X(DECODE_TIME_MISSING, "time-missing", "no event time, and none from Kafka")                   \
     X(DECODE_TIME_TYPE, "time-type", "the event time is not a number")                             \
-    X(DECODE_TIME_RANGE, "time-range", "the event time is outside event.time_min_ms..time_max_ms")
+    X(DECODE_TIME_RANGE, "time-range",                                                             \
+      "the event time is outside event.time_min_ms..time_max_ms, or too far ahead")
 
 typedef enum {
 #define X(name, slug, help) name,

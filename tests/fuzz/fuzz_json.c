@@ -46,7 +46,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AA_REQUIRE(at <= size && (!wrong || *wrong));
     json_t *root =
         json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &jerr);
-    if (json_is_object(root)) {
+    /* jansson passes over a NUL behind a number */
+    if (json_is_object(root) && !memchr(data, '\0', size)) {
         AA_REQUIRE(!wrong);
         for (size_t i = 0; i < MEMBERS; i++)
             check_value(json_reader_value_of(jr, i), json_object_get(root, names[i]));

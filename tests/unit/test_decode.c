@@ -502,6 +502,59 @@ memory_does_not_follow_the_message(void **state)
     free(big);
 }
 
+/* ---- times ---- */
+
+static void
+a_time_too_far_ahead_of_its_message_is_refused(void **state)
+{
+    fixture *fx = *state;
+    char     text[100];
+    snprintf(text, sizeof text, "{\"user\":1,\"item\":2,\"label\":1,\"timestamp_ms\":%d}",
+             KAFKA_MS + 5001);
+    check_json(fx, text, DECODE_OK); /* no limit by default */
+    fx->cfg.event.time_max_ahead_ms = 5000;
+    check_json(fx, text, DECODE_TIME_RANGE);
+    assert_non_null(strstr(decode_why(fx->dc), "5001 ms after"));
+    fx->cfg.event.time_max_ahead_ms = 5001;
+    check_json(fx, text, DECODE_OK);
+    fx->cfg.event.time_max_ahead_ms = 1;
+    check_json(fx, "{\"user\":1,\"item\":2,\"label\":1,\"timestamp_ms\":-99999999999}", DECODE_OK);
+    check_json(fx, "{\"user\":1,\"item\":2,\"label\":1}", DECODE_OK);
+    assert_int_equal(decode_message(fx->dc, text, strlen(text), -1, &fx->col, 0), DECODE_OK);
+}
+
+static void
+times_in_smaller_units_are_refused_and_the_unit_is_named(void **state)
+{
+    fixture *fx = *state;
+    check_json(fx, "{\"user\":1,\"item\":2,\"label\":1,\"timestamp_ms\":1588687728923000}",
+               DECODE_TIME_RANGE);
+    assert_non_null(strstr(decode_why(fx->dc), "in us?"));
+    check_json(fx, "{\"user\":1,\"item\":2,\"label\":1,\"timestamp_ms\":1588687728923000000}",
+               DECODE_TIME_RANGE);
+    assert_non_null(strstr(decode_why(fx->dc), "in ns?"));
+}
+
+/* ---- many fields ---- */
+
+static void
+as_many_fields_as_are_allowed_are_read(void **state)
+{
+    fixture *fx = *state;
+    char     text[2000] = "{\"label\":1", name[24];
+    fx->cfg.field_count = AA_MAX_FIELDS;
+    for (size_t f = 0; f < AA_MAX_FIELDS; f++) {
+        snprintf(name, sizeof name, "f%zu", f);
+        memcpy(fx->cfg.fields[f].json, name, sizeof name);
+        snprintf(text + strlen(text), 40, ",\"%s\":%zu", name, f);
+    }
+    strcat(text, "}");
+    reopen(fx);
+    check_json(fx, text, DECODE_OK);
+    for (size_t f = 0; f < AA_MAX_FIELDS; f++)
+        assert_true(fx->ev.key[f] == aa_id_key_number((int64_t)f));
+}
+
 /* ---- protobuf knows what is there ---- */
 
 static void
@@ -577,6 +630,9 @@ main(void)
         TEST(json_behind_a_byte_order_mark_or_blanks_is_json),
         TEST(protobuf_that_begins_like_json_is_protobuf),
         TEST(memory_does_not_follow_the_message),
+        TEST(a_time_too_far_ahead_of_its_message_is_refused),
+        TEST(times_in_smaller_units_are_refused_and_the_unit_is_named),
+        TEST(as_many_fields_as_are_allowed_are_read),
         TEST(protobuf_without_a_time_takes_kafkas_and_without_a_label_is_refused),
         TEST(protobuf_is_read_as_it_was_written),
     };

@@ -14,6 +14,7 @@
 #include "assigner/publish_assignments.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/links/upstream.h"
 #include "common/messages/batch.h"
@@ -613,6 +614,12 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -620,6 +627,7 @@ main(int argc, char **argv)
         .name = "assigner",
         .summary = "the Identity Agent: gives IDs shared or unique rows",
         .run = run,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

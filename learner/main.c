@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/links/upstream.h"
 #include "common/messages/batch.h"
@@ -484,6 +485,12 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 3);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -491,6 +498,7 @@ main(int argc, char **argv)
         .name = "learner",
         .summary = "predicts first, then trains: recommender, critic, rewards",
         .run = run,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

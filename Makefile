@@ -44,6 +44,8 @@ BENCH := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c)
 TTOOLS:= $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 FUZZ  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZES:= $(FUZZ:$(BUILD)/tests/fuzz/fuzz_%=$(BUILD)/tests/fuzz_replay/replay_%)
+# tests that write a reference with REFERENCE=write
+REFS  := $(BUILD)/tests/unit/test_conf_print $(BUILD)/tests/unit/test_metrics_reference
 RUNS  := $(TESTS:=.run) $(FUZZES:=.run)
 TIDY  := $(SRC:%.c=build/tidy/%.ok)
 SCRIPTS := $(sort $(shell find .ci compose scripts tests -name '*.sh' -o -name '*.bash') .ci/run)
@@ -87,8 +89,8 @@ FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \
 FUZZ_DO   := run
 run-fuzz: $(if $(TARGETS),$(TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZ))
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(or $(FUZZ_JOBS),1) tests/fuzz/fuzz.sh $(FUZZ_DO) $(BUILD) $^
-reference: $(BUILD)/tests/unit/test_conf_print ## compose/autoassign.yaml and CONFIGURATION.md from common/config/settings.h
-	REFERENCE=write $<
+reference: $(REFS) ## compose/autoassign.yaml, docs/CONFIGURATION.md and docs/METRICS.md from the code
+	@set -e; for t in $(REFS); do REFERENCE=write $$t; done
 # Of the gates' tools one version: another lays out and finds differently. scripts/deps.sh gates installs them.
 format: ; @clang-format-14 -i $(FMT) ## rewrite sources in house layout
 format-check: ; @clang-format-14 --dry-run -Werror $(FMT) ## fail if layout differs
@@ -113,11 +115,12 @@ install: all ## programs as autoassign-<name>, default configuration, schemas, d
 	for p in $(BIN); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin/autoassign-$${p##*/} || exit 1; done
 	install -m 644 $(wildcard compose/autoassign.yaml) $(SHARE)
 	install -m 644 $(PROTO) $(SHARE)/schemas
-	install -d $(DOC)/docs $(DOC)/schemas $(DOC)/scorer $(UNITS)
-	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONFIGURATION.md CONTRIBUTING.md LICENSE $(DOC)
+	install -d $(DOC)/docs/images $(DOC)/schemas $(DOC)/scorer/api $(UNITS)
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(DOC)
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
+	install -m 644 $(wildcard docs/images/*) $(DOC)/docs/images
 	install -m 644 schemas/README.md $(PROTO) $(DOC)/schemas
-	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer
+	install -m 644 scorer/api/openapi.yaml $(DOC)/scorer/api
 	for u in compose/systemd/autoassign*; do \
 	    sed 's|@PREFIX@|$(PREFIX)|' $$u >$(UNITS)/$${u##*/} && chmod 644 $(UNITS)/$${u##*/} || exit 1; done
 uninstall: ## remove what install put there

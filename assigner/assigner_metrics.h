@@ -21,12 +21,6 @@ void      assigner_metrics_free(assigner_metrics **am_p);
 
 void assigner_metrics_step(assigner_metrics *am, const aa_event_batch *in, int64_t duration_us);
 void assigner_metrics_learned(assigner_metrics *am, int64_t duration_us);
-void assigner_metrics_gap(assigner_metrics *am, uint64_t missing);
-void assigner_metrics_reset(assigner_metrics *am);
-void assigner_metrics_refused(assigner_metrics *am);
-void assigner_metrics_unsaved(assigner_metrics *am); /* a checkpoint could not be written */
-void assigner_metrics_pause(assigner_metrics *am, int64_t pause_us);
-void assigner_metrics_epoch(assigner_metrics *am, uint64_t epoch);
 void assigner_metrics_published(assigner_metrics *am, uint64_t assignments_total);
 /** Rows, IDs and actions: read from the assigner now and then. as may be NULL. */
 void assigner_metrics_refresh(assigner_metrics *am, const assigner *as);

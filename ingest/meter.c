@@ -54,7 +54,7 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
         me->letters[r] = aa_metrics_counter(ms, "autoassign_dead_letters_total", reason,
-                                            "messages that were no events");
+                                            "messages that are no valid events");
     }
     me->in_flight = aa_metrics_gauge(ms, "autoassign_in_flight_batches", "",
                                      "batches sent and not assigned yet");
@@ -107,9 +107,8 @@ meter_letter(meter *me, decode_reason reason)
     aa_counter_add(me->letters[reason], 1);
 }
 
-/* The gauge of a partition, made when it is first seen; NULL: no memory for it. */
-static aa_gauge *
-gauge_of(meter *me, int32_t partition)
+aa_gauge *
+meter_partition_lag(meter *me, int32_t partition)
 {
     size_t at = (size_t)partition;
 
@@ -139,7 +138,7 @@ update_lag(meter *me, const order *od, const source *so)
     me->total_lag = 0;
     for (size_t i = 0; i < source_partition_count(so) && i < order_partition_count(od); i++) {
         int64_t   lag = source_lag(so, i, order_position(od, i));
-        aa_gauge *gauge = gauge_of(me, source_partition(so, i));
+        aa_gauge *gauge = meter_partition_lag(me, source_partition(so, i));
         if (lag < 0) known = false;
         if (lag < 0 || !gauge) continue;
         aa_gauge_set(gauge, (double)lag);

@@ -24,6 +24,9 @@ void meter_opened(meter *me, uint64_t epoch, int64_t now_us);
 void meter_batch(meter *me, size_t events, int64_t waited_us, int64_t now_us);
 void meter_letter(meter *me, decode_reason reason);
 
+/** The gauge of a partition's lag, made when it is first asked for; NULL: no memory for it. */
+aa_gauge *meter_partition_lag(meter *me, int32_t partition);
+
 /** Set gauges and counters; write the STATS line when it is due. Cheap enough for once a second.
  *  @return the lag of every partition is known */
 bool meter_update(meter *me, const ingest *in, const order *od, const source *so,

@@ -30,7 +30,8 @@ void learner_free(learner **le_p);
  * @param out         overwritten; out->hd = in->hd
  * @param prediction  (n) written if not NULL
  * @errors AA_EPARSE a slot or state out of range or an op that does not fit: nothing changed;
- *         AA_ENOMEM: do not use the learner any more
+ *         AA_ENOMEM, or AA_EDIVERGED: a prediction, reward or weight is not finite: do not use the
+ *         learner any more
  */
 aa_status learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out,
                        float *prediction, aa_err *err) __attribute__((warn_unused_result));

@@ -17,6 +17,7 @@
     X(AA_ECONFIG, 0, "bad configuration, exit 2")                                                  \
     X(AA_EIO, 1, "broker, socket or file trouble, back off")                                       \
     X(AA_ENOMEM, 0, "out of memory, exit 3")                                                       \
+    X(AA_EDIVERGED, 0, "the model is not finite any more, exit 1")                                 \
     X(AA_EBUG, 0, "invariant broken, abort")
 
 typedef enum {

@@ -29,6 +29,18 @@ aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km)
     rec->opaque = km;
 }
 
+const void *
+aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void         *value = NULL;
+    *len = 0;
+    if (rd_kafka_message_headers(rec->opaque, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return NULL;
+    if (rd_kafka_header_get_last(headers, name, &value, len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return NULL;
+    return value;
+}
+
 void
 aa_kafka_batch_release(aa_kafka_batch *ba)
 {

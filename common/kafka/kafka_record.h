@@ -15,4 +15,7 @@ typedef struct {
     void       *opaque; /* the library's message */
 } aa_kafka_record;
 
+/** The value of a record's header (*len), which is the record's; NULL: it has none of that name. */
+const void *aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len);
+
 #endif

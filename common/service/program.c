@@ -79,19 +79,19 @@ print_help(const aa_program *program, const char *called, FILE *out)
 {
     size_t            count;
     const aa_section *sc = aa_conf_table_sections(&count);
-    fprintf(
-        out,
-        "%s - %s\n\n"
-        "usage: %s [option]...\n"
-        "  -c FILE                  configuration (YAML); without it, the defaults\n"
-        "  -o section.key=value     set one key; again and again if need be\n"
-        "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
-        "  --print-config           print the configuration in effect as YAML and exit\n"
-        "  --print-reference        print what every key means (Markdown) and exit\n"
-        "  --help, --version\n\n"
-        "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
-        "Sections of the configuration; --print-reference and CONFIGURATION.md have the keys:\n",
-        called, program->summary, called);
+    fprintf(out,
+            "%s - %s\n\n"
+            "usage: %s [option]...\n"
+            "  -c FILE                  configuration (YAML); without it, the defaults\n"
+            "  -o section.key=value     set one key; again and again if need be\n"
+            "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
+            "  --print-config           print the configuration in effect as YAML and exit\n"
+            "  --print-reference        print what every key means (Markdown) and exit\n"
+            "  --help, --version\n\n"
+            "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
+            "Sections of the configuration; --print-reference and docs/CONFIGURATION.md have the "
+            "keys:\n",
+            called, program->summary, called);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
     fprintf(out, "  %-12s %s\n", aa_conf_table_field()->name, aa_conf_table_field()->help);
@@ -163,11 +163,11 @@ open_http(aa_context *ctx, const aa_program *program, aa_err *err)
     return AA_OK;
 }
 
-static void
-register_build(aa_metrics *ms, const aa_program *program)
+void
+aa_program_metrics(aa_metrics *ms, const char *process)
 {
     char labels[128] = "";
-    aa_metrics_label(labels, sizeof labels, "process", program->name);
+    aa_metrics_label(labels, sizeof labels, "process", process);
     aa_metrics_label(labels, sizeof labels, "version", AA_VERSION);
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
@@ -230,7 +230,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
         st = aa_fail(&err, AA_ENOMEM, "metrics");
         goto out;
     }
-    register_build(ctx.ms, program);
+    aa_program_metrics(ctx.ms, program->name);
     if (program->threads) st = aa_enough_threads(program->threads(cfg), &err);
     if (st != AA_OK) {
         libraries_whole = false;

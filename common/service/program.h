@@ -39,6 +39,9 @@ struct aa_program {
 /** Of the frame and the links of every process. */
 enum { AA_PROGRAM_THREADS = 3 };
 
+/** Register what every process has; aa_program_main does it. */
+void aa_program_metrics(aa_metrics *ms, const char *process);
+
 int aa_program_main(const aa_program *program, int argc, char **argv);
 
 /** True once SIGTERM or SIGINT arrived: finish what is in flight and return. */

@@ -32,7 +32,8 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
     cr->cfg = cfg;
-    cr->count = aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that are heard from");
+    cr->count =
+        aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that have sent an offer lately");
     cr->working = aa_metrics_gauge(ms, "autoassign_fetchers_working", "",
                                    "fetchers that read partitions of the open run");
     cr->events = aa_metrics_counter(ms, "autoassign_fetched_events_total", "",
@@ -40,9 +41,9 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     cr->letters = aa_metrics_counter(ms, "autoassign_fetched_letters_total", "",
                                      "dead letters that came from fetchers");
     cr->gaps = aa_metrics_counter(ms, "autoassign_fetch_gaps_total", "",
-                                  "messages of fetchers that got lost and were asked for again");
+                                  "gaps in the messages of fetchers, which were requested again");
     cr->strays = aa_metrics_counter(ms, "autoassign_fetch_strays_total", "",
-                                    "messages of fetchers that nobody had asked for any more");
+                                    "messages of fetchers for an older request, ignored");
     st = peers_new(&cr->pe, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
     aa_link_export(cr->ln, ms, "fetchers");

@@ -55,8 +55,7 @@ typedef struct {
     bool             member;      /* the group has dealt */
     bool             withdrawing; /* the group wants the partitions back, or we stop */
     bool             done;
-    aa_counter      *records, *bad, *lost, *gaps;
-    aa_gauge        *partitions, *in_flight;
+    fetcher_metrics  mt;
 } fetcher;
 
 /* ---- the group ---- */
@@ -338,8 +337,8 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     if (st == AA_OK) st = send_packed(fr, AA_MSG_FETCHED, err);
     if (st != AA_OK) return st;
     supply_sent(part, records, aa_fetched_next(fe));
-    aa_counter_add(fr->records, records);
-    aa_counter_add(fr->bad, fe->letter_count);
+    aa_counter_add(fr->mt.records, records);
+    aa_counter_add(fr->mt.bad, fe->letter_count);
     if (fe->bytes.len >= LETTER_BYTES) supply_large(part);
     aa_fetched_clear(fe);
     return AA_OK;
@@ -379,8 +378,8 @@ skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, a
     snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64,
              part->partition, from, to);
     aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
-    aa_counter_add(fr->gaps, 1);
-    if (to > from) aa_counter_add(fr->lost, (uint64_t)(to - from));
+    aa_counter_add(fr->mt.gaps, 1);
+    if (to > from) aa_counter_add(fr->mt.lost, (uint64_t)(to - from));
     *end = to;
     return AA_OK;
 }
@@ -446,8 +445,8 @@ show(fetcher *fr, int64_t now_us)
 
     if (now_us < fr->show_us) return;
     fr->show_us = now_us + SHOW_US;
-    aa_gauge_set(fr->partitions, (double)fr->su.n);
-    aa_gauge_set(fr->in_flight, (double)supply_in_flight(&fr->su));
+    aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
+    aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
     const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
     aa_set_ready(fr->ctx, fr->member && answered && !trouble,
                  trouble    ? trouble
@@ -458,7 +457,7 @@ show(fetcher *fr, int64_t now_us)
     fr->stats_us = now_us;
     char kv[128];
     snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64 " partitions=%zu in_flight=%" PRIu64,
-             aa_counter_get(fr->records), aa_counter_get(fr->bad), fr->su.n,
+             aa_counter_get(fr->mt.records), aa_counter_get(fr->mt.bad), fr->su.n,
              supply_in_flight(&fr->su));
     aa_log_write(AA_INFO, "STATS", kv, "fetcher");
 }
@@ -513,6 +512,23 @@ turn(fetcher *fr, aa_err *err)
     return wait_for_something(fr, err);
 }
 
+void
+fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
+{
+    fm->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
+                                  "Events that Kafka no longer had and that were skipped");
+    fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
+                                  "Gaps that were skipped because Kafka no longer had the events");
+    fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
+                                     "messages read from Kafka and sent to the sequencer");
+    fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
+                                 "messages among them that are no valid events");
+    fm->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
+                                      "partitions that the group has dealt to this fetcher");
+    fm->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
+                                     "messages sent that the sequencer has not acknowledged");
+}
+
 static aa_status
 init(fetcher *fr, aa_err *err)
 {
@@ -528,18 +544,7 @@ init(fetcher *fr, aa_err *err)
     fr->offer.decoding_digest = aa_conf_decoding_digest(fr->cfg);
     fr->heard_us =
         aa_now_us() - OFFER_ALONE_US; /* nobody yet: the first silence counts from here */
-    fr->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
-                                     "messages read from Kafka and sent to the sequencer");
-    fr->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
-                                 "messages among them that were no events");
-    fr->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
-                                  "events that Kafka had no more and that were skipped");
-    fr->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
-                                  "places where events were skipped because Kafka had no more");
-    fr->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
-                                      "partitions that the group has dealt to this fetcher");
-    fr->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
-                                     "messages sent that the sequencer has not said to have");
+    fetcher_metrics_init(&fr->mt, ms);
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
     st = decode_new(&fr->dc, fr->cfg, err);
@@ -555,8 +560,8 @@ say_goodbye(fetcher *fr, aa_err *err)
 {
     char kv[64];
 
-    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->records),
-             aa_counter_get(fr->bad));
+    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->mt.records),
+             aa_counter_get(fr->mt.bad));
     aa_log_write(AA_INFO, "FINAL", kv, "drained");
     supply_clear(&fr->su);
     fr->withdrawing = true;

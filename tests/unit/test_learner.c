@@ -690,6 +690,37 @@ malformed_batches_are_refused_and_change_nothing(void **state)
     learner_free(&control);
 }
 
+/* ---- a model that is not finite any more ---- */
+
+/* Weights near the end of float's range: the first prediction overflows. */
+static void
+a_model_that_has_diverged_is_no_bad_batch(void **state)
+{
+    (void)state;
+    stream            sr;
+    size_t            count;
+    aa_assigned_batch b = {0};
+    aa_reward_batch   out = {0};
+    aa_err            err = AA_ERR_INIT;
+    use_defaults(AA_MODEL_DEEPFM, 1);
+    learner *le = fresh();
+    learner_dense(le, &count);
+    float *w = malloc(count * sizeof *w);
+    assert_non_null(w);
+    for (size_t i = 0; i < count; i++)
+        w[i] = 1e38f;
+    assert_int_equal(learner_import_dense(le, w, count, &err), AA_OK);
+    stream_init(&sr, &cfg, 3);
+    stream_next(&sr, &b, 200);
+    assert_int_equal(learner_step(le, &b, &out, NULL, &err), AA_EDIVERGED);
+    assert_non_null(strstr(err.text, "batch 1: loss"));
+    free(w);
+    stream_fini(&sr);
+    aa_assigned_batch_fini(&b);
+    aa_reward_batch_fini(&out);
+    learner_free(&le);
+}
+
 static void
 one_to_three_fields_and_modes_without_shared_rows_run(void **state)
 {
@@ -729,6 +760,7 @@ main(void)
         cmocka_unit_test(a_restored_learner_goes_on_bit_by_bit),
         cmocka_unit_test(a_checkpoint_of_another_shape_is_refused_and_changes_nothing),
         cmocka_unit_test(malformed_batches_are_refused_and_change_nothing),
+        cmocka_unit_test(a_model_that_has_diverged_is_no_bad_batch),
         cmocka_unit_test(one_to_three_fields_and_modes_without_shared_rows_run),
     };
     return cmocka_run_group_tests_name("learner/learner", tests, NULL, NULL);

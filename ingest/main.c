@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/service/program.h"
@@ -547,6 +548,12 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -554,6 +561,7 @@ main(int argc, char **argv)
         .name = "ingest",
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
         .run = run,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

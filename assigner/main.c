@@ -7,6 +7,7 @@
 #include "assigner/assigner_metrics.h"
 #include "assigner/assigner_stage.h"
 #include "assigner/publish_assignments.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/program.h"
 #include "common/service/retry.h"
@@ -85,6 +86,12 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -92,6 +99,7 @@ main(int argc, char **argv)
         .name = "assigner",
         .summary = "the Identity Agent: gives IDs shared or unique rows",
         .run = run,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/service/program.h"
@@ -22,8 +23,7 @@
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
-    RETRY_US = 500000,       /* between tries of a letter */
-    BEHIND_US = 20000,       /* same, when it is only that the broker is behind */
+    BEHIND_US = 20000,       /* between tries of a letter, when the broker is behind */
     SAY_AGAIN_US = 30000000, /* between warnings of a trouble that lasts */
     METER_US = 500000,       /* between updates of the metrics */
     CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
@@ -201,10 +201,14 @@ send_letter(app *ap, const ingest_act *act)
     const aa_status     st = letters_send(ap->le, act->letter, &err);
 
     letters_poll(ap->le);
-    if (st != AA_OK) {
-        if (st != AA_EAGAIN) aa_error("DEAD-LETTER", "%s", err.text);
-        ingest_put_off(ap->in, aa_now_us() + (st == AA_EAGAIN ? BEHIND_US : RETRY_US));
+    if (st == AA_EAGAIN) {
+        ingest_put_off(ap->in, aa_now_us() + BEHIND_US);
         return true;
+    }
+    if (st != AA_OK) {
+        aa_error("DEAD-LETTER", "%s", err.text);
+        ap->failed = st;
+        return false;
     }
     ingest_done(ap->in, act, aa_now_us());
     meter_letter(ap->me, reason);
@@ -244,6 +248,10 @@ commit(app *ap, const ingest_act *act)
         aa_warn("COMMIT", "%s", err.text);
         ingest_restart(ap->in, err.text, aa_now_us());
         return true;
+    case COMMITTER_FAILED:
+        aa_error("COMMIT", "%s", err.text);
+        ap->failed = AA_EIO;
+        return false;
     case COMMITTER_DONE: break;
     }
     snprintf(kv, sizeof kv, "epoch=%" PRIu64 " seq=%" PRIu64 " events=%" PRIu64, act->commit->epoch,
@@ -416,6 +424,7 @@ say_silence(app *ap, int64_t now_us)
 static const char *
 unready(const app *ap, int64_t now_us)
 {
+    if (source_trouble(ap->so)) return source_trouble(ap->so);
     if (ingest_silent(ap->in, now_us))
         return "the assigner (or the learner behind it) does not answer";
     return ingest_running(ap->in) ? "the lag is not known yet" : "no run is open";
@@ -429,11 +438,13 @@ show(app *ap)
 
     if (now_us < ap->meter_us) return;
     ap->meter_us = now_us + METER_US;
-    known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
     letters_poll(ap->le);
+    known =
+        meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
-    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, now_us));
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
+                 unready(ap, now_us));
 }
 
 static aa_status
@@ -493,7 +504,8 @@ loop(app *ap, aa_err *err)
         if (st != AA_OK) return st;
     }
     aa_set_ready(ap->ctx, false, "drained");
-    const aa_status st = meter_finish(ap->me, ap->in, ap->so, !ap->given_up, err);
+    const aa_status st =
+        meter_finish(ap->me, ap->in, ap->so, letters_lost(ap->le), !ap->given_up, err);
     if (st != AA_OK || !ap->given_up) return st;
     return aa_fail(err, AA_EIO, "the drain was given up: %s; what is not committed is read again",
                    ingest_reason(ap->in));
@@ -536,6 +548,12 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -543,6 +561,7 @@ main(int argc, char **argv)
         .name = "ingest",
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
         .run = run,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -50,6 +50,7 @@ scorer_metrics_init(scorer_metrics *sm, aa_metrics *ms, const aa_conf *cfg)
     sm->applied = records(ms, "applied");
     sm->old = records(ms, "old");
     sm->other_lane = records(ms, "other_lane");
+    sm->foreign = records(ms, "other_pipeline");
     sm->bad = records(ms, "bad");
     sm->lag = aa_metrics_gauge(ms, "autoassign_scorer_lag", "",
                                "Messages of the two topics that are not applied yet.");

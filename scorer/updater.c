@@ -10,19 +10,24 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/kafka/kafka_reader.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
 #include "common/service/summary.h"
 
-#define APPLY_RECORDS   1024 /* per poll */
-#define APPLY_TURN      256  /* then whoever scores on this processor goes first */
-#define APPLY_WAIT_MS   20   /* a record waits at most this long for others */
-#define TOPIC_RETRY_MS  1000
-#define TOPIC_REMIND_MS 10000
-#define GAUGE_EVERY_MS  200
-#define DRAIN_MS        5000
+#define APPLY_RECORDS    1024 /* per poll */
+#define APPLY_TURN       256  /* then whoever scores on this processor goes first */
+#define APPLY_WAIT_MS    20   /* a record waits at most this long for others */
+#define TOPIC_RETRY_MS   1000
+#define TOPIC_REMIND_MS  10000
+#define GAUGE_EVERY_MS   200
+#define DRAIN_MS         5000
+#define OTHERS_REMIND_MS 10000
 
 static const char starting[] = "the topics are not there yet";
 static const char catching_up[] = "catching up with the topics";
 static const char stopping[] = "stopping";
+static const char others_only[] =
+    "the topics hold records of another pipeline and not all of this one's";
 
 struct updater {
     aa_context      *ctx;
@@ -35,6 +40,10 @@ struct updater {
     aa_kafka_record *rec; /* (APPLY_RECORDS) */
     int64_t          gauges_ms, stats_ms, start_ms;
     uint64_t         records;
+    uint32_t         mark;                   /* of this pipeline */
+    uint64_t         others_said;            /* of their records, as of the last warning */
+    int64_t          others_ms;              /* and when that was */
+    aa_owners        owners;                 /* other pipelines whose records were met */
     uint64_t         seen_run, seen_version; /* of the dense weights */
 };
 
@@ -78,7 +87,11 @@ static aa_status
 apply_record(updater *up, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
-    aa_status      st =
+    if (aa_owners_note(&up->owners, up->mark, rec)) {
+        aa_counter_add(up->sm->foreign, 1); /* as if it were not there */
+        return AA_OK;
+    }
+    aa_status st =
         replica_apply(up->rp, rec->key, rec->key_len, rec->value, rec->len, &effect, err);
     if (st == AA_EPARSE) {
         char kv[AA_CONF_STR + 64];
@@ -122,6 +135,7 @@ update(updater *up, aa_err *err)
         if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
     }
     up->records += count;
+    if (st == AA_OK) st = replica_tick(up->rp, aa_now_ms(), err);
     if (st == AA_OK) note_freshness(up);
     return st;
 }
@@ -145,6 +159,24 @@ say_stats(updater *up, const replica_stats *rs)
     aa_log_write(AA_INFO, "STATS", kv, "serving");
 }
 
+/* Records of other pipelines were passed over: at once, then at most every OTHERS_REMIND_MS. */
+static void
+say_others(updater *up, int64_t now_ms)
+{
+    char           name[192], kv[32];
+    const uint64_t count = aa_counter_get(up->sm->foreign);
+    if (count == up->others_said || up->owners.count == 0) return;
+    if (up->others_said > 0 && now_ms - up->others_ms < OTHERS_REMIND_MS) return;
+    up->others_said = count;
+    up->others_ms = now_ms;
+    aa_owners_name(&up->owners.owner[up->owners.count - 1], name, sizeof name);
+    snprintf(kv, sizeof kv, "records=%" PRIu64, count);
+    aa_log_write(AA_WARN, "OTHER-PIPELINE", kv,
+                 "records of %s stand in the topics of '%s' and are passed over: each pipeline "
+                 "needs topics.assignments and topics.model of its own",
+                 name, up->cfg->pipeline.name);
+}
+
 static void
 observe(updater *up)
 {
@@ -156,10 +188,19 @@ observe(updater *up)
     scorer_metrics_replica(up->sm, &rs, up->cfg->field_count, aa_wall_ms());
     aa_gauge_set(up->sm->lag, (double)aa_reader_lag(up->rd));
     aa_gauge_set(up->sm->waiting, (double)serve_waiting(up->se));
+    say_others(up, now_ms);
     aa_log_flush_repeats();
     if (!up->cfg->log.stats_ms || now_ms - up->stats_ms < up->cfg->log.stats_ms) return;
     up->stats_ms = now_ms;
     say_stats(up, &rs);
+}
+
+/* Why nothing can be scored though the topics have been read (a literal), or NULL. */
+static const char *
+missing(const updater *up)
+{
+    const char *why = replica_missing(up->rp);
+    return why && up->owners.count > 0 ? others_only : why;
 }
 
 static aa_status
@@ -171,7 +212,7 @@ follow(updater *up, aa_err *err)
     while (st == AA_OK && !aa_stop_requested()) {
         st = update(up, err);
         caught_up = caught_up || aa_reader_caught_up(up->rd);
-        if (caught_up) set_not_ready(up, replica_missing(up->rp));
+        if (caught_up) set_not_ready(up, missing(up));
         observe(up);
     }
     return st;
@@ -244,6 +285,7 @@ updater_new(updater **out, aa_context *ctx, replica *rp, serve *se, scorer_metri
     up->rp = rp;
     up->se = se;
     up->sm = sm;
+    up->mark = aa_mark_of(up->cfg->pipeline.name);
     up->start_ms = up->stats_ms = aa_now_ms();
     up->rec = calloc(APPLY_RECORDS, sizeof *up->rec);
     if (!up->rec) {

@@ -12,11 +12,14 @@
 
 #include <jansson.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka_reader.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
+#include "common/model/row.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
 #include "scorer/replica/replica.h"
@@ -58,8 +61,10 @@ typedef struct {
 
 typedef struct {
     const aa_conf  *cfg;
+    aa_owners       owners; /* other pipelines whose records were met */
     replica        *rp;
     replica_reader *rr;
+    bool            pinned;
     ids             field[AA_MAX_FIELDS];
     named          *item; /* (item_count) by key */
     size_t          item_count;
@@ -87,7 +92,8 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_topic_key   k;
-    aa_status      st =
+    if (aa_owners_note(&jb->owners, aa_mark_of(jb->cfg->pipeline.name), rec)) return AA_OK;
+    aa_status st =
         replica_apply(jb->rp, rec->key, rec->key_len, rec->value, rec->len, &effect, err);
     if (st == AA_EPARSE) {
         aa_warn("RECORD-BAD", "%s", err->text);
@@ -97,6 +103,17 @@ apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
     st = aa_topic_key_get(&k, rec->key, rec->key_len, err);
     if (st != AA_OK || k.kind != AA_KEY_ASSIGNMENT || !rec->value) return st;
     return k.field < jb->cfg->field_count ? note_key(&jb->field[k.field], k.id, err) : AA_OK;
+}
+
+/* The tables of two pipelines with equal keys: what compaction has left of ours is not a table. */
+static aa_status
+refuse_others(const job *jb, aa_err *err)
+{
+    char name[192];
+    aa_owners_name(&jb->owners.owner[0], name, sizeof name);
+    return aa_fail(err, AA_ECONFIG, "the topics %s and %s hold records of %s, not only of '%s'",
+                   jb->cfg->topics.assignments, jb->cfg->topics.model, name,
+                   jb->cfg->pipeline.name);
 }
 
 static aa_status
@@ -115,6 +132,7 @@ read_topics(job *jb, aa_err *err)
     }
     aa_reader_free(&rd);
     free(rec);
+    if (st == AA_OK && jb->owners.count > 0) st = refuse_others(jb, err);
     const char *missing = st == AA_OK ? replica_missing(jb->rp) : NULL;
     return missing ? aa_fail(err, AA_EIO, "nothing to export: %s", missing) : st;
 }
@@ -131,8 +149,10 @@ compare_names(const void *a, const void *b)
 static aa_status
 take_names(job *jb, aa_err *err)
 {
-    const names *nm = replica_items(jb->rp);
-    size_t       end = names_end(nm);
+    replica_pin(jb->rr); /* to the end: the texts are the replica's */
+    const names_list *nm = replica_items(jb->rr);
+    size_t            end = names_end(nm);
+    jb->pinned = true;
     jb->item = calloc(end + 1, sizeof *jb->item);
     if (!jb->item) return aa_fail(err, AA_ENOMEM, "%zu names", end);
     for (size_t i = 0; i < end; i++) {
@@ -148,9 +168,9 @@ static aa_text
 file_name_of(const job *jb, size_t f, uint64_t key)
 {
     const named  want = {.key = key};
-    const named *na = f == REPLICA_ITEM ? bsearch(&want, jb->item, jb->item_count, sizeof *jb->item,
-                                                  compare_names)
-                                        : NULL;
+    const named *na = f == AA_RANKED_FIELD ? bsearch(&want, jb->item, jb->item_count,
+                                                     sizeof *jb->item, compare_names)
+                                           : NULL;
     return na ? na->text : (aa_text){0};
 }
 
@@ -220,7 +240,7 @@ static aa_status
 write_field(job *jb, const options *opt, size_t f, aa_err *err)
 {
     const char *name = jb->cfg->fields[f].name;
-    aa_table    tb = {.W = (size_t)jb->cfg->model.dim + 1};
+    aa_table    tb = {.W = aa_row_width((size_t)jb->cfg->model.dim)};
     size_t      own = 0;
     aa_status   st = fill_table(jb, f, &tb, err);
     if (st == AA_OK) st = aa_table_write(&tb, opt->dir, name, opt->format, err);
@@ -294,6 +314,7 @@ run_export(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
     opt->dir = args.text[0];
     aa_status st = export(&jb, opt, err);
     free(jb.item);
+    if (jb.pinned) replica_unpin(jb.rr);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)

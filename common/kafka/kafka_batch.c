@@ -43,6 +43,18 @@ aa_kafka_record_headers(const aa_kafka_record *rec, aa_kafka_header *out, size_t
     return n;
 }
 
+const void *
+aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void         *value = NULL;
+    *len = 0;
+    if (rd_kafka_message_headers(rec->opaque, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return NULL;
+    if (rd_kafka_header_get_last(headers, name, &value, len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return NULL;
+    return value;
+}
+
 void
 aa_kafka_batch_release(aa_kafka_batch *ba)
 {

@@ -16,6 +16,10 @@ typedef struct aa_reader aa_reader;
 /** All partitions of the topics from the beginning. */
 aa_status aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const *topics,
                          size_t topic_count, aa_err *err) __attribute__((warn_unused_result));
+/** The same from the first message of each partition that is not older than since_ms (0: all). */
+aa_status aa_reader_open_since(aa_reader **out, const aa_conf *cfg, const char *const *topics,
+                               size_t topic_count, int64_t since_ms, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Up to max records; *count may be 0 after timeout_ms. Records are valid until the next poll. */
 aa_status aa_reader_poll(aa_reader *rd, aa_kafka_record *rec, size_t max, int timeout_ms,
                          size_t *count, aa_err *err) __attribute__((warn_unused_result));

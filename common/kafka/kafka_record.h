@@ -24,6 +24,8 @@ typedef struct {
     size_t                 header_count;
 } aa_kafka_record;
 
+/** The value of a record's header (*len), which is the record's; NULL: it has none of that name. */
+const void *aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len);
 /** The first max headers of a record, which live as long as it does; how many. Asking costs: do it
  *  for few records. */
 size_t aa_kafka_record_headers(const aa_kafka_record *rec, aa_kafka_header *out, size_t max);

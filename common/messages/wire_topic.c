@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,6 +247,7 @@ aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     m.residual_rows = d->residual_rows;
     m.newest_kafka_ms = d->newest_kafka_ms;
     m.oldest_kafka_ms = d->oldest_kafka_ms;
+    m.pipeline = wire_unconst(d->pipeline);
     aa_status st = check_dense(&m, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
@@ -268,6 +270,7 @@ copy_dense(aa_dense_message *d, const Autoassign__Dense *m, aa_err *err)
                             .newest_kafka_ms = m->newest_kafka_ms,
                             .oldest_kafka_ms = m->oldest_kafka_ms};
     memcpy(d->model, m->model, strlen(m->model));
+    snprintf(d->pipeline, sizeof d->pipeline, "%s", m->pipeline);
     for (size_t i = 0; i < m->n_hidden; i++)
         d->hidden[i] = m->hidden[i];
     wire_copy(w, m->w, m->n_w * sizeof *w);

@@ -76,6 +76,7 @@ typedef struct {
     bool         residual_rows;   /* own rows add to the alt reading */
     int64_t      newest_kafka_ms; /* arrival in Kafka of the newest batch's first event */
     int64_t      oldest_kafka_ms; /* of the oldest event that no earlier message reflected */
+    char         pipeline[128];   /* pipeline.name; "": not known */
 } aa_dense_message;
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     __attribute__((warn_unused_result));

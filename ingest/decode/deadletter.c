@@ -82,7 +82,8 @@ deadletter_new(const aa_kafka_record *rec, decode_reason reason, const char *why
     aa_kafka_header headers[DEADLETTER_HEADERS];
     size_t          headers_len = 0, room = DEADLETTER_MAX_BYTES;
     size_t          key_len = rec->key ? rec->key_len : 0, len = rec->value ? rec->len : 0;
-    const size_t    full_len = len, header_count = choose_headers(rec, headers, &headers_len);
+    const size_t    full_key_len = key_len, full_len = len;
+    const size_t    header_count = choose_headers(rec, headers, &headers_len);
 
     room -= headers_len;
     if (key_len > room) key_len = room;
@@ -97,7 +98,9 @@ deadletter_new(const aa_kafka_record *rec, decode_reason reason, const char *why
                        .time_ms = rec->timestamp_ms,
                        .key_len = key_len,
                        .len = len,
+                       .full_key_len = full_key_len,
                        .full_len = full_len,
+                       .headers_at = key_len + len,
                        .headers_len = headers_len};
     snprintf(dl->why, sizeof dl->why, "%s", why);
     if (key_len > 0) memcpy(dl->bytes, rec->key, key_len);
@@ -130,12 +133,19 @@ deadletter_topic(char out[AA_CONF_STR + 8], const aa_conf *cfg)
         snprintf(out, AA_CONF_STR + 8, "%s.dlq", cfg->topics.interactions);
 }
 
-/* Ours, behind the message's own. */
+void
+deadletter_cut(deadletter *dl, size_t max_bytes)
+{
+    if (dl->key_len > max_bytes) dl->key_len = max_bytes;
+    if (dl->len > max_bytes - dl->key_len) dl->len = max_bytes - dl->key_len;
+}
+
+/* The message's own headers, then ours, with the texts of their numbers. */
 typedef struct {
-    char   partition[16], offset[24], time_ms[24], full[24];
+    char   partition[16], offset[24], time_ms[24], full[24], full_key[24];
     size_t count;
 
-    aa_kafka_header at[DEADLETTER_HEADERS + 8];
+    aa_kafka_header at[DEADLETTER_HEADERS + 9];
 } header_list;
 
 static void
@@ -145,8 +155,9 @@ add_text(header_list *hl, const char *name, const char *value)
 }
 
 static void
-add_ours(header_list *hl, const aa_conf *cfg, const deadletter *dl, int64_t now_wall_ms)
+fill_headers(header_list *hl, const aa_conf *cfg, const deadletter *dl, int64_t now_wall_ms)
 {
+    hl->count = deadletter_headers(dl->bytes + dl->headers_at, dl->headers_len, hl->at);
     snprintf(hl->partition, sizeof hl->partition, "%" PRId32, dl->partition);
     snprintf(hl->offset, sizeof hl->offset, "%" PRId64, dl->offset);
     snprintf(hl->time_ms, sizeof hl->time_ms, "%" PRId64, now_wall_ms);
@@ -157,22 +168,45 @@ add_ours(header_list *hl, const aa_conf *cfg, const deadletter *dl, int64_t now_
     add_text(hl, "autoassign.offset", hl->offset);
     add_text(hl, "autoassign.error_time_ms", hl->time_ms);
     add_text(hl, "autoassign.pipeline", cfg->pipeline.name);
-    if (dl->len == dl->full_len) return;
-    snprintf(hl->full, sizeof hl->full, "%zu", dl->full_len);
-    add_text(hl, "autoassign.full_bytes", hl->full);
+    if (dl->len < dl->full_len) {
+        snprintf(hl->full, sizeof hl->full, "%zu", dl->full_len);
+        add_text(hl, "autoassign.full_bytes", hl->full);
+    }
+    if (dl->key_len < dl->full_key_len) {
+        snprintf(hl->full_key, sizeof hl->full_key, "%zu", dl->full_key_len);
+        add_text(hl, "autoassign.full_key_bytes", hl->full_key);
+    }
+}
+
+/* Of a batch's head and a record's; lengths of a header are at most five bytes each. */
+enum { BATCH_HEAD = 61, RECORD_HEAD = 40, LENGTHS = 10, CUT_HEADERS = 2 * 50 };
+
+size_t
+deadletter_frame_bytes(const aa_conf *cfg, const deadletter *dl)
+{
+    header_list hl;
+    size_t      bytes = BATCH_HEAD + RECORD_HEAD + CUT_HEADERS;
+
+    fill_headers(&hl, cfg, dl, INT64_MAX);
+    for (size_t i = 0; i < hl.count; i++)
+        bytes += strlen(hl.at[i].name) + hl.at[i].len + LENGTHS;
+    return bytes;
 }
 
 aa_status
 deadletter_send(aa_producer *pr, const aa_conf *cfg, const deadletter *dl, int64_t now_wall_ms,
-                aa_err *err)
+                void *mark, aa_err *err)
 {
     char        topic[AA_CONF_STR + 8];
     header_list hl;
+    aa_delivery de = {.mark = mark,
+                      .key_len = dl->key_len,
+                      .len = dl->len,
+                      .timestamp_ms = dl->time_ms > 0 ? dl->time_ms : 0};
 
     deadletter_topic(topic, cfg);
-    hl.count = deadletter_headers(dl->bytes + dl->key_len + dl->len, dl->headers_len, hl.at);
-    add_ours(&hl, cfg, dl, now_wall_ms);
-    return aa_producer_send(pr, topic, -1, dl->has_key ? dl->bytes : NULL, dl->key_len,
-                            dl->has_value ? dl->bytes + dl->key_len : NULL, dl->len,
-                            dl->time_ms > 0 ? dl->time_ms : 0, hl.at, hl.count, err);
+    fill_headers(&hl, cfg, dl, now_wall_ms);
+    if (dl->has_key) de.key = dl->bytes;
+    if (dl->has_value) de.value = dl->bytes + dl->key_len;
+    return aa_producer_send_marked(pr, topic, &de, hl.at, hl.count, err);
 }

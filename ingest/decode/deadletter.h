@@ -22,10 +22,11 @@ struct deadletter {
     decode_reason reason;
     char          why[160];
     bool          has_key, has_value;
-    int64_t       time_ms;                /* the message's, -1: none */
-    size_t        key_len, len, full_len; /* len < full_len: cut, it would not fit a message */
-    size_t        headers_len;            /* the message's headers, packed */
-    unsigned char bytes[];                /* (key_len + len + headers_len) */
+    int64_t       time_ms;                 /* the message's, -1: none */
+    size_t        key_len, len;            /* what is left of key and value: */
+    size_t        full_key_len, full_len;  /* less than these when cut, to fit a message */
+    size_t        headers_at, headers_len; /* in bytes: the message's headers, packed */
+    unsigned char bytes[];                 /* key, value, headers */
 };
 
 /* Key, value and the message's headers of a letter; brokers take about 1 MB with ours. */
@@ -43,12 +44,18 @@ size_t deadletter_bytes(const deadletter *dl);
 
 /** topics.dead_letters, or <interactions>.dlq. */
 void deadletter_topic(char out[AA_CONF_STR + 8], const aa_conf *cfg);
+/** Cut the value, then the key, so that both together have at most max_bytes. */
+void deadletter_cut(deadletter *dl, size_t max_bytes);
+/** What a message takes in a batch besides key and value: headers and frame, or somewhat less. */
+size_t deadletter_frame_bytes(const aa_conf *cfg, const deadletter *dl);
 /** The headers in packed bytes (len), which have to stay; how many. Of bytes that are no headers
  *  those before the flaw. */
 size_t deadletter_headers(const void *packed, size_t len, aa_kafka_header out[DEADLETTER_HEADERS]);
-/** Queue the letter with the message's time, its headers and
- *  autoassign.{reason,detail,topic,partition,offset,error_time_ms,pipeline}. */
+/** Queue the letter, marked, with the message's time, its headers,
+ *  autoassign.{reason,detail,topic,partition,offset,error_time_ms,pipeline}, and
+ *  autoassign.{full_bytes,full_key_bytes} of what was cut. @errors as aa_producer_send_marked */
 aa_status deadletter_send(aa_producer *pr, const aa_conf *cfg, const deadletter *dl,
-                          int64_t now_wall_ms, aa_err *err) __attribute__((warn_unused_result));
+                          int64_t now_wall_ms, void *mark, aa_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

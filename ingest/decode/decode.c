@@ -103,7 +103,7 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
         const decode_id *id = &raw->id[f];
         if (id->kind == DECODE_NUMBER_ID) {
             key[f] = aa_id_key_number(id->number);
-            if (f == ITEM) keep_item(dc, id);
+            if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
         if (id->kind == DECODE_NO_ID || id->len == 0)
@@ -112,7 +112,7 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
                                cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
-        if (f == ITEM) keep_item(dc, id);
+        if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
     return DECODE_OK;
 }

@@ -304,7 +304,7 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     head.headers_len = dl->headers_len;
     snprintf(head.why, sizeof head.why, "%s", dl->why);
     st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len,
-                               dl->bytes + dl->key_len + dl->len, err);
+                               dl->bytes + dl->headers_at, err);
     deadletter_free(&dl);
     return st;
 }
@@ -361,6 +361,32 @@ send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
     return send_records(fr, part, err);
 }
 
+/* What comes next cannot be unpacked, and never will be: as the sequencer does with its own. */
+static aa_status
+skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, aa_err *err)
+{
+    int64_t   from = 0, to = 0;
+    char      kv[120];
+    aa_status st;
+
+    if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+    st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
+    if (st == AA_EIO) { /* the next try of the library brings us back here */
+        aa_warn("KAFKA-READ", "%s", err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    if (from < part->next) from = part->next;
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64,
+             part->partition, from, to);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_counter_add(fr->mt.gaps, 1);
+    if (to > from) aa_counter_add(fr->mt.lost, (uint64_t)(to - from));
+    *end = to;
+    return AA_OK;
+}
+
 /* Where letters are so large that they need more messages than it may send, the rest of what was
  * read is read again. That happens once: supply_large sees to it that less is read. */
 static aa_status
@@ -375,6 +401,10 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         supply_gone(&fr->su, part);
         fr->offer_us = 0;
         return AA_OK;
+    }
+    if (st == AA_EPARSE) {
+        const aa_err why = *err;
+        st = skip_unreadable(fr, part, &end, why.text, err);
     }
     if (st == AA_OK) st = aa_fetched_reserve(&fr->fe, n, fr->cfg->field_count, err);
     if (st != AA_OK) return st;
@@ -420,8 +450,11 @@ show(fetcher *fr, int64_t now_us)
     fr->show_us = now_us + SHOW_US;
     aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
     aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
-    aa_set_ready(fr->ctx, fr->member && answered,
-                 answered ? "not in the group yet" : "the sequencer does not answer");
+    const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
+    aa_set_ready(fr->ctx, fr->member && answered && !trouble,
+                 trouble    ? trouble
+                 : answered ? "not in the group yet"
+                            : "the sequencer does not answer");
     aa_log_flush_repeats();
     if (every_us == 0 || now_us - fr->stats_us < every_us || !aa_log_on(AA_INFO)) return;
     fr->stats_us = now_us;
@@ -485,6 +518,10 @@ turn(fetcher *fr, aa_err *err)
 void
 fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
 {
+    fm->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
+                                  "Events that Kafka no longer had and that were skipped");
+    fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
+                                  "Gaps that were skipped because Kafka no longer had the events");
     fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
                                      "messages read from Kafka and sent to the sequencer");
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",

@@ -8,6 +8,7 @@
 #include "common/messages/batch.h"
 #include "common/model/dense.h"
 #include "common/model/model.h"
+#include "common/model/row.h"
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
@@ -94,10 +95,10 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     rp->cfg = cfg;
     rp->kind = kind;
     aa_model_shape_of(&rp->shape, cfg);
-    rp->W = rp->shape.K + 1;
+    rp->W = aa_row_width(rp->shape.K);
     rp->rl = reclaim_new();
     rp->row = calloc(rp->W, sizeof *rp->row);
-    rp->items = names_new();
+    rp->items = rp->rl ? names_new(rp->rl) : NULL;
     bool complete = rp->rl && rp->row && rp->items;
     for (size_t f = 0; complete && f < rp->shape.F; f++) {
         rp->field[f].ids = idmap_new(rp->rl);
@@ -123,10 +124,10 @@ replica_free(replica **rp_p)
         free(atomic_load(&rp->field[f].new_id));
     }
     free(atomic_load(&rp->dense));
+    names_free(&rp->items);
     reclaim_free(&rp->rl);
     free(rp->row);
     aa_bytes_fini(&rp->name);
-    names_free(&rp->items);
     free(rp);
     *rp_p = NULL;
 }
@@ -190,6 +191,7 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     if (k->kind == AA_KEY_NEW_ID) {
         st = apply_new_id(rp, fi, value ? &a : NULL, effect, err);
         applied = *effect == REPLICA_APPLIED;
+        if (applied && value && a.modulo > 0 && k->field == REPLICA_ITEM) names_show_all(rp->items);
     } else if (k->id == 0) {
         return aa_fail(err, AA_EPARSE, "assignment of ID key 0");
     } else if (value) {
@@ -199,9 +201,26 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     }
     if (st != AA_OK) return st;
     if (applied) *effect = REPLICA_APPLIED;
+    if (applied && k->kind == AA_KEY_ASSIGNMENT && k->field == REPLICA_ITEM)
+        names_show(rp->items, k->id, value != NULL);
     if (value && a.run_id > rp->assignments_run) rp->assignments_run = a.run_id;
     if (value) note_version(rp, a.run_id, a.version);
     return AA_OK;
+}
+
+/* Does the assigner hold this ID? In hash mode it holds none, and reads any. */
+static bool
+is_held(const replica_field *fi, uint64_t key)
+{
+    const replica_new_id *fresh = atomic_load(&fi->new_id);
+    aa_assignment         a;
+    return (fresh && fresh->a.modulo > 0) || idmap_get(fi->ids, key, &a);
+}
+
+aa_status
+replica_tick(replica *rp, int64_t now_ms, aa_err *err)
+{
+    return names_tick(rp->items, now_ms, err);
 }
 
 aa_status
@@ -212,16 +231,16 @@ replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t
     size_t      text_len = 0;
     bool        applied = false;
     *effect = REPLICA_OLD;
-    if (!field_of(rp, k, err)) return AA_EPARSE;
+    const replica_field *fi = field_of(rp, k, err);
+    if (!fi) return AA_EPARSE;
     aa_status st =
         value ? aa_wire_unpack_name(&rp->name, &text, &text_len, value, len, err) : AA_OK;
     if (st != AA_OK || k->field != REPLICA_ITEM) return st; /* others are not ranked */
-    if (!value)
-        applied = names_delete(rp->items, k->id);
-    else if (aa_id_key(text, text_len) != k->id)
+    if (!value) return AA_OK; /* whether an item is ranked is what its assignment says */
+    if (aa_id_key(text, text_len) != k->id)
         st = aa_fail(err, AA_EPARSE, "a name of another ID key");
     else
-        st = names_put(rp->items, k->id, text, text_len, &applied, err);
+        st = names_put(rp->items, k->id, text, text_len, is_held(fi, k->id), &applied, err);
     if (applied) *effect = REPLICA_APPLIED;
     return st;
 }
@@ -445,10 +464,11 @@ replica_unpin(replica_reader *rr)
     reclaim_exit(rr->rp->rl, rr->place);
 }
 
-const names *
-replica_items(const replica *rp)
+const names_list *
+replica_items(const replica_reader *rr)
 {
-    return rp->items;
+    AA_REQUIRE(rr->pinned);
+    return names_now(rr->rp->items);
 }
 
 /* Is this row the one that the assignment speaks of? */

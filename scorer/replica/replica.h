@@ -34,7 +34,8 @@
 #include "common/messages/wire_topic.h"
 #include "scorer/replica/names.h"
 
-enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */
+/* fields of a request; further ones are its context */
+enum { REPLICA_USER = AA_USER_FIELD, REPLICA_ITEM = AA_RANKED_FIELD };
 
 typedef struct replica        replica;
 typedef struct replica_reader replica_reader;
@@ -71,6 +72,10 @@ aa_status replica_apply_row(replica *rp, const aa_topic_key *k, const void *valu
 aa_status replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *effect,
                               aa_err *err) __attribute__((warn_unused_result));
 
+/** Time passes: memory of what went long ago is used again. @errors AA_ENOMEM nothing changed */
+aa_status replica_tick(replica *rp, int64_t now_ms, aa_err *err)
+    __attribute__((warn_unused_result));
+
 typedef struct {
     uint64_t assignments[AA_MAX_FIELDS], rows[AA_MAX_FIELDS]; /* held now */
     uint64_t bytes;                                           /* tables and dense weights */
@@ -101,8 +106,9 @@ void replica_reader_close(replica_reader **rr_p);
  *  @thread the reader's */
 void replica_pin(replica_reader *rr);
 void replica_unpin(replica_reader *rr);
-/** The known items; their texts stay as long as the replica. @thread any */
-const names *replica_items(const replica *rp);
+/** The known items: those that the assigner holds and whose text has come. They and their texts stay
+ *  until replica_unpin. @pre pinned. @thread the reader's */
+const names_list *replica_items(const replica_reader *rr);
 
 typedef struct {
     uint64_t version; /* of the dense weights */

@@ -88,10 +88,12 @@ score_all(replica *rp)
     for (size_t f = 0; f < F; f++)
         for (uint64_t id = 0; id < IDS; id++)
             (void)replica_read_id(rr, f, id, x, &a, &reading[0]);
-    for (size_t i = 0; i < names_end(replica_items(rp)); i++) {
+    replica_pin(rr);
+    for (size_t i = 0; i < names_end(replica_items(rr)); i++) {
         aa_text text;
-        if (names_get(replica_items(rp), i, &item[0], &text)) AA_REQUIRE(text.len > 0);
+        if (names_get(replica_items(rr), i, &item[0], &text)) AA_REQUIRE(text.len > 0);
     }
+    replica_unpin(rr);
     replica_reader_close(&rr);
 }
 

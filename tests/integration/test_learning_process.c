@@ -285,7 +285,8 @@ barrier(fixture *fx, uint64_t run_id, uint64_t epoch, uint64_t seq, bool final)
 static void
 hears(fixture *fx, aa_msg_kind kind, uint64_t run_id)
 {
-    wait_until(turn(fx) && fx->got_kind == (char)kind && fx->got.hd.run_id == run_id);
+    bool came; /* what comes behind it in the same turn must not hide it */
+    wait_until(turn_until(fx, kind, &came) && came && fx->got.hd.run_id == run_id);
 }
 
 /* Both digests, as the processes print them at the end of the stream. */

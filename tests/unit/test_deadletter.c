@@ -46,7 +46,7 @@ letter_keeps_time_and_headers_and_replaces_those_of_an_earlier_letter(void **sta
     deadletter *dl = deadletter_new(&rec, DECODE_EMPTY, "");
     assert_non_null(dl);
     assert_int_equal(dl->time_ms, 77);
-    const unsigned char *packed = dl->bytes + dl->key_len + dl->len;
+    const unsigned char *packed = dl->bytes + dl->headers_at;
     assert_int_equal(deadletter_headers(packed, dl->headers_len, got), 4);
     assert_string_equal(got[0].name, "trace");
     assert_int_equal(got[0].len, 3);
@@ -133,6 +133,27 @@ topic_is_the_configured_one_or_made_from_the_interactions(void **state)
     assert_string_equal(topic, "bad");
 }
 
+static void
+value_is_cut_before_the_key_and_full_lengths_stay(void **state)
+{
+    (void)state;
+    aa_kafka_record rec = {.key = "key", .key_len = 3, .value = "value", .len = 5};
+    deadletter     *dl = deadletter_new(&rec, DECODE_MALFORMED, "");
+    assert_non_null(dl);
+    deadletter_cut(dl, 100);
+    assert_int_equal(dl->len, 5);
+    deadletter_cut(dl, 5);
+    assert_int_equal(dl->key_len, 3);
+    assert_int_equal(dl->len, 2);
+    assert_memory_equal(dl->bytes, "keyva", 5);
+    deadletter_cut(dl, 2);
+    assert_int_equal(dl->key_len, 2);
+    assert_int_equal(dl->len, 0);
+    assert_int_equal(dl->full_key_len, 3);
+    assert_int_equal(dl->full_len, 5);
+    deadletter_free(&dl);
+}
+
 int
 main(void)
 {
@@ -143,6 +164,7 @@ main(void)
         cmocka_unit_test(no_key_and_no_value_are_not_empty_ones),
         cmocka_unit_test(what_no_broker_would_take_is_cut_and_says_so),
         cmocka_unit_test(topic_is_the_configured_one_or_made_from_the_interactions),
+        cmocka_unit_test(value_is_cut_before_the_key_and_full_lengths_stay),
     };
     return cmocka_run_group_tests_name("ingest/decode/deadletter", tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 #include "assigner/field/field.h"
 #include "assigner/field/lean.h"
 #include "assigner/inflight.h"
-#include "assigner/policy/sweep.h"
+#include "assigner/policy/price_round.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
 
@@ -35,9 +35,8 @@ struct assigner {
 static aa_status
 open_price(assigner *as, aa_err *err)
 {
-    const policy_kind *pk = policy_find(as->cfg->agent.mode);
-    uint64_t           limit[AA_MAX_FIELDS];
-    if (!pk || !pk->use_price) return AA_OK;
+    uint64_t limit[AA_MAX_FIELDS];
+    if (aa_mode_of(as->cfg)->actor != AA_ACTOR_ROW) return AA_OK;
     for (uint32_t f = 0; f < as->F; f++) {
         aa_status st = field_row_limit(as->cfg, f, &limit[f], err);
         if (st != AA_OK) return st;
@@ -139,7 +138,7 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     if (st == AA_OK) aa_assigned_batch_pass(out, in);
     if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
-        if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
+        if (as->fd[f].mode->actor == AA_ACTOR_NETWORK) actor_keep(&as->fd[f].ac, in->hd.seq);
         if (in->hd.seq == 1) st = field_open(&as->fd[f], sp, err);
     }
     return st;
@@ -218,7 +217,7 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
         sp.i = i;
         st = assign_event(as, in, &sp, err);
         sp.i = i + 1;
-        if (as->pr && st == AA_OK) st = sweep_step(as->pr, as->fd, &sp, err);
+        if (as->pr && st == AA_OK) st = price_round_step(as->pr, as->fd, &sp, err);
         if (sp.now % every != 0) continue;
         for (size_t f = 0; st == AA_OK && f < as->F; f++)
             st = field_sweep(&as->fd[f], &sp, err);
@@ -242,11 +241,12 @@ learn_worth(assigner *as, const inflight_batch *ib, const float *advantage)
     for (size_t j = 0; j < ib->n * as->F; j++) {
         const uint32_t word = ib->word[j];
         if (word == INFLIGHT_NONE || !isfinite(advantage[j])) continue;
-        const uint32_t bucket = AA_STATE_IDX(word) / (as->fd[0].env.k + 1);
-        bid_learn(&as->fd[j % as->F].bt, bucket, AA_STATE_ACTION(word), ib->odds[j], advantage[j]);
+        const uint32_t bucket = aa_state_bucket(AA_STATE_IDX(word), as->fd[0].env.k);
+        row_actor_learn(&as->fd[j % as->F].ra, bucket, AA_STATE_ACTION(word), ib->odds[j],
+                        advantage[j]);
     }
     for (size_t f = 0; f < as->F; f++)
-        bid_refresh(&as->fd[f].bt);
+        row_actor_refresh(&as->fd[f].ra);
 }
 
 static void
@@ -273,7 +273,7 @@ assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
                        "rewards of batch %llu: %zu events, %zu decisions; want %zu, %zu", seq,
                        rw->n, rw->m, ib->n, ib->n * as->F + ib->s);
     if (as->fl.with_keys) return_losses(as, ib, rw->loss);
-    if (as->fd[0].pk->use_actor) {
+    if (as->fd[0].mode->actor == AA_ACTOR_NETWORK) {
         note_rewards(as, ib, rw->advantage);
         for (size_t f = 0; f < as->F; f++)
             actor_learn(&as->fd[f].ac, seq);
@@ -406,7 +406,7 @@ const float *
 assigner_worth(const assigner *as, uint32_t f)
 {
     AA_REQUIRE(f < as->F);
-    return as->pr ? as->fd[f].bt.exp_theta : NULL;
+    return as->pr ? as->fd[f].ra.exp_theta : NULL;
 }
 
 uint64_t

@@ -31,7 +31,7 @@ void assigner_free(assigner **as_p);
 /**
  * Assign one batch: for every event and field look the ID up (insert it at position 1), take the
  * agent's action, and write what row to read; then, every agent.sweep_every events, one step of the
- * sweep over quiet IDs (default: over holders of rows that are not worth their price). The rewards
+ * sweep over quiet IDs (default: of a price round over the holders of rows). The rewards
  * of batch in->hd.seq - pipeline.depth must have been learned.
  * @param out  overwritten; out->hd = in->hd
  * @errors AA_EPARSE wrong field count or seq, or rewards are missing: nothing changed;
@@ -94,8 +94,8 @@ typedef struct {
     uint64_t rows_unique, rows_unique_peak;
     uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
     uint64_t promotions, demotions;
-    uint64_t swept;       /* moves of the sweep among them */
-    uint64_t visits;      /* of the sweep, to IDs of any kind */
+    uint64_t swept;       /* moves between events (sweep, price round) among them */
+    uint64_t visits;      /* of sweep and price rounds, to IDs of any kind */
     uint64_t own_reads;   /* events that read a row of the ID's own */
     uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */

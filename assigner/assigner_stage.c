@@ -1,5 +1,6 @@
 #include "assigner/assigner_stage.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,19 @@ take_events(void *arg, const void *buf, size_t len, aa_header *hd, aa_err *err)
     return st;
 }
 
+/* What no learner would take is no bad message from outside: it would come again for ever. */
+static aa_status
+pack_assigned(assigner_stage *sg, aa_err *err)
+{
+    aa_status st = aa_wire_pack_assigned(&sg->bytes, &sg->out, err);
+    if (st != AA_EPARSE) return st;
+    const aa_err why = *err;
+    st = aa_fail(err, AA_EDIVERGED, "batch %" PRIu64 " as assigned: %.200s", sg->out.hd.seq,
+                 why.text);
+    aa_error("MODEL-DIVERGED", "%s", err->text);
+    return st;
+}
+
 static aa_status
 step_assigner(void *arg, uint64_t learn_before, aa_err *err)
 {
@@ -165,7 +179,7 @@ step_assigner(void *arg, uint64_t learn_before, aa_err *err)
     if (st != AA_OK) return st;
     assigner_metrics_step(sg->am, &sg->in, aa_now_us() - start_us);
     st = assigner_metrics_series(sg->am, sg->as, false, err);
-    if (st == AA_OK) st = aa_wire_pack_assigned(&sg->bytes, &sg->out, err);
+    if (st == AA_OK) st = pack_assigned(sg, err);
     if (st != AA_OK) return st;
     st = aa_link_send(sg->down, AA_MSG_ASSIGNED, sg->bytes.data, sg->bytes.len, err);
     return st == AA_EFULL ? aa_fail(err, AA_EFULL, "the learner does not take batches") : st;

@@ -102,7 +102,7 @@ publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id,
             ch->a.run_id = run_id;
             st = send_one(pa, AA_KEY_ASSIGNMENT, ch->field, ch->key, ch->deleted ? NULL : &ch->a,
                           err);
-            if (st == AA_OK && ch->deleted && ch->field == PUBLISH_NAMED_FIELD &&
+            if (st == AA_OK && ch->deleted && ch->field == AA_RANKED_FIELD &&
                 pa->cfg->publish.item_names)
                 st = send_one(pa, AA_KEY_NAME, ch->field, ch->key, NULL, err);
         }

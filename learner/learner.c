@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/model/dense.h"
+#include "common/model/row.h"
 #include "learner/learner_state.h"
 
 /* ---- life ---- */
@@ -48,7 +50,7 @@ work_reserve(learner *le, size_t B, aa_err *err)
     if (!(wk->slot = malloc(rows_B * sizeof *wk->slot))) goto fail;
     for (size_t f = 0; f < le->F; f++) {
         aa_status st = rows_reserve(le->tables[f], B, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
     }
     wk->cap = B;
     return AA_OK;
@@ -70,14 +72,14 @@ live_rows(const learner *le)
 }
 
 static aa_status
-build(learner *le, const aa_conf *cfg, aa_err *err)
+build_learner(learner *le, const aa_conf *cfg, aa_err *err)
 {
     const bool mse = cfg->model.loss == AA_LOSS_MSE;
     le->cfg = cfg;
     le->kind = aa_model_find(cfg->model.kind);
     aa_model_shape_of(&le->sh, cfg);
     le->F = le->sh.F;
-    le->W = le->sh.K + 1;
+    le->W = aa_row_width(le->sh.K);
     le->step = (size_t)cfg->model.step;
     le->shared = aa_shared_rows(cfg);
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
@@ -89,10 +91,10 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
     worth_init(&le->wo, cfg);
-    if (!st && cfg->agent.mode != AA_MODE_DEFAULT) st = critic_new(&le->cr, cfg, err);
-    for (size_t f = 0; !st && f < le->F; f++)
+    if (st == AA_OK && aa_mode_of(cfg)->critic == AA_CRITIC_Q) st = critic_new(&le->cr, cfg, err);
+    for (size_t f = 0; st == AA_OK && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     le->kind->init(&le->sh, le->dense.w, (uint64_t)cfg->pipeline.seed);
     le->live_peak = live_rows(le);
     le->dw = calloc(le->dense.count, sizeof *le->dw);
@@ -109,8 +111,8 @@ learner_new(learner **out, const aa_conf *cfg, aa_err *err)
     aa_dense_threads();
     learner *le = calloc(1, sizeof *le);
     if (!le) return aa_fail(err, AA_ENOMEM, "learner");
-    aa_status st = build(le, cfg, err);
-    if (st)
+    aa_status st = build_learner(le, cfg, err);
+    if (st != AA_OK)
         learner_free(&le);
     else
         *out = le;
@@ -189,7 +191,7 @@ read_field(learner *le, const aa_assigned_batch *in, size_t from, size_t to)
 }
 
 static void
-gather(learner *le, pass *ps, size_t start, size_t B)
+gather_step(learner *le, pass *ps, size_t start, size_t B)
 {
     for (size_t i = 0; i < B; i++) {
         apply_ops(le, ps, start + i, i);
@@ -280,7 +282,7 @@ train(learner *le, const pass *ps, size_t start, size_t B)
 static inline uint32_t
 bucket_of(const learner *le, uint32_t state_idx)
 {
-    return state_idx / ((uint32_t)le->cfg->agent.positions + 1);
+    return aa_state_bucket(state_idx, (uint32_t)le->cfg->agent.positions);
 }
 
 static void
@@ -327,8 +329,8 @@ judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
             advantage(le, d % le->F, in->state[d], in->next_state[d], out->reward[d]);
     for (size_t s = 0; s < in->sweep_count; s++) {
         const uint32_t next = in->sweep_next_state[s];
-        const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;
-        const float    r = reward_of_sweep(&le->rw, own);
+        const bool  own = in->sweep_state[s] != AA_NO_STATE && aa_state_position(next, k) == k + 1;
+        const float r = reward_between(&le->rw, own);
         out->reward[events + s] = r;
         out->advantage[events + s] = advantage(le, in->sweep_field[s], in->sweep_state[s], next, r);
     }
@@ -375,17 +377,17 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     const size_t     m = in->n * le->F + in->sweep_count;
     aa_reward_batch *kept = &le->ring[in->hd.seq % le->ring_count];
     aa_status        st = learner_check(le, in, err);
-    if (!st) st = work_reserve(le, le->step < in->n ? le->step : in->n, err);
-    if (!st) st = aa_reward_batch_reserve(out, in->n, m, err);
-    if (!st) st = aa_reward_batch_reserve(kept, in->n, m, err);
-    if (st) return st;
+    if (st == AA_OK) st = work_reserve(le, le->step < in->n ? le->step : in->n, err);
+    if (st == AA_OK) st = aa_reward_batch_reserve(out, in->n, m, err);
+    if (st == AA_OK) st = aa_reward_batch_reserve(kept, in->n, m, err);
+    if (st != AA_OK) return st;
     out->hd = in->hd;
     out->n = in->n;
     out->m = m;
     pass ps = {.in = in, .out = out, .prediction = prediction};
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
-        gather(le, &ps, start, B);
+        gather_step(le, &ps, start, B);
         predict(le, &ps, start, B);
         compare_with_shared(le, &ps, start, B);
         train(le, &ps, start, B);

@@ -3,13 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
+#include "common/model/row.h"
 
 enum { CHUNK = 1024 };
 
@@ -32,7 +33,7 @@ publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
     if (!pm) return aa_fail(err, AA_ENOMEM, "publisher of the model");
     pm->cfg = cfg;
     pm->mark = aa_mark_of(cfg->pipeline.name);
-    pm->width = (size_t)cfg->model.dim + 1;
+    pm->width = aa_row_width((size_t)cfg->model.dim);
     aa_status st = aa_topic_ensure(cfg, cfg->topics.model, 0, true, err);
     if (st == AA_OK) st = aa_owners_check(cfg, err);
     if (st == AA_OK) st = aa_producer_open(&pm->producer, cfg, err);

@@ -12,6 +12,7 @@
 
 #include "assigner/assigner.h"
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"

@@ -65,6 +65,12 @@ json_id(const char *text, size_t len)
     return id_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
 }
 
+static const char *
+json_name(const aa_conf_field *fd)
+{
+    return fd->json[0] ? fd->json : fd->name;
+}
+
 aa_status
 encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, size_t *len,
             aa_err *err)
@@ -72,8 +78,8 @@ encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, 
     aa_status   st = AA_OK;
     bool        seconds = cfg->event.time_unit == AA_TIME_UNIT_S;
     json_t     *root = json_object();
-    const char *user = cfg->fields[0].json[0] ? cfg->fields[0].json : cfg->fields[0].name;
-    const char *item = cfg->fields[1].json[0] ? cfg->fields[1].json : cfg->fields[1].name;
+    const char *user = json_name(&cfg->fields[AA_USER_FIELD]);
+    const char *item = json_name(&cfg->fields[AA_RANKED_FIELD]);
     json_t     *time = seconds && ev->time_ms % 1000
                            ? json_real((double)ev->time_ms / 1000)
                            : json_integer(seconds ? ev->time_ms / 1000 : ev->time_ms);

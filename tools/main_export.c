@@ -12,13 +12,14 @@
 
 #include <jansson.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka_reader.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
+#include "common/model/row.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
 #include "scorer/replica/replica.h"
@@ -167,9 +168,9 @@ static aa_text
 file_name_of(const job *jb, size_t f, uint64_t key)
 {
     const named  want = {.key = key};
-    const named *na = f == REPLICA_ITEM ? bsearch(&want, jb->item, jb->item_count, sizeof *jb->item,
-                                                  compare_names)
-                                        : NULL;
+    const named *na = f == AA_RANKED_FIELD ? bsearch(&want, jb->item, jb->item_count,
+                                                     sizeof *jb->item, compare_names)
+                                           : NULL;
     return na ? na->text : (aa_text){0};
 }
 
@@ -239,7 +240,7 @@ static aa_status
 write_field(job *jb, const options *opt, size_t f, aa_err *err)
 {
     const char *name = jb->cfg->fields[f].name;
-    aa_table    tb = {.W = (size_t)jb->cfg->model.dim + 1};
+    aa_table    tb = {.W = aa_row_width((size_t)jb->cfg->model.dim)};
     size_t      own = 0;
     aa_status   st = fill_table(jb, f, &tb, err);
     if (st == AA_OK) st = aa_table_write(&tb, opt->dir, name, opt->format, err);

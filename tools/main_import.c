@@ -18,6 +18,7 @@
 #include "common/messages/mark.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
+#include "common/model/row.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"
@@ -224,19 +225,20 @@ check_fresh(const aa_conf *cfg, aa_err *err)
 static aa_status
 publish_names(const job *jb, aa_err *err)
 {
-    enum { ITEM = 1, FLUSH_MS = 60000, POLL_EVERY = 1024 };
+    enum { FLUSH_MS = 60000, POLL_EVERY = 1024 };
     const aa_conf  *cfg = jb->cfg;
-    const aa_table *tb = &jb->table[ITEM];
+    const aa_table *tb = &jb->table[AA_RANKED_FIELD];
     aa_producer    *pr = NULL;
     aa_bytes        value = {0};
-    if (!cfg->publish.enabled || !cfg->publish.item_names || cfg->field_count <= ITEM) return AA_OK;
+    if (!cfg->publish.enabled || !cfg->publish.item_names || cfg->field_count <= AA_RANKED_FIELD)
+        return AA_OK;
     aa_status st = aa_topic_ensure(cfg, cfg->topics.assignments, 0, true, err);
     if (st == AA_OK) st = aa_producer_open(&pr, cfg, err);
     for (size_t i = 0; st == AA_OK && i < tb->n; i++) {
         uint8_t            key[AA_TOPIC_KEY_BYTES];
         const aa_topic_key k = {.lane = (uint32_t)cfg->pipeline.lane,
                                 .kind = AA_KEY_NAME,
-                                .field = ITEM,
+                                .field = AA_RANKED_FIELD,
                                 .id = tb->id[i].key};
         if (!tb->text[i]) continue;
         aa_topic_key_put(key, &k);
@@ -301,7 +303,7 @@ static aa_status
 run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
     options *opt = arg;
-    job      jb = {.cfg = cfg, .W = (size_t)cfg->model.dim + 1};
+    job      jb = {.cfg = cfg, .W = aa_row_width((size_t)cfg->model.dim)};
     opt->dir = args.text[0];
     aa_status st = import(&jb, opt, err);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++) {

@@ -12,7 +12,7 @@ static uint32_t
 seen_for(const field *fd, uint32_t position)
 {
     uint32_t seen = 1;
-    if (!fd->pk->ladder) return seen;
+    if (!fd->mode->ladder) return seen;
     while (seen < SEEN_MAX && policy_ladder(&fd->env, seen) < position)
         seen++;
     return seen;

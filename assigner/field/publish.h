@@ -17,8 +17,7 @@
 #include "assigner/field/idtable.h"
 #include "common/base/status.h"
 
-#define PUBLISH_STEP        0.05f /* of slot + mix */
-#define PUBLISH_NAMED_FIELD 1     /* the item's, see ingest/decode/announce */
+#define PUBLISH_STEP 0.05f /* of slot + mix */
 
 /* id_entry.flags */
 enum { PUBLISH_QUEUED = 1, PUBLISH_INEXACT = 2, PUBLISH_ROW = 4 /* with a row of its own */ };

@@ -2,21 +2,13 @@
 
 #include <math.h>
 
-const policy_kind *
-policy_find(enum aa_agent_mode mode)
+#define FUNCTIONS_OF(mode, event, visit, ...) [mode] = {event, visit},
+static const policy policies[] = {AA_MODES(FUNCTIONS_OF)};
+
+policy
+policy_of(const aa_conf *cfg)
 {
-    switch (mode) {
-    case AA_MODE_DEFAULT: return &policy_default;
-    case AA_MODE_PAPER: return &policy_paper;
-    case AA_MODE_UNIQUE: return &policy_unique;
-    case AA_MODE_HASH: return &policy_hash;
-    case AA_MODE_THRESHOLD: return &policy_threshold;
-    case AA_MODE_RULE: return &policy_rule;
-    case AA_MODE_RANDOM: return &policy_random;
-    case AA_MODE_SHARED_ONLY: return &policy_shared_only;
-    }
-    AA_REQUIRE(!"a mode");
-    return NULL;
+    return policies[cfg->agent.mode];
 }
 
 uint32_t

@@ -21,23 +21,16 @@ step(const policy_env *env, const policy_view *v, uint32_t stream)
         .from = at, .to = at + action - AA_UNCHANGED, .action = action, .chosen = true};
 }
 
-static policy_move
-event(const policy_env *env, const policy_view *v)
+policy_move
+policy_paper_event(const policy_env *env, const policy_view *v)
 {
     return step(env, v, AA_RNG_ACTION);
 }
 
-static policy_move
-visit(const policy_env *env, const policy_view *v)
+policy_move
+policy_paper_visit(const policy_env *env, const policy_view *v)
 {
     if (policy_quiet(env, v)) return step(env, v, AA_RNG_SWEEP);
     uint32_t at = v->e->position;
     return (policy_move){.from = at, .to = at, .action = AA_UNCHANGED};
 }
-
-const policy_kind policy_paper = {.name = "paper",
-                                  .use_actor = true,
-                                  .loss_window = true,
-                                  .visit_all = true,
-                                  .event = event,
-                                  .visit = visit};

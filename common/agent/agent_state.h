@@ -31,38 +31,16 @@ aa_state_count(uint32_t k)
 {
     return AA_FREQ_BUCKETS * (k + 1);
 }
-
-/** Shared positions k that a mode reads: threshold has one shared row, the others all of them. */
+/** The inverse. */
 static inline uint32_t
-aa_shared_positions(const aa_conf *cfg)
+aa_state_bucket(uint32_t state, uint32_t k)
 {
-    return cfg->agent.mode == AA_MODE_THRESHOLD ? 1 : (uint32_t)cfg->agent.positions;
+    return state / (k + 1);
 }
-/** Lean bins p of a position; the paper's policy and threshold have none. */
 static inline uint32_t
-aa_lean_bins(const aa_conf *cfg)
+aa_state_position(uint32_t state, uint32_t k)
 {
-    const enum aa_agent_mode mode = cfg->agent.mode;
-    const bool               none = mode == AA_MODE_PAPER || mode == AA_MODE_THRESHOLD;
-    return none ? 1 : (uint32_t)cfg->agent.lean_bins;
-}
-/** Shared rows k*p of a field, slots 0 .. k*p-1: they exist from the start. The modes in which
- *  every row is made by an op (unique, hash) have none. */
-static inline uint32_t
-aa_shared_rows(const aa_conf *cfg)
-{
-    if (cfg->agent.mode == AA_MODE_UNIQUE || cfg->agent.mode == AA_MODE_HASH) return 0;
-    return aa_shared_positions(cfg) * aa_lean_bins(cfg);
-}
-
-/** Do rows of their own add to the shared reading (default, rule, random), or stand instead of it,
- *  as in the paper? A residual row begins at 0 and is read as shared reading + row: the ID keeps
- *  profiting from what the shared rows learn after its promotion. */
-static inline bool
-aa_residual_rows(const aa_conf *cfg)
-{
-    const enum aa_agent_mode mode = cfg->agent.mode;
-    return mode == AA_MODE_DEFAULT || mode == AA_MODE_RULE || mode == AA_MODE_RANDOM;
+    return state % (k + 1) + 1;
 }
 
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */

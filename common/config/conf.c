@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/config/conf_set.h"
 #include "common/config/conf_table.h"
@@ -46,17 +47,17 @@ check_env_name(const aa_section *sc, const char *entry, aa_err *err)
 static aa_status
 load_env(aa_conf *cfg, aa_err *err)
 {
-    aa_status         st;
+    aa_status         st = AA_OK;
     size_t            section_count, count;
     const aa_section *sc = aa_conf_table_sections(&section_count);
-    for (size_t s = 0; s < section_count; s++) {
+    for (size_t s = 0; st == AA_OK && s < section_count; s++) {
         const aa_setting *se = sc[s].settings(&count);
-        for (size_t i = 0; i < count; i++)
-            if ((st = set_from_env(cfg, &sc[s], &se[i], err))) return st;
-        for (char **entry = environ; entry && *entry; entry++)
-            if ((st = check_env_name(&sc[s], *entry, err))) return st;
+        for (size_t i = 0; st == AA_OK && i < count; i++)
+            st = set_from_env(cfg, &sc[s], &se[i], err);
+        for (char **entry = environ; st == AA_OK && entry && *entry; entry++)
+            st = check_env_name(&sc[s], *entry, err);
     }
-    return AA_OK;
+    return st;
 }
 
 static aa_status
@@ -192,7 +193,7 @@ check_names(const aa_conf *cfg, aa_err *err)
         if (!*links.named[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links.named[i][0]);
     }
     aa_status st = check_distinct(topics, sizeof topics / sizeof *topics, err);
-    return st ? st : check_distinct(links.named, AA_CONF_LINKS, err);
+    return st == AA_OK ? check_distinct(links.named, AA_CONF_LINKS, err) : st;
 }
 
 static aa_status
@@ -213,13 +214,13 @@ static aa_status
 check_fields(const aa_conf *cfg, aa_err *err)
 {
     int64_t shared = cfg->agent.positions * cfg->agent.lean_bins;
-    bool    hash = cfg->agent.mode == AA_MODE_HASH;
+    bool    by_key = aa_mode_of(cfg)->own == AA_OWN_BY_KEY;
     if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
-        if (hash && fd->hash_rows == 0)
-            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode hash needs it above 0",
-                           fd->name);
+        if (by_key && fd->hash_rows == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode %s needs it above 0",
+                           fd->name, aa_agent_mode_text(cfg->agent.mode));
         if (shared + fd->budget_rows > UINT32_MAX) /* slots have 32 bits */
             return aa_fail(err, AA_ECONFIG,
                            "fields.%s.budget_rows: more than %" PRId64 " beside %" PRId64
@@ -265,9 +266,8 @@ default_kafka(aa_conf *cfg, const char *key, const char *value, aa_err *err)
 static aa_status
 derive(aa_conf *cfg, aa_err *err)
 {
-    char      group[AA_CONF_STR + 16];
-    aa_status st;
-    size_t    room = sizeof cfg->topics.dead_letters - sizeof ".dlq";
+    char   group[AA_CONF_STR + 16];
+    size_t room = sizeof cfg->topics.dead_letters - sizeof ".dlq";
     if (!*cfg->topics.dead_letters) {
         if (strlen(cfg->topics.interactions) > room)
             return aa_fail(err, AA_ECONFIG, "topics.interactions: longer than %zu bytes", room);
@@ -278,19 +278,22 @@ derive(aa_conf *cfg, aa_err *err)
         if (!*cfg->fields[f].json)
             snprintf(cfg->fields[f].json, sizeof cfg->fields[f].json, "%s", cfg->fields[f].name);
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
-    if ((st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err))) return st;
+    aa_status st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err);
+    if (st != AA_OK) return st;
     return default_kafka(cfg, "group.id", group, err);
 }
 
 aa_status
 aa_conf_finish(aa_conf *cfg, aa_err *err)
 {
-    aa_status st;
-    if ((st = check_pipeline(cfg, err)) || (st = derive(cfg, err))) return st;
-    if ((st = parse_hidden(cfg, err)) || (st = parse_replay_from(cfg, err))) return st;
-    if ((st = check_names(cfg, err))) return st;
-    if ((st = check_stream(cfg, err)) || (st = check_role(cfg, err))) return st;
-    return check_fields(cfg, err);
+    aa_status st = check_pipeline(cfg, err);
+    if (st == AA_OK) st = derive(cfg, err);
+    if (st == AA_OK) st = parse_hidden(cfg, err);
+    if (st == AA_OK) st = parse_replay_from(cfg, err);
+    if (st == AA_OK) st = check_names(cfg, err);
+    if (st == AA_OK) st = check_stream(cfg, err);
+    if (st == AA_OK) st = check_role(cfg, err);
+    return st == AA_OK ? check_fields(cfg, err) : st;
 }
 
 void
@@ -317,18 +320,19 @@ aa_status
 aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
              aa_err *err)
 {
-    aa_status st;
     aa_err    what = AA_ERR_INIT;
+    aa_status st = AA_OK;
     aa_conf_plain_defaults(cfg);
     if (path) {
         if (strlen(path) >= sizeof cfg->path)
             return aa_fail(err, AA_EIO, "%.60s...: the path is too long", path);
         snprintf(cfg->path, sizeof cfg->path, "%s", path);
-        if ((st = aa_conf_yaml_load(cfg, path, err))) return st;
+        st = aa_conf_yaml_load(cfg, path, err);
     }
-    if ((st = load_env(cfg, err))) return st;
-    for (size_t i = 0; i < count; i++)
-        if ((st = set_override(cfg, overrides[i], err))) return st;
+    if (st == AA_OK) st = load_env(cfg, err);
+    for (size_t i = 0; st == AA_OK && i < count; i++)
+        st = set_override(cfg, overrides[i], err);
+    if (st != AA_OK) return st;
     st = aa_conf_finish(cfg, &what);
     return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
 }

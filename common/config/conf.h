@@ -31,6 +31,10 @@
         list(AA_DECL_STR, AA_DECL_CHO, AA_DECL_VAL, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)         \
     } section;
 
+/* What the places of fields mean: who asks, what is ranked for them, and then context. Events that
+ * are made here (tools) have the first two; scorers need them. */
+enum { AA_USER_FIELD = 0, AA_RANKED_FIELD = 1 };
+
 /* One ID field: user, item, ... */
 typedef struct aa_conf_field {
     char name[64];

@@ -30,7 +30,7 @@ typedef enum {
     AA_MSG_DURABLE = 'D',  /* up: epoch is on disk */
     AA_MSG_UNSAVED = 'U',  /* up: epoch could not be saved and is given up; the stream goes on */
     AA_MSG_END = 'F',      /* down: the stream's last epoch is committed, nothing comes any more */
-    AA_MSG_CREDIT = 'C',   /* up: batches up to seq are assigned */
+    AA_MSG_CREDIT = 'C',   /* up: batches up to seq are done; the learner's answer to PING */
     AA_MSG_PING = 'P',     /* down: is this what you know? run, seq: last sent, epoch: unanswered */
     AA_MSG_RESET = 'X',    /* up: unknown run or a gap; begin again from the last commit */
     /* between a lane's sequencer and its fetchers (common/messages/wire_fetch.h) */

@@ -131,7 +131,7 @@ push_reset(aa_stage *sg, uint64_t run_id, const char *reason, int64_t now_ms)
                           .newest_run_id = run_id < sg->newest_run_id ? sg->newest_run_id : 0};
     push_control(sg, AA_STAGE_UP, AA_MSG_RESET, &c);
     aa_stage_act *act = &sg->act[sg->count - 1];
-    snprintf(act->control.reason, sizeof act->control.reason, "%s: %.200s", sg->name, reason);
+    snprintf(act->control.reason, sizeof act->control.reason, "%s: %s", sg->name, reason);
     return act;
 }
 

@@ -311,7 +311,7 @@ turn(runner *rn, aa_err *err)
     const int             stop_fd = aa_stop_fd();
     aa_link *const links[] = {su->rewards, su->down, aa_stage_takes_events(rn->sg) ? su->up : NULL};
     aa_status      st =
-        aa_link_poll(links, sizeof links / sizeof *links, &stop_fd, 1,
+        aa_link_poll(links, 3, &stop_fd, 1,
                      rn->snapshot.pid || rn->tidying ? SNAPSHOT_POLL_MS : POLL_MS, NULL, err);
     if (st == AA_OK) st = receive_all(rn, err);
     if (st != AA_OK) return st;

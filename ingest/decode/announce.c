@@ -52,7 +52,7 @@ publish_name(void *arg, uint64_t id, const char *text, size_t len)
     uint8_t            key[AA_TOPIC_KEY_BYTES];
     const aa_topic_key k = {.lane = (uint32_t)an->cfg->pipeline.lane,
                             .kind = AA_KEY_NAME,
-                            .field = ANNOUNCE_FIELD,
+                            .field = AA_RANKED_FIELD,
                             .id = id};
     if (aa_producer_behind(an->producer)) return false; /* the broker is away: later */
     aa_topic_key_put(key, &k);

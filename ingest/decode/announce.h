@@ -18,7 +18,6 @@
 #include "common/base/status.h"
 #include "common/config/conf.h"
 
-#define ANNOUNCE_FIELD    1       /* the item's */
 #define ANNOUNCE_IDS      1048576 /* remembered */
 #define ANNOUNCE_PER_S    50000
 #define ANNOUNCE_AGAIN_MS 300000

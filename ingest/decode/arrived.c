@@ -31,7 +31,7 @@ arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F)
     size_t      len;
     const char *text;
 
-    if (!an || F <= ANNOUNCE_FIELD) return;
+    if (!an || F <= AA_RANKED_FIELD) return;
     text = decode_item(dc, &len);
-    announce_item(an, key[ANNOUNCE_FIELD], text, len);
+    announce_item(an, key[AA_RANKED_FIELD], text, len);
 }

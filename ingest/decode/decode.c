@@ -63,8 +63,6 @@ decode_free(decode **dc_p)
     *dc_p = NULL;
 }
 
-enum { ITEM = 1 };
-
 /* The parsed object goes before the caller asks. */
 static void
 keep_item(decode *dc, const decode_id *id)
@@ -92,7 +90,7 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
         const decode_id *id = &raw->id[f];
         if (id->kind == DECODE_NUMBER_ID) {
             key[f] = aa_id_key_number(id->number);
-            if (f == ITEM) keep_item(dc, id);
+            if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
         if (id->kind == DECODE_NO_ID || id->len == 0)
@@ -101,7 +99,7 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
                                cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
-        if (f == ITEM) keep_item(dc, id);
+        if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
     return DECODE_OK;
 }

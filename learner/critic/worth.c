@@ -61,7 +61,7 @@ worth_restore(worth *wo, aa_ckpt_reader *r, aa_err *err)
     size_t      len;
     worth_table t;
     aa_status   st = aa_ckpt_get(r, "worth", &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (len != sizeof t) return aa_fail(err, AA_EPARSE, "worth: %zu bytes of another shape", len);
     memcpy(&t, data, len);
     if (!is_sound(&t)) return aa_fail(err, AA_EPARSE, "worth: numbers that no table has");

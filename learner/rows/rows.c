@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/model/kernel.h"
 #include "learner/rows/rows_state.h"
@@ -30,7 +30,7 @@ aa_status
 rows_make_chunk(rows *ro, size_t idx, aa_err *err)
 {
     aa_status st = grow_list(ro, idx, err);
-    if (st || ro->chunks[idx]) return st;
+    if (st != AA_OK || ro->chunks[idx]) return st;
     chunk *ch = aa_arena_alloc(ro->memory, chunk_bytes(ro));
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
@@ -82,7 +82,7 @@ fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
 {
     for (size_t i = 0; i < ro->W; i++)
         row[ro->W + i] = rk->accumulator;
-    row[2 * ro->W - 1] = rk->linear_accumulator;
+    row[aa_row_floats(ro->W) - 1] = rk->linear_accumulator;
 }
 
 static void
@@ -106,7 +106,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
     ro->bins = aa_lean_bins(cfg);
     ro->residual = aa_residual_rows(cfg);
     ro->one_by_one = cfg->model.step == 1;
-    ro->W = (size_t)cfg->model.dim + 1;
+    ro->W = aa_row_width((size_t)cfg->model.dim);
     ro->l2 = (float)cfg->model.row_l2;
     ro->init_sd = cfg->model.row_init;
     ro->seed = (uint64_t)cfg->pipeline.seed;
@@ -120,7 +120,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
 static aa_status
 make_base(rows *ro, aa_err *err)
 {
-    ro->base = calloc((size_t)ro->bins * 2 * ro->W, sizeof *ro->base);
+    ro->base = calloc(ro->bins * aa_row_floats(ro->W), sizeof *ro->base);
     ro->composed = calloc((size_t)ro->shared * ro->W, sizeof *ro->composed);
     ro->base_changed = calloc(ro->bins, sizeof *ro->base_changed);
     if (!ro->base || !ro->composed || !ro->base_changed)
@@ -144,15 +144,15 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
         return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     }
     aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
+    for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
-        if (st) break;
+        if (st != AA_OK) break;
         if (!ro->base) add_noise(ro, row_at(ro, slot), slot, 0, 0);
         fresh_optimizer(ro, row_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
-    if (st)
+    if (st != AA_OK)
         rows_free(&ro);
     else
         *out = ro;
@@ -219,8 +219,8 @@ aa_status
 rows_plan(rows *ro, const aa_op *op, aa_err *err)
 {
     aa_status st = check_op(ro, op, err);
-    if (!st && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
-    if (!st) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
+    if (st == AA_OK && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
+    if (st == AA_OK) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
     return st;
 }
 
@@ -410,7 +410,7 @@ rows_stats_get(const rows *ro, rows_stats *out)
 {
     *out = (rows_stats){.live = ro->live,
                         .allocated = ro->chunks_made * CHUNK,
-                        .row_bytes = 2 * ro->W * sizeof(float),
+                        .row_bytes = aa_row_bytes(ro->W),
                         .base_bytes = base_bytes(ro)};
 }
 

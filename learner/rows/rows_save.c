@@ -21,7 +21,7 @@ rows_digest(const rows *ro, uint64_t d)
             const uint32_t slot = (uint32_t)c * CHUNK + i;
             const uint64_t head[3] = {ro->field, slot, ro->chunks[c]->born[i]};
             d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, row_at(ro, slot), 2 * ro->W * sizeof(float));
+            d = aa_digest(d, row_at(ro, slot), aa_row_bytes(ro->W));
         }
     return ro->base ? aa_digest(d, ro->base, base_bytes(ro)) : d;
 }
@@ -61,12 +61,12 @@ rows_save(const rows *ro, aa_ckpt_writer *w, aa_err *err)
     const size_t     bytes = sizeof head + base_bytes(ro) + ro->chunks_made * (8 + chunk_bytes(ro));
     section_name(ro, name);
     aa_status st = aa_ckpt_begin(w, name, bytes, err);
-    if (!st) st = aa_ckpt_append(w, &head, sizeof head, err);
-    if (!st && ro->base) st = aa_ckpt_append(w, ro->base, base_bytes(ro), err);
-    for (uint64_t c = 0; !st && c < ro->chunk_count; c++) {
+    if (st == AA_OK) st = aa_ckpt_append(w, &head, sizeof head, err);
+    if (st == AA_OK && ro->base) st = aa_ckpt_append(w, ro->base, base_bytes(ro), err);
+    for (uint64_t c = 0; st == AA_OK && c < ro->chunk_count; c++) {
         if (!ro->chunks[c]) continue;
         st = aa_ckpt_append(w, &c, sizeof c, err);
-        if (!st) st = aa_ckpt_append(w, ro->chunks[c], chunk_bytes(ro), err);
+        if (st == AA_OK) st = aa_ckpt_append(w, ro->chunks[c], chunk_bytes(ro), err);
     }
     return st;
 }
@@ -87,7 +87,7 @@ restore_chunk(rows *ro, uint64_t idx, const unsigned char *bytes, aa_err *err)
         return aa_fail(err, AA_EPARSE, "rows of field %u: chunk %llu", ro->field,
                        (unsigned long long)idx);
     aa_status st = rows_make_chunk(ro, idx, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     chunk *ch = ro->chunks[idx];
     memcpy(ch, bytes, chunk_bytes(ro));
     memcpy(ch->plan, ch->live, sizeof ch->plan);
@@ -105,7 +105,7 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
     saved_head  head;
     section_name(ro, name);
     aa_status st = aa_ckpt_get(r, name, &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     const unsigned char *at = data;
     const size_t         each = 8 + chunk_bytes(ro), before = sizeof head + base_bytes(ro);
     if (len < before) return aa_fail(err, AA_EPARSE, "%s: %zu bytes", name, len);
@@ -117,17 +117,17 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
     ro->changed_head = ro->changed_count = 0;
     if (ro->base) memcpy(ro->base, at + sizeof head, base_bytes(ro));
     at += before;
-    for (uint64_t c = 0; !st && c < head.chunks; c++, at += each) {
+    for (uint64_t c = 0; st == AA_OK && c < head.chunks; c++, at += each) {
         uint64_t idx;
         memcpy(&idx, at, sizeof idx);
         st = restore_chunk(ro, idx, at + sizeof idx, err);
     }
-    if (!st && (ro->live != head.live || ro->chunks_made != head.chunks))
+    if (st == AA_OK && (ro->live != head.live || ro->chunks_made != head.chunks))
         return aa_fail(err, AA_EPARSE, "%s: %llu live rows, not %llu", name,
                        (unsigned long long)ro->live, (unsigned long long)head.live);
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++)
+    for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++)
         if (!is_live(ro, slot))
             return aa_fail(err, AA_EPARSE, "%s: shared row %u is missing", name, slot);
-    if (!st) rows_touch_all(ro);
+    if (st == AA_OK) rows_touch_all(ro);
     return st;
 }

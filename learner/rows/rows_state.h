@@ -2,6 +2,7 @@
 #ifndef AA_LEARNER_ROWS_ROWS_STATE_H
 #define AA_LEARNER_ROWS_ROWS_STATE_H
 
+#include "common/model/row.h"
 #include "common/state/arena.h"
 #include "learner/rows/collect.h"
 #include "learner/rows/rows.h"
@@ -67,25 +68,25 @@ chunk_at(const rows *ro, uint32_t slot)
 static inline float *
 row_at(const rows *ro, uint32_t slot)
 {
-    return ro->chunks[slot / CHUNK]->w + (size_t)(slot % CHUNK) * 2 * ro->W;
+    return ro->chunks[slot / CHUNK]->w + (slot % CHUNK) * aa_row_floats(ro->W);
 }
 
 static inline float *
 base_at(const rows *ro, uint32_t bin)
 {
-    return ro->base + (size_t)bin * 2 * ro->W;
+    return ro->base + bin * aa_row_floats(ro->W);
 }
 
 static inline size_t
 base_bytes(const rows *ro)
 {
-    return ro->base ? (size_t)ro->bins * 2 * ro->W * sizeof(float) : 0;
+    return ro->base ? ro->bins * aa_row_bytes(ro->W) : 0;
 }
 
 static inline size_t
 chunk_bytes(const rows *ro)
 {
-    return sizeof(chunk) + (size_t)CHUNK * 2 * ro->W * sizeof(float);
+    return sizeof(chunk) + CHUNK * aa_row_bytes(ro->W);
 }
 
 /* The chunk with this index, made if it is not there. */

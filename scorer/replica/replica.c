@@ -8,6 +8,7 @@
 #include "common/messages/batch.h"
 #include "common/model/dense.h"
 #include "common/model/model.h"
+#include "common/model/row.h"
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
@@ -94,7 +95,7 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     rp->cfg = cfg;
     rp->kind = kind;
     aa_model_shape_of(&rp->shape, cfg);
-    rp->W = rp->shape.K + 1;
+    rp->W = aa_row_width(rp->shape.K);
     rp->rl = reclaim_new();
     rp->row = calloc(rp->W, sizeof *rp->row);
     rp->items = rp->rl ? names_new(rp->rl) : NULL;

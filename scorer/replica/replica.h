@@ -34,7 +34,8 @@
 #include "common/messages/wire_topic.h"
 #include "scorer/replica/names.h"
 
-enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */
+/* fields of a request; further ones are its context */
+enum { REPLICA_USER = AA_USER_FIELD, REPLICA_ITEM = AA_RANKED_FIELD };
 
 typedef struct replica        replica;
 typedef struct replica_reader replica_reader;

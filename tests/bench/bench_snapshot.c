@@ -15,7 +15,7 @@
 
 #include <jansson.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/config/conf.h"

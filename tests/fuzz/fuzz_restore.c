@@ -5,7 +5,7 @@
  *   which u8, then per edit: section u8, kind u8, offset u24, value u8, (value bytes)
  * so it stays small, and is the same whatever the build's sections weigh. */
 #include "assigner/assigner.h"
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "ingest/resume.h"
 #include "learner/learner.h"
 #include "tests/checkpoint_repair.h"

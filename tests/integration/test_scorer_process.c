@@ -488,6 +488,8 @@ both_endpoints_rank_all_known_items(void **state)
     create_topics(fx);
     publish_name(fx, "i1");
     publish_name(fx, "nobody");
+    publish_name(fx, "gone"); /* the assigner does not hold it: not ranked */
+    publish_assignment(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key("nobody", 6), 0, 0);
     publish_everything(fx);
     wait_until(is_ready(fx) && metric_value(fx, "autoassign_scorer_known_items") > 1);
     expected(fx, "i1", score);

@@ -159,7 +159,7 @@ ref_gain(ref *re, const aa_assigned_batch *b, size_t at, double x[F][W], double 
 {
     const size_t   f = at % F;
     const double   y = (double)b->label[at / F];
-    const uint32_t bucket = AA_STATE_IDX(b->state[at]) / (P + 1);
+    const uint32_t bucket = aa_state_bucket(AA_STATE_IDX(b->state[at]), P);
     const uint32_t next = b->next_state[at] / (P + 1);
     double         other[F][W];
     memcpy(other, x, sizeof other);
@@ -219,7 +219,8 @@ predictions_gains_and_worth_are_those_of_plain_double(void **state)
             ref_event(re, &b, e, prediction[e], out.reward + e * F);
         for (size_t at = 0; at < EVENTS * F; at++) /* worth as of the end of the batch */
             check_close((double)out.advantage[at],
-                        re->worth[at % F][AA_STATE_IDX(b.state[at]) / (P + 1)], 1e-6, 1e-4, at);
+                        re->worth[at % F][aa_state_bucket(AA_STATE_IDX(b.state[at]), P)], 1e-6,
+                        1e-4, at);
     }
     assert_true(re->count[0][3] > 10.0);
     learner_free(&le);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/rng.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 static void
 pipelines_have_different_marks_and_none_has_mark_0(void **state)

@@ -414,7 +414,7 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
             assert_int_equal(unique, wo.out.next_state[j] % 6 == 5);
         }
         for (size_t j = 0; j < wo.out.sweep_count; j++) {
-            assert_int_equal(AA_STATE_IDX(wo.out.sweep_state[j]) % 6, 5);
+            assert_int_equal(aa_state_position(AA_STATE_IDX(wo.out.sweep_state[j]), 5), 6);
             assert_int_equal(AA_STATE_ACTION(wo.out.sweep_state[j]), AA_DESCEND);
         }
         swept += wo.out.sweep_count;
@@ -426,9 +426,9 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
     world_close(&wo);
 }
 
-/* What an ID without a row does, against the choice as assigner/policy/bid.h has it, from outside. */
+/* What an ID without a row does, against the choice as assigner/policy/row_actor.h has it, from outside. */
 static void
-default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
+default_ascends_as_often_as_its_index_over_the_price_says(void **state)
 {
     (void)state;
     enum { N = 4000 };
@@ -438,9 +438,9 @@ default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
     wo.cfg.agent.policy_rate = 0;
     wo.cfg.agent.swap_margin = 1;
     wo.cfg.agent.sweep_every = 1 << 30;
-    /* nobody came twice: the gap is taken to be 1000; new IDs bid 0.02 * 0.5 / 10 */
-    const double bid = 0.001 / 1001.0;
-    wo.cfg.agent.row_cost = bid * 1.2;
+    /* nobody came twice: the gap is taken to be 1000; the worth of a row to a new ID is 0.02 * 0.5 / 10 */
+    const double index = 0.001 / 1001.0;
+    wo.cfg.agent.row_cost = index * 1.2;
     world_open(&wo);
     for (uint64_t n = 1; n <= N; n++) {
         uint64_t key[2] = {n, n};
@@ -450,7 +450,7 @@ default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
     const double x = 1 / 1.2, p = pow(x, 4) / (1 + pow(x, 4)), sd = sqrt(p * (1 - p) / N);
     for (uint32_t f = 0; f < 2; f++) {
         check_close((double)stats(&wo, f).promotions / N, p, 4 * sd, 0.0, f);
-        check_close(stats(&wo, f).price, bid * 1.2, 1e-12, 1e-6, f);
+        check_close(stats(&wo, f).price, index * 1.2, 1e-12, 1e-6, f);
     }
     world_close(&wo);
 }
@@ -511,7 +511,7 @@ main(void)
         cmocka_unit_test(default_gives_rows_to_whoever_comes_while_they_cost_nothing),
         cmocka_unit_test(
             default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own),
-        cmocka_unit_test(default_ascends_as_often_as_its_bid_over_the_price_says),
+        cmocka_unit_test(default_ascends_as_often_as_its_index_over_the_price_says),
         cmocka_unit_test(default_begins_at_the_prior_and_learns_from_there),
     };
     return cmocka_run_group_tests_name("assigner/policy/policy", tests, NULL, NULL);

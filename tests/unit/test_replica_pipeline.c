@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "assigner/assigner.h"
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "learner/learner.h"
 

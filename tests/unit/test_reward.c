@@ -64,8 +64,8 @@ sweep_pays_for_the_row_only(void **state)
 {
     (void)state;
     reward rw = reward_in_mode(AA_MODE_DEFAULT, 0.05);
-    check_close((double)reward_of_sweep(&rw, true), -0.05, 1e-7, 0.0, 0);
-    check_close((double)reward_of_sweep(&rw, false), 0.0, 0.0, 0.0, 0);
+    check_close((double)reward_between(&rw, true), -0.05, 1e-7, 0.0, 0);
+    check_close((double)reward_between(&rw, false), 0.0, 0.0, 0.0, 0);
 }
 
 int

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "tests/check.h"

@@ -1,5 +1,5 @@
 /* The default mode's actor, against plain double and against the objective that it climbs. */
-#include "assigner/policy/bid.h"
+#include "assigner/policy/row_actor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,13 +15,13 @@
 
 static aa_conf cfg;
 
-static bid_table
+static row_actor
 fresh(void)
 {
-    bid_table bt;
+    row_actor ra;
     aa_conf_defaults(&cfg);
-    bid_init(&bt, &cfg);
-    return bt;
+    row_actor_init(&ra, &cfg);
+    return ra;
 }
 
 static double
@@ -34,15 +34,15 @@ static void
 an_index_is_the_worth_per_event_of_the_stream_and_at_least_the_least(void **state)
 {
     (void)state;
-    bid_table bt = fresh();
+    row_actor ra = fresh();
     for (uint32_t b = 0; b < AA_FREQ_BUCKETS; b++) {
         const double n = (double)aa_freq_bucket_floor(b), worth = 0.02 * (n + 0.5) / (n + 10);
-        check_close((double)bid_index(&bt, b, 37.5f), worth / 38.5, 0.0, 1e-6, b);
+        check_close((double)row_actor_index(&ra, b, 37.5f), worth / 38.5, 0.0, 1e-6, b);
     }
-    bt.theta[3] = log(1e-5);
-    bid_refresh(&bt);
-    check_close((double)bid_index(&bt, 3, 9.0f), 0.001 / 10, 0.0, 1e-6, 3);
-    check_close((double)bt.exp_theta[3], 1e-5, 0.0, 1e-6, 3);
+    ra.theta[3] = log(1e-5);
+    row_actor_refresh(&ra);
+    check_close((double)row_actor_index(&ra, 3, 9.0f), 0.001 / 10, 0.0, 1e-6, 3);
+    check_close((double)ra.exp_theta[3], 1e-5, 0.0, 1e-6, 3);
 }
 
 static void
@@ -50,7 +50,7 @@ the_chance_is_a_sigmoid_of_four_times_the_logarithm(void **state)
 {
     (void)state;
     for (double x = 1e-6; x < 100; x *= 1.3)
-        check_close((double)bid_chance((float)x), 1 / (1 + exp(-4 * log(x))), 1e-9, 1e-5, 0);
+        check_close((double)row_actor_chance((float)x), 1 / (1 + exp(-4 * log(x))), 1e-9, 1e-5, 0);
 }
 
 static void
@@ -58,19 +58,19 @@ a_step_is_what_the_formula_says_in_plain_double(void **state)
 {
     (void)state;
     for (uint64_t i = 0; i < 2000; i++) {
-        bid_table      bt = fresh();
+        row_actor      ra = fresh();
         const uint32_t b = (uint32_t)(aa_rng_bits(1, AA_RNG_TEST, i, 0) % AA_FREQ_BUCKETS);
         const uint32_t action = i % 2 ? AA_ASCEND : AA_UNCHANGED;
-        const double   was = bt.theta[b];
+        const double   was = ra.theta[b];
         const float    rate = (float)(exp(4 * aa_rng_uniform(1, AA_RNG_TEST, i, 1) - 2) / exp(was));
         const float    then = (float)(0.01 + 0.99 * aa_rng_uniform(1, AA_RNG_TEST, i, 2));
         const float    V = (float)(0.06 * aa_rng_uniform(1, AA_RNG_TEST, i, 3) - 0.01);
-        bid_learn(&bt, b, action, (bid_odds){rate, then}, V);
+        row_actor_learn(&ra, b, action, (row_actor_odds){rate, then}, V);
         const double p = chance((double)rate * exp(was)), pi = i % 2 ? p : 1 - p;
         const double q = fmin(2, (double)rate * fmax((double)V, 0.001) - 1);
         const double A = (i % 2 ? q : 0) - p * q, slope = 4 * ((i % 2 ? 1 : 0) - p);
         const double step = 0.02 * fmin(2, pi / (double)then) * A * slope;
-        check_close(bt.theta[b] - was, step, 1e-9, 1e-4, i);
+        check_close(ra.theta[b] - was, step, 1e-9, 1e-4, i);
     }
 }
 
@@ -85,14 +85,14 @@ the_expected_step_climbs_the_expected_gain(void **state)
         const double x = 0.3 + 2.5 * aa_rng_uniform(2, AA_RNG_TEST, i, 0);
         const float  V = (float)(0.005 + 0.02 * aa_rng_uniform(2, AA_RNG_TEST, i, 1));
         for (uint32_t action = AA_UNCHANGED; action <= AA_ASCEND; action++) {
-            bid_table bt = fresh();
-            bt.theta[5] = was = log(0.01);
-            bid_refresh(&bt);
+            row_actor ra = fresh();
+            ra.theta[5] = was = log(0.01);
+            row_actor_refresh(&ra);
             up = chance(x);
-            const double   pi = action == AA_ASCEND ? up : 1 - up;
-            const bid_odds odds = {.rate = (float)(x / 0.01), .chance = (float)pi};
-            bid_learn(&bt, 5, action, odds, V);
-            sum += pi * (bt.theta[5] - was) / 0.02;
+            const double         pi = action == AA_ASCEND ? up : 1 - up;
+            const row_actor_odds odds = {.rate = (float)(x / 0.01), .chance = (float)pi};
+            row_actor_learn(&ra, 5, action, odds, V);
+            sum += pi * (ra.theta[5] - was) / 0.02;
         }
         const double r = x / 0.01, q = r * (double)V - 1;
         if (q > 2) continue;
@@ -107,18 +107,18 @@ it_comes_to_rest_where_the_worth_is_the_critics_value(void **state)
     (void)state;
     const float value[] = {0.004f, 0.03f};
     for (size_t v = 0; v < 2; v++) {
-        bid_table bt = fresh();
+        row_actor ra = fresh();
         cfg.agent.policy_rate = 0.02;
         for (uint64_t i = 0; i < 200000; i++) { /* prices of all kinds around the value */
             const double price =
                 (double)value[v] * exp(2 * aa_rng_uniform(3, AA_RNG_TEST, i, v) - 1);
-            const float rate = (float)(1 / price), p = bid_chance(rate * bt.exp_theta[10]);
+            const float rate = (float)(1 / price), p = row_actor_chance(rate * ra.exp_theta[10]);
             const bool  up = aa_rng_uniform(4, AA_RNG_TEST, i, v) < (double)p;
-            bid_learn(&bt, 10, up ? AA_ASCEND : AA_UNCHANGED, (bid_odds){rate, up ? p : 1 - p},
-                      value[v]);
-            if (i % 100 == 0) bid_refresh(&bt);
+            row_actor_learn(&ra, 10, up ? AA_ASCEND : AA_UNCHANGED,
+                            (row_actor_odds){rate, up ? p : 1 - p}, value[v]);
+            if (i % 100 == 0) row_actor_refresh(&ra);
         }
-        check_close(exp(bt.theta[10]), (double)value[v], 0.0, 0.35, v);
+        check_close(exp(ra.theta[10]), (double)value[v], 0.0, 0.35, v);
     }
 }
 
@@ -153,5 +153,5 @@ main(void)
         cmocka_unit_test(it_comes_to_rest_where_the_worth_is_the_critics_value),
         cmocka_unit_test(gaps_begin_as_the_fields_and_follow_the_id),
     };
-    return cmocka_run_group_tests_name("assigner/policy/bid", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assigner/policy/row_actor", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "assigner/policy/sweep.h"
+#include "assigner/policy/price_round.h"
 
 #include <math.h>
 
@@ -21,7 +21,7 @@ index_at(const field *fd, uint32_t i, uint64_t now)
 
 /* Looks at the next holders; *done: that was the last of them. */
 static aa_status
-count(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
+count_holders(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
 {
     price_state *ps = &pr->ps;
     aa_status    st = AA_OK;
@@ -46,7 +46,7 @@ count(price *pr, field *fields, uint64_t now, bool *done, aa_err *err)
 
 /* Whoever was below the price when counted, and still is, gives the row back. *done: likewise. */
 static aa_status
-release(price *pr, field *fields, field_step *sp, bool *done, aa_err *err)
+release_rows(price *pr, field *fields, field_step *sp, bool *done, aa_err *err)
 {
     price_state *ps = &pr->ps;
     aa_status    st = AA_OK;
@@ -86,7 +86,7 @@ end_round(price *pr, uint64_t now)
 }
 
 aa_status
-sweep_step(price *pr, field *fields, field_step *sp, aa_err *err)
+price_round_step(price *pr, field *fields, field_step *sp, aa_err *err)
 {
     price_state *ps = &pr->ps;
     aa_status    st = AA_OK;
@@ -95,11 +95,11 @@ sweep_step(price *pr, field *fields, field_step *sp, aa_err *err)
     ps->next_step = sp->now + STEP_VISITS / VISITS_PER_EVENT;
     if (ps->phase == PRICE_IDLE) price_begin(pr, sp->now);
     if (ps->phase == PRICE_COUNT) {
-        st = count(pr, fields, sp->now, &done, err);
+        st = count_holders(pr, fields, sp->now, &done, err);
         if (st == AA_OK && done) price_clear(pr);
     }
     if (st == AA_OK && ps->phase == PRICE_RELEASE) {
-        st = release(pr, fields, sp, &done, err);
+        st = release_rows(pr, fields, sp, &done, err);
         if (st == AA_OK && done) end_round(pr, sp->now);
     }
     return st;

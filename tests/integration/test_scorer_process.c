@@ -344,7 +344,7 @@ both_endpoints_and_the_client_give_the_replicas_scores(void **state)
                                            "status=\"401\"}"),
                      1);
     wait_until(metric_value(fx, "autoassign_scorer_lag") < 1);
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_rows{field=\"item\"}"), 2);
+    wait_until((int)metric_value(fx, "autoassign_scorer_rows{field=\"item\"}") == 2);
     assert_int_equal((int)metric_value(fx, "autoassign_scorer_version"), 7);
 }
 

@@ -29,7 +29,7 @@ pipeline_init() {
     for setting in kafka.bootstrap.servers="$2" \
         links.events=ipc://events.ipc links.assigned=ipc://assigned.ipc \
         links.rewards=ipc://rewards.ipc scorer.listen=ipc://score.ipc \
-        checkpoint.dir=checkpoints pipeline.summary_dir=. "${@:3}"; do
+        checkpoint.dir=checkpoints pipeline.summary_dir=. scorer.linger_ms=0 "${@:3}"; do
         PIPELINE_ARGS+=(-o "$setting")
     done
 }

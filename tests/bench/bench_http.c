@@ -389,9 +389,11 @@ open_server(bench *b)
     b->ctx = (aa_context){.cfg = &b->cfg, .ms = aa_metrics_new()};
     AA_REQUIRE(b->ctx.ms);
     scorer_metrics_init(&b->sm, b->ctx.ms, &b->cfg);
-    check(aa_http_server_open(&b->ctx.http, "127.0.0.1", 0, 1024, b->ctx.ms, &err), &err);
+    check(aa_http_server_open(&b->ctx.http, "127.0.0.1", 0, &(aa_http_limits){1024, 15000, 10000},
+                              b->ctx.ms, &err),
+          &err);
     check(serve_open(&b->se, &b->ctx, b->lr.rp, &b->sm, NULL, NULL, &err), &err);
-    serve_set_not_ready(b->se, NULL);
+    serve_set_not_ready(b->se, NULL, false);
 }
 
 static void

@@ -23,7 +23,7 @@ known     = $(shell for o in $1; do $(CC) -Werror $$o -E -x c /dev/null >/dev/nu
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
             -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion \
-            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression)
+            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression -Wno-enum-float-conversion)
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 # A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
 CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP

@@ -22,6 +22,7 @@ finish() {
     cleanup
 }
 trap finish EXIT
+exec 2> >(grep --line-buffered -v " Killed  " >&2) # the remarks of the shell on what we killed
 
 outcome() {
     local name

@@ -1,4 +1,4 @@
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +13,9 @@
 enum { FREE = 22 }; /* settings that may change with a state */
 
 typedef struct {
-    aa_conf            cfg;
-    char              *text; /* of the defaults */
-    aa_conf_state_diff diff;
+    aa_conf           cfg;
+    char             *text; /* of the defaults */
+    aa_conf_kept_diff diff;
 } fixture;
 
 static int
@@ -25,7 +25,7 @@ setup(void **state)
     fixture *fx = calloc(1, sizeof *fx);
     if (!fx) return -1;
     aa_conf_defaults(&fx->cfg);
-    if (aa_conf_state_text(&fx->cfg, &fx->text, &err) != AA_OK) return -1;
+    if (aa_conf_kept_text(&fx->cfg, &fx->text, &err) != AA_OK) return -1;
     *state = fx;
     return 0;
 }
@@ -42,7 +42,7 @@ teardown(void **state)
 static void
 compare(fixture *fx, const char *text)
 {
-    aa_conf_state_compare(&fx->cfg, text, strlen(text), &fx->diff);
+    aa_conf_kept_compare(&fx->cfg, text, strlen(text), &fx->diff);
 }
 
 static void

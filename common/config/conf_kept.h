@@ -1,10 +1,10 @@
-/* common/config/conf_state - the settings that a state stands on, as text that is kept with it.
+/* common/config/conf_kept - the settings that a state stands on, as text that is kept with it.
  *
  * One line each, "agent.mode=default". Some shape the state: with others it would be nonsense. The
  * rest (learning rates, limits) only say how it goes on, and may change where a state is restored.
  */
-#ifndef AA_COMMON_CONFIG_CONF_STATE_H
-#define AA_COMMON_CONFIG_CONF_STATE_H
+#ifndef AA_COMMON_CONFIG_CONF_KEPT_H
+#define AA_COMMON_CONFIG_CONF_KEPT_H
 
 #include <stddef.h>
 
@@ -12,16 +12,15 @@
 #include "common/config/conf.h"
 
 /** The settings of cfg; *text is the caller's to free. @errors AA_ENOMEM */
-aa_status aa_conf_state_text(const aa_conf *cfg, char **text, aa_err *err)
+aa_status aa_conf_kept_text(const aa_conf *cfg, char **text, aa_err *err)
     __attribute__((warn_unused_result));
 
 /* "agent.gamma (0.9, now 0.8), ..." cut with "..." where it gets too long; "": none */
 typedef struct {
     char shaping[160], free[400];
-} aa_conf_state_diff;
+} aa_conf_kept_diff;
 /** What differs between a state's settings and cfg. A setting that the state's text does not name
  *  is newer than that: it counts as its default. */
-void aa_conf_state_compare(const aa_conf *cfg, const char *text, size_t len,
-                           aa_conf_state_diff *out);
+void aa_conf_kept_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_kept_diff *out);
 
 #endif

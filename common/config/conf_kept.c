@@ -1,4 +1,4 @@
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -87,7 +87,7 @@ write_setting(void *arg, const char *key, const char *value, const char *def)
 }
 
 aa_status
-aa_conf_state_text(const aa_conf *cfg, char **text, aa_err *err)
+aa_conf_kept_text(const aa_conf *cfg, char **text, aa_err *err)
 {
     size_t len = 0;
     FILE  *out = open_memstream(text, &len);
@@ -102,8 +102,8 @@ aa_conf_state_text(const aa_conf *cfg, char **text, aa_err *err)
 /* ---- from text ---- */
 
 typedef struct {
-    const char         *text, *end;
-    aa_conf_state_diff *out;
+    const char        *text, *end;
+    aa_conf_kept_diff *out;
 } comparison;
 
 /* The value of the key's line; false: there is none. */
@@ -156,12 +156,12 @@ compare_setting(void *arg, const char *key, const char *value, const char *def)
 }
 
 void
-aa_conf_state_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_state_diff *out)
+aa_conf_kept_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_kept_diff *out)
 {
     comparison co = {text, text + len, out};
     aa_conf   *defaults = malloc(sizeof *defaults);
 
-    *out = (aa_conf_state_diff){0};
+    *out = (aa_conf_kept_diff){0};
     if (defaults) aa_conf_defaults(defaults); /* without, what is not named counts as it is */
     for_all(cfg, defaults ? defaults : cfg, compare_setting, &co);
     free(defaults);

@@ -114,6 +114,27 @@ too_many_to_name_end_with_dots(void **state)
     assert_string_equal(fx->diff.shaping + strlen(fx->diff.shaping) - 5, ", ...");
 }
 
+static void
+marks_tell_which_settings_differ_without_their_values(void **state)
+{
+    fixture *fx = *state;
+    uint32_t mark[AA_CONF_KEPT_MAX];
+    char     words[36];
+    size_t   count = aa_conf_kept_marks(&fx->cfg, mark);
+    assert_in_range(count, 30, AA_CONF_KEPT_MAX);
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "");
+    fx->cfg.model.dim = 8;
+    fx->cfg.pipeline.seed = 7;
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "pipeline.seed, model.dim");
+    fx->cfg.agent.mode = AA_MODE_PAPER;
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "pipeline.seed, agent.mode, ...");
+    aa_conf_kept_differ(&fx->cfg, mark, count - 1, words, sizeof words); /* of another program */
+    assert_string_equal(words, "");
+}
+
 int
 main(void)
 {
@@ -123,6 +144,7 @@ main(void)
         T(what_differs_is_named_with_both_values),
         T(every_setting_shapes_the_state_or_is_free),
         T(setting_that_the_state_does_not_name_counts_as_its_default),
+        T(marks_tell_which_settings_differ_without_their_values),
         T(too_many_to_name_end_with_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 #include "common/state/checkpoint_format.h"
 
 #define CKPT_BUFFER_BYTES ((size_t)256 * 1024)
@@ -318,7 +318,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
         goto out;
     }
     XXH3_64bits_reset(w->whole);
-    if ((st = aa_conf_state_text(cfg, &w->settings, err))) goto out;
+    if ((st = aa_conf_kept_text(cfg, &w->settings, err))) goto out;
     if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err))) goto out;
     if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err))) goto out;
     if ((st = make_folders(w->folder, err))) goto out;

@@ -44,7 +44,7 @@ aa_status aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, a
     __attribute__((warn_unused_result));
 aa_status aa_ckpt_append(aa_ckpt_writer *w, const void *data, size_t len_bytes, aa_err *err)
     __attribute__((warn_unused_result));
-#define AA_CKPT_SETTINGS "settings" /* common/config/conf_state's text; each checkpoint has it */
+#define AA_CKPT_SETTINGS "settings" /* common/config/conf_kept's text; each checkpoint has it */
 #define AA_CKPT_ABOUT    "about"
 /** The section "about": lines for people, which `inspect` prints and no restore reads. */
 aa_status aa_ckpt_about(aa_ckpt_writer *w, const char *lines, aa_err *err)

@@ -14,7 +14,7 @@ HOME_DIR=$ROOT/build/platforms
 mkdir -p "$HOME_DIR"
 exec 7>"$HOME_DIR/.lock"
 flock -n 7 || die "another test of platforms runs in this checkout"
-"$ROOT/scripts/deps.sh" kafka containers 7>&-
+"$ROOT/scripts/deps.sh" kafka kafka3 containers 7>&-
 
 # The sources as they are here, beside what was built from older ones.
 copy_sources() {
@@ -28,11 +28,12 @@ within() {
         mount --rbind /dev "$1/dev"
         mount -t proc proc "$1/proc"
         mount -t tmpfs tmpfs "$1/tmp"
-        mkdir -p "$1/src/build/kafka"
-        mount --bind "$2" "$1/src/build/kafka"
+        mkdir -p "$1/src/build/kafka" "$1/src/build/kafka3"
+        mount --bind "$2/kafka" "$1/src/build/kafka"
+        mount --bind "$2/kafka3" "$1/src/build/kafka3"
         exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
             ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-            chroot "$1" bash -euc "cd /src; $3"' - "$1" "$ROOT/build/kafka" "$2" 7>&-
+            chroot "$1" bash -euc "cd /src; $3"' - "$1" "$ROOT/build" "$2" 7>&-
 }
 
 try() { # try SUITE COMPILER

@@ -3,7 +3,7 @@
 # with what `make deps` installs there: everything builds, units and the fuzz targets' corpus pass, a replay through
 # a real Kafka ends as it should, and SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4).
 #   sudo make platforms [PLATFORMS="bookworm:gcc trixie:clang"] [ONLY=pattern]
-# One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (300 MB to 1 GB each): the first
+# One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (2 GB each): the first
 # run takes some 10 minutes a release, a later one 2 minutes a platform. Root, for chroot and mounts.
 source "$(dirname "$0")/../../scripts/lib.sh"
 source "$(dirname "$0")/../../scripts/debian.sh"

@@ -216,7 +216,8 @@ run_zmq(pool_job *job, scorer *sc)
     zj->next_done = se->done;
     se->done = zj;
     pthread_mutex_unlock(&se->lock);
-    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("ENDPOINT", "cannot wake the ZeroMQ thread");
+    if (write(se->wake_fd, &one, sizeof one) < 0)
+        aa_warn("ENDPOINT", "cannot wake the ZeroMQ thread");
 }
 
 /* Send what the pool has answered. */

@@ -120,7 +120,6 @@ reopen(app *ap)
     resume       re = {0};
     char         kv[128];
     uint64_t     run_id = 0;
-    aa_status    st;
     ingest_stats is;
 
     if (!committer_settled(&ap->co, ap->so, aa_now_us())) {
@@ -133,7 +132,7 @@ reopen(app *ap)
         return true;
     }
     ingest_stats_get(ap->in, &is);
-    st = source_lookup(ap->so, &re, is.bad_epoch, &err);
+    aa_status st = source_lookup(ap->so, &re, is.bad_epoch, &err);
     if (st == AA_OK) run_id = next_run_id(ap, &re);
     if (st == AA_OK) st = source_start(ap->so, &re, run_id, &err);
     if (st == AA_OK) st = ingest_begin(ap->in, &re, run_id, aa_now_us(), &err);
@@ -434,13 +433,12 @@ static void
 show_ingest(app *ap)
 {
     int64_t now_us = aa_now_us();
-    bool    known;
 
     if (now_us < ap->metrics_us) return;
     ap->metrics_us = now_us + METRICS_US;
     letters_poll(ap->le);
-    known = ingest_metrics_update(ap->im, ap->in, ingest_order(ap->in), ap->so,
-                                  letters_lost(ap->le), now_us);
+    bool known = ingest_metrics_update(ap->im, ap->in, ingest_order(ap->in), ap->so,
+                                       letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
     aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
@@ -450,15 +448,14 @@ show_ingest(app *ap)
 static aa_status
 wait_for_something(app *ap, int64_t due_us, aa_err *err)
 {
-    aa_link  *links[2] = {ap->ln, ap->cr ? crew_link(ap->cr) : NULL};
-    int       fds[2] = {source_fd(ap->so), aa_stop_fd()};
-    unsigned  ready = 0;
-    int64_t   wait_us = due_us - aa_now_us();
-    int       wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
-    aa_status st;
+    aa_link *links[2] = {ap->ln, ap->cr ? crew_link(ap->cr) : NULL};
+    int      fds[2] = {source_fd(ap->so), aa_stop_fd()};
+    unsigned ready = 0;
+    int64_t  wait_us = due_us - aa_now_us();
+    int      wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
 
     if (aa_stop_requested()) fds[1] = -1; /* it stays readable */
-    st = aa_link_poll(links, 2, fds, 2, wait_ms, &ready, err);
+    aa_status st = aa_link_poll(links, 2, fds, 2, wait_ms, &ready, err);
     if (ready & 1u << 2) source_clear_fd(ap->so);
     return st;
 }
@@ -523,10 +520,9 @@ run_ingest(aa_context *ctx, aa_err *err)
 {
     app          ap = {.ctx = ctx, .cfg = ctx->cfg, .co.cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
-    aa_status    st;
 
     if (ctx->cfg->ingest.role == AA_ROLE_FETCHER) return fetcher_run(ctx, err);
-    st = ingest_metrics_new(&ap.im, ctx->cfg, ctx->ms, err);
+    aa_status st = ingest_metrics_new(&ap.im, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
     aa_link_export(ap.ln, ctx->ms, "events");

@@ -80,12 +80,11 @@ take_all_partitions(source *so, aa_err *err)
 {
     size_t           n = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all = calloc(n, sizeof *all);
-    aa_status        st;
 
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     for (size_t i = 0; i < n; i++)
         all[i].partition = (int32_t)i;
-    st = set_partitions(so, all, n, err);
+    aa_status st = set_partitions(so, all, n, err);
     free(all);
     return st;
 }
@@ -93,13 +92,12 @@ take_all_partitions(source *so, aa_err *err)
 aa_status
 source_open(source **out, const aa_conf *cfg, aa_err *err)
 {
-    aa_status st;
-    source   *so = calloc(1, sizeof *so);
+    source *so = calloc(1, sizeof *so);
 
     if (!so) return aa_fail(err, AA_ENOMEM, "source");
     so->cfg = cfg;
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
-    st = decode_new(&so->dc, cfg, err);
+    aa_status st = decode_new(&so->dc, cfg, err);
     if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
@@ -192,10 +190,9 @@ take_union(source *so, aa_err *err)
     const members_part *part = NULL;
     aa_kafka_offset    *all;
     size_t              n = 0;
-    aa_status           st;
 
     if (!so->mb) return AA_OK;
-    st = members_take(so->mb, &part, &n, err);
+    aa_status st = members_take(so->mb, &part, &n, err);
     if (st != AA_OK) return st;
     all = calloc(n + 1, sizeof *all);
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
@@ -256,11 +253,10 @@ first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int6
                   aa_err *err)
 {
     const size_t at = (size_t)partition;
-    aa_status    st;
 
     *position = low;
     if (!begins_at_end(so->cfg)) return AA_OK;
-    st = reserve_place(&so->first, &so->first_cap, at, err);
+    aa_status st = reserve_place(&so->first, &so->first_cap, at, err);
     if (st != AA_OK) return st;
     if (so->first[at] < 0) so->first[at] = so->begun ? low : high;
     *position = so->first[at];
@@ -389,7 +385,6 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *e
 {
     size_t           count = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all;
-    aa_status        st;
 
     if (so->n > 0 && (size_t)so->part[so->n - 1].partition >= count) /* the topic has grown */
         count = (size_t)so->part[so->n - 1].partition + 1;
@@ -397,7 +392,7 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *e
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", count);
     for (size_t i = 0; i < count; i++)
         all[i].partition = (int32_t)i;
-    st = aa_consumer_committed(so->cs, all, count, err);
+    aa_status st = aa_consumer_committed(so->cs, all, count, err);
     if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
     if (st == AA_OK) *run = resume_newest_run(all, count, so->cfg->pipeline.lane);
     for (size_t i = 0; st == AA_OK && i < count; i++)
@@ -437,11 +432,10 @@ out:
 aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
-    int64_t   lane = so->cfg->pipeline.lane;
-    uint64_t  epoch = 0, seq = 0, run = 0;
-    aa_status st;
+    int64_t  lane = so->cfg->pipeline.lane;
+    uint64_t epoch = 0, seq = 0, run = 0;
 
-    st = ask_partitions(so, err);
+    aa_status st = ask_partitions(so, err);
     if (st == AA_OK) st = take_union(so, err);
     if (st == AA_OK) st = ask_commits(so, &epoch, &seq, &run, err);
     if (st != AA_OK) return st;
@@ -582,11 +576,10 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     const int64_t position = order_position(od, idx);
     int64_t       from = 0, to = 0;
     char          kv[120];
-    aa_status     st;
 
     if (!skips_losses(so))
         return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
-    st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
+    aa_status st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
         return AA_OK;
@@ -605,10 +598,9 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     source_part *part = &so->part[idx];
     size_t       room = order_room(od, idx), n = 0;
     int64_t      met = AA_KAFKA_NO_OFFSET;
-    aa_status    st;
 
     if (room > CHUNK) room = CHUNK;
-    st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
+    aa_status st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
     if (st == AA_EPARSE) {
         const aa_err why = *err;
         st = skip_unreadable(so, od, idx, &met, why.text, err);

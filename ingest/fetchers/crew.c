@@ -27,7 +27,6 @@ aa_status
 crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 {
     aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status    st;
     crew        *cr = calloc(1, sizeof *cr);
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
@@ -44,7 +43,7 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                   "gaps in the messages of fetchers, which were requested again");
     cr->strays = aa_metrics_counter(ms, "autoassign_fetch_strays_total", "",
                                     "messages of fetchers for an older request, ignored");
-    st = members_new(&cr->mb, cfg, err);
+    aa_status st = members_new(&cr->mb, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
     aa_link_export(cr->ln, ms, "fetchers");
     if (st != AA_OK) crew_close(&cr);
@@ -84,10 +83,8 @@ crew_link(crew *cr)
 static aa_status
 post(crew *cr, const aa_link_peer *to, aa_msg_kind kind, aa_err *err)
 {
-    aa_status st;
-
     aa_link_address(cr->ln, to);
-    st = aa_link_send(cr->ln, kind, cr->out.data, cr->out.len, err);
+    aa_status st = aa_link_send(cr->ln, kind, cr->out.data, cr->out.len, err);
     if (st != AA_EFULL) return st;
     aa_debug("FETCHER", "%s", err->text);
     return AA_OK;
@@ -98,10 +95,9 @@ post_control(crew *cr, const aa_link_peer *to, aa_msg_kind kind, uint64_t seq, c
              aa_err *err)
 {
     aa_control c = {.hd = {.seq = seq, .lane = (uint32_t)cr->cfg->pipeline.lane}};
-    aa_status  st;
 
     snprintf(c.reason, sizeof c.reason, "%s", reason);
-    st = aa_wire_pack_control(&cr->out, &c, err);
+    aa_status st = aa_wire_pack_control(&cr->out, &c, err);
     return st == AA_OK ? post(cr, to, kind, err) : st;
 }
 

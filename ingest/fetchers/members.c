@@ -150,12 +150,11 @@ same_parts(const members_part *a, size_t a_n, const members_part *b, size_t b_n)
 static aa_status
 unite(members *mb, int64_t now_us, aa_err *err)
 {
-    size_t    total = 0, before_n = mb->want_n;
-    aa_status st;
+    size_t total = 0, before_n = mb->want_n;
 
     for (size_t k = 0; k < mb->used; k++)
         total += mb->member[k].n;
-    st = reserve_parts(&mb->want, &mb->want_cap, total, err);
+    aa_status st = reserve_parts(&mb->want, &mb->want_cap, total, err);
     if (st == AA_OK) st = reserve_parts(&mb->before, &mb->before_cap, mb->want_cap, err);
     if (st != AA_OK) return st;
     if (before_n > 0) memcpy(mb->before, mb->want, before_n * sizeof *mb->want);
@@ -310,8 +309,6 @@ members_offer(members *mb, const aa_link_peer *from, const aa_offer *of, int64_t
 {
     size_t    k = find_member(mb, from), n = of->po.n;
     aa_status st = check_offer(mb, from, of, err);
-    bool      same;
-    member   *p;
 
     *news = MEMBERS_SAME;
     if (st != AA_OK) return st;
@@ -322,11 +319,11 @@ members_offer(members *mb, const aa_link_peer *from, const aa_offer *of, int64_t
     }
     if (k == MEMBERS_MAX) k = free_place(mb);
     if (k == MEMBERS_MAX) return aa_fail(err, AA_EFULL, "more than %d fetchers", MEMBERS_MAX - 1);
-    p = &mb->member[k];
+    member *p = &mb->member[k];
     st = reserve_member(p, n, err);
     if (st != AA_OK) return st;
     if (k >= mb->used) mb->used = k + 1;
-    same = same_partitions(p, of);
+    bool same = same_partitions(p, of);
     if (!same) *news = of->withdrawing ? MEMBERS_WITHDRAWS : MEMBERS_DEALT;
     p->id = *from;
     snprintf(p->name, sizeof p->name, "%s", of->name);
@@ -484,11 +481,10 @@ members_fetched(members *mb, const order *od, const aa_link_peer *from, const aa
 {
     const size_t k = find_member(mb, from), count = fe->n + fe->letter_count;
     const size_t at = place(mb->taken, mb->taken_n, fe->partition);
-    stream      *st;
 
     if (k == MEMBERS_MAX || mb->run_id == 0 || fe->hd.run_id != mb->run_id) return MEMBERS_STRAY;
     if (!is_at(mb->taken, mb->taken_n, at, fe->partition)) return MEMBERS_STRAY;
-    st = &mb->st[at];
+    stream *st = &mb->st[at];
     if (st->owner != k || st->attempt != fe->attempt || fe->hd.seq <= st->messages)
         return MEMBERS_STRAY;
     /* more than was allowed, or what it cannot be: as bad as one that is missing */
@@ -509,11 +505,10 @@ members_fetched(members *mb, const order *od, const aa_link_peer *from, const aa
 int64_t
 members_lag(const members *mb, int32_t partition, int64_t position)
 {
-    const size_t  at = place(mb->taken, mb->taken_n, partition);
-    const member *p;
+    const size_t at = place(mb->taken, mb->taken_n, partition);
 
     if (!is_at(mb->taken, mb->taken_n, at, partition)) return -1;
-    p = &mb->member[mb->taken[at].owner];
+    const member *p = &mb->member[mb->taken[at].owner];
     for (size_t i = 0; i < p->n; i++) {
         if (p->partition[i] != partition) continue;
         if (p->end[i] < 0) return -1;

@@ -78,11 +78,9 @@ supply_asked(supply *su, const aa_fetch *ft)
 size_t
 supply_may(const supply_part *part, size_t most)
 {
-    uint64_t more;
-
     if (part->slot == SUPPLY_NOT_READ || part->gone || part->records >= part->allowed) return 0;
     if (part->messages >= part->taken + MEMBERS_MESSAGES) return 0;
-    more = part->allowed - part->records;
+    uint64_t more = part->allowed - part->records;
     if (part->careful > 0 && more > part->taken + MEMBERS_MESSAGES - part->messages)
         more = part->taken + MEMBERS_MESSAGES - part->messages;
     return more < most ? (size_t)more : most;

@@ -148,7 +148,7 @@ show_summary() {
 }
 
 check_arguments
-sweep_stale "$OUT"
+remove_stale "$OUT"
 mkdir -p "$RUN"
 trap finish EXIT
 trap 'exit 130' INT

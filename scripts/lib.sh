@@ -96,7 +96,7 @@ gate() {
 
 # Work folders run-PID under a folder belong to a script with that pid. One that was killed (kill -9) could not
 # clear up: its broker is stopped and its folder removed by the next run.
-sweep_stale() {
+remove_stale() {
     local dir pid
     for dir in "$1"/run-*; do
         pid=${dir##*-}

@@ -35,6 +35,10 @@ static void on_end(void *arg, const aa_delivery *de);
 aa_status
 letters_open(letters **out, const aa_conf *cfg, aa_err *err)
 {
+    /* letters have their message's time, which may be old: a broker that deletes by age would delete
+     * them at once */
+    static const char *const settings[] = {"retention.ms", "-1"};
+
     char      topic[AA_CONF_STR + 8];
     aa_status st;
     letters  *le = calloc(1, sizeof *le);
@@ -42,7 +46,7 @@ letters_open(letters **out, const aa_conf *cfg, aa_err *err)
     if (!le) return aa_fail(err, AA_ENOMEM, "letters");
     le->cfg = cfg;
     deadletter_topic(topic, cfg);
-    st = aa_topic_ensure(cfg, topic, 0, false, err);
+    st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
     if (st == AA_OK) st = aa_producer_open(&le->pr, cfg, err);
     if (st != AA_OK) {
         letters_close(&le);
@@ -109,11 +113,13 @@ lose_letter(letters *le, const deadletter *dl, const char *why)
 static aa_status
 queue_letter(letters *le, const deadletter *dl, aa_err *err)
 {
-    deadletter *head = malloc(sizeof *head);
+    deadletter *head = malloc(sizeof *head + dl->headers_len);
     aa_status   st;
 
     if (!head) return aa_fail(err, AA_ENOMEM, "dead letter");
     *head = *dl;
+    head->headers_at = 0;
+    if (dl->headers_len > 0) memcpy(head->bytes, dl->bytes + dl->headers_at, dl->headers_len);
     st = deadletter_send(le->pr, le->cfg, dl, aa_wall_ms(), head, err);
     if (st == AA_OK)
         le->out = true;
@@ -128,8 +134,14 @@ queue_what_fits(letters *le, deadletter *dl, aa_err *err)
 {
     aa_status st;
 
-    while ((st = queue_letter(le, dl, err)) == AA_EPARSE && dl->key_len + dl->len > 0)
-        deadletter_cut(dl, (dl->key_len + dl->len) / 2);
+    while ((st = queue_letter(le, dl, err)) == AA_EPARSE) {
+        if (dl->key_len + dl->len > 0)
+            deadletter_cut(dl, (dl->key_len + dl->len) / 2);
+        else if (dl->headers_len > 0)
+            dl->headers_len = 0; /* the message's own; ours stay */
+        else
+            break;
+    }
     return st;
 }
 
@@ -149,10 +161,14 @@ send_less(letters *le, const deadletter *head, const aa_delivery *de)
     aa_err       err = AA_ERR_INIT;
     const size_t bytes = de->key_len + de->len;
     aa_status    st = AA_ENOMEM;
-    deadletter  *dl = bytes > 0 ? malloc(sizeof *dl + bytes) : NULL;
+    const bool   less = bytes + head->headers_len > 0;
+    deadletter  *dl = less ? malloc(sizeof *dl + bytes + head->headers_len) : NULL;
 
     if (dl) {
         *dl = *head;
+        dl->headers_at = bytes;
+        if (dl->headers_len > 0) memcpy(dl->bytes + bytes, head->bytes, dl->headers_len);
+        if (bytes == 0) dl->headers_len = 0; /* the message's own; ours stay */
         if (de->key_len > 0) memcpy(dl->bytes, de->key, de->key_len);
         if (de->len > 0) memcpy(dl->bytes + de->key_len, de->value, de->len);
         const size_t fits = without_frame(le, dl, le->topic_bytes);

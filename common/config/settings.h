@@ -72,7 +72,8 @@
     NUM(positive_above, 0.5, -1e9, 1e9, "", "label threshold: labels above this value are 1, others 0")          \
     INT(id_max_bytes, 256, 1, 65536, "bytes", "longest valid ID; an event with a longer one is a dead letter")                       \
     INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid event time")   \
-    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time")
+    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time") \
+    INT(time_max_ahead_ms, 0, 0, INT64_MAX / 4, "ms", "how far an event time may be after the time of its Kafka message; the event is a dead letter otherwise; 0: no limit")
 
 #define AA_SETTINGS_INGEST(STR, CHO, VAL, INT, NUM, BOO)                                           \
     CHO(role, aa_ingest_role, AA_ROLE_SEQUENCER, "sequencer: owns the lane's order, batches and commits; fetcher: reads and decodes for the sequencer (live only; needs links.fetchers)", \
@@ -166,12 +167,15 @@
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request that is not answered within this time gets 503; a request may set less") \
     STR(peers, "", "HTTP addresses of the other processes, for the live page: ingest=HOST:PORT,assigner=...,learner=...; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
+    INT(linger_ms, 3000, 0, 600000, "ms", "Time after SIGTERM in which scores are still served while /readyz answers 503, so that load balancers notice. Then no connection is accepted any more, and running requests end") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \
     BOO(enabled, true, "run the HTTP server")                                                               \
     STR(bind, "127.0.0.1", "address that the HTTP server listens on")                                                              \
-    INT(max_connections, 1024, 1, 100000, "connections", "connections open at the same time; further ones wait until one ends (an idle one ends after 15 s)") \
+    INT(max_connections, 1024, 1, 100000, "connections", "Open connections at most. One more takes the place of the one that has been idle longest. The limit of open files (ulimit -n) may lower it. Another 16 answer health checks only") \
+    INT(keepalive_ms, 75000, 1000, 3600000, "ms", "Time that an idle connection is kept. Set it above the keep-alive time of a load balancer in front") \
+    INT(request_ms, 10000, 100, 3600000, "ms", "Time that a request may take to arrive, and its answer to be taken") \
     INT(ingest_port, 0, 0, 65535, "", "port of ingest")                                            \
     INT(assigner_port, 0, 0, 65535, "", "port of assigner")                                        \
     INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \

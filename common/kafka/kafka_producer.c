@@ -11,7 +11,7 @@
 #include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_internal.h"
 
-enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
+enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8 };
 
 struct aa_producer {
     rd_kafka_t       *rk;                 /* owned */
@@ -226,7 +226,7 @@ put_frame(aa_producer *pr, rd_kafka_vu_t *end, const char *topic, int32_t partit
 {
     rd_kafka_topic_t *rkt = topic_of(pr, topic);
 
-    AA_REQUIRE(header_count <= HEADERS_MAX);
+    AA_REQUIRE(header_count <= AA_KAFKA_HEADERS_MAX);
     end->vtype = rkt ? RD_KAFKA_VTYPE_RKT : RD_KAFKA_VTYPE_TOPIC;
     if (rkt)
         end->u.rkt = rkt;
@@ -241,7 +241,7 @@ put_frame(aa_producer *pr, rd_kafka_vu_t *end, const char *topic, int32_t partit
         end->vtype = RD_KAFKA_VTYPE_HEADER;
         end->u.header.name = headers[i].name;
         end->u.header.val = headers[i].value;
-        end->u.header.size = (ssize_t)headers[i].len;
+        end->u.header.size = headers[i].value ? (ssize_t)headers[i].len : 0;
     }
     return end;
 }
@@ -251,7 +251,7 @@ aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const vo
                  size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
                  const aa_kafka_header *headers, size_t header_count, aa_err *err)
 {
-    rd_kafka_vu_t  vu[7 + HEADERS_MAX];
+    rd_kafka_vu_t  vu[8 + AA_KAFKA_HEADERS_MAX];
     rd_kafka_vu_t *end = put_frame(pr, vu, topic, partition, headers, header_count);
     char           why[160] = "";
     int64_t        started_ms = 0;
@@ -279,7 +279,7 @@ aa_status
 aa_producer_send_marked(aa_producer *pr, const char *topic, const aa_delivery *de,
                         const aa_kafka_header *headers, size_t header_count, aa_err *err)
 {
-    rd_kafka_vu_t       vu[7 + HEADERS_MAX];
+    rd_kafka_vu_t       vu[8 + AA_KAFKA_HEADERS_MAX];
     rd_kafka_vu_t      *end = put_frame(pr, vu, topic, -1, headers, header_count);
     char                why[160] = "";
     rd_kafka_resp_err_t code;
@@ -287,6 +287,8 @@ aa_producer_send_marked(aa_producer *pr, const char *topic, const aa_delivery *d
     AA_REQUIRE(pr->told && de->mark);
     end->vtype = RD_KAFKA_VTYPE_OPAQUE;
     end++->u.ptr = de->mark;
+    end->vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    end++->u.i64 = de->timestamp_ms;
     end = put_bytes(end, RD_KAFKA_VTYPE_KEY, de->key, de->key_len);
     end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, de->value, de->len);
     code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);

@@ -9,6 +9,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/kafka/kafka_record.h"
 
 typedef struct aa_producer aa_producer;
 
@@ -19,11 +20,7 @@ aa_status aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t 
                                  aa_err *err) __attribute__((warn_unused_result));
 /** message.max.bytes: key, value and headers of one message. */
 int64_t aa_producer_max_bytes(const aa_producer *pr);
-typedef struct {
-    const char *name;
-    const void *value;
-    size_t      len;
-} aa_kafka_header;
+#define AA_KAFKA_HEADERS_MAX 96 /* of a message that is sent */
 /** Queue one message; everything is copied. value NULL: a tombstone. partition -1: by key.
  *  timestamp_ms 0: now. Waits for room (serving deliveries) up to 60 s when the queue is full.
  *  @errors AA_EFULL still no room; AA_EIO */
@@ -44,6 +41,7 @@ typedef struct {
     void           *mark;
     const void     *key, *value;
     size_t          key_len, len;
+    int64_t         timestamp_ms; /* of a message that is sent; 0: now */
     const char     *why;
 } aa_delivery;
 /** Told of each marked message that ended, from within poll, flush, send and free; may send. */

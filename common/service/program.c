@@ -154,9 +154,12 @@ open_http(aa_context *ctx, const aa_program *program, aa_err *err)
 {
     char kv[AA_CONF_STR + 32];
     if (!ctx->cfg->http.enabled) return AA_OK;
-    aa_status st = aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
-                                       (int)http_port(ctx->cfg, program->name),
-                                       ctx->cfg->http.max_connections, ctx->ms, err);
+    const aa_http_limits limits = {.max_connections = ctx->cfg->http.max_connections,
+                                   .keepalive_ms = ctx->cfg->http.keepalive_ms,
+                                   .request_ms = ctx->cfg->http.request_ms};
+    aa_status            st =
+        aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
+                            (int)http_port(ctx->cfg, program->name), &limits, ctx->ms, err);
     if (st) return st;
     snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_http_server_port(ctx->http));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
@@ -348,4 +351,16 @@ void
 aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg)
 {
     if (ctx->http) aa_http_server_set_handler(ctx->http, handler, arg);
+}
+
+void
+aa_http_linger(aa_context *ctx)
+{
+    if (ctx->http) aa_http_server_linger(ctx->http);
+}
+
+void
+aa_http_drain(aa_context *ctx, int64_t wait_ms)
+{
+    if (ctx->http) aa_http_server_drain(ctx->http, wait_ms);
 }

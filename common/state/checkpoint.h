@@ -25,7 +25,7 @@
 #include "common/config/conf.h"
 
 #define AA_CKPT_FORMAT_VERSION 1
-#define AA_CKPT_MAX_SECTIONS   256
+#define AA_CKPT_MAX_SECTIONS   1024
 #define AA_CKPT_MAX_BYTES      ((uint64_t)1 << 40)
 #define AA_CKPT_NAME_BYTES     40 /* of a section's name, with its end */
 

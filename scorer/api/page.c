@@ -300,8 +300,10 @@ page_answer(void *arg, const aa_http_request *hq, aa_http_reply *hp)
     }
     if (strcmp(hq->method, "GET") == 0 || strcmp(hq->method, "HEAD") == 0) return true;
     free(hp->body);
-    *hp = (aa_http_reply){
-        .status = 405, .content_type = "text/plain", .body = copy_of("GET only\n", 9)};
+    *hp = (aa_http_reply){.status = 405,
+                          .allow = "GET, HEAD",
+                          .content_type = "text/plain",
+                          .body = copy_of("GET only\n", 9)};
     hp->body_len = hp->body ? 9 : 0;
     return true;
 }

@@ -17,6 +17,8 @@ static const bad_message bad[] = {
     {"k6", "{\"user\":1,\"item\":2,\"label\":1,\"timestamp_ms\":4102444800001}", "time-range", 58},
 };
 enum { BAD = sizeof bad / sizeof *bad };
+static const int64_t         BAD_MS = 1500000000000; /* of the first one in Kafka */
+static const aa_kafka_header trace = {"trace", "t-1", 3};
 
 static void
 check_header(const rd_kafka_headers_t *hdrs, const char *name, const char *want)
@@ -49,6 +51,8 @@ check_letter(fixture *fx, const aa_kafka_record *rec, int partition, int64_t fir
     assert_int_equal(rec->key == NULL, bm->key == NULL);
     if (bm->key) assert_memory_equal(rec->key, bm->key, 2);
     snprintf(number, sizeof number, "%d", partition);
+    assert_int_equal(rec->timestamp_ms, BAD_MS + which);
+    check_header(hdrs, "trace", "t-1");
     check_header(hdrs, "autoassign.reason", bm->reason);
     check_header(hdrs, "autoassign.topic", fx->topic);
     check_header(hdrs, "autoassign.partition", number);
@@ -87,7 +91,7 @@ bad_messages_become_letters_with_their_bytes_and_origin(void **state)
     send_events(fx, pr, 1, 0, 20);
     for (int i = 0; i < BAD; i++)
         check_ok(fx, aa_producer_send(pr, fx->topic, 1, bad[i].key, bad[i].key ? 2 : 0,
-                                      bad[i].value, bad[i].len, 0, NULL, 0, &fx->err));
+                                      bad[i].value, bad[i].len, BAD_MS + i, &trace, 1, &fx->err));
     send_events(fx, pr, 1, 20, 40);
     aa_producer_free(&pr, PROCESS_DEADLINE_MS);
     start_ingest(fx, replay);

@@ -4,7 +4,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Steps are numbered lines with a clock, so that whoever watches knows what takes the time.
+# Steps are numbered lines with a clock, so that a reader sees what takes the time.
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 warn() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { # die [-CODE] words...

@@ -65,7 +65,7 @@ close_all(app *ap)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_assigner(aa_context *ctx, aa_err *err)
 {
     app  ap = {.cfg = ctx->cfg};
     bool ended = false;
@@ -98,7 +98,7 @@ main(int argc, char **argv)
     const aa_program program = {
         .name = "assigner",
         .summary = "the Identity Agent: gives IDs shared or unique rows",
-        .run = run,
+        .run = run_assigner,
         .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);

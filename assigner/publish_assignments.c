@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "assigner/field/publish.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -29,6 +30,8 @@ struct serve {
     scorer_metrics       *sm;
     pool                 *pl;
     _Atomic(const char *) not_ready; /* NULL: ready */
+    atomic_bool           holds;     /* requests until it is */
+    pthread_cond_t        changed;   /* one of the two, with lock */
     serve_page            page;
     void                 *page_arg;
     aa_rpc_server        *sv;
@@ -51,6 +54,20 @@ within_rate(serve *se)
     bool within = aa_rate_take(&se->rate, aa_now_us());
     pthread_mutex_unlock(&se->lock);
     return within;
+}
+
+/* On a thread of the pool: wait until scores can be given, as long as the request may. */
+static void
+await_ready(serve *se, int64_t arrived_us)
+{
+    const int64_t         until_us = arrived_us + se->cfg->scorer.deadline_ms * 1000;
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
+    if (!atomic_load(&se->holds)) return;
+    pthread_mutex_lock(&se->lock);
+    while (atomic_load(&se->holds) && aa_now_us() < until_us)
+        pthread_cond_timedwait(&se->changed, &se->lock, &until);
+    pthread_mutex_unlock(&se->lock);
 }
 
 /* ---- HTTP ---- */
@@ -85,6 +102,7 @@ run_http(pool_job *job, scorer *sc)
 {
     http_job     *hj = (http_job *)job;
     aa_http_reply hp = {0};
+    await_ready(hj->se, job->arrived_us);
     if (!answer_http(hj->se, sc, !job->is_long, job->arrived_us, &hj->hq, &hp)) {
         pool_put_back(hj->se->pl, job);
         return;
@@ -101,7 +119,8 @@ run_http(pool_job *job, scorer *sc)
 static bool
 answer_here(serve *se, int64_t now_us, const aa_http_request *hq, aa_http_reply *hp, bool *is_long)
 {
-    if (hq->body_len > HERE_BYTES || now_us < se->here_from_us || pool_waiting(se->pl) > 0)
+    if (atomic_load(&se->holds) || hq->body_len > HERE_BYTES || now_us < se->here_from_us ||
+        pool_waiting(se->pl) > 0)
         return false;
     *is_long = !answer_http(se, se->here, true, now_us, hq, hp);
     const int64_t done_us = aa_now_us();
@@ -175,6 +194,7 @@ run_zmq(pool_job *job, scorer *sc)
     aa_score_reply reply = {0};
     scorer_tally   tally;
     uint64_t       one = 1;
+    await_ready(se, job->arrived_us);
     scorer_arrived(sc, job->arrived_us, aa_now_us);
     scorer_only_short(sc, !job->is_long);
     if (zj->asked) {
@@ -185,7 +205,7 @@ run_zmq(pool_job *job, scorer *sc)
                              &tally, &err);
     }
     if (zj->st) {
-        aa_warn("DOOR", "%s: %s", aa_status_name(zj->st), err.text);
+        aa_warn("ENDPOINT", "%s: %s", aa_status_name(zj->st), err.text);
     } else if (tally.status == SCORER_LONG) {
         pool_put_back(se->pl, job);
         return;
@@ -196,7 +216,8 @@ run_zmq(pool_job *job, scorer *sc)
     zj->next_done = se->done;
     se->done = zj;
     pthread_mutex_unlock(&se->lock);
-    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("DOOR", "cannot wake the ZeroMQ thread");
+    if (write(se->wake_fd, &one, sizeof one) < 0)
+        aa_warn("ENDPOINT", "cannot wake the ZeroMQ thread");
 }
 
 /* Send what the pool has answered. */
@@ -220,7 +241,7 @@ send_answers(serve *se)
         aa_err   err = AA_ERR_INIT;
         oldest = zj->next_done;
         if (!zj->st && aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, &err))
-            aa_warn("DOOR", "%s", err.text);
+            aa_warn("ENDPOINT", "%s", err.text);
         zmq_job_free(zj);
         se->asked--;
     }
@@ -283,7 +304,7 @@ serve_zmq(void *arg)
         send_answers(se);
         if (st == AA_EAGAIN) continue;
         if (st == AA_OK || st == AA_EPARSE) st = take_question(se, st, buf, len, &err);
-        if (st != AA_OK) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
+        if (st != AA_OK) aa_warn("ENDPOINT", "%s: %s", aa_status_name(st), err.text);
     }
     return NULL;
 }
@@ -294,10 +315,11 @@ aa_status
 serve_open(serve **out, aa_context *ctx, replica *rp, scorer_metrics *sm, serve_page page,
            void *page_arg, aa_err *err)
 {
-    const aa_conf *cfg = ctx->cfg;
-    size_t         max_bytes = (size_t)cfg->scorer.max_request_bytes;
-    aa_link_keys   keys = aa_link_keys_of(cfg);
-    serve         *se = calloc(1, sizeof *se);
+    const aa_conf     *cfg = ctx->cfg;
+    size_t             max_bytes = (size_t)cfg->scorer.max_request_bytes;
+    aa_link_keys       keys = aa_link_keys_of(cfg);
+    pthread_condattr_t monotonic;
+    serve             *se = calloc(1, sizeof *se);
     if (!se) return aa_fail(err, AA_ENOMEM, "endpoints");
     se->ctx = ctx;
     se->cfg = cfg;
@@ -307,6 +329,10 @@ serve_open(serve **out, aa_context *ctx, replica *rp, scorer_metrics *sm, serve_
     atomic_init(&se->not_ready, "starting");
     aa_rate_init(&se->rate, cfg->scorer.max_per_s, aa_now_us());
     pthread_mutex_init(&se->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC); /* aa_now_us's */
+    pthread_cond_init(&se->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     se->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     aa_status st = se->wake_fd < 0 ? aa_fail(err, AA_EIO, "eventfd") : AA_OK;
     if (st == AA_OK)
@@ -333,9 +359,13 @@ out:
 }
 
 void
-serve_set_not_ready(serve *se, const char *why)
+serve_set_not_ready(serve *se, const char *why, bool hold)
 {
+    pthread_mutex_lock(&se->lock);
     atomic_store(&se->not_ready, why);
+    atomic_store(&se->holds, why && hold);
+    pthread_cond_broadcast(&se->changed);
+    pthread_mutex_unlock(&se->lock);
 }
 
 const char *
@@ -356,12 +386,14 @@ serve_close(serve **se_p)
     serve *se = *se_p;
     if (!se) return;
     aa_http_set_handler(se->ctx, NULL, NULL);
+    if (atomic_load(&se->not_ready)) serve_set_not_ready(se, atomic_load(&se->not_ready), false);
     atomic_store(&se->zmq_stop, true);
     if (se->zmq_runs) pthread_join(se->zmq_thread, NULL); /* has sent its last answer */
     pool_free(&se->pl);                                   /* HTTP's last are answered */
     scorer_free(&se->here);
     aa_rpc_close(&se->sv);
     if (se->wake_fd >= 0) close(se->wake_fd);
+    pthread_cond_destroy(&se->changed);
     pthread_mutex_destroy(&se->lock);
     free(se);
     *se_p = NULL;

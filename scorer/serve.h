@@ -24,8 +24,10 @@ typedef bool (*serve_page)(void *arg, const aa_http_request *hq, aa_http_reply *
  */
 aa_status serve_open(serve **out, aa_context *ctx, replica *rp, scorer_metrics *sm, serve_page page,
                      void *page_arg, aa_err *err) __attribute__((warn_unused_result));
-/** @param why  literal, NULL: ready. @thread any */
-void   serve_set_not_ready(serve *se, const char *why);
+/** @param why   literal, NULL: ready. @thread any
+ *  @param hold  it will be ready: requests wait for that, but not beyond scorer.deadline_ms. So a
+ *               balancer that comes too early gets a score, and not a 503 that it passes on */
+void   serve_set_not_ready(serve *se, const char *why, bool hold);
 size_t serve_waiting(serve *se); /* requests in the queue */
 /** Where the ZeroMQ endpoint listens, with the port that "tcp://host:*" got. */
 const char *serve_endpoint(const serve *se);

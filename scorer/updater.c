@@ -21,6 +21,7 @@
 #define TOPIC_REMIND_MS  10000
 #define GAUGE_EVERY_MS   200
 #define DRAIN_MS         5000
+#define ANSWER_MS        1000 /* for an answer to reach its asker */
 #define OTHERS_REMIND_MS 10000
 
 static const char starting[] = "the topics are not there yet";
@@ -52,7 +53,7 @@ set_not_ready(updater *up, const char *why)
 {
     if (up->not_ready == why) return;
     up->not_ready = why;
-    serve_set_not_ready(up->se, why);
+    serve_set_not_ready(up->se, why, why != stopping);
     aa_set_ready(up->ctx, !why, why);
     if (why)
         aa_info("NOT-READY", "%s", why);
@@ -218,6 +219,26 @@ follow(updater *up, aa_err *err)
     return st;
 }
 
+/* Not ready any more, but scores are served until balancers have noticed; then nobody is let in, and
+ * who is there gets an answer. */
+static aa_status
+linger(updater *up, aa_err *err)
+{
+    const int64_t until_ms = aa_now_ms() + up->cfg->scorer.linger_ms;
+    aa_status     st = AA_OK;
+    if (up->not_ready) return AA_OK; /* nothing is served */
+    aa_set_ready(up->ctx, false, stopping);
+    aa_http_linger(up->ctx);
+    aa_info("NOT-READY", "stopping: scores are served for another %" PRId64 " ms",
+            up->cfg->scorer.linger_ms);
+    while (st == AA_OK && aa_now_ms() < until_ms) {
+        st = update(up, err);
+        observe(up);
+    }
+    aa_http_drain(up->ctx, up->cfg->scorer.deadline_ms + ANSWER_MS);
+    return st;
+}
+
 /* Everything that is in the topics now, so that what is printed at the end is what was published.
  */
 static aa_status
@@ -302,6 +323,7 @@ updater_run(updater *up, aa_err *err)
 {
     aa_status st = wait_for_topics(up, err);
     if (st == AA_OK && up->rd) st = follow(up, err);
+    if (st == AA_OK && up->rd) st = linger(up, err);
     if (st == AA_OK && up->rd) st = drain(up, err);
     if (st == AA_OK) st = write_summary(up, err);
     return st;

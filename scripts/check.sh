@@ -130,7 +130,7 @@ mapfile -t integration < <(tests integration)
 mapfile -t e2e < <(tests e2e)
 needed=()
 ((${#gates[@]} == 0)) || needed+=(gates)
-((${#integration[@]} + ${#e2e[@]} == 0)) || needed+=(kafka prometheus)
+((${#integration[@]} + ${#e2e[@]} == 0)) || needed+=(kafka prometheus nginx)
 step "installing what is missing" scripts/deps.sh packages "${needed[@]}"
 [[ -z $SAN ]] || say "sanitizers: $SAN"
 ((${#gates[@]} == 0)) || step "gates" run_tests 1 "$GATE_SECONDS" "${gates[@]}"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz] [compilers] [gates]
+#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]
 #                                                         (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
 # kafka3:   those of its last version 3, for the test of SCRAM, into build/kafka3/libs
 # prometheus: Debian's Prometheus and promtool, unpacked into build/prometheus: nothing is started
+# nginx:    Debian's nginx, unpacked into build/nginx: nothing is started
 # containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
@@ -113,6 +114,23 @@ prometheus() {
     mv "$dir.part" "$dir"
 }
 
+# The same.
+nginx() {
+    local dir=$ROOT/build/nginx log=$ROOT/build/apt.log
+    if type -P nginx >/dev/null || [[ -x $dir/usr/sbin/nginx ]]; then return 0; fi
+    command -v apt-get >/dev/null || { warn "no apt-get: tests that need nginx are left out"; return 0; }
+    say "fetching Debian's nginx"
+    rm -rf "$dir.part"
+    mkdir -p "$dir.part"
+    (
+        cd "$dir.part"
+        apt-get download nginx || { as_root apt-get update && apt-get download nginx; }
+        dpkg-deb -x nginx_*.deb . && rm nginx_*.deb
+    ) >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "fetching it failed (apt's output: $log)"; }
+    rm -rf "$dir"
+    mv "$dir.part" "$dir"
+}
+
 containers() { install_missing podman netavark aardvark-dns iptables runc debootstrap; }
 
 gates() {
@@ -134,7 +152,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | prometheus | containers | venv | fuzz | compilers | gates) "$part" ;;
-    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz] [compilers] [gates]" ;;
+    packages | kafka | kafka3 | prometheus | nginx | containers | venv | fuzz | compilers | gates) "$part" ;;
+    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]" ;;
     esac
 done

@@ -29,7 +29,7 @@ pipeline_init() {
     for setting in kafka.bootstrap.servers="$2" \
         links.events=ipc://events.ipc links.assigned=ipc://assigned.ipc \
         links.rewards=ipc://rewards.ipc scorer.listen=ipc://score.ipc \
-        checkpoint.dir=checkpoints pipeline.summary_dir=. "${@:3}"; do
+        checkpoint.dir=checkpoints pipeline.summary_dir=. scorer.linger_ms=0 "${@:3}"; do
         PIPELINE_ARGS+=(-o "$setting")
     done
 }
@@ -127,7 +127,7 @@ pipeline_stop() {
     done
 }
 
-# pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
+# pipeline_http NAME PATH: from a process's HTTP server, wherever it listens (its log says the port).
 pipeline_port() {
     grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
         tail -n 1 | grep -oE '[0-9]+$' # the last: a log goes on over restarts

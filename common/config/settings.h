@@ -167,12 +167,15 @@
     INT(deadline_ms, 1000, 1, 600000, "ms", "a request that is not answered within this time gets 503; a request may set less") \
     STR(peers, "", "HTTP addresses of the other processes, for the live page: ingest=HOST:PORT,assigner=...,learner=...; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
+    INT(linger_ms, 3000, 0, 600000, "ms", "Time after SIGTERM in which scores are still served while /readyz answers 503, so that load balancers notice. Then no connection is accepted any more, and running requests end") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \
     BOO(enabled, true, "run the HTTP server")                                                               \
     STR(bind, "127.0.0.1", "address that the HTTP server listens on")                                                              \
-    INT(max_connections, 1024, 1, 100000, "connections", "connections open at the same time; further ones wait until one ends (an idle one ends after 15 s)") \
+    INT(max_connections, 1024, 1, 100000, "connections", "Open connections at most. One more takes the place of the one that has been idle longest. The limit of open files (ulimit -n) may lower it. Another 16 answer health checks only") \
+    INT(keepalive_ms, 75000, 1000, 3600000, "ms", "Time that an idle connection is kept. Set it above the keep-alive time of a load balancer in front") \
+    INT(request_ms, 10000, 100, 3600000, "ms", "Time that a request may take to arrive, and its answer to be taken") \
     INT(ingest_port, 0, 0, 65535, "", "port of ingest")                                            \
     INT(assigner_port, 0, 0, 65535, "", "port of assigner")                                        \
     INT(learner_port, 0, 0, 65535, "", "port of learner")                                          \

@@ -176,6 +176,27 @@ take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
     out->settings_known = true;
 }
 
+/* Left as it is when nothing comes, or asking is not allowed. */
+static void
+ask_settings(rd_kafka_t *rk, const char *topic, int timeout_ms, aa_topic_facts *out)
+{
+    char                       why[200];
+    rd_kafka_ConfigResource_t *res = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_queue_t          *queue = rd_kafka_queue_new(rk);
+    rd_kafka_AdminOptions_t   *options =
+        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_event_t *ev;
+
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, why, sizeof why);
+    rd_kafka_DescribeConfigs(rk, &res, 1, options, queue);
+    ev = rd_kafka_queue_poll(queue, timeout_ms);
+    take_settings(ev, out);
+    if (ev) rd_kafka_event_destroy(ev);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(res);
+}
+
 aa_status
 aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
 {
@@ -185,19 +206,22 @@ aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa
     *out = (aa_topic_facts){0};
     if (st != AA_OK) return st;
     st = take_shape(rk, topic, out, err);
-    if (st == AA_OK && out->partitions > 0) {
-        rd_kafka_ConfigResource_t *res =
-            rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-        rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-        rd_kafka_DescribeConfigs(rk, &res, 1, NULL, queue);
-        rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, AA_KAFKA_ASK_MS);
-        take_settings(ev, out);
-        if (ev) rd_kafka_event_destroy(ev);
-        rd_kafka_queue_destroy(queue);
-        rd_kafka_ConfigResource_destroy(res);
-    }
+    if (st == AA_OK && out->partitions > 0) ask_settings(rk, topic, AA_KAFKA_ASK_MS, out);
     rd_kafka_destroy(rk);
     return st;
+}
+
+int64_t
+aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms)
+{
+    aa_topic_facts facts = {0};
+    rd_kafka_t    *rk = NULL;
+    aa_err         err = AA_ERR_INIT;
+
+    if (admin_new(&rk, cfg, &err) != AA_OK) return 0;
+    ask_settings(rk, topic, timeout_ms, &facts);
+    rd_kafka_destroy(rk);
+    return facts.settings_known ? facts.max_message_bytes : 0;
 }
 
 aa_status

@@ -15,6 +15,7 @@
 #include "common/links/link.h"
 #include "common/service/enough.h"
 #include "common/service/tool.h"
+#include "common/state/checkpoint.h"
 
 /* ---- signals ---- */
 
@@ -154,9 +155,12 @@ open_http(aa_context *ctx, const aa_program *program, aa_err *err)
 {
     char kv[AA_CONF_STR + 32];
     if (!ctx->cfg->http.enabled) return AA_OK;
-    aa_status st = aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
-                                       (int)http_port(ctx->cfg, program->name),
-                                       ctx->cfg->http.max_connections, ctx->ms, err);
+    const aa_http_limits limits = {.max_connections = ctx->cfg->http.max_connections,
+                                   .keepalive_ms = ctx->cfg->http.keepalive_ms,
+                                   .request_ms = ctx->cfg->http.request_ms};
+    aa_status            st =
+        aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
+                            (int)http_port(ctx->cfg, program->name), &limits, ctx->ms, err);
     if (st) return st;
     snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_http_server_port(ctx->http));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
@@ -206,6 +210,15 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
     return aa_fail(err, AA_ECONFIG, "pipeline.summary_dir: %s: %s", dir, strerror(errno));
 }
 
+/* Two processes of one name would write into each other's checkpoints. A second ingest is let in: it
+ * takes the place of the first, which its group's static membership ends. */
+static aa_status
+lock_checkpoints(const aa_conf *cfg, const char *program, aa_err *err)
+{
+    if (strcmp(program, "assigner") != 0 && strcmp(program, "learner") != 0) return AA_OK;
+    return aa_ckpt_lock(cfg, program, err);
+}
+
 /* Logs on: everything from here on, the error included, is a record. */
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
@@ -239,6 +252,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
         (st = open_http(&ctx, program, &err)))
         goto out;
+    if ((st = lock_checkpoints(cfg, program->name, &err)) != AA_OK) goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:
@@ -348,4 +362,16 @@ void
 aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg)
 {
     if (ctx->http) aa_http_server_set_handler(ctx->http, handler, arg);
+}
+
+void
+aa_http_linger(aa_context *ctx)
+{
+    if (ctx->http) aa_http_server_linger(ctx->http);
+}
+
+void
+aa_http_drain(aa_context *ctx, int64_t wait_ms)
+{
+    if (ctx->http) aa_http_server_drain(ctx->http, wait_ms);
 }

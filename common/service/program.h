@@ -53,6 +53,11 @@ void aa_set_ready(aa_context *ctx, bool ready, const char *why);
 /** The port the HTTP server got, 0 if there is none. */
 int aa_http_port(const aa_context *ctx);
 
+/** From now on each answer ends its connection. @thread any */
+void aa_http_linger(aa_context *ctx);
+/** Take no more connections, and wait for at most wait_ms until those there are have ended. */
+void aa_http_drain(aa_context *ctx, int64_t wait_ms);
+
 /** Requests that are not the frame's own go to handler, on HTTP's thread. NULL: 404 again; returns
  *  when no call is under way, so that arg may be freed. `run` must do that before it returns. */
 void aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg);

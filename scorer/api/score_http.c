@@ -151,6 +151,7 @@ score_http_answer(scorer *sc, const char *not_ready, size_t max_bytes, const aa_
         scorer_refuse(&reply, tally, HTTP_NOT_FOUND, "no such resource");
     } else if (strcmp(hq->method, "POST") != 0) {
         scorer_refuse(&reply, tally, HTTP_WRONG_METHOD, "only POST");
+        hp->allow = "POST";
     } else if (hq->body_len > max_bytes) {
         scorer_refuse(&reply, tally, AA_SCORE_TOO_LARGE, "%zu bytes, at most %zu", hq->body_len,
                       max_bytes);

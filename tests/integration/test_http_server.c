@@ -44,7 +44,8 @@ open_server(void **state)
     fx->ms = aa_metrics_new();
     assert_non_null(fx->ms);
     aa_counter_add(aa_metrics_counter(fx->ms, "x_total", "", "h"), 42);
-    if (aa_http_server_open(&fx->hs, "127.0.0.1", 0, CONNECTIONS, fx->ms, &err))
+    if (aa_http_server_open(&fx->hs, "127.0.0.1", 0, &(aa_http_limits){CONNECTIONS, 15000, 10000},
+                            fx->ms, &err))
         fail_msg("%s", err.text);
     assert_in_range(aa_http_server_port(fx->hs), 1, 65535);
     *state = fx;
@@ -348,28 +349,204 @@ request_line_and_headers_without_end_are_refused(void **state)
     check_reply(get(port, "/healthz"), "200", "", "ok\n");
 }
 
-/* The limit is of connections at the same time: one more gets its answer when another ends. */
-static void
-connections_beyond_the_limit_wait_until_others_end(void **state)
+/* ---- too many connections, and slow ones ---- */
+
+static const char health[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+static const char half[] = "POST /x HTTP/1.1\r\nHost: x\r\nX";
+
+static double
+metric(fixture *fx, const char *name)
 {
-    int           port = aa_http_server_port(((fixture *)*state)->hs);
-    int           fds[CONNECTIONS], late;
-    const char   *ask = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    struct pollfd answer;
-    for (size_t i = 0; i < CONNECTIONS; i++)
+    size_t len;
+    char  *text = aa_metrics_render(fx->ms, &len), line[128];
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char  *at = strstr(text, line);
+    const double value = at ? strtod(at + strlen(line), NULL) : -1;
+    free(text);
+    return value;
+}
+
+static void
+an_idle_connection_gives_way_to_a_new_one(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_http_server_port(fx->hs), fds[CONNECTIONS];
+    char     byte;
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         fds[i] = connect_to(port);
-    pause_ms(200); /* all are accepted */
-    late = connect_to(port);
-    assert_true(send_all(late, ask, strlen(ask)));
-    answer = (struct pollfd){.fd = late, .events = POLLIN};
-    assert_int_equal(poll(&answer, 1, 300), 0);
+        while (metric(fx, "autoassign_http_connections") < (double)(i + 1))
+            pause_ms(1);
+    }
+    check_reply(exchange(port, health), "200", "", "ok\n");
+    assert_int_equal(recv(fds[0], &byte, 1, 0), 0); /* the one that was idle longest */
+    assert_int_equal((int)metric(fx, "autoassign_http_evicted_connections_total"), 1);
     for (size_t i = 0; i < CONNECTIONS; i++)
         close(fds[i]);
-    assert_int_equal(poll(&answer, 1, DEADLINE_MS), 1);
-    char *reply = receive_all(late);
-    assert_int_equal(strncmp(reply, "HTTP/1.1 200", 12), 0);
+}
+
+static void
+health_checks_are_answered_when_all_connections_are_busy(void **state)
+{
+    fixture *fx = *state;
+    char     arg[] = "arg";
+    int      port = aa_http_server_port(fx->hs), fds[CONNECTIONS];
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        fds[i] = connect_to(port);
+        assert_true(send_all(fds[i], half, sizeof half - 1));
+    }
+    while (metric(fx, "autoassign_http_connections") < CONNECTIONS)
+        pause_ms(1);
+    pause_ms(100); /* their bytes have come too */
+    check_reply(exchange(port, health), "200", "", "ok\n");
+    check_reply(exchange(port, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n"), "503", "",
+                "too many connections\n");
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+}
+
+static void
+a_request_that_takes_too_long_is_given_up(void **state)
+{
+    fixture             *fx = *state;
+    aa_err               err = AA_ERR_INIT;
+    aa_metrics          *ms = aa_metrics_new();
+    const fixture        was = *fx;
+    const int64_t        until_ms = aa_now_ms() + DEADLINE_MS;
+    const aa_http_limits limits = {CONNECTIONS, 15000, 300};
+    fx->ms = ms;
+    assert_int_equal(aa_http_server_open(&fx->hs, "127.0.0.1", 0, &limits, ms, &err), AA_OK);
+    int  fd = connect_to(aa_http_server_port(fx->hs));
+    bool open = send_all(fd, half, sizeof half - 1);
+    for (; open && aa_now_ms() < until_ms; pause_ms(20)) /* a byte now and then: never idle */
+        open = send_all(fd, "a", 1);
+    assert_false(open);
+    assert_true(metric(fx, "autoassign_http_slow_requests_total") >= 1);
+    close(fd);
+    aa_http_server_close(&fx->hs);
+    aa_metrics_free(&ms);
+    *fx = was;
+}
+
+/* ---- RFC 9110, 9112 ---- */
+
+static void
+a_request_that_two_readers_could_read_differently_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "Host: h\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
+        "Content-Length: 0\r\n\r\n",
+    };
+    fixture *fx = *state;
+    char     arg[] = "arg", text[512];
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "POST /x HTTP/1.1\r\n%s", bad[i]);
+        char *reply = exchange(aa_http_server_port(fx->hs), text); /* ends: it is closed */
+        if (strncmp(reply, "HTTP/1.1 400", 12) != 0) fail_msg("%s\nanswer: %s", text, reply);
+        free(reply);
+    }
+    check_reply(exchange(aa_http_server_port(fx->hs), "GET /healthz HTTP/1.0\r\n\r\n"), "200", "",
+                "ok\n");
+}
+
+static void
+an_absolute_target_is_its_path(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_http_server_port(fx->hs);
+    check_reply(exchange(port, "GET http://h:80/healthz HTTP/1.1\r\nHost: h\r\n"
+                               "Connection: close\r\n\r\n"),
+                "200", "", "ok\n");
+    check_reply(exchange(port, "GET http://h HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+                "404", "", "there is no /\n");
+}
+
+static void
+a_chunked_body_that_is_too_long_is_answered(void **state)
+{
+    fixture    *fx = *state;
+    char        arg[] = "arg", chunk[65536];
+    const char *head = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    int         fd = connect_to(aa_http_server_port(fx->hs));
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    assert_true(send_all(fd, head, strlen(head)));
+    memset(chunk, 'x', sizeof chunk);
+    for (size_t sent = 0; sent <= AA_HTTP_BODY_BYTES; sent += sizeof chunk)
+        assert_true(send_all(fd, "10000\r\n", 7) && send_all(fd, chunk, sizeof chunk) &&
+                    send_all(fd, "\r\n", 2));
+    assert_true(send_all(fd, "0\r\n\r\n", 5));
+    check_reply(receive_all(fd), "413", "", "the body is too long\n");
+    close(fd);
+}
+
+/* ---- the end ---- */
+
+static void
+a_lingering_server_answers_and_ends_connections(void **state)
+{
+    fixture *fx = *state;
+    char     arg[] = "arg";
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    aa_http_server_linger(fx->hs);
+    char *reply = exchange(aa_http_server_port(fx->hs), "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(strncmp(reply, "HTTP/1.1 201", 12), 0);
+    assert_non_null(strstr(reply, "Connection: close"));
     free(reply);
-    close(late);
+    aa_http_server_set_handler(fx->hs, NULL, NULL); /* never "there is no /x", which is for good */
+    reply = exchange(aa_http_server_port(fx->hs), "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(strncmp(reply, "HTTP/1.1 503", 12), 0);
+    free(reply);
+}
+
+typedef struct {
+    int         port;
+    atomic_bool stop;
+    atomic_int  answered, refused, cut;
+} asker;
+
+static void *
+ask_on(void *arg)
+{
+    asker *as = arg;
+    while (!atomic_load(&as->stop)) {
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)as->port)};
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int  fd = socket(AF_INET, SOCK_STREAM, 0);
+        char reply[16] = "";
+        if (connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
+            atomic_fetch_add(&as->refused, 1);
+        else if (send_all(fd, health, sizeof health - 1) && recv(fd, reply, 12, MSG_WAITALL) == 12)
+            atomic_fetch_add(&as->answered, 1);
+        else
+            atomic_fetch_add(&as->cut, 1);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void
+a_client_of_a_server_that_drains_is_answered_or_refused_never_cut_off(void **state)
+{
+    enum { ASKERS = 8 };
+    fixture  *fx = *state;
+    asker     as = {.port = aa_http_server_port(fx->hs)};
+    pthread_t thread[ASKERS];
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, ask_on, &as), 0);
+    while (atomic_load(&as.answered) < 200)
+        pause_ms(1);
+    aa_http_server_drain(fx->hs, DEADLINE_MS);
+    while (atomic_load(&as.refused) < ASKERS)
+        pause_ms(1);
+    atomic_store(&as.stop, true);
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(atomic_load(&as.cut), 0);
 }
 
 static void
@@ -380,15 +557,21 @@ port_in_use_is_an_error_that_names_it(void **state)
     aa_err          err = AA_ERR_INIT;
     aa_http_server *second = NULL;
     int             port = aa_http_server_port(fx->hs);
-    assert_int_equal(aa_http_server_open(&second, "127.0.0.1", port, CONNECTIONS, fx->ms, &err),
+    assert_int_equal(aa_http_server_open(&second, "127.0.0.1", port,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
                      AA_EIO);
     snprintf(want, sizeof want, "http: cannot listen on 127.0.0.1 port %d: Address already in use",
              port);
     assert_string_equal(err.text, want);
     assert_null(second);
-    assert_int_equal(aa_http_server_open(&second, "192.0.2.1", 0, CONNECTIONS, fx->ms, &err),
+    assert_int_equal(aa_http_server_open(&second, "192.0.2.1", 0,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
                      AA_EIO);
-    assert_int_equal(aa_http_server_open(&second, "no such host", 0, CONNECTIONS, fx->ms, &err),
+    assert_int_equal(aa_http_server_open(&second, "no such host", 0,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
                      AA_EIO);
     assert_int_equal(strncmp(err.text, "http.bind: no such host: ", 25), 0);
 }
@@ -519,7 +702,14 @@ main(void)
         T(body_that_grows_too_long_is_refused),
         T(malformed_requests_do_not_stop_the_server),
         T(request_line_and_headers_without_end_are_refused),
-        T(connections_beyond_the_limit_wait_until_others_end),
+        T(an_idle_connection_gives_way_to_a_new_one),
+        T(health_checks_are_answered_when_all_connections_are_busy),
+        T(a_request_that_takes_too_long_is_given_up),
+        T(a_request_that_two_readers_could_read_differently_is_refused),
+        T(an_absolute_target_is_its_path),
+        T(a_chunked_body_that_is_too_long_is_answered),
+        T(a_lingering_server_answers_and_ends_connections),
+        T(a_client_of_a_server_that_drains_is_answered_or_refused_never_cut_off),
         T(port_in_use_is_an_error_that_names_it),
         T(taking_the_handler_back_waits_for_its_call),
         cmocka_unit_test(program_announces_its_port_and_stops_on_sigterm),

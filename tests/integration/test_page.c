@@ -82,7 +82,8 @@ play_the_others(fixture *fx, char *peers, size_t size)
     for (size_t p = 0; p < PEERS; p++) {
         aa_err err = AA_ERR_INIT;
         fx->ms[p] = aa_metrics_new();
-        assert_int_equal(aa_http_server_open(&fx->server[p], "127.0.0.1", 0, 100, fx->ms[p], &err),
+        assert_int_equal(aa_http_server_open(&fx->server[p], "127.0.0.1", 0,
+                                             &(aa_http_limits){100, 15000, 10000}, fx->ms[p], &err),
                          AA_OK);
         len += (size_t)snprintf(peers + len, size - len, "%s%s=127.0.0.1:%d", p ? "," : "", name[p],
                                 aa_http_server_port(fx->server[p]));

@@ -71,11 +71,13 @@ open_endpoints_at(void **state, int threads, int queue, double max_per_s)
     loaded_replica_init(&fx->lr, &fx->cfg, ITEMS, ITEMS);
     fx->ctx = (aa_context){.cfg = &fx->cfg, .ms = aa_metrics_new()};
     scorer_metrics_init(&fx->sm, fx->ctx.ms, &fx->cfg);
-    assert_int_equal(aa_http_server_open(&fx->ctx.http, "127.0.0.1", 0, 1024, fx->ctx.ms, &fx->err),
+    assert_int_equal(aa_http_server_open(&fx->ctx.http, "127.0.0.1", 0,
+                                         &(aa_http_limits){1024, 15000, 10000}, fx->ctx.ms,
+                                         &fx->err),
                      AA_OK);
     assert_int_equal(serve_open(&fx->se, &fx->ctx, fx->lr.rp, &fx->sm, NULL, NULL, &fx->err),
                      AA_OK);
-    serve_set_not_ready(fx->se, NULL);
+    serve_set_not_ready(fx->se, NULL, false);
     assert_int_equal(pthread_create(&fx->updater, NULL, update, fx), 0);
     *state = fx;
     return 0;

@@ -165,7 +165,10 @@ print_every_process(FILE *out)
 {
     aa_metrics *ms = aa_metrics_new();
     aa_program_metrics(ms, "ingest");
-    char *text = render(ms);
+    const aa_http_limits limits = {0};
+    aa_http_connections *cs = aa_http_connections_new(&limits, ms);
+    char                *text = render(ms);
+    aa_http_connections_free(&cs);
     fputs("\n## every process\n", out);
     print_table(text, out);
     free(text);

@@ -23,9 +23,10 @@ known     = $(shell for o in $1; do $(CC) -Werror $$o -E -x c /dev/null >/dev/nu
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
             -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion \
-            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression)
+            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression -Wno-enum-float-conversion)
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
-CFLAGS   := -std=c17 -g $(WARN) -Werror $(OPT) -MMD -MP
+# A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
+CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP
 LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
 SRC   := $(sort $(shell find $(MODULES) -name '*.c'))
@@ -58,13 +59,16 @@ SHARE  := $(DESTDIR)$(PREFIX)/share/autoassign
 DOC    := $(DESTDIR)$(PREFIX)/share/doc/autoassign
 UNITS  := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
-all: $(BIN) ; @: ## build every program
+all: $(BIN) ; @: ## build every program (CC=clang: in build/release-clang)
 build-tests: $(TESTS) $(ITESTS) $(TTOOLS) $(FUZZES) ; @:
 build-bench: $(BENCH) ; @:
 deps: ; @scripts/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @scripts/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan; =thread: TSan; GATES=1: gates too
 demo: ; @scripts/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
-chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
+chaos: ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's; then three brokers, a bad network
+	@tests/chaos/chaos.sh
+	@TURNS=6 EVENTS=400000 tests/e2e/three_brokers.sh
+	@FAULTS=100 EVENTS=200000 tests/e2e/bad_network.sh
 keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
 	@test ! -e $(KEYS) || { echo "$(KEYS): there already, not overwritten" >&2; exit 1; }
 	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
@@ -74,6 +78,7 @@ scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what ass
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 memory: ; @scripts/memory.sh ## what the whole pipeline holds, in bytes per ID: MODES SIZES SETTINGS; build/memory/summary.json
 peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
+platforms: ; @tests/platforms/run.sh ## Debian 12 and 13 with gcc and clang, each in a root of its own; as root; PLATFORMS ONLY
 image-test: ; @tests/image/run.sh ## the image and docker-compose.yaml's containers for real, by podman; as root; BASE COMPOSE
 test: $(RUNS) ; @: ## unit tests: no network, no sleep (-O -j2: two at a time)
 $(RUNS): %.run: % ; @$(RUN) $<
@@ -101,7 +106,7 @@ build/tidy/%.ok: %.c .clang-tidy | $(PBC)
 	@mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=c17 -MM -MP -MT $@ -MF $(@:.ok=.d) $<
 	@clang-tidy-14 --quiet $< -- -std=c17 $(CPPFLAGS) 2>/dev/null
 	@touch $@
-gates: ; @GATES=1 ONLY=^scripts/gates/ scripts/check.sh ## scripts/gates: layout, tidy, shellcheck, sanitized units, rooms
+gates: ; @GATES=1 ONLY=^scripts/gates/ scripts/check.sh ## scripts/gates: layout, tidy, shellcheck, rooms, units by clang and under sanitizers
 coverage: ## lines that the units and the fuzz targets' corpus run, by room
 	@$(MAKE) --no-print-directory BUILD=build/coverage OPT='-O0 --coverage' WARN=-w test >build/coverage.log 2>&1 || \
 	    { tail -n 30 build/coverage.log; exit 1; }
@@ -131,7 +136,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
-.PHONY: all build-tests build-bench deps eval scaling sizing memory peers image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing memory peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check shellcheck tidy gates coverage $(RUNS) compdb clean help
 .SECONDARY:
 

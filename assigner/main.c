@@ -7,6 +7,7 @@
 #include "assigner/assigner_metrics.h"
 #include "assigner/assigner_stage.h"
 #include "assigner/publish_assignments.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/program.h"
 #include "common/service/retry.h"
@@ -64,7 +65,7 @@ close_all(app *ap)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_assigner(aa_context *ctx, aa_err *err)
 {
     app  ap = {.cfg = ctx->cfg};
     bool ended = false;
@@ -85,13 +86,20 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2);
+}
+
 int
 main(int argc, char **argv)
 {
     const aa_program program = {
         .name = "assigner",
         .summary = "the Identity Agent: gives IDs shared or unique rows",
-        .run = run,
+        .run = run_assigner,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

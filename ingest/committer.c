@@ -44,6 +44,25 @@ ask_kafka(committer *co, source *so, const resume *re, int64_t now_us, aa_err *e
     return st == AA_OK ? COMMITTER_DONE : COMMITTER_REFUSED;
 }
 
+static committer_result
+save_checkpoint(committer *co, const resume *re, aa_err *err)
+{
+    aa_status st = AA_OK;
+
+    if (resume_overtaken(co->cfg, re->epoch, re->run))
+        st = aa_fail(err, AA_EIO,
+                     "another ingest of this pipeline and lane has written epoch %" PRIu64
+                     " since: it took over",
+                     re->epoch);
+    if (st != AA_OK) return COMMITTER_FAILED;
+    st = resume_save(re, co->cfg, err);
+    if (st == AA_EIO) return COMMITTER_UNSAVED;
+    if (st != AA_OK) return COMMITTER_REFUSED;
+    co->run = re->run;
+    co->epoch = re->epoch;
+    return COMMITTER_DONE;
+}
+
 committer_result
 committer_try(committer *co, letters *le, source *so, const resume *re, int64_t now_us, aa_err *err)
 {
@@ -51,13 +70,10 @@ committer_try(committer *co, letters *le, source *so, const resume *re, int64_t 
     committer_result result;
 
     if (st == AA_EAGAIN) return later(co, now_us, LOOK_US, err->text);
-    if (st != AA_OK) return COMMITTER_REFUSED;
+    if (st != AA_OK) return COMMITTER_FAILED;
     if (re->run != co->run || re->epoch != co->epoch) {
-        st = resume_save(re, co->cfg, err);
-        if (st == AA_EIO) return COMMITTER_UNSAVED;
-        if (st != AA_OK) return COMMITTER_REFUSED;
-        co->run = re->run;
-        co->epoch = re->epoch;
+        result = save_checkpoint(co, re, err);
+        if (result != COMMITTER_DONE) return result;
     }
     result = ask_kafka(co, so, re, now_us, err);
     if (result != COMMITTER_LATER) co->said_us = 0;

@@ -16,7 +16,8 @@ typedef enum {
     COMMITTER_DONE,
     COMMITTER_LATER,   /* not yet: again at committer_again_us */
     COMMITTER_UNSAVED, /* the checkpoint cannot be written (disk full, perhaps): err */
-    COMMITTER_REFUSED  /* read again from the last commit: err */
+    COMMITTER_REFUSED, /* read again from the last commit: err */
+    COMMITTER_FAILED   /* the process cannot go on: err */
 } committer_result;
 
 typedef struct {

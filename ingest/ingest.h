@@ -47,7 +47,7 @@ typedef struct {
     aa_msg_kind           kind;
     const aa_event_batch *batch;
     const aa_control     *control;
-    const deadletter     *letter;
+    deadletter           *letter; /* may be cut */
     const resume         *commit;
     int64_t               due_us;
     int64_t               waited_us; /* EVENTS: how long the full batch waited for a credit */

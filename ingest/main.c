@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/service/program.h"
@@ -22,8 +23,7 @@
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
-    RETRY_US = 500000,       /* between tries of a letter */
-    BEHIND_US = 20000,       /* same, when it is only that the broker is behind */
+    BEHIND_US = 20000,       /* between tries of a letter, when the broker is behind */
     SAY_AGAIN_US = 30000000, /* between warnings of a trouble that lasts */
     METER_US = 500000,       /* between updates of the metrics */
     CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
@@ -201,10 +201,14 @@ send_letter(app *ap, const ingest_act *act)
     const aa_status     st = letters_send(ap->le, act->letter, &err);
 
     letters_poll(ap->le);
-    if (st != AA_OK) {
-        if (st != AA_EAGAIN) aa_error("DEAD-LETTER", "%s", err.text);
-        ingest_put_off(ap->in, aa_now_us() + (st == AA_EAGAIN ? BEHIND_US : RETRY_US));
+    if (st == AA_EAGAIN) {
+        ingest_put_off(ap->in, aa_now_us() + BEHIND_US);
         return true;
+    }
+    if (st != AA_OK) {
+        aa_error("DEAD-LETTER", "%s", err.text);
+        ap->failed = st;
+        return false;
     }
     ingest_done(ap->in, act, aa_now_us());
     meter_letter(ap->me, reason);
@@ -228,7 +232,7 @@ check_unsaved(app *ap)
 }
 
 static bool
-commit(app *ap, const ingest_act *act)
+commit_epoch(app *ap, const ingest_act *act)
 {
     aa_err err = AA_ERR_INIT;
     char   kv[128];
@@ -244,6 +248,10 @@ commit(app *ap, const ingest_act *act)
         aa_warn("COMMIT", "%s", err.text);
         ingest_restart(ap->in, err.text, aa_now_us());
         return true;
+    case COMMITTER_FAILED:
+        aa_error("COMMIT", "%s", err.text);
+        ap->failed = AA_EIO;
+        return false;
     case COMMITTER_DONE: break;
     }
     snprintf(kv, sizeof kv, "epoch=%" PRIu64 " seq=%" PRIu64 " events=%" PRIu64, act->commit->epoch,
@@ -287,7 +295,7 @@ perform(app *ap, const ingest_act *act)
     case INGEST_WAIT: return false;
     case INGEST_SEND: return send_message(ap, act);
     case INGEST_LETTER: return send_letter(ap, act);
-    case INGEST_COMMIT: return commit(ap, act);
+    case INGEST_COMMIT: return commit_epoch(ap, act);
     case INGEST_REOPEN: return reopen(ap);
     case INGEST_DRAINED: return drained(ap, false);
     case INGEST_GIVEN_UP: return drained(ap, true);
@@ -416,24 +424,27 @@ say_silence(app *ap, int64_t now_us)
 static const char *
 unready(const app *ap, int64_t now_us)
 {
+    if (source_trouble(ap->so)) return source_trouble(ap->so);
     if (ingest_silent(ap->in, now_us))
         return "the assigner (or the learner behind it) does not answer";
     return ingest_running(ap->in) ? "the lag is not known yet" : "no run is open";
 }
 
 static void
-show(app *ap)
+show_ingest(app *ap)
 {
     int64_t now_us = aa_now_us();
     bool    known;
 
     if (now_us < ap->meter_us) return;
     ap->meter_us = now_us + METER_US;
-    known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
     letters_poll(ap->le);
+    known =
+        meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
-    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, now_us));
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
+                 unready(ap, now_us));
 }
 
 static aa_status
@@ -455,7 +466,7 @@ wait_for_something(app *ap, int64_t due_us, aa_err *err)
 /* ---- the loop ---- */
 
 static aa_status
-turn(app *ap, aa_err *err)
+turn_ingest(app *ap, aa_err *err)
 {
     ingest_act act = {.due_us = 0};
     bool       progress = false;
@@ -478,7 +489,7 @@ turn(app *ap, aa_err *err)
         if (!perform(ap, &act)) break;
         progress = true;
     }
-    show(ap);
+    show_ingest(ap);
     if (progress || got + fetched > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
     return wait_for_something(ap, act.due_us, err);
 }
@@ -487,13 +498,14 @@ static aa_status
 loop(app *ap, aa_err *err)
 {
     while (!ap->leaving) {
-        aa_status st = turn(ap, err);
+        aa_status st = turn_ingest(ap, err);
         if (st == AA_OK && ap->failed != AA_OK)
             st = aa_fail(err, ap->failed, "see the errors above");
         if (st != AA_OK) return st;
     }
     aa_set_ready(ap->ctx, false, "drained");
-    const aa_status st = meter_finish(ap->me, ap->in, ap->so, !ap->given_up, err);
+    const aa_status st =
+        meter_finish(ap->me, ap->in, ap->so, letters_lost(ap->le), !ap->given_up, err);
     if (st != AA_OK || !ap->given_up) return st;
     return aa_fail(err, AA_EIO, "the drain was given up: %s; what is not committed is read again",
                    ingest_reason(ap->in));
@@ -507,7 +519,7 @@ has_fetchers(const aa_conf *cfg)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_ingest(aa_context *ctx, aa_err *err)
 {
     app          ap = {.ctx = ctx, .cfg = ctx->cfg, .co.cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
@@ -536,13 +548,20 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+}
+
 int
 main(int argc, char **argv)
 {
     static const aa_program program = {
         .name = "ingest",
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
-        .run = run,
+        .run = run_ingest,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -11,7 +11,7 @@
 struct meter {
     const aa_conf *cfg;
     aa_metrics    *ms;
-    aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps,
+    aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps, *letters_lost,
         *letters[DECODE_REASON_COUNT];
     aa_gauge *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
@@ -23,8 +23,9 @@ struct meter {
     uint64_t taken;                  /* events of this process, those sent twice included */
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
-    uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps;
-    int64_t  total_lag;
+    uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps,
+        counted_letters;
+    int64_t total_lag;
 };
 
 aa_status
@@ -45,6 +46,8 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                     "runs that began again from the last commit");
     me->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
                                   "events that Kafka had no more and that were skipped");
+    me->letters_lost = aa_metrics_counter(ms, "autoassign_dead_letters_lost_total", "",
+                                          "dead letters that their topic took in no form");
     me->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "places where events were skipped because Kafka had no more");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
@@ -164,7 +167,8 @@ write_stats(meter *me, const ingest_stats *is, int64_t now_us)
 }
 
 bool
-meter_update(meter *me, const ingest *in, const order *od, const source *so, int64_t now_us)
+meter_update(meter *me, const ingest *in, const order *od, const source *so, uint64_t letters_lost,
+             int64_t now_us)
 {
     ingest_stats is;
     int64_t      every_us = me->cfg->log.stats_ms * 1000;
@@ -181,6 +185,8 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     aa_counter_add(me->unsaved, is.unsaved - me->counted_unsaved);
     aa_counter_add(me->lost, lost - me->counted_lost);
     aa_counter_add(me->gaps, gaps - me->counted_gaps);
+    aa_counter_add(me->letters_lost, letters_lost - me->counted_letters);
+    me->counted_letters = letters_lost;
     me->counted_lost = lost;
     me->counted_gaps = gaps;
     me->counted_resets = is.resets;
@@ -191,7 +197,8 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
 }
 
 aa_status
-meter_finish(meter *me, const ingest *in, const source *so, bool whole, aa_err *err)
+meter_finish(meter *me, const ingest *in, const source *so, uint64_t letters_lost, bool whole,
+             aa_err *err)
 {
     uint64_t     gaps;
     aa_summary  *su = aa_summary_new();
@@ -226,6 +233,7 @@ meter_finish(meter *me, const ingest *in, const source *so, bool whole, aa_err *
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
+    aa_summary_int(su, "dead_letters_lost", letters_lost);
     aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, me->cfg, "ingest", err);
 }

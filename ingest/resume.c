@@ -289,6 +289,16 @@ resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
     return st;
 }
 
+bool
+resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run)
+{
+    aa_err     none = AA_ERR_INIT;
+    resume     re = {0};
+    const bool newer = resume_load(&re, cfg, epoch, &none) == AA_OK && re.run > run;
+    resume_fini(&re);
+    return newer;
+}
+
 /* One checkpoint, and whether it is of the commit that names it. */
 static aa_status
 try_epoch(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq, aa_err *err)

@@ -459,6 +459,12 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     return st;
 }
 
+const char *
+source_trouble(const source *so)
+{
+    return aa_consumer_trouble(so->cs);
+}
+
 bool
 source_skips_losses(const source *so)
 {
@@ -568,6 +574,31 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
     return AA_OK;
 }
 
+/* What comes next cannot be unpacked, and never will be. */
+static aa_status
+skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const char *why, aa_err *err)
+{
+    const int32_t partition = so->part[idx].partition;
+    const int64_t position = order_position(od, idx);
+    int64_t       from = 0, to = 0;
+    char          kv[120];
+    aa_status     st;
+
+    if (!skips_losses(so))
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+    st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
+    if (st == AA_EIO) { /* the next try of the library brings us back here */
+        aa_warn("KAFKA-READ", "%s", err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64, partition,
+             from, to);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    *met = to;
+    return count_gap(so, partition, position > from ? position : from, to, err);
+}
+
 static aa_status
 pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
 {
@@ -578,6 +609,10 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
 
     if (room > CHUNK) room = CHUNK;
     st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
+    if (st == AA_EPARSE) {
+        const aa_err why = *err;
+        st = skip_unreadable(so, od, idx, &met, why.text, err);
+    }
     if (st != AA_OK) return st;
     st = push_records(so, od, idx, n, err);
     if (st != AA_OK) return st;

@@ -48,13 +48,15 @@ aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     __attribute__((warn_unused_result));
 /** ingest.on_lost_offset: events that Kafka has no more are skipped instead of being an error. */
 bool source_skips_losses(const source *so);
+/** A partition stands still because its messages cannot be unpacked, in words; NULL: none. */
+const char *source_trouble(const source *so);
 /** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
 uint64_t source_lost(const source *so, uint64_t *gaps);
 /** Read from there; the run's fetchers are asked to. */
 aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
     __attribute__((warn_unused_result));
 /** Move what has arrived into the order as far as it has room; *got: messages and ends.
- *  @errors AA_ECONFIG the events to go on from are gone; AA_EIO; AA_ENOMEM */
+ *  @errors AA_ECONFIG the events to go on from are gone, or cannot be unpacked; AA_EIO; AA_ENOMEM */
 aa_status source_pump(source *so, order *od, size_t *got, aa_err *err)
     __attribute__((warn_unused_result));
 /** @errors as aa_consumer_commit_send and aa_consumer_commit_answer */

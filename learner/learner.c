@@ -9,7 +9,7 @@
 #include "common/base/hash.h"
 #include "common/model/dense.h"
 #include "common/model/row.h"
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 /* ---- life ---- */
 

@@ -3,7 +3,7 @@
  * the step. */
 #include <math.h>
 
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 /* Is word a state word and next a state index (or word AA_NO_STATE)? */
 static bool

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 /* Plain bytes without padding. */
 typedef struct {

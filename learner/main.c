@@ -2,6 +2,7 @@
  *
  * Wiring only. What is computed is learner/learner.c's, what is decided about the run common/stage's.
  */
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/program.h"
 #include "common/service/retry.h"
@@ -67,7 +68,7 @@ close_all(app *ap)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_learner(aa_context *ctx, aa_err *err)
 {
     app  ap = {.cfg = ctx->cfg};
     bool ended = false;
@@ -86,13 +87,20 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 3);
+}
+
 int
 main(int argc, char **argv)
 {
     const aa_program program = {
         .name = "learner",
         .summary = "predicts first, then trains: recommender, critic, rewards",
-        .run = run,
+        .run = run_learner,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -4,6 +4,7 @@
  * endpoints (scorer/serve) scorer.threads others score. One thread gathers the other processes'
  * metrics for the page (scorer/api/page).
  */
+#include "common/kafka/kafka_conf.h"
 #include "common/service/program.h"
 #include "scorer/api/page.h"
 #include "scorer/replica/replica.h"
@@ -32,6 +33,13 @@ run_scorer(aa_context *ctx, aa_err *err)
     return st;
 }
 
+/* Besides those that score: for the page, the ZeroMQ endpoint and the requests that wait. */
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 1) + (size_t)cfg->scorer.threads + 3;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -39,6 +47,7 @@ main(int argc, char **argv)
         .name = "scorer",
         .summary = "answer score requests from a replica of the compacted topics",
         .run = run_scorer,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -4,6 +4,7 @@
 #   N passed, N failed, N skipped
 # SANITIZE=1    the same with AddressSanitizer and UndefinedBehaviorSanitizer builds;
 #               SANITIZE=thread: with ThreadSanitizer
+# CC=clang      built by clang
 # GATES=1       the gates of scripts/gates as well, each counted as a test
 # ONLY=pattern  only test programs and scripts whose path matches (a grep -E pattern)
 # Logs of all tests, at the end: build/check/logs. Two may run side by side.
@@ -14,6 +15,7 @@ SAN=${SANITIZE:+address,undefined}
 [[ ${SANITIZE:-} != thread ]] || SAN=thread
 KIND=${SAN:-release}
 KIND=${KIND//,/-}
+[[ ${CC:-} != *clang* ]] || KIND+=-clang
 BUILD=build/$KIND
 WORK=build/check/run-$$
 LOGS=$WORK/logs LAST_LOGS=build/check/logs
@@ -134,9 +136,9 @@ step "installing what is missing" scripts/deps.sh packages "${needed[@]}"
 ((${#gates[@]} == 0)) || step "gates" run_tests 1 "$GATE_SECONDS" "${gates[@]}"
 if ((${#unit[@]} + ${#replays[@]} + ${#integration[@]} + ${#e2e[@]})); then
     step "building programs and tests" build SAN="$SAN" all build-tests
+    step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
+    step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
 fi
-step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
-step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka
     step "integration tests" run_tests "$JOBS" "$INTEGRATION_SECONDS" "${integration[@]}"

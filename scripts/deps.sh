@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [gates]
+#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]
 #                                                         (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
@@ -10,7 +10,8 @@
 # containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
-# gates:    clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
+# compilers: clang, for CC=clang
+# gates:    clang; clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
@@ -26,7 +27,7 @@ installed() { # a package, or another that stands in for it (gnuplot-qt for gnup
     python3) command -v python3 >/dev/null ;;
     python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
     docker-compose) command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 ;;
-    openjdk-17-jre-headless) java_is_17 ;;
+    default-jre-headless) java_is_17 ;;
     maven) command -v mvn >/dev/null ;;
     *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;
     esac
@@ -73,7 +74,7 @@ packages() {
 fetch_kafka() { # fetch_kafka FOLDER [MAVEN_FLAG]
     local libs=$1 stamp=$1/.complete want log=$ROOT/build/maven.log
     want=$({ cat "$POM"; echo "${@:2}"; } | cksum)
-    install_missing openjdk-17-jre-headless
+    install_missing default-jre-headless
     [[ -r $stamp && $(cat "$stamp") == "$want" ]] && return 0
     install_missing maven
     say "fetching Apache Kafka's jars with Maven (44 MB)"
@@ -89,6 +90,8 @@ kafka() { fetch_kafka "$LIBS"; }
 # librdkafka before 2.6.1 (Debian 12 has 2.0.2) cannot authenticate by SCRAM at Kafka 4, which is stricter than
 # its predecessors (confluentinc/librdkafka#4895): that test runs against the last Kafka 3.
 kafka3() { fetch_kafka "$ROOT/build/kafka3/libs" -Dkafka.version=3.9.1; }
+
+compilers() { install_missing clang; }
 
 fuzz() {
     install_missing clang libclang-rt-14-dev
@@ -136,7 +139,7 @@ gates() {
             die "the gates need clang-format-14 and clang-tidy-14, as Debian 12 has them; other versions lay out and find differently"
         install_missing clang-format-14 clang-tidy-14
     fi
-    install_missing shellcheck
+    install_missing shellcheck clang
     [[ $(shellcheck --version) == *"version: 0.9."* ]] ||
         die "the gates need shellcheck 0.9, as Debian 12 has it; here is $(shellcheck --version | sed -n 's/^version: //p')"
 }
@@ -149,7 +152,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | prometheus | nginx | containers | venv | fuzz | gates) "$part" ;;
-    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [gates]" ;;
+    packages | kafka | kafka3 | prometheus | nginx | containers | venv | fuzz | compilers | gates) "$part" ;;
+    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]" ;;
     esac
 done

@@ -236,7 +236,7 @@ sample_fetched(aa_fetched *fe, sample_rng *rng, size_t n, size_t F)
         offset += 1 + (int64_t)sample_below(rng, 3);
         if (i == n || sample_below(rng, 3) == 0) {
             aa_fetched_letter le = {.offset = offset, .reason = 1 + sample_below(rng, 12)};
-            char              key[20], value[40];
+            char              key[20], value[40], headers[30];
             sample_text(key, sizeof key, rng);
             sample_text(value, sizeof value, rng);
             sample_text(le.why, sizeof le.why, rng);
@@ -245,7 +245,10 @@ sample_fetched(aa_fetched *fe, sample_rng *rng, size_t n, size_t F)
             le.key_len = le.has_key ? strlen(key) : 0;
             le.len = le.has_value ? strlen(value) : 0;
             le.full_len = le.len + sample_below(rng, 2);
-            sample_must(aa_fetched_add_letter(fe, &le, key, value, &err), &err);
+            le.time_ms = (int64_t)sample_below(rng, 1000) - 1;
+            le.headers_len = sample_below(rng, (uint32_t)sizeof headers);
+            memset(headers, (int)sample_below(rng, 256), sizeof headers);
+            sample_must(aa_fetched_add_letter(fe, &le, key, value, headers, &err), &err);
             continue;
         }
         sample_columns(fe, &aa_fetched_columns, rng, i, F, false);

@@ -50,6 +50,8 @@ encode_protobuf(const encode_event *ev, void *out, size_t size, size_t *len, aa_
         ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
         ia.item_id = bytes_of(ev->item, ev->item_len);
     }
+    ia.given_label_case = AUTOASSIGN__INTERACTION__GIVEN_LABEL_LABEL;
+    ia.given_time_case = AUTOASSIGN__INTERACTION__GIVEN_TIME_TIMESTAMP_MS;
     ia.label = ev->label;
     ia.timestamp_ms = ev->time_ms;
     *len = autoassign__interaction__get_packed_size(&ia);

@@ -30,7 +30,8 @@ typedef struct {
     size_t      line_number;
     const char *separator; /* "," "\t" "::" */
     size_t      column[WANTED];
-    int64_t     unit_ms;
+    load_unit   unit;
+    bool        told; /* unit is what a timestamp before this looked like */
     char        buffer[BUFFER_BYTES];
     size_t      begin, end; /* what is in the buffer and not yet taken */
     bool        at_eof;
@@ -202,7 +203,7 @@ take_header_row(reading *rd, const cell *cells, size_t count, aa_err *err)
                              (*name)[cells[c].len] != '\0'))
                 name++;
             if (!*name) continue;
-            if (w == TIME && strstr(*name, "_ms")) rd->unit_ms = 1;
+            if (w == TIME && strstr(*name, "_ms")) rd->unit = LOAD_UNIT_MS;
             break;
         }
         if (c == count)
@@ -262,6 +263,46 @@ not_a_number(const reading *rd, const cell *ce, const char *what, aa_err *err)
                       ce->len < 40 ? (int)ce->len : 40, ce->text);
 }
 
+/* most: the year 5138, which the next smaller unit reaches in 1973. */
+static const struct {
+    const char *name;
+    double      ms, most;
+} units[LOAD_UNITS] = {
+    [LOAD_UNIT_S] = {"s", 1e3, 1e11},
+    [LOAD_UNIT_MS] = {"ms", 1, 1e14},
+    [LOAD_UNIT_US] = {"us", 1e-3, 1e17},
+    [LOAD_UNIT_NS] = {"ns", 1e-6, 1e20},
+};
+
+const char *
+load_unit_name(load_unit unit)
+{
+    AA_REQUIRE(unit > LOAD_UNIT_TOLD && unit < LOAD_UNITS);
+    return units[unit].name;
+}
+
+/* The timestamp's unit: the file's, or what it looks like. */
+static aa_status
+take_unit_of(reading *rd, double time, aa_err *err)
+{
+    load_unit looks = LOAD_UNIT_S;
+    while (looks < LOAD_UNITS && fabs(time) >= units[looks].most)
+        looks++;
+    if (looks < LOAD_UNITS && rd->unit == LOAD_UNIT_TOLD) {
+        rd->unit = looks;
+        rd->told = true;
+    }
+    if (looks == LOAD_UNITS || (!rd->told && fabs(time) >= units[rd->unit].most))
+        return wrong_line(rd, err, "the timestamp %.17g %s is out of range", time,
+                          rd->unit == LOAD_UNIT_TOLD ? "" : units[rd->unit].name);
+    if (rd->told && looks != rd->unit)
+        return wrong_line(rd, err,
+                          "the timestamp %.17g looks like %s, those before like %s: --time-unit "
+                          "decides",
+                          time, units[looks].name, units[rd->unit].name);
+    return AA_OK;
+}
+
 static aa_status
 take_row(reading *rd, char *line, size_t len, aa_err *err)
 {
@@ -282,9 +323,9 @@ take_row(reading *rd, char *line, size_t len, aa_err *err)
     double time = 0;
     if (!cell_is_number(&cells[rd->column[TIME]], &time))
         return not_a_number(rd, &cells[rd->column[TIME]], "timestamp", err);
-    time *= (double)rd->unit_ms;
-    if (fabs(time) > 9e15) return wrong_line(rd, err, "the timestamp %g ms is out of range", time);
-    row.time_ms = (int64_t)llround(time);
+    st = take_unit_of(rd, time, err);
+    if (st != AA_OK) return st;
+    row.time_ms = (int64_t)llround(time * units[rd->unit].ms);
     return append_row(rd->ld, &row, err);
 }
 
@@ -317,13 +358,13 @@ read_rows(reading *rd, aa_err *err)
 }
 
 aa_status
-load_file(load *ld, const char *path, int64_t unit_ms, aa_err *err)
+load_file(load *ld, const char *path, load_unit unit, aa_err *err)
 {
     reading *rd = calloc(1, sizeof *rd);
     if (!rd) return aa_fail(err, AA_ENOMEM, "reading %s", path);
     rd->ld = ld;
     rd->path = path;
-    rd->unit_ms = unit_ms;
+    rd->unit = unit;
     aa_status st = AA_OK;
     errno = 0;
     rd->gz = gzopen(path, "rb"); /* reads what is not gzip as it stands */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/config/conf.h"
 #include "common/links/link.h"
 #include "common/links/rpc.h"
@@ -78,19 +79,20 @@ add_item(score_options *opt, const char *text, size_t len)
     return true;
 }
 
-/* One ID a line; empty lines are none. */
+/* One ID a line; empty lines are none, and a byte order mark in front belongs to no ID. */
 static bool
 add_items_from(score_options *opt, FILE *in)
 {
     char   *line = NULL;
     size_t  cap = 0;
-    bool    good = true;
+    bool    good = true, first = true;
     ssize_t got;
     while (good && (got = getline(&line, &cap, in)) >= 0) {
-        size_t len = (size_t)got;
-        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        size_t len = (size_t)got, from = first ? aa_utf8_mark(line, len) : 0;
+        first = false;
+        while (len > from && (line[len - 1] == '\n' || line[len - 1] == '\r'))
             len--;
-        if (len) good = add_item(opt, line, len);
+        if (len > from) good = add_item(opt, line + from, len - from);
     }
     free(line);
     return good && !ferror(in);

@@ -33,7 +33,7 @@ typedef struct {
 
 enum { PRICE_IDLE, PRICE_COUNT, PRICE_RELEASE };
 
-/* Plain state: saved and digested as it stands. */
+/* Saved and digested in the order of its members. */
 typedef struct {
     price_market all, field[AA_MAX_FIELDS];
     uint64_t     returned;   /* IDs seen at least twice, all fields together */

@@ -230,6 +230,34 @@ check_fields(const aa_conf *cfg, aa_err *err)
     return AA_OK;
 }
 
+/* No member of a JSON event may be read for two purposes: an ID that is the label gives the model the
+ * answer. Protobuf has no names. */
+static aa_status
+check_members(const aa_conf *cfg, aa_err *err)
+{
+    const char *label = cfg->event.label_field, *time = cfg->event.time_field;
+    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF) return AA_OK;
+    if (strcmp(label, time) == 0)
+        return aa_fail(err, AA_ECONFIG, "event.label_field: \"%.60s\" is also event.time_field",
+                       label);
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        const aa_conf_field *fd = &cfg->fields[f];
+        if (strcmp(fd->json, label) == 0)
+            return aa_fail(err, AA_ECONFIG,
+                           "fields.%s.json: \"%.60s\" is event.label_field: an ID that is the "
+                           "label gives the answer away",
+                           fd->name, fd->json);
+        if (strcmp(fd->json, time) == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is event.time_field",
+                           fd->name, fd->json);
+        for (size_t g = 0; g < f; g++)
+            if (strcmp(fd->json, cfg->fields[g].json) == 0)
+                return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is also fields.%s.json",
+                               fd->name, fd->json, cfg->fields[g].name);
+    }
+    return AA_OK;
+}
+
 /* ---- what follows from other values ---- */
 
 static bool
@@ -293,7 +321,8 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = check_names(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
-    return st == AA_OK ? check_fields(cfg, err) : st;
+    if (st == AA_OK) st = check_fields(cfg, err);
+    return st == AA_OK ? check_members(cfg, err) : st;
 }
 
 void
@@ -303,7 +332,8 @@ aa_conf_defaults(aa_conf *cfg)
     AA_REQUIRE(aa_conf_finish(cfg, NULL) == AA_OK);
 }
 
-/* what: "section.key: what is wrong". The line, where the file sets that key, goes before it. */
+/* what: "section.key: what is wrong". The line, where the file sets that key or else what it is in,
+ * goes before it. */
 static aa_status
 fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
 {
@@ -312,6 +342,8 @@ fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
     if (!path) return aa_fail(err, st, "%s", what);
     if (end && (size_t)(end - what) < sizeof key) memcpy(key, what, (size_t)(end - what));
     size_t line = aa_conf_yaml_line(path, key);
+    for (char *dot; line == 0 && (dot = strrchr(key, '.')); line = aa_conf_yaml_line(path, key))
+        *dot = '\0';
     if (line == 0) return aa_fail(err, st, "%s: %s", path, what);
     return aa_fail(err, st, "%s:%zu: %s", path, line, what);
 }
@@ -387,7 +419,11 @@ aa_conf_decoding_digest(const aa_conf *cfg)
     const char *topic = cfg->topics.interactions;
     uint64_t    d = aa_digest(1, topic, strlen(topic) + 1);
 
-    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, NULL);
+    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event,
+                        "format label_field time_field time_unit label positive_above id_max_bytes "
+                        "time_min_ms time_max_ms");
+    if (cfg->event.time_max_ahead_ms > 0) /* without it: as before there was such a setting */
+        d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, "time_max_ahead_ms");
     for (size_t f = 0; f < cfg->field_count; f++) {
         d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
         d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "json");

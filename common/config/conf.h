@@ -16,7 +16,7 @@
 #include "common/config/settings.h"
 
 #define AA_CONF_STR             256
-#define AA_MAX_FIELDS           8
+#define AA_MAX_FIELDS           32
 #define AA_MAX_HIDDEN           8
 #define AA_MAX_KAFKA_PROPERTIES 128
 

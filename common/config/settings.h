@@ -72,7 +72,8 @@
     NUM(positive_above, 0.5, -1e9, 1e9, "", "label threshold: labels above this value are 1, others 0")          \
     INT(id_max_bytes, 256, 1, 65536, "bytes", "longest valid ID; an event with a longer one is a dead letter")                       \
     INT(time_min_ms, -62135596800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "earliest valid event time")   \
-    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time")
+    INT(time_max_ms, 4102444800000, INT64_MIN / 2, INT64_MAX / 2, "ms", "latest valid event time") \
+    INT(time_max_ahead_ms, 0, 0, INT64_MAX / 4, "ms", "how far an event time may be after the time of its Kafka message; the event is a dead letter otherwise; 0: no limit")
 
 #define AA_SETTINGS_INGEST(STR, CHO, VAL, INT, NUM, BOO)                                           \
     CHO(role, aa_ingest_role, AA_ROLE_SEQUENCER, "sequencer: owns the lane's order, batches and commits; fetcher: reads and decodes for the sequencer (live only; needs links.fetchers)", \
@@ -85,7 +86,9 @@
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: longest time that a batch is filled")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "events read ahead per partition") \
     CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
-        VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip"))
+        VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip")) \
+    CHO(on_lost_letter, aa_on_lost_letter, AA_ON_LOST_LETTER_LOG, "the dead-letter topic refuses a letter in every form, cut short too: log: log and count it; fail: end with an error", \
+        VAL(AA_ON_LOST_LETTER_LOG, "log") VAL(AA_ON_LOST_LETTER_FAIL, "fail"))
 
 #define AA_SETTINGS_AGENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
     CHO(mode, aa_agent_mode, AA_MODE_DEFAULT, "how IDs get rows (docs/GLOSSARY.md: mode)", \
@@ -106,7 +109,7 @@
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "... and of at least this many events")    \
-    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep")        \
+    INT(sweep_every, 1000, 1, INT64_MAX, "events", "events between two steps of the sweep; mode default: shortest round")        \
     NUM(sweep_visits, 2, 0, 1000, "visits", "visits of the sweep, per event and field")   \
     INT(forget_events, 0, 0, INT64_MAX, "events", "an ID without a row is forgotten after a silence of this many events; 0: never") \
     NUM(entropy, 0.001, 0, 10, "", "weight of the actor's entropy bonus")                          \

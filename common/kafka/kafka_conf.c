@@ -36,6 +36,18 @@ aa_kafka_property_of(const aa_conf *cfg, const char *key)
     return value;
 }
 
+size_t
+aa_kafka_threads(const aa_conf *cfg, size_t clients)
+{
+    const char *brokers = aa_kafka_property_of(cfg, "bootstrap.servers");
+    size_t      count = 1;
+
+    if (!brokers) brokers = aa_kafka_property_of(cfg, "metadata.broker.list");
+    for (; brokers && *brokers; brokers++)
+        count += *brokers == ',';
+    return clients * (2 + count) + 1; /* its own, an internal broker's; and a group's coordinator */
+}
+
 static aa_status
 refuse(aa_err *err, const aa_conf *cfg, const aa_conf_kafka *kp, const char *why)
 {
@@ -101,9 +113,10 @@ aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **co
     rd_kafka_t *rk = rd_kafka_new(type, *conf_p, why, sizeof why);
 
     if (!rk) {
+        const bool cannot = rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
         rd_kafka_conf_destroy(*conf_p);
         *conf_p = NULL;
-        return aa_fail(err, AA_ECONFIG, "kafka: %s", why);
+        return aa_fail(err, cannot ? AA_EIO : AA_ECONFIG, "kafka: %s", why);
     }
     *conf_p = NULL; /* taken by rd_kafka_new */
     *out = rk;

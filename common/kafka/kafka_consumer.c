@@ -17,11 +17,18 @@
 #include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_internal.h"
 
-enum { COMMIT_MS = 3000 };
+enum {
+    COMMIT_MS = 3000,
+    UNREADABLE_TRIES = 5, /* the library tries twice a second */
+    SEEK_MS = 5000
+};
 
 typedef struct {
     int32_t           partition;
     rd_kafka_queue_t *queue; /* owned */
+    int64_t           bad;   /* offset of what cannot be unpacked */
+    int               tries; /* of that; 0: all is well */
+    char              why[240];
 } consumer_part;
 
 struct aa_consumer {
@@ -322,7 +329,7 @@ aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
         }
         rd_kafka_queue_forward(queue, NULL); /* before fetching starts: into its own queue only */
         rd_kafka_queue_io_event_enable(queue, cs->wake[1], "w", 1);
-        cs->part[cs->part_count++] = (consumer_part){po[i].partition, queue};
+        cs->part[cs->part_count++] = (consumer_part){.partition = po[i].partition, .queue = queue};
     }
     ke = rd_kafka_assign(cs->rk, list);
     if (ke) st = aa_fail(err, AA_EIO, "assigning %s: %s", cs->topic, rd_kafka_err2str(ke));
@@ -497,6 +504,57 @@ partition_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err
     }
 }
 
+/* The library tries again by itself, for ever and in vain: the bytes stay as they are. */
+static aa_status
+take_unreadable(const aa_consumer *cs, consumer_part *part, const rd_kafka_message_t *km,
+                aa_err *err)
+{
+    if (part->tries == 0 || part->bad != km->offset) {
+        part->bad = km->offset;
+        part->tries = 0;
+        snprintf(part->why, sizeof part->why,
+                 "%.80s partition %d: the messages at offset %lld cannot be read: %.90s", cs->topic,
+                 (int)part->partition, (long long)part->bad, rd_kafka_message_errstr(km));
+        aa_warn("KAFKA-READ", "%s", part->why);
+    }
+    if (++part->tries < UNREADABLE_TRIES) return AA_OK;
+    return aa_fail(err, AA_EPARSE, "%s", part->why);
+}
+
+aa_status
+aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from, int64_t *to,
+                 aa_err *err)
+{
+    consumer_part                   *part = &cs->part[idx];
+    aa_kafka_offset                  po = {.partition = part->partition};
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_error_t                *error;
+    aa_status st = aa_kafka_batch_end(cfg, cs->topic, part->partition, part->bad, &po.offset, err);
+
+    if (st != AA_OK) return st;
+    list = list_of(cs, &po, 1);
+    error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
+    if (error || list->elems[0].err)
+        st = aa_fail(err, AA_EIO, "%s partition %d: going on from offset %lld: %s", cs->topic,
+                     (int)part->partition, (long long)po.offset,
+                     error ? rd_kafka_error_string(error) : rd_kafka_err2str(list->elems[0].err));
+    if (error) rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (st != AA_OK) return st;
+    *from = part->bad;
+    *to = po.offset;
+    part->tries = 0;
+    return AA_OK;
+}
+
+const char *
+aa_consumer_trouble(const aa_consumer *cs)
+{
+    for (size_t i = 0; i < cs->part_count; i++)
+        if (cs->part[i].tries > 0) return cs->part[i].why;
+    return NULL;
+}
+
 aa_status
 aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max, size_t *count,
                   int64_t *end, aa_err *err)
@@ -513,8 +571,13 @@ aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
         if (!km->err) {
             aa_kafka_record_of(&rec[(*count)++], km);
             *end = AA_KAFKA_NO_OFFSET;
+            cs->part[idx].tries = 0;
         } else if (km->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             *end = km->offset;
+            cs->part[idx].tries = 0;
+        } else if (aa_kafka_is_unreadable(km->err)) {
+            st = take_unreadable(cs, &cs->part[idx], km, err);
+            if (st != AA_OK && *count == 0) return st; /* else those before it come first */
         } else {
             st = partition_error(cs, km, err);
             if (st != AA_OK) return st;

@@ -81,11 +81,18 @@ aa_status aa_consumer_poll(aa_consumer *cs, aa_consumer_event *event, const aa_k
  * What has arrived of the idx-th assigned partition, without waiting: at most max records, valid
  * until the next call for any partition. *end: the offset at which the partition's end was met
  * after these records, or AA_KAFKA_NO_OFFSET (ends move when more is written).
- * @errors AA_EIO; AA_ECONFIG the offset asked for is gone (retention)
+ * @errors AA_EIO; AA_ECONFIG the offset asked for is gone (retention); AA_EPARSE what comes next could
+ * not be unpacked in some tries (some seconds): aa_consumer_skip goes on behind it
  */
 aa_status aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
                             size_t *count, int64_t *end, aa_err *err)
     __attribute__((warn_unused_result));
+/** Go on behind what cannot be unpacked: *from, *to are its offsets. Takes a second or two.
+ *  @pre aa_consumer_batch has answered AA_EPARSE for idx  @errors AA_EIO try again */
+aa_status aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from,
+                           int64_t *to, aa_err *err) __attribute__((warn_unused_result));
+/** A partition of which the next messages cannot be unpacked, in words; NULL: none. */
+const char *aa_consumer_trouble(const aa_consumer *cs);
 /** Readable when there may be something to poll or batch; aa_consumer_clear_fd before looking. */
 int  aa_consumer_fd(const aa_consumer *cs);
 void aa_consumer_clear_fd(aa_consumer *cs);

@@ -37,6 +37,13 @@ aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *co
 extern const aa_kafka_property aa_kafka_consumer_defaults[];
 extern const size_t            aa_kafka_consumer_default_count;
 
+/** Does the error say that a batch cannot be unpacked? Then that lasts. */
+bool aa_kafka_is_unreadable(rd_kafka_resp_err_t ke);
+/** A batch holds `bad` and cannot be unpacked: *end is the offset behind it, found by reading from
+ *  ever closer offsets. @errors AA_EIO not found in some seconds; AA_ECONFIG properties */
+aa_status aa_kafka_batch_end(const aa_conf *cfg, const char *topic, int32_t partition, int64_t bad,
+                             int64_t *end, aa_err *err) __attribute__((warn_unused_result));
+
 /* The messages of one batch; records point into them until the next batch. */
 typedef struct {
     rd_kafka_message_t **km; /* (count of cap) owned, as are the messages */

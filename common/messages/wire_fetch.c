@@ -246,7 +246,7 @@ reserve_bytes(aa_bytes *by, size_t need, aa_err *err)
 
 aa_status
 aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void *key,
-                      const void *value, aa_err *err)
+                      const void *value, const void *headers, aa_err *err)
 {
     aa_status st = AA_OK;
     if (fe->letter_count == fe->letter_cap) {
@@ -255,7 +255,8 @@ aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void 
         if (st != AA_OK) return st;
         fe->letter_cap = cap;
     }
-    st = reserve_bytes(&fe->bytes, fe->bytes.len + head->key_len + head->len, err);
+    st = reserve_bytes(&fe->bytes, fe->bytes.len + head->key_len + head->len + head->headers_len,
+                       err);
     if (st != AA_OK) return st;
     aa_fetched_letter *le = &fe->letter[fe->letter_count++];
     *le = *head;
@@ -263,6 +264,8 @@ aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void 
     if (head->key_len > 0) memcpy(fe->bytes.data + le->at, key, head->key_len);
     if (head->len > 0) memcpy(fe->bytes.data + le->at + head->key_len, value, head->len);
     fe->bytes.len += head->key_len + head->len;
+    if (head->headers_len > 0) memcpy(fe->bytes.data + fe->bytes.len, headers, head->headers_len);
+    fe->bytes.len += head->headers_len;
     return AA_OK;
 }
 
@@ -313,6 +316,12 @@ static const wire_member fetched_members[] = {AA_EVENT_COLUMNS(X, X) AA_FETCHED_
 #undef X
 static const wire_columns fetched_wire = {&aa_fetched_columns, fetched_members};
 
+static int64_t
+letter_time(const Autoassign__FetchedLetter *le)
+{
+    return le->given_time_case == AUTOASSIGN__FETCHED_LETTER__GIVEN_TIME_TIME_MS ? le->time_ms : -1;
+}
+
 static aa_status
 check_letters(const Autoassign__Fetched *m, aa_err *err)
 {
@@ -323,6 +332,7 @@ check_letters(const Autoassign__Fetched *m, aa_err *err)
             return aa_fail(err, AA_EPARSE, "letter %zu: offset %" PRId64 " after %" PRId64, i,
                            le->offset, last);
         if (le->key.len > AA_FETCH_LETTER_BYTES || le->value.len > AA_FETCH_LETTER_BYTES ||
+            le->headers.len > AA_FETCH_LETTER_BYTES || letter_time(le) < -1 ||
             le->full_bytes < le->value.len ||
             strlen(le->why) >= sizeof((aa_fetched_letter *)0)->why)
             return aa_fail(err, AA_EPARSE, "letter %zu: lengths make no sense", i);
@@ -375,6 +385,7 @@ letters_of(const aa_fetched *fe)
         const aa_fetched_letter *le = &fe->letter[i];
         AA_REQUIRE(memchr(le->why, '\0', sizeof le->why));
         autoassign__fetched_letter__init(&at[i]);
+        pointers[i] = &at[i];
         at[i].offset = le->offset;
         at[i].reason = le->reason;
         at[i].why = wire_unconst(le->why);
@@ -383,7 +394,11 @@ letters_of(const aa_fetched *fe)
         at[i].key = (ProtobufCBinaryData){le->key_len, fe->bytes.data + le->at};
         at[i].value = (ProtobufCBinaryData){le->len, fe->bytes.data + le->at + le->key_len};
         at[i].full_bytes = le->full_len;
-        pointers[i] = &at[i];
+        at[i].headers =
+            (ProtobufCBinaryData){le->headers_len, fe->bytes.data + le->at + le->key_len + le->len};
+        if (le->time_ms < 0) continue;
+        at[i].given_time_case = AUTOASSIGN__FETCHED_LETTER__GIVEN_TIME_TIME_MS;
+        at[i].time_ms = le->time_ms;
     }
     return pointers;
 }
@@ -425,9 +440,11 @@ copy_fetched(aa_fetched *fe, const Autoassign__Fetched *m, aa_err *err)
                                                  .has_value = le->has_value,
                                                  .key_len = le->key.len,
                                                  .len = le->value.len,
-                                                 .full_len = le->full_bytes};
+                                                 .full_len = le->full_bytes,
+                                                 .time_ms = letter_time(le),
+                                                 .headers_len = le->headers.len};
         memcpy(head.why, le->why, strlen(le->why));
-        st = aa_fetched_add_letter(fe, &head, le->key.data, le->value.data, err);
+        st = aa_fetched_add_letter(fe, &head, le->key.data, le->value.data, le->headers.data, err);
         if (st != AA_OK) return st;
     }
     fe->hd = wire_header_from(m->header);

@@ -16,7 +16,7 @@
 #include "common/messages/wire.h"
 
 #define AA_FETCH_MAX_PARTITIONS ((size_t)65536)   /* of a topic */
-#define AA_FETCH_LETTER_BYTES   ((size_t)1 << 20) /* key and value of one */
+#define AA_FETCH_LETTER_BYTES   ((size_t)1 << 20) /* key, value and headers of one, each */
 
 /* A list of partitions and where each stands. All arrays (n), owned. */
 typedef struct {
@@ -51,8 +51,10 @@ typedef struct {
     int64_t  offset;
     uint32_t reason; /* a decode_reason */
     bool     has_key, has_value;
-    size_t   at, key_len, len; /* in the bytes of aa_fetched: key, then value */
-    size_t   full_len;         /* of the value before it was cut */
+    int64_t  time_ms;          /* of the message in Kafka, -1: none */
+    size_t   at, key_len, len; /* in the bytes of aa_fetched: key, value, headers */
+    size_t   headers_len;
+    size_t   full_len; /* of the value before it was cut */
     char     why[160];
 } aa_fetched_letter;
 
@@ -83,7 +85,8 @@ aa_status aa_fetched_reserve(aa_fetched *fe, size_t n, size_t F, aa_err *err)
     __attribute__((warn_unused_result));
 /** Append a letter like `head` (its `at` is set) and copy its bytes. @errors AA_ENOMEM */
 aa_status aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void *key,
-                                const void *value, aa_err *err) __attribute__((warn_unused_result));
+                                const void *value, const void *headers, aa_err *err)
+    __attribute__((warn_unused_result));
 /** No events and no letters; memory is kept. */
 void aa_fetched_clear(aa_fetched *fe);
 void aa_fetched_fini(aa_fetched *fe);

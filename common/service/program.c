@@ -13,6 +13,7 @@
 #include "common/config/conf_table.h"
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
+#include "common/service/enough.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 
@@ -229,6 +230,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
     aa_err                    err = AA_ERR_INIT;
     char                      kv[AA_CONF_STR + 96];
     aa_status                 st = AA_OK;
+    bool                      libraries_whole = true;
     umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
     aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
@@ -242,6 +244,11 @@ run_program(const aa_program *program, const aa_conf *cfg)
         goto out;
     }
     aa_program_metrics(ctx.ms, program->name);
+    if (program->threads) st = aa_enough_threads(program->threads(cfg), &err);
+    if (st != AA_OK) {
+        libraries_whole = false;
+        goto out;
+    }
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
         (st = open_http(&ctx, program, &err)))
         goto out;
@@ -257,6 +264,11 @@ out:
         aa_log_write(AA_ERROR, "FAILED", kv, "%s", err.text);
     else
         aa_info("EXIT", "done");
+    /* a library that could not start its threads may wait for them at the exit, for ever */
+    if (!libraries_whole || st == AA_ENOMEM) {
+        fflush(stdout);
+        _exit(aa_status_exit_code(st));
+    }
     return st;
 }
 

@@ -11,6 +11,7 @@
 #define AA_COMMON_SERVICE_PROGRAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
@@ -31,7 +32,12 @@ struct aa_program {
     const char *summary; /* one line for --help */
     /** Start, restore, be ready, run, drain. The frame logs the error and picks the exit code. */
     aa_status (*run)(aa_context *ctx, aa_err *err);
+    /** Threads that it and its libraries start; the frame looks whether there may be so many before
+     *  any is. NULL: it does not look. */
+    size_t (*threads)(const aa_conf *cfg);
 };
+/** Of the frame and the links of every process. */
+enum { AA_PROGRAM_THREADS = 3 };
 
 /** Register what every process has; aa_program_main does it. */
 void aa_program_metrics(aa_metrics *ms, const char *process);

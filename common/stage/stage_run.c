@@ -4,7 +4,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/service/metrics.h"
 #include "common/state/snapshot.h"
 
 enum { POLL_MS = 50, SNAPSHOT_POLL_MS = 2, BURST = 64 };
@@ -19,32 +18,29 @@ typedef struct {
     bool                  tidying;    /* memory is being made ready for the next snapshot */
     bool                  left;
     aa_stage_stats        counted;
-    aa_counter           *resets, *refused, *unsaved, *checkpoints, *gaps, *rewards_missed;
-    aa_histogram         *pause;
-    aa_gauge             *epoch;
+    aa_stage_metrics      mt;
 } runner;
 
 /* ---- metrics ---- */
 
-static void
-register_metrics(runner *rn)
+void
+aa_stage_metrics_init(aa_stage_metrics *mt, aa_metrics *ms, bool last)
 {
-    aa_metrics *ms = rn->su->ctx->ms;
-    rn->resets =
+    mt->resets =
         aa_metrics_counter(ms, "autoassign_resets_total", "", "Runs that had to begin again.");
-    rn->unsaved = aa_metrics_counter(ms, "autoassign_checkpoints_failed_total", "",
+    mt->unsaved = aa_metrics_counter(ms, "autoassign_checkpoints_failed_total", "",
                                      "Checkpoints that could not be written.");
-    rn->refused = aa_metrics_counter(ms, "autoassign_messages_refused_total", "",
+    mt->refused = aa_metrics_counter(ms, "autoassign_messages_refused_total", "",
                                      "Messages that were damaged or not for this process.");
-    rn->checkpoints = aa_metrics_counter(ms, "autoassign_checkpoints_total", "",
+    mt->checkpoints = aa_metrics_counter(ms, "autoassign_checkpoints_total", "",
                                          "Checkpoints made durable, those of processes below too.");
-    rn->pause = aa_metrics_histogram(ms, "autoassign_checkpoint_pause_seconds", "",
+    mt->pause = aa_metrics_histogram(ms, "autoassign_checkpoint_pause_seconds", "",
                                      "Time a checkpoint held up the stream.");
-    rn->epoch = aa_metrics_gauge(ms, "autoassign_checkpoint_epoch", "", "Newest durable epoch.");
-    if (!rn->su->down) return;
-    rn->gaps = aa_metrics_counter(ms, "autoassign_reward_gaps_total", "",
+    mt->epoch = aa_metrics_gauge(ms, "autoassign_checkpoint_epoch", "", "Newest durable epoch.");
+    if (last) return;
+    mt->gaps = aa_metrics_counter(ms, "autoassign_reward_gaps_total", "",
                                   "Gaps seen in the sequence of rewards.");
-    rn->rewards_missed = aa_metrics_counter(ms, "autoassign_rewards_missed_total", "",
+    mt->rewards_missed = aa_metrics_counter(ms, "autoassign_rewards_missed_total", "",
                                             "Reward batches that had to be asked for again.");
 }
 
@@ -53,10 +49,10 @@ count_stats(runner *rn)
 {
     aa_stage_stats now;
     aa_stage_stats_get(rn->sg, &now);
-    aa_counter_add(rn->resets, now.resets - rn->counted.resets);
+    aa_counter_add(rn->mt.resets, now.resets - rn->counted.resets);
     if (rn->su->down) {
-        aa_counter_add(rn->gaps, now.reward_gaps - rn->counted.reward_gaps);
-        aa_counter_add(rn->rewards_missed, now.rewards_missed - rn->counted.rewards_missed);
+        aa_counter_add(rn->mt.gaps, now.reward_gaps - rn->counted.reward_gaps);
+        aa_counter_add(rn->mt.rewards_missed, now.rewards_missed - rn->counted.rewards_missed);
     }
     rn->counted = now;
 }
@@ -138,7 +134,7 @@ static void
 say_unsaved(runner *rn, const aa_err *why)
 {
     aa_error("CHECKPOINT-FAILED", "%s", why->text);
-    aa_counter_add(rn->unsaved, 1);
+    aa_counter_add(rn->mt.unsaved, 1);
     aa_stage_unsaved(rn->sg, why->text);
 }
 
@@ -150,7 +146,7 @@ do_snapshot(runner *rn, const aa_control *barrier, aa_err *err)
         say_unsaved(rn, err);
         return;
     }
-    aa_histogram_observe(rn->pause, (double)rn->snapshot.pause_us / 1e6);
+    aa_histogram_observe(rn->mt.pause, (double)rn->snapshot.pause_us / 1e6);
     aa_stage_saving(rn->sg);
 }
 
@@ -177,8 +173,8 @@ do_settle(runner *rn, const aa_stage_act *act, aa_err *err)
     aa_status st = rn->ops->settle(rn->su->arg, &act->control, act->learn_before, err);
     if (st == AA_EAGAIN) return AA_OK;
     if (st != AA_OK) return after_work(rn, st, err);
-    aa_counter_add(rn->checkpoints, 1);
-    aa_gauge_set(rn->epoch, (double)act->control.epoch);
+    aa_counter_add(rn->mt.checkpoints, 1);
+    aa_gauge_set(rn->mt.epoch, (double)act->control.epoch);
     aa_stage_settled(rn->sg, aa_now_ms());
     return AA_OK;
 }
@@ -268,7 +264,7 @@ receive_one(runner *rn, aa_link *ln, message_handler handle, bool *got, aa_err *
     if (st == AA_OK) st = do_all(rn, err);
     if (st != AA_EPARSE) return st;
     aa_warn("MESSAGE-REFUSED", "%s", err->text);
-    aa_counter_add(rn->refused, 1);
+    aa_counter_add(rn->mt.refused, 1);
     return do_all(rn, err);
 }
 
@@ -305,7 +301,7 @@ poll_snapshot(runner *rn, aa_err *err)
 }
 
 static aa_status
-turn(runner *rn, aa_err *err)
+turn_stage(runner *rn, aa_err *err)
 {
     const aa_stage_setup *su = rn->su;
     const int             stop_fd = aa_stop_fd();
@@ -332,9 +328,9 @@ aa_stage_run(const aa_stage_setup *su, bool *ended, aa_err *err)
     runner    rn = {.su = su, .ops = su->ops};
     aa_status st = aa_stage_new(&rn.sg, su->ctx->cfg, su->name, su->down == NULL, err);
     if (st != AA_OK) return st;
-    register_metrics(&rn);
+    aa_stage_metrics_init(&rn.mt, su->ctx->ms, su->down == NULL);
     while (st == AA_OK && !rn.left && !aa_stop_requested())
-        st = turn(&rn, err);
+        st = turn_stage(&rn, err);
     *ended = rn.left;
     aa_snapshot_cancel(&rn.snapshot);
     aa_stage_free(&rn.sg);

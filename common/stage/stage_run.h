@@ -14,6 +14,7 @@
 #include "common/base/status.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
+#include "common/service/metrics.h"
 #include "common/service/program.h"
 #include "common/stage/stage.h"
 #include "common/state/checkpoint.h"
@@ -57,6 +58,16 @@ typedef struct {
     const aa_stage_ops *ops;
     void               *arg;
 } aa_stage_setup;
+
+/* Of a stage; gaps and rewards_missed not of the last. */
+typedef struct {
+    aa_counter   *resets, *refused, *unsaved, *checkpoints, *gaps, *rewards_missed;
+    aa_histogram *pause;
+    aa_gauge     *epoch;
+} aa_stage_metrics;
+
+/** Register; aa_stage_run does it. The handles are ms's. last: nobody is below. */
+void aa_stage_metrics_init(aa_stage_metrics *mt, aa_metrics *ms, bool last);
 
 /** Until the stream has ended (*ended) or a stop is requested. */
 aa_status aa_stage_run(const aa_stage_setup *su, bool *ended, aa_err *err)

@@ -15,7 +15,12 @@ aa_status
 arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason, const decode *dc,
             aa_err *err)
 {
-    *out = deadletter_new(rec, reason, decode_why(dc));
+    aa_kafka_header headers[DEADLETTER_HEADERS];
+    aa_kafka_record whole = *rec;
+
+    whole.headers = headers;
+    whole.header_count = aa_kafka_record_headers(rec, headers, DEADLETTER_HEADERS);
+    *out = deadletter_new(&whole, reason, decode_why(dc));
     if (!*out) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
     if (!aa_log_on(AA_WARN)) return AA_OK;
     char kv[128];

@@ -19,7 +19,6 @@
     X(DECODE_OK, "ok", "a valid event")                                                            \
     X(DECODE_EMPTY, "empty", "no value")                                                           \
     X(DECODE_MALFORMED, "malformed", "neither a JSON object nor an Interaction")                   \
-    X(DECODE_TOO_LARGE, "too-large", "more bytes than any valid event needs")                      \
     X(DECODE_ID_MISSING, "id-missing", "an ID is missing or empty")                                \
     X(DECODE_ID_TYPE, "id-type", "an ID is neither text nor a 64-bit integer")                     \
     X(DECODE_ID_TOO_LONG, "id-too-long", "an ID is longer than event.id_max_bytes")                \
@@ -28,7 +27,8 @@
     X(DECODE_LABEL_RANGE, "label-range", "the label is not finite, or not in 0..1 as it must be")  \
     X(DECODE_TIME_MISSING, "time-missing", "no event time, and none from Kafka")                   \
     X(DECODE_TIME_TYPE, "time-type", "the event time is not a number")                             \
-    X(DECODE_TIME_RANGE, "time-range", "the event time is outside event.time_min_ms..time_max_ms")
+    X(DECODE_TIME_RANGE, "time-range",                                                             \
+      "the event time is outside event.time_min_ms..time_max_ms, or too far ahead")
 
 typedef enum {
 #define X(name, slug, help) name,

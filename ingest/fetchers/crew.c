@@ -162,9 +162,15 @@ take_offer(crew *cr, const void *buf, size_t len, aa_err *err)
 static aa_status
 push_letter(order *od, size_t idx, const aa_fetched *fe, const aa_fetched_letter *le, aa_err *err)
 {
-    const unsigned char  *at = fe->bytes.data ? fe->bytes.data + le->at : NULL;
+    const unsigned char *at = fe->bytes.data ? fe->bytes.data + le->at : NULL;
+    aa_kafka_header      headers[DEADLETTER_HEADERS];
+    const size_t         header_count =
+        at ? deadletter_headers(at + le->key_len + le->len, le->headers_len, headers) : 0;
     const aa_kafka_record rec = {.partition = fe->partition,
                                  .offset = le->offset,
+                                 .timestamp_ms = le->time_ms,
+                                 .headers = headers,
+                                 .header_count = header_count,
                                  .key = le->has_key ? (at ? at : (const void *)"") : NULL,
                                  .key_len = le->key_len,
                                  .value = le->has_value ? (at ? at + le->key_len : (const void *)"")

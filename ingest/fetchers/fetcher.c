@@ -300,8 +300,11 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     head.key_len = dl->key_len;
     head.len = dl->len;
     head.full_len = dl->full_len;
+    head.time_ms = dl->time_ms;
+    head.headers_len = dl->headers_len;
     snprintf(head.why, sizeof head.why, "%s", dl->why);
-    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len, err);
+    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len,
+                               dl->bytes + dl->headers_at, err);
     deadletter_free(&dl);
     return st;
 }
@@ -358,6 +361,32 @@ send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
     return send_records(fr, part, err);
 }
 
+/* What comes next cannot be unpacked, and never will be: as the sequencer does with its own. */
+static aa_status
+skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, aa_err *err)
+{
+    int64_t   from = 0, to = 0;
+    char      kv[120];
+    aa_status st;
+
+    if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+    st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
+    if (st == AA_EIO) { /* the next try of the library brings us back here */
+        aa_warn("KAFKA-READ", "%s", err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    if (from < part->next) from = part->next;
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64,
+             part->partition, from, to);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_counter_add(fr->mt.gaps, 1);
+    if (to > from) aa_counter_add(fr->mt.lost, (uint64_t)(to - from));
+    *end = to;
+    return AA_OK;
+}
+
 /* Where letters are so large that they need more messages than it may send, the rest of what was
  * read is read again. That happens once: supply_large sees to it that less is read. */
 static aa_status
@@ -372,6 +401,10 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         supply_gone(&fr->su, part);
         fr->offer_us = 0;
         return AA_OK;
+    }
+    if (st == AA_EPARSE) {
+        const aa_err why = *err;
+        st = skip_unreadable(fr, part, &end, why.text, err);
     }
     if (st == AA_OK) st = aa_fetched_reserve(&fr->fe, n, fr->cfg->field_count, err);
     if (st != AA_OK) return st;
@@ -408,7 +441,7 @@ pump(fetcher *fr, size_t *got, aa_err *err)
 /* ---- the loop ---- */
 
 static void
-show(fetcher *fr, int64_t now_us)
+show_fetcher(fetcher *fr, int64_t now_us)
 {
     const int64_t every_us = fr->cfg->log.stats_ms * 1000;
     const bool    answered = fr->heard && now_us - fr->heard_us < ANSWER_US;
@@ -417,8 +450,11 @@ show(fetcher *fr, int64_t now_us)
     fr->show_us = now_us + SHOW_US;
     aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
     aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
-    aa_set_ready(fr->ctx, fr->member && answered,
-                 answered ? "not in the group yet" : "the sequencer does not answer");
+    const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
+    aa_set_ready(fr->ctx, fr->member && answered && !trouble,
+                 trouble    ? trouble
+                 : answered ? "not in the group yet"
+                            : "the sequencer does not answer");
     aa_log_flush_repeats();
     if (every_us == 0 || now_us - fr->stats_us < every_us || !aa_log_on(AA_INFO)) return;
     fr->stats_us = now_us;
@@ -461,7 +497,7 @@ wait_for_something(fetcher *fr, aa_err *err)
 }
 
 static aa_status
-turn(fetcher *fr, aa_err *err)
+turn_fetcher(fetcher *fr, aa_err *err)
 {
     bool          progress = false;
     size_t        got = 0;
@@ -474,7 +510,7 @@ turn(fetcher *fr, aa_err *err)
     look_for_silence(fr, now_us);
     if (st == AA_OK) st = send_offer(fr, now_us, err);
     if (st == AA_OK) st = pump(fr, &got, err);
-    show(fr, now_us);
+    show_fetcher(fr, now_us);
     if (st != AA_OK || progress || got > 0 || fr->done) return st;
     return wait_for_something(fr, err);
 }
@@ -482,6 +518,10 @@ turn(fetcher *fr, aa_err *err)
 void
 fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
 {
+    fm->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
+                                  "Events that Kafka no longer had and that were skipped");
+    fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
+                                  "Gaps that were skipped because Kafka no longer had the events");
     fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
                                      "messages read from Kafka and sent to the sequencer");
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
@@ -493,7 +533,7 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
 }
 
 static aa_status
-init(fetcher *fr, aa_err *err)
+init_fetcher(fetcher *fr, aa_err *err)
 {
     aa_metrics  *ms = fr->ctx->ms;
     aa_link_keys keys = aa_link_keys_of(fr->cfg);
@@ -541,9 +581,9 @@ fetcher_run(aa_context *ctx, aa_err *err)
     if (!fr) return aa_fail(err, AA_ENOMEM, "fetcher");
     fr->ctx = ctx;
     fr->cfg = ctx->cfg;
-    st = init(fr, err);
+    st = init_fetcher(fr, err);
     while (st == AA_OK && !fr->done)
-        st = turn(fr, err);
+        st = turn_fetcher(fr, err);
     aa_set_ready(ctx, false, "drained");
     if (st == AA_OK) st = say_goodbye(fr, err);
     aa_consumer_free(&fr->cs); /* leaves the group */

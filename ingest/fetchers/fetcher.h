@@ -15,7 +15,7 @@
 #include "common/service/program.h"
 
 typedef struct {
-    aa_counter *records, *bad;
+    aa_counter *records, *bad, *lost, *gaps;
     aa_gauge   *partitions, *in_flight;
 } fetcher_metrics;
 

@@ -21,7 +21,6 @@
 #include "common/config/conf.h"
 #include "common/state/checkpoint.h"
 
-/* Doubles only: plain bytes without padding, for checkpoints. */
 typedef struct {
     double v[AA_MAX_FIELDS][AA_FREQ_BUCKETS], count[AA_MAX_FIELDS][AA_FREQ_BUCKETS];
     double error_mean; /* mean |TD error| of about the last 10,000 events */
@@ -29,6 +28,7 @@ typedef struct {
 
 typedef struct {
     double      gamma, weight, least_rate;
+    size_t      F;
     worth_table t;
 } worth;
 

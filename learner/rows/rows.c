@@ -7,7 +7,7 @@
 #include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/model/kernel.h"
-#include "learner/rows/rows_state.h"
+#include "learner/rows/rows_internal.h"
 
 /* Room for chunk idx in the list of chunks. */
 static aa_status

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "learner/rows/rows_state.h"
+#include "learner/rows/rows_internal.h"
 
 static bool
 is_live(const rows *ro, uint32_t slot)

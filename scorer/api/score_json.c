@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "common/base/base64.h"
+#include "common/base/utf8.h"
 
 #define NUMBER_BYTES 24
 #define SCORE_BYTES  24
@@ -202,11 +203,20 @@ request_of(aa_score_request *rq, json_t *root, const json_error_t *je, bool rank
     return st;
 }
 
+/* A body may begin with a byte order mark, as a file that a client sends may. */
+static json_t *
+parse_body(const void *body, size_t len, json_error_t *je)
+{
+    const size_t mark = len > 0 ? aa_utf8_mark(body, len) : 0;
+    const char  *text = len > mark ? (const char *)body + mark : "";
+    return json_loadb(text, len - mark, JSON_REJECT_DUPLICATES, je);
+}
+
 aa_status
 score_json_request(aa_score_request *rq, const void *body, size_t len, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     return request_of(rq, root, &je, false, err);
 }
 
@@ -214,7 +224,7 @@ aa_status
 score_json_rank(aa_score_request *rq, const void *body, size_t len, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     return request_of(rq, root, &je, true, err);
 }
 
@@ -222,7 +232,7 @@ aa_status
 score_json_batch(score_json_list *out, const void *body, size_t len, size_t max, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     json_t      *list = json_object_get(root, "requests");
     size_t       n = json_array_size(list);
     aa_status    st = AA_OK;

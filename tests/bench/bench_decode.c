@@ -33,6 +33,8 @@ fill_protobuf(int text_ids)
             ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
             ia.item_id = (ProtobufCBinaryData){il, (uint8_t *)item};
         }
+        ia.given_label_case = AUTOASSIGN__INTERACTION__GIVEN_LABEL_LABEL;
+        ia.given_time_case = AUTOASSIGN__INTERACTION__GIVEN_TIME_TIMESTAMP_MS;
         ia.label = i % 2;
         ia.timestamp_ms = 1700000000000 + i;
         len_of[i] = autoassign__interaction__pack(&ia, message[i]);

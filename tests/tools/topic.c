@@ -7,6 +7,8 @@
  *   topic grow BROKER TOPIC COUNT                add partitions, so that it has COUNT
  *   topic transact BROKER TOPIC PARTITION commit|abort
  *                                                as write, in one transaction that ends like that
+ *   topic leaders BROKER TOPIC                   a line per partition: its number, its leader (-1: none),
+ *                                                how many replicas are in sync
  *   topic read BROKER TOPIC                      one JSON object per message, to the end seen at
  *                                                the start: partition, offset, key, value, headers
  *
@@ -254,6 +256,24 @@ read_topic(const char *broker, const char *topic, bool count_only)
     return 0;
 }
 
+static int
+show_leaders(const char *broker, const char *topic)
+{
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker, NULL);
+    rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *md;
+    rd_kafka_resp_err_t             ke = rd_kafka_metadata(rk, 0, rkt, &md, TIMEOUT_MS);
+    if (ke) die(topic, rd_kafka_err2str(ke));
+    for (int p = 0; p < md->topics[0].partition_cnt; p++) {
+        const struct rd_kafka_metadata_partition *pt = &md->topics[0].partitions[p];
+        printf("%d %d %d\n", (int)pt->id, (int)pt->leader, pt->isr_cnt);
+    }
+    rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(rkt);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -268,9 +288,10 @@ main(int argc, char **argv)
     if (argc == 5 && !strcmp(argv[1], "grow"))
         return grow(argv[2], argv[3], (size_t)strtoul(argv[4], NULL, 10));
     if (argc == 4 && !strcmp(argv[1], "remove")) return remove_topic(argv[2], argv[3]);
+    if (argc == 4 && !strcmp(argv[1], "leaders")) return show_leaders(argv[2], argv[3]);
     if (argc == 4 && !strcmp(argv[1], "read")) return read_topic(argv[2], argv[3], false);
     if (argc == 4 && !strcmp(argv[1], "count")) return read_topic(argv[2], argv[3], true);
-    die("usage",
-        "topic write|transact|forget|grow|remove|count|read BROKER TOPIC ...: see its head");
+    die("usage", "topic write|transact|forget|grow|remove|count|leaders|read BROKER TOPIC ...: see "
+                 "its head");
     return 2;
 }

@@ -249,8 +249,10 @@ static const struct {
     {"kafka:\n  a: \"a\\0b\"\n", "f:2: kafka.a: control character in the value"},
     {"kafka:\n  a: " X256 X256 X256 X256 "\n", "f:2: kafka.a: 1024 bytes, at most 1023"},
     {"fields: {}\n", "f:1: fields: at least one field is needed"},
-    {"fields: {a: , b: , c: , d: , e: , f: , g: , h: , i: }\n",
-     "f:1: fields.i: more than 8 fields"},
+    {"fields: {a: , b: , c: , d: , e: , f: , g: , h: , i: , j: , k: , l: , m: , n: , o: , p: , q: "
+     ", "
+     "r: , s: , t: , u: , v: , w: , x: , y: , z: , aa: , bb: , cc: , dd: , ee: , ff: , gg: }\n",
+     "f:1: fields.gg: more than 32 fields"},
     /* what YAML has and this file has not */
     {"model: &m {dim: 3}\n", "f:1: anchors and aliases are not supported"},
     {"model: *m\n", "f:1: anchors and aliases are not supported"},
@@ -293,6 +295,18 @@ static const struct {
     {"agent:\n  mode: hash\n", "fields.user.hash_rows: agent.mode hash needs it above 0"},
     {"fields: {u: {budget_rows: 4294967295}}\n",
      "fields.u.budget_rows: more than 4294967271 beside 24 shared rows"},
+    {"fields:\n  user:\n  leak: {json: label}\n",
+     "fields.leak.json: \"label\" is event.label_field: an ID that is the label gives the answer "
+     "away"},
+    {"event:\n  label_field: item\n",
+     "fields.item.json: \"item\" is event.label_field: an ID that is the label gives the answer "
+     "away"},
+    {"fields: {a: {json: x}, b: {json: x}}\n", "fields.b.json: \"x\" is also fields.a.json"},
+    {"fields: {a: , b: {json: a}}\n", "fields.b.json: \"a\" is also fields.a.json"},
+    {"fields: {a: , timestamp_ms: }\n",
+     "fields.timestamp_ms.json: \"timestamp_ms\" is event.time_field"},
+    {"event: {label_field: t, time_field: t}\n",
+     "event.label_field: \"t\" is also event.time_field"},
 };
 
 static void
@@ -305,6 +319,14 @@ bad_file_says_line_key_and_what_is_wrong(void **state)
             fail_msg("file:\n%s\ngot  (%s) %s\nwant %s", bad_files[i].text, aa_status_name(st),
                      err.text, bad_files[i].error);
     }
+}
+
+static void
+a_file_may_begin_with_a_byte_order_mark(void **state)
+{
+    aa_conf *cfg = *state;
+    parse_good(cfg, "\xef\xbb\xbftopics:\n  model: bom\n");
+    assert_string_equal(cfg->topics.model, "bom");
 }
 
 /* ---- hostile files ---- */
@@ -537,6 +559,30 @@ cross_check_names_file_and_line(void **state)
     remove(path);
 }
 
+/* The name of a field without `json:` is derived: the line is the field's. */
+static void
+cross_check_of_a_derived_name_names_the_line_it_is_derived_from(void **state)
+{
+    char              path[32], want[160];
+    aa_err            err = AA_ERR_INIT;
+    const char *const text = "fields:\n  user:\n  label:\n    threshold: 3\n";
+    write_file(path, text, strlen(text));
+    assert_int_equal(aa_conf_load(*state, path, NULL, 0, &err), AA_ECONFIG);
+    snprintf(want, sizeof want, "%s:3: fields.label.json: \"label\" is event.label_field", path);
+    assert_memory_equal(err.text, want, strlen(want));
+    remove(path);
+}
+
+/* Protobuf has no names. */
+static void
+names_of_json_do_not_matter_where_all_is_protobuf(void **state)
+{
+    aa_err err = AA_ERR_INIT;
+    assert_int_equal(
+        parse(*state, "event: {format: protobuf}\nfields: {user: , item: , label: }\n", &err),
+        AA_OK);
+}
+
 /* ---- digest ---- */
 
 static void
@@ -654,6 +700,7 @@ main(void)
         T(kafka_properties_pass_through_with_their_lines),
         T(empty_files_are_the_defaults),
         T(bad_file_says_line_key_and_what_is_wrong),
+        T(a_file_may_begin_with_a_byte_order_mark),
         T(deep_nesting_is_refused_where_it_begins),
         T(huge_scalars_are_refused),
         T(too_many_kafka_properties_are_refused),
@@ -664,6 +711,8 @@ main(void)
         T(unreadable_files_are_named),
         T(file_beyond_the_limit_and_binary_file_are_refused),
         T(cross_check_names_file_and_line),
+        T(cross_check_of_a_derived_name_names_the_line_it_is_derived_from),
+        T(names_of_json_do_not_matter_where_all_is_protobuf),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
         T(digests_of_a_configuration_stay_from_build_to_build),
         T(a_choice_is_the_constant_of_its_text_and_prints_as_that_text),

@@ -580,6 +580,39 @@ a_restored_learner_goes_on_bit_by_bit(void **state)
     }
 }
 
+/* Checkpoints of up to 8 fields are as they were when 8 was the most. */
+static void
+as_many_fields_as_are_allowed_are_learned_and_restored(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {8, AA_MAX_FIELDS};
+    for (size_t i = 0; i < 2; i++) {
+        use_defaults(AA_MODEL_DEEPFM, 16);
+        cfg.field_count = counts[i];
+        for (size_t f = 2; f < counts[i]; f++) {
+            cfg.fields[f] = cfg.fields[1];
+            snprintf(cfg.fields[f].name, sizeof cfg.fields[f].name, "f%zu", f);
+        }
+        ckpt_folder_make(&cfg);
+        learner        *a = fresh(), *b = fresh();
+        aa_ckpt_reader *r = NULL;
+        aa_err          err = AA_ERR_INIT;
+        const void     *data;
+        size_t          len = 0;
+        feed(a, 8, 0, 3);
+        write_checkpoint(a, 1);
+        assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
+        assert_int_equal(aa_ckpt_get(r, "worth", &data, &len, &err), AA_OK);
+        assert_int_equal(len, (2 * counts[i] * AA_FREQ_BUCKETS + 1) * sizeof(double));
+        if (learner_restore(b, r, &err) != AA_OK) fail_msg("%s", err.text);
+        aa_ckpt_close(&r);
+        assert_true(learner_digest(a) == learner_digest(b));
+        learner_free(&a);
+        learner_free(&b);
+        ckpt_folder_remove(&cfg);
+    }
+}
+
 static void
 a_checkpoint_of_another_shape_is_refused_and_changes_nothing(void **state)
 {
@@ -758,6 +791,7 @@ main(void)
         cmocka_unit_test(sweep_decisions_follow_those_of_the_events),
         cmocka_unit_test(rewards_of_the_last_batches_are_kept),
         cmocka_unit_test(a_restored_learner_goes_on_bit_by_bit),
+        cmocka_unit_test(as_many_fields_as_are_allowed_are_learned_and_restored),
         cmocka_unit_test(a_checkpoint_of_another_shape_is_refused_and_changes_nothing),
         cmocka_unit_test(malformed_batches_are_refused_and_change_nothing),
         cmocka_unit_test(a_model_that_has_diverged_is_no_bad_batch),

@@ -18,6 +18,7 @@
 #include "common/config/conf.h"
 #include "common/links/link.h"
 #include "common/service/program.h"
+#include "common/stage/stage_run.h"
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
 #include "ingest/meter.h"
@@ -237,6 +238,8 @@ print_assigner(const aa_conf *cfg, FILE *out)
     aa_err            err = AA_ERR_INIT;
     aa_metrics       *ms = aa_metrics_new();
     assigner_metrics *am;
+    aa_stage_metrics  mt;
+    aa_stage_metrics_init(&mt, ms, false);
     assert_int_equal(assigner_metrics_new(&am, ms, cfg, &err), AA_OK);
     print_process(ms, "assigner", out);
     assigner_metrics_free(&am);
@@ -248,6 +251,8 @@ print_learner(const aa_conf *cfg, FILE *out)
     aa_err           err = AA_ERR_INIT;
     aa_metrics      *ms = aa_metrics_new();
     learner_metrics *lm;
+    aa_stage_metrics mt;
+    aa_stage_metrics_init(&mt, ms, true);
     assert_int_equal(learner_metrics_new(&lm, ms, cfg, &err), AA_OK);
     print_process(ms, "learner", out);
     learner_metrics_free(&lm);

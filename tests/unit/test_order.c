@@ -200,7 +200,7 @@ room_is_bounded_for_events_and_for_letters(void **state)
     order_take(od, &b, 10);
     assert_int_equal(order_room(od, 0), 10);
     for (int64_t i = 0; i < 9; i++) {
-        deadletter *dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+        deadletter *dl = deadletter_new(&rec, DECODE_MALFORMED, "");
         assert_true(order_room(od, 0) > 0);
         order_push_letter(od, 0, &dl);
     }

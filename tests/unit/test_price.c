@@ -236,6 +236,47 @@ saved_and_restored(const world *wo)
     return as;
 }
 
+static size_t
+section_bytes(const world *wo, const char *name)
+{
+    aa_ckpt_reader *r;
+    aa_err          err = AA_ERR_INIT;
+    const void     *data;
+    size_t          len = 0;
+    if (aa_ckpt_open(&r, &wo->cfg, "assigner", 1, &err) != AA_OK ||
+        aa_ckpt_get(r, name, &data, &len, &err) != AA_OK)
+        fail_msg("%s", err.text);
+    aa_ckpt_close(&r);
+    return len;
+}
+
+/* Checkpoints of up to 8 fields are as they were when 8 was the most. */
+static void
+as_many_fields_as_are_allowed_are_assigned_and_restored(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {2, 8, 9, AA_MAX_FIELDS};
+    for (size_t i = 0; i < 4; i++) {
+        world wo;
+        world_conf(&wo, AA_MODE_DEFAULT);
+        wo.cfg.field_count = counts[i];
+        for (size_t f = 2; f < counts[i]; f++) {
+            wo.cfg.fields[f] = wo.cfg.fields[1];
+            snprintf(wo.cfg.fields[f].name, sizeof wo.cfg.fields[f].name, "f%zu", f);
+        }
+        wo.cfg.agent.rows_least = 64;
+        ckpt_folder_make(&wo.cfg);
+        world_open(&wo);
+        world_random(&wo, 3, 40, 30, 60, 1);
+        assert_true(wo.rows[counts[i] - 1] > 0);
+        assigner *as = saved_and_restored(&wo);
+        assert_int_equal(section_bytes(&wo, "price.state"), counts[i] <= 8 ? 328 : 1096);
+        assigner_free(&as);
+        world_close(&wo);
+        ckpt_folder_remove(&wo.cfg);
+    }
+}
+
 /* The batch that the world has just assigned, by another assigner. */
 static void
 step_too(world *wo, assigner *as, size_t n)
@@ -304,6 +345,7 @@ main(void)
         cmocka_unit_test(without_pressure_the_price_falls_to_nothing),
         cmocka_unit_test(rows_go_to_whoever_is_worth_them_now),
         cmocka_unit_test(a_long_round_is_done_in_steps_and_goes_on_after_a_checkpoint),
+        cmocka_unit_test(as_many_fields_as_are_allowed_are_assigned_and_restored),
     };
     return cmocka_run_group_tests_name("assigner/policy/price", tests, NULL, NULL);
 }

@@ -254,6 +254,28 @@ checkpoint_of_an_older_program_is_read(void **state)
     ckpt_folder_remove(&cfg);
 }
 
+/* It stood still, and another ingest of the lane has gone on: its checkpoint is not overwritten. */
+static void
+checkpoint_of_a_newer_run_is_noticed(void **state)
+{
+    (void)state;
+    aa_conf cfg;
+    aa_err  err = AA_ERR_INIT;
+    resume  re = {.epoch = 7, .seq = 70, .run = 500};
+    aa_conf_defaults(&cfg);
+    ckpt_folder_make(&cfg);
+    assert_false(resume_overtaken(&cfg, 7, 400)); /* none there */
+    assert_int_equal(resume_reserve(&re, 1, &err), AA_OK);
+    re.part[0] = (resume_part){0, 500, 600};
+    assert_int_equal(resume_save(&re, &cfg, &err), AA_OK);
+    assert_true(resume_overtaken(&cfg, 7, 400));
+    assert_false(resume_overtaken(&cfg, 7, 500));
+    assert_false(resume_overtaken(&cfg, 7, 501)); /* after a rollback */
+    assert_false(resume_overtaken(&cfg, 8, 400));
+    resume_fini(&re);
+    ckpt_folder_remove(&cfg);
+}
+
 /* Checkpoints of the epochs 5, 6 and 8; epoch E ends with batch 10 E and stands at offset 100 E. */
 static void
 save_some(aa_conf *cfg)
@@ -416,6 +438,7 @@ main(void)
         cmocka_unit_test(commit_keeps_the_tags_of_lanes_that_were_there_before),
         cmocka_unit_test(commit_keeps_the_newest_run_of_its_lane),
         cmocka_unit_test(checkpoint_of_an_older_program_is_read),
+        cmocka_unit_test(checkpoint_of_a_newer_run_is_noticed),
         cmocka_unit_test(more_lanes_than_fit_are_an_error),
         cmocka_unit_test(commit_counts_unless_it_is_older_than_the_state),
         cmocka_unit_test(replay_keeps_its_ends_and_takes_no_partition_that_came_later),

@@ -275,6 +275,15 @@ all_known_items_are_ranked_as_their_scores_say(void **state)
 }
 
 static void
+a_body_may_begin_with_a_byte_order_mark(void **state)
+{
+    fixture *fx = *state;
+    json_decref(
+        ask(fx, "/v1/score", "POST", "\xef\xbb\xbf{\"user\":\"u\",\"items\":[\"x\"]}", 200));
+    json_decref(ask(fx, "/v1/score", "POST", "\xef\xbb\xbf", 400));
+}
+
+static void
 equal_scores_of_a_list_are_ranked_by_id(void **state)
 {
     fixture *fx = *state;
@@ -657,6 +666,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(all_known_items_are_ranked_as_their_scores_say),
         TEST(equal_scores_of_a_list_are_ranked_by_id),
+        TEST(a_body_may_begin_with_a_byte_order_mark),
         TEST(equal_scores_of_known_items_are_ranked_by_id),
         TEST(ids_that_are_no_text_go_and_come_as_base64),
         TEST(a_forgotten_item_is_not_ranked_until_it_is_held_again),

@@ -56,7 +56,7 @@ first_and_next_offset_are_of_events_and_letters_together(void **state)
     aa_fetched        fe = {0};
     aa_fetched_letter le = {.offset = 4};
     aa_err            err = AA_ERR_INIT;
-    assert_int_equal(aa_fetched_add_letter(&fe, &le, "", "", &err), AA_OK);
+    assert_int_equal(aa_fetched_add_letter(&fe, &le, "", "", "", &err), AA_OK);
     assert_int_equal(aa_fetched_first(&fe), 4);
     assert_int_equal(aa_fetched_next(&fe), 5);
     assert_int_equal(aa_fetched_reserve(&fe, 2, 1, &err), AA_OK);

@@ -1,6 +1,6 @@
-/* learner/learner_state - what a learner holds; for the files learner*.c only. */
-#ifndef AA_LEARNER_LEARNER_STATE_H
-#define AA_LEARNER_LEARNER_STATE_H
+/* learner/learner_internal - what a learner holds; for the files learner*.c only. */
+#ifndef AA_LEARNER_LEARNER_INTERNAL_H
+#define AA_LEARNER_LEARNER_INTERNAL_H
 
 #include "common/model/model.h"
 #include "learner/critic/critic.h"

@@ -1,6 +1,6 @@
-/* learner/rows/rows_state - what a table of rows holds; for the files rows*.c only. */
-#ifndef AA_LEARNER_ROWS_ROWS_STATE_H
-#define AA_LEARNER_ROWS_ROWS_STATE_H
+/* learner/rows/rows_internal - what a table of rows holds; for the files rows*.c only. */
+#ifndef AA_LEARNER_ROWS_ROWS_INTERNAL_H
+#define AA_LEARNER_ROWS_ROWS_INTERNAL_H
 
 #include "common/model/row.h"
 #include "common/state/arena.h"

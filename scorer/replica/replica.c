@@ -84,11 +84,18 @@ plain_destroy(reclaim_node *node)
 }
 
 aa_status
+replica_check(const aa_conf *cfg, aa_err *err)
+{
+    if (cfg->field_count >= 2) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
+                   cfg->field_count);
+}
+
+aa_status
 replica_new(replica **out, const aa_conf *cfg, aa_err *err)
 {
-    if (cfg->field_count < 2)
-        return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
-                       cfg->field_count);
+    aa_status checked = replica_check(cfg, err);
+    if (checked != AA_OK) return checked;
     const aa_model_kind *kind = aa_model_find(cfg->model.kind);
     replica             *rp = calloc(1, sizeof *rp);
     if (!rp) return aa_fail(err, AA_ENOMEM, "replica");

@@ -40,6 +40,8 @@ enum { REPLICA_USER = AA_USER_FIELD, REPLICA_ITEM = AA_RANKED_FIELD };
 typedef struct replica        replica;
 typedef struct replica_reader replica_reader;
 
+/** @errors AA_ECONFIG fewer than two fields */
+aa_status replica_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
 /** cfg is kept (borrowed). @errors AA_ECONFIG fewer than two fields; AA_ENOMEM */
 aa_status replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));

@@ -164,12 +164,9 @@ check_config_refuses_what_only_the_start_of_that_program_refuses(void **state)
 int
 main(void)
 {
-#decheck_config_refuses_what_only_the_start_of_that_program_refusesine TEST(                       \
-    check_config_refuses_what_only_the_start_of_that_program_refuses)                              \
-    cmocka_unit_test_setup_teardown(                                                               \
-        check_config_refuses_what_only_the_start_of_that_program_refuses, start, stop)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
     const struct CMUnitTest tests[] = {
+        TEST(check_config_refuses_what_only_the_start_of_that_program_refuses),
         TEST(record_describes_a_file_as_json),
         TEST(record_says_file_and_line_of_what_is_wrong),
         TEST(record_refuses_wrong_usage_with_two),

@@ -658,6 +658,23 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
 }
 
 bool
+replica_read_unseen(replica_reader *rr, size_t f, float *x)
+{
+    replica_answer   answer = {0};
+    aa_score_reading rd;
+    const bool       pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    const replica_new_id *fresh = atomic_load(&rr->rp->field[f].new_id);
+    const bool            one = rr->dense && fresh && fresh->a.modulo == 0;
+    if (one) {
+        const replica_found fd = {.a = fresh->a};
+        gather_reading(rr, rr->dense, f, &fd, x, &rd, &answer);
+    }
+    if (!pinned) replica_unpin(rr);
+    return one;
+}
+
+bool
 replica_read_row(replica_reader *rr, size_t f, uint32_t slot, float *w)
 {
     aa_row_head rh;

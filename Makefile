@@ -23,7 +23,7 @@ known     = $(shell for o in $1; do $(CC) -Werror $$o -E -x c /dev/null >/dev/nu
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings \
             -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion -Wconversion -Wsign-conversion \
-            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression)
+            $(call known,-Wduplicated-cond -Wlogical-op -Wno-gnu-statement-expression -Wno-enum-float-conversion)
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 # A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
 CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP
@@ -65,7 +65,10 @@ build-bench: $(BENCH) ; @:
 deps: ; @scripts/deps.sh ## install what building and running need (apt packages, Kafka's jars)
 check: ; @scripts/check.sh ## every test, a real Kafka included; SANITIZE=1: under ASan and UBSan; =thread: TSan; GATES=1: gates too
 demo: ; @scripts/demo.sh ## the whole pipeline once; DATA=file POSITIVE=n, or EVENTS=n generated
-chaos: ; @tests/chaos/chaos.sh ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's
+chaos: ## FAULTS=100 random faults (SEED=n) in replays: the state must be an undisturbed run's; then three brokers, a bad network
+	@tests/chaos/chaos.sh
+	@TURNS=6 EVENTS=400000 tests/e2e/three_brokers.sh
+	@FAULTS=100 EVENTS=200000 tests/e2e/bad_network.sh
 keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassign-keys.env, mode 0600
 	@test ! -e $(KEYS) || { echo "$(KEYS): there already, not overwritten" >&2; exit 1; }
 	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
@@ -96,7 +99,7 @@ reference: $(REFS) ## compose/autoassign.yaml, docs/CONFIGURATION.md and docs/ME
 # Of the gates' tools one version: another lays out and finds differently. scripts/deps.sh gates installs them.
 format: ; @clang-format-14 -i $(FMT) ## rewrite sources in house layout
 format-check: ; @clang-format-14 --dry-run -Werror $(FMT) ## fail if layout differs
-shellcheck: ; @shellcheck -f gcc $(SCRIPTS) ## static checks of the scripts
+shellcheck: ; @printf "%s\n" $(SCRIPTS) | xargs -n 8 -P "$$(nproc)" shellcheck -f gcc ## static checks of the scripts
 tidy: $(TIDY) ; @: ## static checks of the sources (-k -j2: all findings, two at a time)
 # One file per run: version 14 carries false va_list reports from one file to the next.
 build/tidy/%.ok: %.c .clang-tidy | $(PBC)

@@ -66,7 +66,7 @@ close_all(app *ap)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_assigner(aa_context *ctx, aa_err *err)
 {
     app  ap = {.cfg = ctx->cfg};
     bool ended = false;
@@ -109,7 +109,7 @@ main(int argc, char **argv)
     const aa_program program = {
         .name = "assigner",
         .summary = "the Identity Agent: gives IDs shared or unique rows",
-        .run = run,
+        .run = run_assigner,
         .threads = threads_needed,
         .check = check_assigner,
     };

@@ -47,15 +47,14 @@ ask_kafka(committer *co, source *so, const resume *re, int64_t now_us, aa_err *e
 static committer_result
 save_checkpoint(committer *co, const resume *re, aa_err *err)
 {
-    aa_status st;
+    aa_status st = AA_OK;
 
-    if (resume_overtaken(co->cfg, re->epoch, re->run)) {
+    if (resume_overtaken(co->cfg, re->epoch, re->run))
         st = aa_fail(err, AA_EIO,
                      "another ingest of this pipeline and lane has written epoch %" PRIu64
                      " since: it took over",
                      re->epoch);
-        return COMMITTER_FAILED;
-    }
+    if (st != AA_OK) return COMMITTER_FAILED;
     st = resume_save(re, co->cfg, err);
     if (st == AA_EIO) return COMMITTER_UNSAVED;
     if (st != AA_OK) return COMMITTER_REFUSED;

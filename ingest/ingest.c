@@ -31,6 +31,8 @@ struct ingest {
     bool           drain_failed; /* DRAINED, but not by committing everything */
 
     uint64_t run_id, newest_run, config_digest;
+    uint32_t setting[AA_CONF_KEPT_MAX]; /* marks of those that all processes must agree on */
+    size_t   setting_count;
     uint64_t letters_sent;    /* now.letters is as of the positions */
     uint64_t credited;        /* last sequence number with a credit */
     uint64_t since_barrier;   /* events sent after the last barrier */
@@ -66,6 +68,7 @@ ingest_new(ingest **out, const aa_conf *cfg, aa_err *err)
     in->cfg = cfg;
     in->replay = cfg->ingest.run == AA_RUN_REPLAY;
     in->config_digest = aa_conf_digest(cfg);
+    in->setting_count = aa_conf_kept_marks(cfg, in->setting);
     in->phase = BACKOFF;
     in->backoff_us = BACKOFF_MIN_US;
     st =
@@ -269,6 +272,10 @@ static void
 act_control(ingest *in, ingest_act *act, aa_msg_kind kind, uint64_t epoch, bool final)
 {
     fill_control(in, epoch, final);
+    if (kind == AA_MSG_OPEN) {
+        in->control.setting_count = in->setting_count;
+        memcpy(in->control.setting, in->setting, sizeof in->setting);
+    }
     act->act = INGEST_SEND;
     act->kind = kind;
     act->control = &in->control;

@@ -232,7 +232,7 @@ check_unsaved(app *ap)
 }
 
 static bool
-commit(app *ap, const ingest_act *act)
+commit_epoch(app *ap, const ingest_act *act)
 {
     aa_err err = AA_ERR_INIT;
     char   kv[128];
@@ -295,7 +295,7 @@ perform(app *ap, const ingest_act *act)
     case INGEST_WAIT: return false;
     case INGEST_SEND: return send_message(ap, act);
     case INGEST_LETTER: return send_letter(ap, act);
-    case INGEST_COMMIT: return commit(ap, act);
+    case INGEST_COMMIT: return commit_epoch(ap, act);
     case INGEST_REOPEN: return reopen(ap);
     case INGEST_DRAINED: return drained(ap, false);
     case INGEST_GIVEN_UP: return drained(ap, true);
@@ -431,7 +431,7 @@ unready(const app *ap, int64_t now_us)
 }
 
 static void
-show(app *ap)
+show_ingest(app *ap)
 {
     int64_t now_us = aa_now_us();
     bool    known;
@@ -466,7 +466,7 @@ wait_for_something(app *ap, int64_t due_us, aa_err *err)
 /* ---- the loop ---- */
 
 static aa_status
-turn(app *ap, aa_err *err)
+turn_ingest(app *ap, aa_err *err)
 {
     ingest_act act = {.due_us = 0};
     bool       progress = false;
@@ -489,7 +489,7 @@ turn(app *ap, aa_err *err)
         if (!perform(ap, &act)) break;
         progress = true;
     }
-    show(ap);
+    show_ingest(ap);
     if (progress || got + fetched > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
     return wait_for_something(ap, act.due_us, err);
 }
@@ -498,7 +498,7 @@ static aa_status
 loop(app *ap, aa_err *err)
 {
     while (!ap->leaving) {
-        aa_status st = turn(ap, err);
+        aa_status st = turn_ingest(ap, err);
         if (st == AA_OK && ap->failed != AA_OK)
             st = aa_fail(err, ap->failed, "see the errors above");
         if (st != AA_OK) return st;
@@ -519,7 +519,7 @@ has_fetchers(const aa_conf *cfg)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_ingest(aa_context *ctx, aa_err *err)
 {
     app          ap = {.ctx = ctx, .cfg = ctx->cfg, .co.cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
@@ -560,7 +560,7 @@ main(int argc, char **argv)
     static const aa_program program = {
         .name = "ingest",
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
-        .run = run,
+        .run = run_ingest,
         .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);

@@ -68,7 +68,7 @@ close_all(app *ap)
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_learner(aa_context *ctx, aa_err *err)
 {
     app  ap = {.cfg = ctx->cfg};
     bool ended = false;
@@ -99,7 +99,7 @@ main(int argc, char **argv)
     const aa_program program = {
         .name = "learner",
         .summary = "predicts first, then trains: recommender, critic, rewards",
-        .run = run,
+        .run = run_learner,
         .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);

@@ -20,14 +20,14 @@ static void
 init_endpoint(scorer_metrics *sm, aa_metrics *ms, scorer_endpoint endpoint)
 {
     char labels[64] = "", status[16];
-    aa_metrics_label(labels, sizeof labels, "door", endpoint_name[endpoint]);
+    aa_metrics_label(labels, sizeof labels, "endpoint", endpoint_name[endpoint]);
     sm->duration[endpoint] =
         aa_metrics_histogram(ms, "autoassign_scorer_request_duration_seconds", labels,
                              "From a request's last byte to its answer.");
     for (size_t i = 0; i < SCORER_STATUSES; i++) {
         labels[0] = '\0';
         snprintf(status, sizeof status, "%u", status_list[i]);
-        aa_metrics_label(labels, sizeof labels, "door", endpoint_name[endpoint]);
+        aa_metrics_label(labels, sizeof labels, "endpoint", endpoint_name[endpoint]);
         aa_metrics_label(labels, sizeof labels, "status", status_list[i] ? status : "other");
         sm->requests[endpoint][i] = aa_metrics_counter(ms, "autoassign_scorer_requests_total",
                                                        labels, "Requests, by endpoint and status.");

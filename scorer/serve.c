@@ -205,7 +205,7 @@ run_zmq(pool_job *job, scorer *sc)
                              &tally, &err);
     }
     if (zj->st) {
-        aa_warn("DOOR", "%s: %s", aa_status_name(zj->st), err.text);
+        aa_warn("ENDPOINT", "%s: %s", aa_status_name(zj->st), err.text);
     } else if (tally.status == SCORER_LONG) {
         pool_put_back(se->pl, job);
         return;
@@ -216,7 +216,8 @@ run_zmq(pool_job *job, scorer *sc)
     zj->next_done = se->done;
     se->done = zj;
     pthread_mutex_unlock(&se->lock);
-    if (write(se->wake_fd, &one, sizeof one) < 0) aa_warn("DOOR", "cannot wake the ZeroMQ thread");
+    if (write(se->wake_fd, &one, sizeof one) < 0)
+        aa_warn("ENDPOINT", "cannot wake the ZeroMQ thread");
 }
 
 /* Send what the pool has answered. */
@@ -240,7 +241,7 @@ send_answers(serve *se)
         aa_err   err = AA_ERR_INIT;
         oldest = zj->next_done;
         if (!zj->st && aa_rpc_reply_to(se->sv, &zj->as, zj->answer.data, zj->answer.len, &err))
-            aa_warn("DOOR", "%s", err.text);
+            aa_warn("ENDPOINT", "%s", err.text);
         zmq_job_free(zj);
         se->asked--;
     }
@@ -303,7 +304,7 @@ serve_zmq(void *arg)
         send_answers(se);
         if (st == AA_EAGAIN) continue;
         if (st == AA_OK || st == AA_EPARSE) st = take_question(se, st, buf, len, &err);
-        if (st != AA_OK) aa_warn("DOOR", "%s: %s", aa_status_name(st), err.text);
+        if (st != AA_OK) aa_warn("ENDPOINT", "%s: %s", aa_status_name(st), err.text);
     }
     return NULL;
 }

@@ -127,7 +127,7 @@ pipeline_stop() {
     done
 }
 
-# pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
+# pipeline_http NAME PATH: from a process's HTTP server, wherever it listens (its log says the port).
 pipeline_port() {
     grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
         tail -n 1 | grep -oE '[0-9]+$' # the last: a log goes on over restarts

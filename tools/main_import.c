@@ -256,7 +256,7 @@ publish_names(const job *jb, aa_err *err)
 }
 
 static aa_status
-commit(const job *jb, const options *opt, aa_err *err)
+commit_import(const job *jb, const options *opt, aa_err *err)
 {
     resume    re = {.epoch = EPOCH, .seq = EPOCH, .batches = 1};
     aa_status st = startpoint_find(&re, jb->cfg, opt->from, err);
@@ -274,7 +274,7 @@ import(job *jb, const options *opt, aa_err *err)
 {
     aa_status st = opt->check ? AA_OK : check_fresh(jb->cfg, err);
     if (st == AA_OK) st = build(jb, opt, err);
-    if (st == AA_OK && !opt->check) st = commit(jb, opt, err);
+    if (st == AA_OK && !opt->check) st = commit_import(jb, opt, err);
     if (st != AA_OK) return st;
     for (size_t f = 0; f < jb->cfg->field_count; f++) {
         assigner_stats s;
@@ -300,7 +300,7 @@ take_label_mean(void *arg, const char *value)
 }
 
 static aa_status
-run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
+run_import(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
     options *opt = arg;
     job      jb = {.cfg = cfg, .W = aa_row_width((size_t)cfg->model.dim)};
@@ -330,7 +330,7 @@ main(int argc, char **argv)
                           .min_args = 1,
                           .max_args = 1,
                           .args_needed = "one DIR is needed",
-                          .run = run,
+                          .run = run_import,
                           .arg = &opt};
     return aa_tool_main(&tool, argc, argv);
 }

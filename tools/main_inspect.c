@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 
@@ -42,12 +42,12 @@ print_lines(aa_ckpt_reader *r, const char *section, const char *title)
 static void
 print_differences(aa_ckpt_reader *r, const aa_conf *cfg)
 {
-    aa_conf_state_diff diff;
-    const void        *text;
-    size_t             len;
-    aa_err             err = AA_ERR_INIT;
+    aa_conf_kept_diff diff;
+    const void       *text;
+    size_t            len;
+    aa_err            err = AA_ERR_INIT;
     if (aa_ckpt_get(r, AA_CKPT_SETTINGS, &text, &len, &err) != AA_OK) return;
-    aa_conf_state_compare(cfg, text, len, &diff);
+    aa_conf_kept_compare(cfg, text, len, &diff);
     printf("differs        %s\n",
            diff.shaping[0] ? diff.shaping : "in nothing that shapes the state");
     if (diff.free[0]) printf("may differ     %s\n", diff.free);

@@ -88,10 +88,11 @@ concerns(const options *opt, const char *process)
 
 /* ---- making ---- */
 
+/* Of the two compacted topics the one with the rows and dense weights. */
 static bool
-is_model(const aa_conf *cfg, const need *nd)
+is_model(const need *nd)
 {
-    return strcmp(nd->name, cfg->topics.model) == 0;
+    return nd->kind == TOPIC_COMPACTED && strcmp(nd->writer, "learner") == 0;
 }
 
 static aa_status
@@ -111,7 +112,7 @@ make_topic(const options *opt, const aa_conf *cfg, const need *nd, aa_err *err)
     if (nd->kind == TOPIC_LETTERS) {
         sp.settings = letters;
         sp.setting_count = 4;
-    } else if (nd->kind == TOPIC_COMPACTED && is_model(cfg, nd)) {
+    } else if (is_model(nd)) {
         aa_topic_model_settings_of(&model, cfg);
         sp.settings = model.pair;
         sp.setting_count = model.count;
@@ -167,7 +168,7 @@ check_settings(const aa_conf *cfg, const need *nd, const aa_topic_facts *tf)
                              "retention; set cleanup.policy=compact");
     if (nd->kind != TOPIC_COMPACTED && tf->compacted)
         return bad(nd->name, "is compacted: events would be lost; set cleanup.policy=delete");
-    if (is_model(cfg, nd) && aa_topic_check_model(cfg, tf, &err) != AA_OK)
+    if (is_model(nd) && aa_topic_check_model(cfg, tf->max_message_bytes, &err) != AA_OK)
         return bad(nd->name, err.text);
     if (nd->kind == TOPIC_EVENTS && tf->retention_ms >= 0 && tf->retention_ms < 3600000)
         printf("note topic %s: keeps events for %" PRId64

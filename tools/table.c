@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "tools/npy.h"
 
 enum { PATH_BYTES = 1024 };
@@ -94,7 +95,8 @@ static void
 write_id(FILE *f, const aa_table *tb, size_t i, bool quoted)
 {
     const char *text = tb->text[i];
-    if (!text || text[0] == '\0' || strpbrk(text, "\r\n")) {
+    bool        mark = text && !quoted && i == 0 && aa_utf8_mark(text, strlen(text)) > 0;
+    if (!text || text[0] == '\0' || mark || strpbrk(text, "\r\n")) {
         fprintf(f, "#%016" PRIx64, tb->id[i].key);
         return;
     }
@@ -291,19 +293,22 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
     return aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
 }
 
+/* Without its end and without the file's byte order mark; NULL at the end of the file. */
 static char *
 take_text_line(FILE *f, char **line, size_t *cap)
 {
-    ssize_t len = getline(line, cap, f);
+    const bool first = !*line; /* no buffer yet */
+    ssize_t    len = getline(line, cap, f);
     while (len > 0 && ((*line)[len - 1] == '\n' || (*line)[len - 1] == '\r'))
         (*line)[--len] = '\0';
-    return len >= 0 ? *line : NULL;
+    if (len < 0) return NULL;
+    return *line + (first ? aa_utf8_mark(*line, (size_t)len) : 0);
 }
 
 static aa_status
 read_csv(aa_table *tb, const char *path, aa_err *err)
 {
-    char     *line = NULL;
+    char     *buffer = NULL, *line;
     size_t    cap = 0, number = 1;
     csv_shape cs;
     float    *w = calloc(tb->W + 1, sizeof *w);
@@ -312,16 +317,17 @@ read_csv(aa_table *tb, const char *path, aa_err *err)
     if (!w) st = aa_fail(err, AA_ENOMEM, "%s", path);
     if (!f) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
     if (st != AA_OK) goto out;
-    if (!take_text_line(f, &line, &cap)) st = aa_fail(err, AA_EPARSE, "%s: empty", path);
+    line = take_text_line(f, &buffer, &cap);
+    if (!line) st = aa_fail(err, AA_EPARSE, "%s: empty", path);
     if (st == AA_OK) st = take_table_header(line, path, tb->W, &cs, err);
-    while (st == AA_OK && take_text_line(f, &line, &cap)) {
+    while (st == AA_OK && (line = take_text_line(f, &buffer, &cap)) != NULL) {
         number++;
         if (line[0]) st = take_line(tb, line, path, number, &cs, w, err);
     }
     if (st == AA_OK && ferror(f)) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
 out:
     if (f) fclose(f);
-    free(line);
+    free(buffer);
     free(w);
     return st;
 }
@@ -330,14 +336,16 @@ out:
 static aa_status
 read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, aa_err *err)
 {
-    char     *line = NULL;
+    char     *buffer = NULL;
     size_t    cap = 0, i = 0;
     aa_status st = AA_OK;
     float    *w = calloc(tb->W + 1, sizeof *w);
     FILE     *f = fopen(path, "r");
     if (!w) st = aa_fail(err, AA_ENOMEM, "%s", path);
     if (!f) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
-    for (; st == AA_OK && i < a->rows && take_text_line(f, &line, &cap); i++) {
+    for (; st == AA_OK && i < a->rows; i++) {
+        const char *line = take_text_line(f, &buffer, &cap);
+        if (!line) break;
         aa_table_id id = {.own = true, .position = 1, .place = -1.0f};
         if (!aa_table_key(line, strlen(line), &id.key)) {
             st = aa_fail(err, AA_EPARSE, "%s:%zu: empty ID", path, i + 1);
@@ -352,11 +360,11 @@ read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, a
         const char *text = own_text(line, strlen(line), id.key);
         st = aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
     }
-    if (st == AA_OK && (i != a->rows || take_text_line(f, &line, &cap)))
+    if (st == AA_OK && (i != a->rows || take_text_line(f, &buffer, &cap)))
         st = aa_fail(err, AA_EPARSE, "%s: %s lines than the array has rows (%zu)", path,
                      i == a->rows ? "more" : "fewer", a->rows);
     if (f) fclose(f);
-    free(line);
+    free(buffer);
     free(w);
     return st;
 }

@@ -586,7 +586,6 @@ aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
         } else if (aa_kafka_is_unreadable(km->err)) {
             st = take_unreadable(cs, &cs->part[idx], km, err);
             if (st != AA_OK && *count == 0) return st; /* else those before it come first */
-            st = AA_OK;
         } else {
             st = partition_error(cs, km, err);
             if (st != AA_OK) return st;

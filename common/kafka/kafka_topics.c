@@ -200,6 +200,27 @@ take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
     out->settings_known = true;
 }
 
+/* Left as it is when nothing comes, or asking is not allowed. */
+static void
+ask_settings(rd_kafka_t *rk, const char *topic, int timeout_ms, aa_topic_facts *out)
+{
+    char                       why[200];
+    rd_kafka_ConfigResource_t *res = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_queue_t          *queue = rd_kafka_queue_new(rk);
+    rd_kafka_AdminOptions_t   *options =
+        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_event_t *ev;
+
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, why, sizeof why);
+    rd_kafka_DescribeConfigs(rk, &res, 1, options, queue);
+    ev = rd_kafka_queue_poll(queue, timeout_ms);
+    take_settings(ev, out);
+    if (ev) rd_kafka_event_destroy(ev);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(res);
+}
+
 aa_status
 aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
 {
@@ -209,48 +230,50 @@ aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa
     *out = (aa_topic_facts){0};
     if (st != AA_OK) return st;
     st = take_shape(rk, topic, out, err);
-    if (st == AA_OK && out->partitions > 0) {
-        rd_kafka_ConfigResource_t *res =
-            rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-        rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-        rd_kafka_DescribeConfigs(rk, &res, 1, NULL, queue);
-        rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, AA_KAFKA_ASK_MS);
-        take_settings(ev, out);
-        if (ev) rd_kafka_event_destroy(ev);
-        rd_kafka_queue_destroy(queue);
-        rd_kafka_ConfigResource_destroy(res);
-    }
+    if (st == AA_OK && out->partitions > 0) ask_settings(rk, topic, AA_KAFKA_ASK_MS, out);
     rd_kafka_destroy(rk);
     return st;
 }
 
+int64_t
+aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms)
+{
+    aa_topic_facts facts = {0};
+    rd_kafka_t    *rk = NULL;
+    aa_err         err = AA_ERR_INIT;
+
+    if (admin_new(&rk, cfg, &err) != AA_OK) return 0;
+    ask_settings(rk, topic, timeout_ms, &facts);
+    rd_kafka_destroy(rk);
+    return facts.settings_known ? facts.max_message_bytes : 0;
+}
+
 aa_status
-aa_topic_check_model(const aa_conf *cfg, const aa_topic_facts *tf, aa_err *err)
+aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
 {
     const int64_t need = aa_kafka_model_bytes(cfg);
 
-    if (!tf->settings_known || tf->max_message_bytes >= need) return AA_OK;
+    if (max_bytes == 0 || max_bytes >= need) return AA_OK;
     return aa_fail(err, AA_ECONFIG,
                    "max.message.bytes is %" PRId64
                    ", the dense weights (model.hidden) need %" PRId64
                    ": raise it (kafka-configs.sh --alter), and kafka.message.max.bytes if it is "
                    "set; topic %.60s",
-                   tf->max_message_bytes, need, cfg->topics.model);
+                   max_bytes, need, cfg->topics.model);
 }
 
 aa_status
 aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
 {
+    enum { ASK_MS = 5000 };
     aa_topic_model_settings ts;
-    aa_topic_facts          tf;
     int                     existing = 0;
     aa_status               st;
 
     aa_topic_model_settings_of(&ts, cfg);
     st = aa_topic_create(cfg, cfg->topics.model, 0, ts.pair, ts.count, &existing, err);
     if (st != AA_OK || existing == 0) return st;
-    st = aa_topic_describe(cfg, cfg->topics.model, &tf, err);
-    return st == AA_OK ? aa_topic_check_model(cfg, &tf, err) : st;
+    return aa_topic_check_model(cfg, aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS), err);
 }
 
 aa_status

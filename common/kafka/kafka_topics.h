@@ -51,13 +51,15 @@ typedef struct {
 /** What is known of a topic. @errors AA_EIO no broker, or asking is not allowed */
 aa_status aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
     __attribute__((warn_unused_result));
-/** max.message.bytes that topics.model needs (aa_kafka_model_bytes). A topic whose settings are not
- *  known passes. @errors AA_ECONFIG it is smaller; the text names the keys and the bytes */
-aa_status aa_topic_check_model(const aa_conf *cfg, const aa_topic_facts *tf, aa_err *err)
+/** Does topics.model take the largest message (aa_kafka_model_bytes)? max_bytes: its
+ *  max.message.bytes, 0: not known, which passes. @errors AA_ECONFIG no; the text names the keys */
+aa_status aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
     __attribute__((warn_unused_result));
 /** Create topics.model unless it exists, and check that it takes the largest message. */
 aa_status aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
+/** What the topic takes in a batch (max.message.bytes); 0: not known within timeout_ms. */
+int64_t aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms);
 /** May this client read the topic; see the group's commits? @errors AA_EIO no, and why */
 aa_status aa_topic_try_read(const aa_conf *cfg, const char *topic, aa_err *err)
     __attribute__((warn_unused_result));

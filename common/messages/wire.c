@@ -353,6 +353,9 @@ aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     m.to_seq = c->to_seq;
     m.base_epoch = c->base_epoch;
     m.newest_run_id = c->newest_run_id;
+    AA_REQUIRE(c->setting_count <= AA_CONF_KEPT_MAX);
+    m.n_setting = c->setting_count;
+    m.setting = wire_unconst(c->setting);
     aa_status st = wire_check_header(&hd, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
@@ -374,13 +377,19 @@ aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err
                      reason_len);
         goto out;
     }
+    if (m->n_setting > AA_CONF_KEPT_MAX) {
+        st = aa_fail(err, AA_EPARSE, "Control: marks of %zu settings", m->n_setting);
+        goto out;
+    }
     *out = (aa_control){.hd = wire_header_from(m->header),
                         .epoch = m->epoch,
                         .final = m->final,
                         .config_digest = m->config_digest,
                         .to_seq = m->to_seq,
                         .base_epoch = m->base_epoch,
-                        .newest_run_id = m->newest_run_id};
+                        .newest_run_id = m->newest_run_id,
+                        .setting_count = m->n_setting};
+    wire_copy(out->setting, m->setting, m->n_setting * sizeof *out->setting);
     memcpy(out->pipeline, m->pipeline, pipeline_len);
     memcpy(out->reason, m->reason, reason_len);
 out:

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
+#include "common/config/conf_kept.h"
 #include "common/messages/batch.h"
 
 #define AA_WIRE_MAX_BYTES  ((size_t)64 << 20) /* of any message */
@@ -33,6 +34,8 @@ typedef struct {
     uint64_t  to_seq;
     uint64_t  base_epoch;
     uint64_t  newest_run_id;
+    size_t    setting_count;
+    uint32_t  setting[AA_CONF_KEPT_MAX]; /* open: aa_conf_kept_marks */
     char      pipeline[128];
     char      reason[256];
 } aa_control;

@@ -141,7 +141,7 @@ takes_too_long(const aa_http_connections *cs, const aa_http_connection *cn, int6
 }
 
 size_t
-aa_http_connections_sweep(aa_http_connections *cs, int64_t now_ms)
+aa_http_connections_close_slow(aa_http_connections *cs, int64_t now_ms)
 {
     size_t n = 0;
     pthread_mutex_lock(&cs->lock);

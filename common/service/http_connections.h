@@ -44,7 +44,7 @@ void aa_http_connections_state(aa_http_connections *cs, aa_http_connection *cn, 
 bool aa_http_connections_extra(aa_http_connections *cs, const aa_http_connection *cn);
 
 /** Give up what takes too long. Returns how many. Call it a few times a second. */
-size_t aa_http_connections_sweep(aa_http_connections *cs, int64_t now_ms);
+size_t aa_http_connections_close_slow(aa_http_connections *cs, int64_t now_ms);
 /** Close those that are idle. */
 void   aa_http_connections_close_idle(aa_http_connections *cs);
 size_t aa_http_connections_count(aa_http_connections *cs);

@@ -26,7 +26,7 @@
 #include "common/base/log.h"
 
 #define CONNECTION_BYTES (64 << 10) /* request line and headers must fit */
-#define SWEEP_MS         250
+#define SLOW_LOOK_MS     250
 #define OTHER_FILES      256 /* descriptors that the process needs beside connections */
 #define LEAST            16  /* connections, however few descriptors there may be */
 #define DISCARD_FACTOR   2   /* a body is read at most to so many times its limit */
@@ -44,9 +44,9 @@ struct aa_http_server {
     aa_http_connections  *cs;
     int                   listen_fd; /* until it is the daemon's */
     atomic_bool           lingers;
-    pthread_t             sweeper;
-    bool                  sweeps;
-    atomic_bool           sweep_stop;
+    pthread_t             watcher;
+    bool                  watches;
+    atomic_bool           watch_stop;
 };
 
 struct aa_http_call {
@@ -455,13 +455,13 @@ port_of(int fd)
 /* ---- what takes too long ---- */
 
 static void *
-sweep_connections(void *arg)
+watch_connections(void *arg)
 {
     aa_http_server       *hs = arg;
-    const struct timespec pause = {.tv_nsec = SWEEP_MS * 1000000L};
-    while (!atomic_load(&hs->sweep_stop)) {
+    const struct timespec pause = {.tv_nsec = SLOW_LOOK_MS * 1000000L};
+    while (!atomic_load(&hs->watch_stop)) {
         nanosleep(&pause, NULL);
-        aa_http_connections_sweep(hs->cs, aa_now_ms());
+        aa_http_connections_close_slow(hs->cs, aa_now_ms());
     }
     return NULL;
 }
@@ -497,8 +497,8 @@ start_daemon(aa_http_server *hs, const aa_http_limits *limits, aa_err *err)
     if (!hs->daemon)
         return aa_fail(err, AA_EIO, "http: cannot start the server on port %d", hs->port);
     hs->listen_fd = -1; /* the daemon's */
-    hs->sweeps = pthread_create(&hs->sweeper, NULL, sweep_connections, hs) == 0;
-    return hs->sweeps ? AA_OK : aa_fail(err, AA_EIO, "http: no thread");
+    hs->watches = pthread_create(&hs->watcher, NULL, watch_connections, hs) == 0;
+    return hs->watches ? AA_OK : aa_fail(err, AA_EIO, "http: no thread");
 }
 
 aa_status
@@ -599,8 +599,8 @@ aa_http_server_close(aa_http_server **hs_p)
 {
     aa_http_server *hs = *hs_p;
     if (!hs) return;
-    atomic_store(&hs->sweep_stop, true);
-    if (hs->sweeps) pthread_join(hs->sweeper, NULL);
+    atomic_store(&hs->watch_stop, true);
+    if (hs->watches) pthread_join(hs->watcher, NULL);
     if (hs->daemon) MHD_stop_daemon(hs->daemon);
     if (hs->listen_fd >= 0) close(hs->listen_fd);
     aa_http_connections_free(&hs->cs);

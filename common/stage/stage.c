@@ -162,6 +162,16 @@ is_ours(aa_stage *sg, uint64_t run_id, int64_t now_ms)
 
 /* ---- a run begins ---- */
 
+/* Which of the settings that must agree do not. */
+static void
+say_settings(const aa_conf *cfg, const aa_control *open, aa_err *why)
+{
+    char words[160];
+    aa_conf_kept_differ(cfg, open->setting, open->setting_count, words, sizeof words);
+    aa_fail(why, AA_ECONFIG, "the configuration differs from ingest's: %s must agree",
+            words[0] ? words : "fields, agent, model, seed and depth");
+}
+
 /* Is this OPEN of our own pipeline and lane, with our configuration? What is not may be anybody's:
  * it ends neither this process nor a run that is under way. */
 static bool
@@ -175,9 +185,7 @@ check_open(const aa_stage *sg, const aa_control *c, aa_err *why)
         aa_fail(why, AA_ECONFIG, "this is lane %" PRId64 ", not %" PRIu32, cfg->pipeline.lane,
                 c->hd.lane);
     else if (c->config_digest != sg->config_digest)
-        aa_fail(why, AA_ECONFIG,
-                "the configuration differs from ingest's: fields, agent, model, seed and depth "
-                "must agree");
+        say_settings(cfg, c, why);
     else
         return true;
     return false;

@@ -301,7 +301,7 @@ poll_snapshot(runner *rn, aa_err *err)
 }
 
 static aa_status
-turn(runner *rn, aa_err *err)
+turn_stage(runner *rn, aa_err *err)
 {
     const aa_stage_setup *su = rn->su;
     const int             stop_fd = aa_stop_fd();
@@ -330,7 +330,7 @@ aa_stage_run(const aa_stage_setup *su, bool *ended, aa_err *err)
     if (st != AA_OK) return st;
     aa_stage_metrics_init(&rn.mt, su->ctx->ms, su->down == NULL);
     while (st == AA_OK && !rn.left && !aa_stop_requested())
-        st = turn(&rn, err);
+        st = turn_stage(&rn, err);
     *ended = rn.left;
     aa_snapshot_cancel(&rn.snapshot);
     aa_stage_free(&rn.sg);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 #include "common/state/checkpoint_format.h"
 
 #define CKPT_BUFFER_BYTES ((size_t)256 * 1024)
@@ -357,7 +357,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
         goto out;
     }
     XXH3_64bits_reset(w->whole);
-    if ((st = aa_conf_state_text(cfg, &w->settings, err))) goto out;
+    if ((st = aa_conf_kept_text(cfg, &w->settings, err))) goto out;
     if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err))) goto out;
     if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err))) goto out;
     if ((st = make_folders(w->folder, err))) goto out;
@@ -467,4 +467,28 @@ void
 aa_ckpt_abort(aa_ckpt_writer **w_p)
 {
     writer_free(w_p);
+}
+
+/* ---- one process at a time ---- */
+
+/* A lock of POSIX: it ends with the process, children do not have it, and it tells whose it is. The
+ * descriptor stays open on purpose. */
+aa_status
+aa_ckpt_lock(const aa_conf *cfg, const char *process, aa_err *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char         path[CKPT_PATH_BYTES + 8];
+    char         folder[CKPT_PATH_BYTES];
+    aa_err       why = AA_ERR_INIT;
+    aa_status    st = folder_path(folder, sizeof folder, cfg, process, err);
+    if (st != AA_OK) return st;
+    if (make_folders(folder, &why) != AA_OK) return AA_OK;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return AA_OK;
+    if (fcntl(fd, F_SETLK, &lock) == 0 || (errno != EACCES && errno != EAGAIN)) return AA_OK;
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) lock.l_pid = 0;
+    close(fd);
+    return aa_fail(err, AA_EIO, "checkpoint.dir: %s is in use by pid %ld", folder,
+                   (long)lock.l_pid);
 }

@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #include "common/base/log.h"
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 #include "common/state/checkpoint.h"
 #include "common/state/checkpoint_format.h"
 
@@ -222,17 +222,17 @@ check_owner(const ckpt_head *h, const aa_conf *cfg, const char *process, uint64_
 static aa_status
 check_settings(aa_ckpt_reader *r, const aa_conf *cfg, const char *path, aa_err *err)
 {
-    const void        *text = NULL;
-    size_t             len = 0;
-    aa_err             none = AA_ERR_INIT;
-    aa_conf_state_diff diff;
+    const void       *text = NULL;
+    size_t            len = 0;
+    aa_err            none = AA_ERR_INIT;
+    aa_conf_kept_diff diff;
 
     if (r->head.config_digest == aa_conf_digest(cfg)) return AA_OK;
     if (aa_ckpt_get(r, AA_CKPT_SETTINGS, &text, &len, &none) != AA_OK)
         return aa_fail(err, AA_ECONFIG,
                        "%s: made with another configuration (fields, agent, model, seed or depth)",
                        path);
-    aa_conf_state_compare(cfg, text, len, &diff);
+    aa_conf_kept_compare(cfg, text, len, &diff);
     if (diff.shaping[0])
         return aa_fail(err, AA_ECONFIG, "made with other settings, %s: %s", diff.shaping, path);
     if (diff.free[0])

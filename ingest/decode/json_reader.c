@@ -535,7 +535,7 @@ size_t
 json_reader_blanks(const void *buf, size_t len)
 {
     const byte *s = buf;
-    size_t      n = len >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t      n = aa_utf8_mark(s, len);
     while (n < len && is_blank(s[n]))
         n++;
     return n;

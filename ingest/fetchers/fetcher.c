@@ -441,7 +441,7 @@ pump(fetcher *fr, size_t *got, aa_err *err)
 /* ---- the loop ---- */
 
 static void
-show(fetcher *fr, int64_t now_us)
+show_fetcher(fetcher *fr, int64_t now_us)
 {
     const int64_t every_us = fr->cfg->log.stats_ms * 1000;
     const bool    answered = fr->heard && now_us - fr->heard_us < ANSWER_US;
@@ -497,7 +497,7 @@ wait_for_something(fetcher *fr, aa_err *err)
 }
 
 static aa_status
-turn(fetcher *fr, aa_err *err)
+turn_fetcher(fetcher *fr, aa_err *err)
 {
     bool          progress = false;
     size_t        got = 0;
@@ -510,7 +510,7 @@ turn(fetcher *fr, aa_err *err)
     look_for_silence(fr, now_us);
     if (st == AA_OK) st = send_offer(fr, now_us, err);
     if (st == AA_OK) st = pump(fr, &got, err);
-    show(fr, now_us);
+    show_fetcher(fr, now_us);
     if (st != AA_OK || progress || got > 0 || fr->done) return st;
     return wait_for_something(fr, err);
 }
@@ -533,7 +533,7 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
 }
 
 static aa_status
-init(fetcher *fr, aa_err *err)
+init_fetcher(fetcher *fr, aa_err *err)
 {
     aa_metrics  *ms = fr->ctx->ms;
     aa_link_keys keys = aa_link_keys_of(fr->cfg);
@@ -581,9 +581,9 @@ fetcher_run(aa_context *ctx, aa_err *err)
     if (!fr) return aa_fail(err, AA_ENOMEM, "fetcher");
     fr->ctx = ctx;
     fr->cfg = ctx->cfg;
-    st = init(fr, err);
+    st = init_fetcher(fr, err);
     while (st == AA_OK && !fr->done)
-        st = turn(fr, err);
+        st = turn_fetcher(fr, err);
     aa_set_ready(ctx, false, "drained");
     if (st == AA_OK) st = say_goodbye(fr, err);
     aa_consumer_free(&fr->cs); /* leaves the group */

@@ -65,7 +65,7 @@ begin_spoiling() {
 # The scorer's end of the broker's link is healed once the others have come to the end.
 replay_in_it() {
     pipeline_start assigner learner scorer ingest
-    begin_spoiling && pipeline_wait_end 600 || return 1
+    begin_spoiling && pipeline_wait_end $((60 + 10 * FAULTS)) || return 1
     stop_pid "$SPOILER" 10
     wait_until 60 pipeline_scorer_caught_up || { pipeline_show_log scorer; return 1; }
     pipeline_stop

@@ -29,7 +29,7 @@ typedef struct {
     uint64_t    lose_reward, lose_assigned; /* sequence number to lose once; 0: none */
     char        lose_kind;                  /* of message to lose once; 0: none */
     char        want_kind;                  /* stop looking at such a message; 0: none */
-    bool        http;                       /* the processes get a door of their own */
+    bool        http;                       /* each process serves HTTP */
     float       label;                      /* of all events; 0: as they come */
     const char *loss;                       /* model.loss=... */
 } fixture;
@@ -585,7 +585,7 @@ garbage_and_foreign_messages_are_refused_and_the_stream_goes_on(void **state)
     assert_true(running(&fx->learner));
 }
 
-/* Both once more, with a door for operators and this loss. */
+/* Both once more, with HTTP servers and this loss. */
 static void
 start_again(fixture *fx, const char *loss)
 {

@@ -337,10 +337,10 @@ both_endpoints_and_the_client_give_the_replicas_scores(void **state)
     assert_int_equal(process_wait(&client), 1);
     assert_true(process_said(&client, "score: 401: wrong token", NULL, 0));
 
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{door=\"zmq\","
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{endpoint=\"zmq\","
                                            "status=\"200\"}"),
                      2);
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{door=\"http\","
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{endpoint=\"http\","
                                            "status=\"401\"}"),
                      1);
     wait_until(metric_value(fx, "autoassign_scorer_lag") < 1);

@@ -359,6 +359,14 @@ bad_file_says_line_key_and_what_is_wrong(void **state)
     }
 }
 
+static void
+a_file_may_begin_with_a_byte_order_mark(void **state)
+{
+    aa_conf *cfg = *state;
+    parse_good(cfg, "\xef\xbb\xbftopics:\n  model: bom\n");
+    assert_string_equal(cfg->topics.model, "bom");
+}
+
 /* ---- hostile files ---- */
 
 static void
@@ -752,6 +760,7 @@ main(void)
         T(kafka_properties_pass_through_with_their_lines),
         T(empty_files_are_the_defaults),
         T(bad_file_says_line_key_and_what_is_wrong),
+        T(a_file_may_begin_with_a_byte_order_mark),
         T(deep_nesting_is_refused_where_it_begins),
         T(huge_scalars_are_refused),
         T(too_many_kafka_properties_are_refused),

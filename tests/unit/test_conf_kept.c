@@ -1,4 +1,4 @@
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +13,9 @@
 enum { FREE = 22 }; /* settings that may change with a state */
 
 typedef struct {
-    aa_conf            cfg;
-    char              *text; /* of the defaults */
-    aa_conf_state_diff diff;
+    aa_conf           cfg;
+    char             *text; /* of the defaults */
+    aa_conf_kept_diff diff;
 } fixture;
 
 static int
@@ -25,7 +25,7 @@ setup(void **state)
     fixture *fx = calloc(1, sizeof *fx);
     if (!fx) return -1;
     aa_conf_defaults(&fx->cfg);
-    if (aa_conf_state_text(&fx->cfg, &fx->text, &err) != AA_OK) return -1;
+    if (aa_conf_kept_text(&fx->cfg, &fx->text, &err) != AA_OK) return -1;
     *state = fx;
     return 0;
 }
@@ -42,7 +42,7 @@ teardown(void **state)
 static void
 compare(fixture *fx, const char *text)
 {
-    aa_conf_state_compare(&fx->cfg, text, strlen(text), &fx->diff);
+    aa_conf_kept_compare(&fx->cfg, text, strlen(text), &fx->diff);
 }
 
 static void
@@ -114,6 +114,27 @@ too_many_to_name_end_with_dots(void **state)
     assert_string_equal(fx->diff.shaping + strlen(fx->diff.shaping) - 5, ", ...");
 }
 
+static void
+marks_tell_which_settings_differ_without_their_values(void **state)
+{
+    fixture *fx = *state;
+    uint32_t mark[AA_CONF_KEPT_MAX];
+    char     words[36];
+    size_t   count = aa_conf_kept_marks(&fx->cfg, mark);
+    assert_in_range(count, 30, AA_CONF_KEPT_MAX);
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "");
+    fx->cfg.model.dim = 8;
+    fx->cfg.pipeline.seed = 7;
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "pipeline.seed, model.dim");
+    fx->cfg.agent.mode = AA_MODE_PAPER;
+    aa_conf_kept_differ(&fx->cfg, mark, count, words, sizeof words);
+    assert_string_equal(words, "pipeline.seed, agent.mode, ...");
+    aa_conf_kept_differ(&fx->cfg, mark, count - 1, words, sizeof words); /* of another program */
+    assert_string_equal(words, "");
+}
+
 int
 main(void)
 {
@@ -123,6 +144,7 @@ main(void)
         T(what_differs_is_named_with_both_values),
         T(every_setting_shapes_the_state_or_is_free),
         T(setting_that_the_state_does_not_name_counts_as_its_default),
+        T(marks_tell_which_settings_differ_without_their_values),
         T(too_many_to_name_end_with_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

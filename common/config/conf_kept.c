@@ -1,10 +1,11 @@
-#include "common/config/conf_state.h"
+#include "common/config/conf_kept.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/config/conf_table.h"
 
 /* Read anew from the settings whenever they are used, and kept in no state. */
@@ -87,7 +88,7 @@ write_setting(void *arg, const char *key, const char *value, const char *def)
 }
 
 aa_status
-aa_conf_state_text(const aa_conf *cfg, char **text, aa_err *err)
+aa_conf_kept_text(const aa_conf *cfg, char **text, aa_err *err)
 {
     size_t len = 0;
     FILE  *out = open_memstream(text, &len);
@@ -102,8 +103,8 @@ aa_conf_state_text(const aa_conf *cfg, char **text, aa_err *err)
 /* ---- from text ---- */
 
 typedef struct {
-    const char         *text, *end;
-    aa_conf_state_diff *out;
+    const char        *text, *end;
+    aa_conf_kept_diff *out;
 } comparison;
 
 /* The value of the key's line; false: there is none. */
@@ -156,13 +157,67 @@ compare_setting(void *arg, const char *key, const char *value, const char *def)
 }
 
 void
-aa_conf_state_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_state_diff *out)
+aa_conf_kept_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_kept_diff *out)
 {
     comparison co = {text, text + len, out};
     aa_conf   *defaults = malloc(sizeof *defaults);
 
-    *out = (aa_conf_state_diff){0};
+    *out = (aa_conf_kept_diff){0};
     if (defaults) aa_conf_defaults(defaults); /* without, what is not named counts as it is */
     for_all(cfg, defaults ? defaults : cfg, compare_setting, &co);
     free(defaults);
+}
+
+/* ---- marks ---- */
+
+typedef struct {
+    uint32_t       *mark; /* to fill, or */
+    const uint32_t *theirs;
+    size_t          at, count;
+    char           *words;
+    size_t          size;
+} marking;
+
+static uint32_t
+mark_of(const char *key, const char *value)
+{
+    const uint64_t d = aa_digest(aa_digest(1, key, strlen(key) + 1), value, strlen(value) + 1);
+    return (uint32_t)(d ^ d >> 32);
+}
+
+static void
+add_mark(void *arg, const char *key, const char *value, const char *def)
+{
+    marking *mk = arg;
+    (void)def;
+    AA_REQUIRE(mk->at < AA_CONF_KEPT_MAX);
+    mk->mark[mk->at++] = mark_of(key, value);
+}
+
+size_t
+aa_conf_kept_marks(const aa_conf *cfg, uint32_t mark[AA_CONF_KEPT_MAX])
+{
+    marking mk = {.mark = mark};
+    for_all(cfg, cfg, add_mark, &mk);
+    return mk.at;
+}
+
+static void
+compare_mark(void *arg, const char *key, const char *value, const char *def)
+{
+    marking *mk = arg;
+    (void)def;
+    if (mk->at < mk->count && mk->theirs[mk->at] != mark_of(key, value))
+        add_difference(mk->words, mk->size, key);
+    mk->at++;
+}
+
+void
+aa_conf_kept_differ(const aa_conf *cfg, const uint32_t *mark, size_t count, char *words,
+                    size_t size)
+{
+    marking mk = {.theirs = mark, .count = count, .words = words, .size = size};
+    words[0] = '\0';
+    for_all(cfg, cfg, compare_mark, &mk);
+    if (mk.at != count) words[0] = '\0';
 }

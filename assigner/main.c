@@ -6,6 +6,7 @@
  */
 #include "assigner/assigner_metrics.h"
 #include "assigner/assigner_stage.h"
+#include "assigner/field/field.h"
 #include "assigner/publish_assignments.h"
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
@@ -94,6 +95,16 @@ threads_needed(const aa_conf *cfg)
     return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2);
 }
 
+static aa_status
+check_assigner(const aa_conf *cfg, aa_err *err)
+{
+    uint64_t  limit;
+    aa_status st = AA_OK;
+    for (uint32_t f = 0; st == AA_OK && f < cfg->field_count; f++)
+        st = field_row_limit(cfg, f, &limit, err);
+    return st;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -102,6 +113,7 @@ main(int argc, char **argv)
         .summary = "the Identity Agent: gives IDs shared or unique rows",
         .run = run_assigner,
         .threads = threads_needed,
+        .check = check_assigner,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -65,6 +65,25 @@ aa_residual_rows(const aa_conf *cfg)
     return strcmp(mode, "default") == 0 || strcmp(mode, "rule") == 0 || strcmp(mode, "random") == 0;
 }
 
+/** How rows of an ID's own are stored (learner/rows/rowform). */
+static inline bool
+aa_row_bf16(const aa_conf *cfg)
+{
+    return strcmp(cfg->model.row_format, "bf16") == 0;
+}
+static inline bool
+aa_row_rowwise(const aa_conf *cfg)
+{
+    return strcmp(cfg->model.row_optimizer, "rowwise") == 0;
+}
+/** Bytes of such a row, weights and optimizer state. */
+static inline size_t
+aa_row_bytes(const aa_conf *cfg)
+{
+    const size_t W = (size_t)cfg->model.dim + 1;
+    return W * (aa_row_bf16(cfg) ? 2 : 4) + (aa_row_rowwise(cfg) ? 2 : W) * 4;
+}
+
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */
 #define AA_STATE_INPUTS 4
 void aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS]);

@@ -14,6 +14,7 @@ enum {
     AA_RNG_CRITIC = 5,
     AA_RNG_SWEEP = 6,
     AA_RNG_WARM = 7,
+    AA_RNG_ROUND = 8,
     AA_RNG_TEST = 100
 };
 

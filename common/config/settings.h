@@ -122,6 +122,8 @@
     NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "where accumulators start in a row that adds to the shared reading") \
     NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "the same of its linear weight")                \
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient of an ID with such a row that its shared reading gets") \
+    CHO(row_format, "float", "float|bf16", "weights of rows of an ID's own: 4 bytes each, or 2, rounded stochastically") \
+    CHO(row_optimizer, "adagrad", "adagrad|rowwise", "their Adagrad accumulators: one per weight, or two per row (factors, linear weight)") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam learning rate of dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, INT, NUM, BOO)                                            \
@@ -168,7 +170,7 @@
     STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
     INT(threshold, 5, 0, INT64_MAX, "events", "threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most unique rows; 0: no limit")                    \
-    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same in memory: a row has 8 * (model.dim + 1) bytes, weights and optimizer state; 0: no limit") \
+    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same in memory: weights and optimizer state of a row are 8 * (model.dim + 1) bytes; bf16 has 2 less per weight, rowwise 4 * (model.dim - 1) less; 0: no limit") \
     INT(hash_rows, 0, 0, 4294967295, "rows", "hash mode: rows of the field")
 /* clang-format on */
 

@@ -76,7 +76,7 @@ add_noise(const rows *ro, float *row, uint32_t place, uint64_t seq, uint64_t op_
     }
 }
 
-/* Accumulators of a new row (2,W). */
+/* Accumulators of a new plain row (2,W). */
 static void
 fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
 {
@@ -107,6 +107,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
     ro->residual = aa_residual_rows(cfg);
     ro->one_by_one = cfg->model.step == 1;
     ro->W = (size_t)cfg->model.dim + 1;
+    ro->rf = rowform_of(cfg);
     ro->l2 = (float)cfg->model.row_l2;
     ro->init_sd = cfg->model.row_init;
     ro->seed = (uint64_t)cfg->pipeline.seed;
@@ -132,6 +133,19 @@ make_base(rows *ro, aa_err *err)
     return AA_OK;
 }
 
+/* What only tables need whose own rows are not plain. */
+static aa_status
+make_room_for_forms(rows *ro, aa_err *err)
+{
+    if (rowform_plain(&ro->rf)) return AA_OK;
+    const size_t shared = ro->shared ? ro->shared : 1; /* never NULL: that says plain */
+    ro->shared_rows = calloc(shared * 2 * ro->W, sizeof *ro->shared_rows);
+    ro->scratch = calloc(2 * ro->W, sizeof *ro->scratch);
+    if (!ro->shared_rows || !ro->scratch)
+        return aa_fail(err, AA_ENOMEM, "shared rows of field %u", ro->field);
+    return AA_OK;
+}
+
 aa_status
 rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
 {
@@ -143,12 +157,13 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
         rows_free(&ro);
         return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     }
-    aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
+    aa_status st = make_room_for_forms(ro, err);
+    if (st == AA_OK && rows_composed(cfg)) st = make_base(ro, err);
     for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
         if (st) break;
-        if (!ro->base) add_noise(ro, row_at(ro, slot), slot, 0, 0);
-        fresh_optimizer(ro, row_at(ro, slot), &ro->shared_row);
+        if (!ro->base) add_noise(ro, plain_at(ro, slot), slot, 0, 0);
+        fresh_optimizer(ro, plain_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
@@ -170,6 +185,9 @@ rows_free(rows **ro_p)
     free(ro->base);
     free(ro->composed);
     free(ro->base_changed);
+    free(ro->shared_rows);
+    free(ro->scratch);
+    free(ro->told);
     collect_fini(&ro->gradients);
     free(ro);
     *ro_p = NULL;
@@ -231,19 +249,37 @@ rows_unplan(rows *ro, const aa_op *op)
 }
 
 void
+rows_begin(rows *ro, uint64_t seq)
+{
+    ro->batch = seq;
+    ro->stores = 0;
+}
+
+/* Bits that a row is rounded with when it is stored: no two stores of a table share them. A batch
+ * has fewer than 2^20 of them. */
+static uint64_t
+bits_of_store(rows *ro, uint32_t slot)
+{
+    if (!ro->rf.bf16) return 0;
+    const uint64_t where = (uint64_t)ro->field << 32 | slot;
+    return aa_rng_bits(ro->seed, AA_RNG_ROUND, where, ro->batch << 20 ^ ro->stores++);
+}
+
+void
 rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx)
 {
     if (op->kind == AA_OP_FREE) {
         set_live(ro, op->slot, false, 0);
         return;
     }
-    float *row = row_at(ro, op->slot);
+    float *row = ro->scratch ? ro->scratch : plain_at(ro, op->slot);
     if (op->kind == AA_OP_PROMOTE && !ro->residual)
         rows_read(ro, op->source, op->source_mix, row);
     else
         memset(row, 0, ro->W * sizeof *row);
     if (!ro->residual) add_noise(ro, row, op->slot, seq, op_idx);
-    fresh_optimizer(ro, row, &ro->own);
+    if (ro->scratch) rowform_write(&ro->rf, row_at(ro, op->slot), row, bits_of_store(ro, op->slot));
+    rowform_fresh(&ro->rf, row_at(ro, op->slot), ro->own.accumulator, ro->own.linear_accumulator);
     set_live(ro, op->slot, true, seq);
 }
 
@@ -286,7 +322,11 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
         memset(x, 0, ro->W * sizeof *x);
         return;
     }
-    const float *low = row_at(ro, slot), *high = mix != 0.0f ? row_at(ro, slot + 1) : NULL;
+    if (!is_plain(ro, slot)) {
+        rowform_read(&ro->rf, row_at(ro, slot), x);
+        return;
+    }
+    const float *low = plain_at(ro, slot), *high = mix != 0.0f ? plain_at(ro, slot + 1) : NULL;
     if (is_composed(ro, slot)) {
         const float *base = base_at(ro, slot % ro->bins);
         if (high)
@@ -303,7 +343,10 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
 void
 rows_read_own(const rows *ro, uint32_t slot, const float *shared, float *x)
 {
-    add(x, shared, row_at(ro, slot), ro->W);
+    if (is_plain(ro, slot))
+        add(x, shared, plain_at(ro, slot), ro->W);
+    else
+        rowform_read_own(&ro->rf, row_at(ro, slot), shared, x);
 }
 
 /* ---- learning ---- */
@@ -346,10 +389,30 @@ rows_reserve(rows *ro, size_t readings, aa_err *err)
     return collect_reserve(&ro->gradients, ro->W, 5 * readings, err);
 }
 
+/* The same for an own row that is not plain: loaded, learned, stored. */
+static void
+learn_formed(rows *ro, uint32_t slot, float share, const float *dx)
+{
+    float *w = ro->scratch, *g = w + ro->W;
+    rowform_read(&ro->rf, row_at(ro, slot), w);
+    if (!ro->one_by_one) {
+        add_gradient(collect_at(&ro->gradients, slot), w, dx, ro->W, share, ro->l2);
+        return;
+    }
+    memset(g, 0, ro->W * sizeof *g);
+    add_gradient(g, w, dx, ro->W, share, ro->l2);
+    rowform_learn(&ro->rf, row_at(ro, slot), w, g, ro->own.rate, bits_of_store(ro, slot));
+    mark_changed(ro, slot);
+}
+
 static void
 learn_row(rows *ro, uint32_t slot, float share, const float *dx)
 {
-    float *row = row_at(ro, slot);
+    if (!is_plain(ro, slot)) {
+        learn_formed(ro, slot, share, dx);
+        return;
+    }
+    float *row = plain_at(ro, slot);
     if (!ro->one_by_one) {
         add_gradient(collect_at(&ro->gradients, slot), row, dx, ro->W, share, ro->l2);
         return;
@@ -383,6 +446,19 @@ rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx)
     }
 }
 
+static void
+update_row(rows *ro, uint32_t slot, const float *g)
+{
+    const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
+    if (is_plain(ro, slot)) {
+        float *row = plain_at(ro, slot);
+        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        return;
+    }
+    rowform_read(&ro->rf, row_at(ro, slot), ro->scratch);
+    rowform_learn(&ro->rf, row_at(ro, slot), ro->scratch, g, rk->rate, bits_of_store(ro, slot));
+}
+
 void
 rows_update(rows *ro)
 {
@@ -395,9 +471,7 @@ rows_update(rows *ro)
             ro->base_changed[slot - ROWS_SLOT_END] = true;
             continue;
         }
-        const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
-        float          *row = row_at(ro, slot);
-        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        update_row(ro, slot, g);
         mark_changed(ro, slot);
     }
     collect_clear(&ro->gradients);
@@ -410,17 +484,21 @@ rows_stats_get(const rows *ro, rows_stats *out)
 {
     *out = (rows_stats){.live = ro->live,
                         .allocated = ro->chunks_made * CHUNK,
-                        .row_bytes = 2 * ro->W * sizeof(float),
+                        .row_bytes = ro->rf.bytes,
                         .base_bytes = base_bytes(ro)};
+    if (ro->shared_rows) out->base_bytes += shared_bytes(ro) - ro->shared * ro->rf.bytes;
 }
 
 const float *
-rows_served(const rows *ro, uint32_t slot)
+rows_served(const rows *ro, uint32_t slot, float *buf)
 {
-    if (!is_composed(ro, slot)) return row_at(ro, slot);
-    float *x = ro->composed + (size_t)slot * ro->W;
-    add(x, base_at(ro, slot % ro->bins), row_at(ro, slot), ro->W);
-    return x;
+    if (!is_plain(ro, slot)) {
+        rowform_read(&ro->rf, row_at(ro, slot), buf);
+        return buf;
+    }
+    if (!is_composed(ro, slot)) return plain_at(ro, slot);
+    add(buf, base_at(ro, slot % ro->bins), plain_at(ro, slot), ro->W);
+    return buf;
 }
 
 /* A base row is part of its bin's row at every position. */
@@ -433,21 +511,36 @@ mark_composed(rows *ro)
         ro->base_changed[bin] = false;
 }
 
+aa_status
+rows_reserve_changes(rows *ro, size_t max, aa_err *err)
+{
+    if (!ro->shared_rows || max <= ro->told_cap) return AA_OK;
+    free(ro->told);
+    ro->told_cap = 0;
+    ro->told = malloc(max * ro->W * sizeof *ro->told);
+    if (!ro->told) return aa_fail(err, AA_ENOMEM, "field %u: %zu changed rows", ro->field, max);
+    ro->told_cap = max;
+    return AA_OK;
+}
+
 size_t
 rows_changes(rows *ro, learner_change *out, size_t max)
 {
     size_t n = 0;
+    AA_REQUIRE(!ro->shared_rows || max <= ro->told_cap);
     mark_composed(ro);
     while (n < max && ro->changed_head < ro->changed_count) {
         const uint32_t slot = ro->changed[ro->changed_head++];
         chunk         *ch = ro->chunks[slot / CHUNK];
         const bool     live = bit_get(ch->live, slot);
         bit_put(ch->dirty, slot, false);
-        out[n++] = (learner_change){.field = ro->field,
-                                    .slot = slot,
-                                    .deleted = !live,
-                                    .born = ch->born[slot % CHUNK],
-                                    .w = rows_served(ro, slot)};
+        float *told = ro->told ? ro->told + n * ro->W : NULL;
+        out[n] = (learner_change){.field = ro->field,
+                                  .slot = slot,
+                                  .deleted = !live,
+                                  .born = ch->born[slot % CHUNK],
+                                  .w = rows_served(ro, slot, rows_place(ro, slot, told))};
+        n++;
     }
     if (ro->changed_head == ro->changed_count) ro->changed_head = ro->changed_count = 0;
     return n;

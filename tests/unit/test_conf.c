@@ -566,6 +566,26 @@ digest_covers_what_processes_must_agree_on_and_no_more(void **state)
     assert_true(aa_conf_digest(cfg) != digest);
 }
 
+/* A checkpoint of a build that did not know how else to store rows is one of rows stored so. */
+static void
+younger_settings_count_only_where_they_are_not_as_before(void **state)
+{
+    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise"};
+    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad"};
+    /* what release 1.0's checkpoints have; a new setting that is not left out at the value that says
+     * what was done before it makes them unusable */
+    const uint64_t digest_of_defaults = UINT64_C(0x6C5F3DE536682ADE);
+    aa_conf       *cfg = *state;
+    aa_err         err = AA_ERR_INIT;
+    for (size_t i = 0; i < 2; i++) {
+        aa_conf_defaults(cfg);
+        assert_int_equal(aa_conf_load(cfg, NULL, before, 2, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) == digest_of_defaults);
+        assert_int_equal(aa_conf_load(cfg, NULL, &other[i], 1, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) != digest_of_defaults);
+    }
+}
+
 int
 main(void)
 {
@@ -589,6 +609,7 @@ main(void)
         T(file_beyond_the_limit_and_binary_file_are_refused),
         T(cross_check_names_file_and_line),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
+        T(younger_settings_count_only_where_they_are_not_as_before),
     };
     return cmocka_run_group_tests_name("common/config/conf", tests, NULL, NULL);
 }

@@ -525,9 +525,17 @@ static void
 a_restored_learner_goes_on_bit_by_bit(void **state)
 {
     (void)state;
-    static const int64_t steps[] = {1, 64};
-    for (size_t s = 0; s < 2; s++) {
-        use_defaults("deepfm", steps[s]);
+    static const struct {
+        int64_t     step;
+        const char *format, *optimizer;
+    } cases[] = {{1, "float", "adagrad"},
+                 {64, "float", "adagrad"},
+                 {1, "bf16", "rowwise"},
+                 {64, "bf16", "rowwise"}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        use_defaults("deepfm", cases[c].step);
+        strcpy(cfg.model.row_format, cases[c].format);
+        strcpy(cfg.model.row_optimizer, cases[c].optimizer);
         ckpt_folder_make(&cfg);
         learner        *a = fresh(), *b = fresh();
         aa_ckpt_reader *r = NULL;

@@ -39,9 +39,11 @@ typedef struct {
     } while (0)
 
 static void
-open_all(fixture *fx, const char *mode, const char *kind)
+open_all(fixture *fx, const char *mode, const char *kind, bool small_rows)
 {
     aa_conf_defaults(&fx->cfg);
+    strcpy(fx->cfg.model.row_format, small_rows ? "bf16" : "float");
+    strcpy(fx->cfg.model.row_optimizer, small_rows ? "rowwise" : "adagrad");
     fx->cfg.model.dim = 8;
     snprintf(fx->cfg.agent.mode, sizeof fx->cfg.agent.mode, "%s", mode);
     snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "%s", kind);
@@ -186,11 +188,11 @@ one_event(fixture *fx, uint64_t n, uint64_t seed)
 }
 
 static size_t
-run_mode(const char *mode, const char *kind, uint64_t seed)
+run_mode(const char *mode, const char *kind, bool small_rows, uint64_t seed)
 {
     fixture *fx = calloc(1, sizeof *fx);
     size_t   compared = 0;
-    open_all(fx, mode, kind);
+    open_all(fx, mode, kind, small_rows);
     for (uint64_t n = 0; n < EVENTS; n++) {
         compared += one_event(fx, n, seed);
         publish_assignments(fx, false);
@@ -212,20 +214,33 @@ run_mode(const char *mode, const char *kind, uint64_t seed)
 }
 
 static void
-scores_are_the_learners_predictions_in_every_mode(void **state)
+compare_in_every_mode(bool small_rows)
 {
     static const char *modes[] = {"default",   "paper", "unique", "hash",
                                   "threshold", "rule",  "random", "shared-only"};
     static const char *kinds[] = {"fm", "mlp", "widedeep", "deepfm", "dcn"};
     const uint64_t     seed = 31337;
-    (void)state;
     printf("seed %llu\n", (unsigned long long)seed);
     for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
         const char *kind = kinds[m % (sizeof kinds / sizeof kinds[0])];
-        size_t      compared = run_mode(modes[m], kind, seed);
+        size_t      compared = run_mode(modes[m], kind, small_rows, seed);
         printf("%s, %s: %zu of %d events compared\n", modes[m], kind, compared, EVENTS);
         assert_true(compared > EVENTS / 100);
     }
+}
+
+static void
+scores_are_the_learners_predictions_in_every_mode(void **state)
+{
+    (void)state;
+    compare_in_every_mode(false);
+}
+
+static void
+scores_are_the_learners_predictions_with_bf16_rows_too(void **state)
+{
+    (void)state;
+    compare_in_every_mode(true);
 }
 
 int
@@ -233,6 +248,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_the_learners_predictions_in_every_mode),
+        cmocka_unit_test(scores_are_the_learners_predictions_with_bf16_rows_too),
     };
     return cmocka_run_group_tests_name("scorer/replica/replica behind assigner and learner", tests,
                                        NULL, NULL);

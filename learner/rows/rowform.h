@@ -1,0 +1,70 @@
+/* learner/rows/rowform - how a row of an ID's own and its optimizer state are stored.
+ *
+ *   model.row_format      float: W floats. bf16: W upper halves of floats (1 sign, 8 exponent, 7
+ *                         mantissa bits), rounded stochastically, or steps below 1/256 of a weight
+ *                         would be lost: up with the probability of what is cut off, so that the
+ *                         mean of the rounded values is the value.
+ *   model.row_optimizer   adagrad: W float accumulators. rowwise: 2, of the K factors together and
+ *                         of the linear weight (fields of one row grow alike; Naumov et al. 2019,
+ *                         DLRM, has one per row).
+ *
+ * Weights come first, then the accumulators, without alignment. Arithmetic is in float: a row is
+ * loaded, learns, and is stored. What is stored is exact in float, so whoever gets the weights as
+ * floats (scorers, exports) reads what the learner reads.
+ */
+#ifndef AA_LEARNER_ROWS_ROWFORM_H
+#define AA_LEARNER_ROWS_ROWFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config/conf.h"
+
+typedef struct {
+    bool   bf16, rowwise;
+    size_t W;         /* weights: K factors and the linear one */
+    size_t acc_count; /* accumulators */
+    size_t w_bytes;   /* of the weights */
+    size_t bytes;     /* of a row: aa_row_bytes */
+} rowform;
+
+rowform rowform_of(const aa_conf *cfg);
+
+/** Is a row two arrays of W floats, as rows are in memory by default? */
+static inline bool
+rowform_plain(const rowform *rf)
+{
+    return !rf->bf16 && !rf->rowwise;
+}
+
+/** w (W) = weights of the row. */
+void rowform_read(const rowform *rf, const void *row, float *w);
+/** x (W) = shared (W) + weights of the row. */
+void rowform_read_own(const rowform *rf, const void *row, const float *shared, float *x);
+/** The row's weights become w (W); bits choose how they are rounded (rowform_bits). */
+void rowform_write(const rowform *rf, void *row, const float *w, uint64_t bits);
+/** The same rounded to the nearest, ties to even: for weights from outside. */
+void rowform_write_nearest(const rowform *rf, void *row, const float *w);
+/** Accumulators of a new row. */
+void rowform_fresh(const rowform *rf, void *row, float factors, float linear);
+
+/**
+ * One step of Adagrad down the gradient g (W):
+ *   adagrad   acc_i += g_i^2,                    w_i -= rate g_i / sqrt(acc_i)
+ *   rowwise   acc_0 += mean of g_i^2, i < K,     w_i -= rate g_i / sqrt(acc_0),   i < K
+ *             acc_1 += g_K^2,                    w_K -= rate g_K / sqrt(acc_1)
+ * @param w  (W) the row's weights (rowform_read), overwritten
+ */
+void rowform_learn(const rowform *rf, void *row, float *w, const float *g, float rate,
+                   uint64_t bits);
+
+/** The definition in double, without rounding; acc (acc_count). */
+void rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g, double rate);
+/** The 16 random bits that weight i is rounded with. */
+uint32_t rowform_bits_ref(uint64_t bits, size_t i);
+/** x rounded to bf16: up in magnitude if what is cut off, as a share of 2^16, and random16 add up
+ *  to 2^16 or more. */
+float rowform_round_ref(float x, uint32_t random16);
+
+#endif

@@ -160,13 +160,21 @@ static void
 a_budget_in_bytes_is_one_of_rows(void **state)
 {
     (void)state;
-    const char *const mode[] = {"default", "rule"};
-    for (size_t i = 0; i < 2; i++) {
-        world wo;
-        world_conf(&wo, mode[i]);
-        wo.cfg.model.dim = 15; /* 16 weights and as many accumulators: 128 bytes */
-        wo.cfg.fields[0].budget_bytes = 7 * 128 + 127;
-        wo.cfg.fields[1].budget_bytes = 7 * 128;
+    static const struct {
+        const char *mode, *format, *optimizer;
+        int64_t     row_bytes; /* 16 weights: as many accumulators, or two */
+    } cases[] = {{"default", "float", "adagrad", 128},
+                 {"rule", "float", "adagrad", 128},
+                 {"default", "bf16", "rowwise", 40}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int64_t row_bytes = cases[i].row_bytes;
+        world         wo;
+        world_conf(&wo, cases[i].mode);
+        strcpy(wo.cfg.model.row_format, cases[i].format);
+        strcpy(wo.cfg.model.row_optimizer, cases[i].optimizer);
+        wo.cfg.model.dim = 15;
+        wo.cfg.fields[0].budget_bytes = 7 * row_bytes + row_bytes - 1;
+        wo.cfg.fields[1].budget_bytes = 7 * row_bytes;
         wo.cfg.fields[1].budget_rows = 5;
         wo.cfg.fields[0].threshold = wo.cfg.fields[1].threshold = 1;
         world_open(&wo);
@@ -175,7 +183,7 @@ a_budget_in_bytes_is_one_of_rows(void **state)
         assert_int_equal(wo.most[1], 5);
         world_close(&wo);
         aa_err err = AA_ERR_INIT;
-        wo.cfg.fields[0].budget_bytes = 127;
+        wo.cfg.fields[0].budget_bytes = row_bytes - 1;
         assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_ECONFIG);
         assert_non_null(strstr(err.text, "budget_bytes"));
     }

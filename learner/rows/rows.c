@@ -17,11 +17,16 @@ grow_list(rows *ro, size_t idx, aa_err *err)
     while (count <= idx)
         count *= 2;
     if (count == ro->chunk_count) return AA_OK;
-    chunk **chunks = realloc(ro->chunks, count * sizeof(chunk *));
-    if (!chunks) return aa_fail(err, AA_ENOMEM, "field %u: %zu chunks of rows", ro->field, count);
-    for (size_t i = ro->chunk_count; i < count; i++)
+    chunk   **chunks = realloc(ro->chunks, count * sizeof(chunk *));
+    uint16_t *dirty_in = realloc(ro->dirty_in, count * sizeof *dirty_in);
+    if (chunks) ro->chunks = chunks;
+    if (dirty_in) ro->dirty_in = dirty_in;
+    if (!chunks || !dirty_in)
+        return aa_fail(err, AA_ENOMEM, "field %u: %zu chunks of rows", ro->field, count);
+    for (size_t i = ro->chunk_count; i < count; i++) {
         chunks[i] = NULL;
-    ro->chunks = chunks;
+        dirty_in[i] = 0;
+    }
     ro->chunk_count = count;
     return AA_OK;
 }
@@ -35,12 +40,6 @@ rows_make_chunk(rows *ro, size_t idx, aa_err *err)
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
     ro->chunks_made++;
-    /* every row can be dirty at once: with room for that, marking one cannot fail */
-    const size_t cap = ro->chunks_made * CHUNK * 2;
-    uint32_t    *changed = realloc(ro->changed, cap * sizeof *changed);
-    if (!changed) return aa_fail(err, AA_ENOMEM, "field %u: list of changed rows", ro->field);
-    ro->changed = changed;
-    ro->changed_cap = cap;
     return AA_OK;
 }
 
@@ -50,13 +49,8 @@ mark_changed(rows *ro, uint32_t slot)
     chunk *ch = ro->chunks[slot / CHUNK];
     if (bit_get(ch->dirty, slot)) return;
     bit_put(ch->dirty, slot, true);
-    if (ro->changed_count == ro->changed_cap) { /* at most half is in use */
-        ro->changed_count -= ro->changed_head;
-        memmove(ro->changed, ro->changed + ro->changed_head,
-                ro->changed_count * sizeof *ro->changed);
-        ro->changed_head = 0;
-    }
-    ro->changed[ro->changed_count++] = slot;
+    ro->dirty_in[slot / CHUNK]++;
+    ro->dirty++;
 }
 
 /* ---- making and freeing rows ---- */
@@ -181,7 +175,7 @@ rows_free(rows **ro_p)
     rows *ro = *ro_p;
     aa_arena_free(&ro->memory);
     free(ro->chunks);
-    free(ro->changed);
+    free(ro->dirty_in);
     free(ro->base);
     free(ro->composed);
     free(ro->base_changed);
@@ -523,26 +517,41 @@ rows_reserve_changes(rows *ro, size_t max, aa_err *err)
     return AA_OK;
 }
 
+/* The first slot from `slot` on, and around, that is dirty. @pre there is one */
+static uint32_t
+next_dirty(const rows *ro, uint32_t slot)
+{
+    for (size_t c = slot / CHUNK % ro->chunk_count;; c = (c + 1) % ro->chunk_count, slot = 0) {
+        if (ro->dirty_in[c] == 0) continue;
+        for (uint32_t i = slot % CHUNK / 64; i < WORDS; i++) {
+            uint64_t word = ro->chunks[c]->dirty[i];
+            if (i == slot % CHUNK / 64) word &= ~UINT64_C(0) << slot % 64;
+            if (word) return (uint32_t)(c * CHUNK + i * 64) + (uint32_t)__builtin_ctzll(word);
+        }
+    }
+}
+
 size_t
 rows_changes(rows *ro, learner_change *out, size_t max)
 {
     size_t n = 0;
     AA_REQUIRE(!ro->shared_rows || max <= ro->told_cap);
     mark_composed(ro);
-    while (n < max && ro->changed_head < ro->changed_count) {
-        const uint32_t slot = ro->changed[ro->changed_head++];
+    for (; n < max && ro->dirty > 0; n++) {
+        const uint32_t slot = next_dirty(ro, ro->told_to);
         chunk         *ch = ro->chunks[slot / CHUNK];
         const bool     live = bit_get(ch->live, slot);
+        float         *told = ro->told ? ro->told + n * ro->W : NULL;
         bit_put(ch->dirty, slot, false);
-        float *told = ro->told ? ro->told + n * ro->W : NULL;
+        ro->dirty_in[slot / CHUNK]--;
+        ro->dirty--;
+        ro->told_to = slot + 1;
         out[n] = (learner_change){.field = ro->field,
                                   .slot = slot,
                                   .deleted = !live,
                                   .born = ch->born[slot % CHUNK],
                                   .w = rows_served(ro, slot, rows_place(ro, slot, told))};
-        n++;
     }
-    if (ro->changed_head == ro->changed_count) ro->changed_head = ro->changed_count = 0;
     return n;
 }
 

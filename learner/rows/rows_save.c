@@ -143,6 +143,7 @@ restore_chunk(rows *ro, uint64_t idx, const unsigned char *bytes, aa_err *err)
     memcpy(ch, bytes, chunk_bytes(ro));
     memcpy(ch->plan, ch->live, sizeof ch->plan);
     memset(ch->dirty, 0, sizeof ch->dirty);
+    ro->dirty_in[idx] = 0;
     ro->live += count_bits(ch->live);
     return AA_OK;
 }
@@ -168,7 +169,9 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
         (len - before) % each != 0 || head.chunks != (len - before) / each)
         return aa_fail(err, AA_EPARSE, "%s: another shape, or cut off", name);
     ro->live = 0;
-    ro->changed_head = ro->changed_count = 0;
+    ro->dirty = 0;
+    for (size_t c = 0; c < ro->chunk_count; c++)
+        ro->dirty_in[c] = 0;
     if (ro->base) memcpy(ro->base, at + sizeof head + form_bytes(ro), base_bytes(ro));
     at += before;
     for (uint64_t c = 0; !st && c < head.chunks; c++, at += each) {

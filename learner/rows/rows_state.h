@@ -35,17 +35,19 @@ struct rows {
     chunk   **chunks; /* (chunk_count) NULL: nothing there yet */
     size_t    chunk_count, chunks_made;
     uint64_t  live;
-    uint32_t *changed; /* slots whose dirty bit is set: a queue from head to count */
-    size_t    changed_head, changed_count, changed_cap;
-    collect   gradients;     /* of the step; base row b has the key ROWS_SLOT_END + b */
-    uint64_t  batch, stores; /* own rows are rounded by bits of (seed, batch, slot, stores in it) */
-    float    *shared_rows;   /* (shared,2,W) NULL: own rows are plain, and these are among them */
-    float    *scratch;       /* (2,W) a row's weights and its gradient; NULL as well */
-    float    *told;          /* (told_cap,W) weights that changes point at; NULL as well */
-    size_t    told_cap;
-    float    *base;         /* (bins,2,W) NULL: shared rows stand for themselves */
-    float    *composed;     /* (shared,W) what scorers get of shared rows, made when asked for */
-    bool     *base_changed; /* (bins) */
+    uint16_t *dirty_in; /* (chunk_count) rows of the chunk whose dirty bit is set */
+    uint64_t  dirty;    /* all of them */
+    uint32_t
+            told_to; /* slots before it have been told of; the next call goes on here, and around */
+    collect gradients;      /* of the step; base row b has the key ROWS_SLOT_END + b */
+    uint64_t batch, stores; /* own rows are rounded by bits of (seed, batch, slot, stores in it) */
+    float   *shared_rows;   /* (shared,2,W) NULL: own rows are plain, and these are among them */
+    float   *scratch;       /* (2,W) a row's weights and its gradient; NULL as well */
+    float   *told;          /* (told_cap,W) weights that changes point at; NULL as well */
+    size_t   told_cap;
+    float   *base;         /* (bins,2,W) NULL: shared rows stand for themselves */
+    float   *composed;     /* (shared,W) what scorers get of shared rows, made when asked for */
+    bool    *base_changed; /* (bins) */
 };
 
 static inline bool

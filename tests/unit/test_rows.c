@@ -351,7 +351,7 @@ changes_name_each_row_once_until_it_changes_again(void **state)
     do_op(ro, plain_op(AA_OP_FREE, 21), 9);
     assert_int_equal(rows_changes(ro, ch, 2), 2); /* in pieces */
     assert_int_equal(rows_changes(ro, ch + 2, 62), 2);
-    const uint32_t slots[] = {20, 7, 8, 21};
+    const uint32_t slots[] = {20, 21, 7, 8}; /* the last call ended with 14 */
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(ch[i].field, 1);
         assert_int_equal(ch[i].slot, slots[i]);
@@ -359,9 +359,29 @@ changes_name_each_row_once_until_it_changes_again(void **state)
         assert_int_equal(ch[i].born, slots[i] == 20 ? 9 : 0);
     }
     rows_read(ro, 7, 0.0f, x);
-    assert_memory_equal(ch[1].w, x, sizeof x);
+    assert_memory_equal(ch[2].w, x, sizeof x);
     rows_touch_all(ro);
     assert_int_equal(rows_changes(ro, ch, 64), SHARED + 1);
+    rows_free(&ro);
+}
+
+static void
+a_change_is_told_of_though_others_keep_changing(void **state)
+{
+    (void)state;
+    rows          *ro = table();
+    learner_change ch[4];
+    const float    dx[W] = {1.0f};
+    bool           told = false;
+    do_op(ro, promote(5000, 2, 0.0f), 1);
+    for (size_t call = 0; call < 2 * SHARED && !told; call++) {
+        for (uint32_t s = 0; s < SHARED; s++)
+            learn(ro, s, 0.0f, dx);
+        const size_t n = rows_changes(ro, ch, 4);
+        for (size_t i = 0; i < n; i++)
+            told = told || ch[i].slot == 5000;
+    }
+    assert_true(told);
     rows_free(&ro);
 }
 
@@ -886,6 +906,7 @@ main(void)
         cmocka_unit_test(ops_that_do_not_fit_are_refused),
         cmocka_unit_test(a_plan_can_be_taken_back),
         cmocka_unit_test(changes_name_each_row_once_until_it_changes_again),
+        cmocka_unit_test(a_change_is_told_of_though_others_keep_changing),
         cmocka_unit_test(many_rows_come_go_and_change_without_being_lost),
         cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_event_by_event),
         cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_in_steps),

@@ -151,6 +151,7 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
         rows_free(&ro);
         return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     }
+    rows_begin(ro, 0);
     aa_status st = make_room_for_forms(ro, err);
     if (st == AA_OK && rows_composed(cfg)) st = make_base(ro, err);
     for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
@@ -245,18 +246,17 @@ rows_unplan(rows *ro, const aa_op *op)
 void
 rows_begin(rows *ro, uint64_t seq)
 {
-    ro->batch = seq;
+    const uint64_t where = (uint64_t)ro->field << 56 | seq; /* batches are fewer than 2^56 */
+    ro->round_start = aa_rng_start(ro->seed, AA_RNG_ROUND, where);
     ro->stores = 0;
 }
 
 /* Bits that a row is rounded with when it is stored: no two stores of a table share them. A batch
- * has fewer than 2^20 of them. */
+ * has fewer than 2^32 of them. */
 static uint64_t
 bits_of_store(rows *ro, uint32_t slot)
 {
-    if (!ro->rf.bf16) return 0;
-    const uint64_t where = (uint64_t)ro->field << 32 | slot;
-    return aa_rng_bits(ro->seed, AA_RNG_ROUND, where, ro->batch << 20 ^ ro->stores++);
+    return ro->rf.bf16 ? aa_rng_at(ro->round_start, (uint64_t)slot << 32 | ro->stores++) : 0;
 }
 
 void

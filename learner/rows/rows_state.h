@@ -39,11 +39,11 @@ struct rows {
     uint64_t  dirty;    /* all of them */
     uint32_t
             told_to; /* slots before it have been told of; the next call goes on here, and around */
-    collect gradients;      /* of the step; base row b has the key ROWS_SLOT_END + b */
-    uint64_t batch, stores; /* own rows are rounded by bits of (seed, batch, slot, stores in it) */
-    float   *shared_rows;   /* (shared,2,W) NULL: own rows are plain, and these are among them */
-    float   *scratch;       /* (2,W) a row's weights and its gradient; NULL as well */
-    float   *told;          /* (told_cap,W) weights that changes point at; NULL as well */
+    collect gradients;            /* of the step; base row b has the key ROWS_SLOT_END + b */
+    uint64_t round_start, stores; /* own rows are rounded by (seed, batch, slot, stores in it) */
+    float   *shared_rows; /* (shared,2,W) NULL: own rows are plain, and these are among them */
+    float   *scratch;     /* (2,W) a row's weights and its gradient; NULL as well */
+    float   *told;        /* (told_cap,W) weights that changes point at; NULL as well */
     size_t   told_cap;
     float   *base;         /* (bins,2,W) NULL: shared rows stand for themselves */
     float   *composed;     /* (shared,W) what scorers get of shared rows, made when asked for */

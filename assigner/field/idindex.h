@@ -1,0 +1,72 @@
+/* assigner/field/idindex - from 64-bit keys to handles, in 8-byte cells at a load of 0.76 to 0.85.
+ *
+ * A cell is the upper half of the key's hash (its tag) and a handle. Its home is tag * size / 2^32,
+ * so that cells lie in order of their tags: linear probing that keeps runs sorted (Robin Hood with
+ * an order-preserving hash; Celis 1986, Amble and Knuth 1974). A look-up ends at the first greater
+ * tag. What an index holds says how it lies, not the order in which it came.
+ *
+ * It grows by an eighth where it is: the array gets longer (its addresses are reserved beforehand),
+ * and cells move to their homes of the larger size from the last one on, MOVE_PER_PUT at each put.
+ * Tags from `frontier` on have the larger size, those below it the smaller; both parts are sorted
+ * and the first ends before the second, so all of it is one sorted array at any time. There is
+ * never a second array, and no put is long (keys that a hostile client chose to share a tag make
+ * one run: slow, never wrong).
+ *
+ * The lower half of the hash is the caller's to keep (idcompact: in the entry). The hash is one to
+ * one, so both halves are the key.
+ */
+#ifndef AA_ASSIGNER_FIELD_IDINDEX_H
+#define AA_ASSIGNER_FIELD_IDINDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+
+#define IDINDEX_NONE UINT32_MAX
+
+typedef struct {
+    uint64_t *cell;     /* tag << 32 | handle + 1; 0: empty */
+    uint64_t  size;     /* homes of tags below frontier */
+    uint64_t  next;     /* homes of the others */
+    uint64_t  frontier; /* 2^32 if no growth is under way: then next is size */
+    uint64_t  from;     /* cells of tags below frontier lie before it, in a growth */
+    uint64_t  end;      /* all cells lie before it */
+    uint64_t  count;
+    uint64_t  ready;    /* cells that may be written */
+    size_t    reserved; /* bytes of addresses */
+} idindex;
+
+aa_status idindex_init(idindex *ix, aa_err *err) __attribute__((warn_unused_result));
+void      idindex_fini(idindex *ix); /* also on zeroed memory */
+
+/** Key to hash and back. */
+uint64_t idindex_hash(uint64_t key);
+uint64_t idindex_key(uint64_t hash);
+
+static inline uint32_t
+idindex_tag(uint64_t cell)
+{
+    return (uint32_t)(cell >> 32);
+}
+static inline uint32_t
+idindex_handle(uint64_t cell)
+{
+    return (uint32_t)cell - 1;
+}
+
+/** The first cell with this tag, or greater, from its home on. */
+uint64_t idindex_seek(const idindex *ix, uint32_t tag);
+/** @pre the key has no cell */
+aa_status idindex_put(idindex *ix, uint32_t tag, uint32_t handle, aa_err *err)
+    __attribute__((warn_unused_result));
+/** @pre the cell is there */
+void idindex_remove(idindex *ix, uint32_t tag, uint32_t handle);
+/** Ask the CPU for the cell that a look-up begins at. */
+void idindex_prefetch(const idindex *ix, uint32_t tag);
+/** Memory that may be written. */
+size_t idindex_bytes(const idindex *ix);
+/** Aborts unless cells are sorted, and no look-up ends before its cell. For tests. */
+void idindex_check(const idindex *ix);
+
+#endif

@@ -5,8 +5,6 @@
 
 #include "common/messages/batch.h"
 
-#define HOLDS_SHIFT 30u
-
 aa_status
 idcompact_init(idcompact *tbl, aa_err *err)
 {
@@ -123,12 +121,6 @@ idcompact_remove(idcompact *tbl, uint64_t key, uint32_t handle)
 
 /* ---- entries ---- */
 
-static bool
-holds(const id_packed *e)
-{
-    return e->when >> HOLDS_SHIFT & 1;
-}
-
 static uint32_t *
 beside(const idcompact *tbl, uint32_t slot)
 {
@@ -156,8 +148,8 @@ idcompact_get(const idcompact *tbl, uint32_t handle, uint64_t now, id_view *v)
 {
     const id_packed *e = idcompact_at(tbl, handle);
     idpack_get(e, now, v);
-    v->slot = holds(e) ? e->leans : AA_NO_SLOT;
-    idpack_get_leans(holds(e) ? *beside(tbl, e->leans) : e->leans, v);
+    v->slot = idpack_holds(e) ? e->leans : AA_NO_SLOT;
+    idpack_get_leans(idpack_holds(e) ? *beside(tbl, e->leans) : e->leans, v);
 }
 
 aa_status

@@ -10,31 +10,9 @@
 #define MOVE_PER_PUT 12u
 #define SPARE        64u /* cells behind the last home that are always ready */
 #define STEP_BYTES   ((size_t)2 << 20)
-#define GOLDEN       UINT64_C(0x9E3779B97F4A7C15)
-#define UNGOLDEN     UINT64_C(0xF1DE83E19937733D) /* times GOLDEN it is 1 */
 #define ALL_TAGS     (UINT64_C(1) << 32)
 /* 2^32 cells at full load; where addresses are scarce a half, and so on */
 #define MOST_BYTES (UINT64_C(6) << 33)
-
-__extension__ typedef unsigned __int128 uint128;
-
-uint64_t
-idindex_hash(uint64_t key)
-{
-    return key * GOLDEN;
-}
-
-uint64_t
-idindex_key(uint64_t hash)
-{
-    return hash * UNGOLDEN;
-}
-
-static uint64_t
-home(const idindex *ix, uint32_t tag)
-{
-    return (uint64_t)((uint128)tag * (tag < ix->frontier ? ix->size : ix->next) >> 32);
-}
 
 /* ---- memory ---- */
 
@@ -59,20 +37,23 @@ idindex_init(idindex *ix, aa_err *err)
 {
     *ix = (idindex){.size = FIRST_CELLS, .next = FIRST_CELLS, .frontier = ALL_TAGS};
     for (ix->reserved = MOST_BYTES; ix->reserved >= STEP_BYTES; ix->reserved /= 2) {
-        void *map =
-            mmap(NULL, ix->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (map == MAP_FAILED) continue;
-        ix->cell = map;
-        (void)madvise(map, ix->reserved, MADV_HUGEPAGE); /* small pages will do */
+        ix->map = mmap(NULL, ix->reserved + STEP_BYTES, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (ix->map == MAP_FAILED) continue;
+        char *start = (char *)ix->map;
+        start += (STEP_BYTES - (uintptr_t)start % STEP_BYTES) % STEP_BYTES;
+        ix->cell = (uint64_t *)(void *)start;
+        (void)madvise(start, ix->reserved, MADV_HUGEPAGE); /* small pages will do */
         return make_ready(ix, ix->size, err);
     }
+    ix->map = NULL;
     return aa_fail(err, AA_ENOMEM, "addresses for an index of IDs");
 }
 
 void
 idindex_fini(idindex *ix)
 {
-    if (ix->cell) munmap(ix->cell, ix->reserved);
+    if (ix->map) munmap(ix->map, ix->reserved + STEP_BYTES);
     *ix = (idindex){0};
 }
 
@@ -84,27 +65,12 @@ idindex_bytes(const idindex *ix)
 
 /* ---- cells ---- */
 
-void
-idindex_prefetch(const idindex *ix, uint32_t tag)
-{
-    __builtin_prefetch(&ix->cell[home(ix, tag)]);
-}
-
-uint64_t
-idindex_seek(const idindex *ix, uint32_t tag)
-{
-    uint64_t i = home(ix, tag);
-    while (ix->cell[i] != 0 && idindex_tag(ix->cell[i]) < tag)
-        i++;
-    return i;
-}
-
 /* Before the first cell with a greater tag; the cells from there to the next gap make room. */
 static aa_status
 place(idindex *ix, uint64_t cell, aa_err *err)
 {
     const uint32_t tag = idindex_tag(cell);
-    uint64_t       i = home(ix, tag);
+    uint64_t       i = idindex_home(ix, tag);
     while (ix->cell[i] != 0 && idindex_tag(ix->cell[i]) <= tag)
         i++;
     uint64_t gap = i;
@@ -126,7 +92,7 @@ take_out(idindex *ix, uint64_t first, uint64_t count)
     uint64_t to = first;
     memset(&ix->cell[first], 0, count * sizeof *ix->cell);
     for (uint64_t i = first + count; ix->cell[i] != 0; i++) {
-        const uint64_t cell = ix->cell[i], least = home(ix, idindex_tag(cell));
+        const uint64_t cell = ix->cell[i], least = idindex_home(ix, idindex_tag(cell));
         if (least == i) return;
         if (to < least) to = least;
         ix->cell[i] = 0;
@@ -219,7 +185,7 @@ idindex_check(const idindex *ix)
             continue;
         }
         const uint32_t tag = idindex_tag(ix->cell[i]);
-        const uint64_t at = home(ix, tag);
+        const uint64_t at = idindex_home(ix, tag);
         AA_REQUIRE(tag >= last && at <= i && (gap == UINT64_MAX || gap < at));
         AA_REQUIRE(i < ix->end && (tag >= ix->frontier || i < ix->from || ix->next == ix->size));
         last = tag;

@@ -13,6 +13,7 @@
 
 #include "assigner/field/idcompact.h"
 #include "assigner/field/idtable.h"
+#include "assigner/field/lean.h"
 #include "common/base/rng.h"
 #include "common/messages/batch.h"
 
@@ -62,6 +63,8 @@ typedef struct {
         (fg)->bytes = (held);                                                                      \
     } while (0)
 
+static volatile float sink; /* readings are made */
+
 static void
 visit_plain(idtable *tbl, const uint64_t *key, uint64_t now)
 {
@@ -77,6 +80,7 @@ visit_plain(idtable *tbl, const uint64_t *key, uint64_t now)
         if (handle == IDTABLE_NONE || idtable_at(tbl, handle)->key != key[i])
             handle = idtable_find(tbl, key[i]);
         id_entry *e = idtable_at(tbl, handle);
+        sink = lean_of(e);
         e->frequency = e->frequency * 0.99f + 1.0f;
         e->gap += 0.1f * ((float)(now - e->last) - e->gap);
         e->lean_sum += e->seen & 1 ? 0.5f : -0.5f;
@@ -104,6 +108,7 @@ visit_compact(idcompact *tbl, const uint64_t *key, uint64_t now)
             idcompact_at(tbl, handle)->rest != (uint32_t)idindex_hash(key[i]))
             handle = idcompact_find(tbl, key[i]);
         idcompact_get(tbl, handle, now, &v);
+        sink = v.lean;
         v.frequency = v.frequency * 0.99f + 1.0f;
         v.gap += 0.1f * ((float)(now - v.last) - v.gap);
         v.lean += ((v.seen & 1 ? 0.5f : -0.5f) - v.lean) / ((float)v.seen + 5.0f);

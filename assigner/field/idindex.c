@@ -142,7 +142,7 @@ grow(idindex *ix, aa_err *err)
 {
     aa_status st = AA_OK;
     if (ix->next == ix->size && ix->count >= ix->size / 100 * 85) {
-        const uint64_t next = ix->size + ix->size / 8;
+        const uint64_t next = (ix->size + ix->size / 8) / IDINDEX_LINE * IDINDEX_LINE;
         st = make_ready(ix, next, err);
         if (st != AA_OK) return st;
         ix->next = next;

@@ -17,3 +17,8 @@ check predictions_beat_chance at_least "$(figure learner auc)" $AUC_FLOOR
 check fewer_rows_than_ids at_least "$(figure assigner ids_seen)" "$(figure assigner rows_unique)"
 check scorer_serves_what_the_learner_has equal \
     "$(figure scorer served_digest)" "$(figure learner served_digest)"
+for process in ingest assigner learner scorer; do
+    check "${process}_says_what_it_holds_in_memory" at_least "$(figure $process resident_bytes)" 1000000
+    check "${process}_never_held_less_than_at_its_end" at_least \
+        "$(figure $process peak_resident_bytes)" "$(figure $process resident_bytes)"
+done

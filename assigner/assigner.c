@@ -8,7 +8,7 @@
 #include "assigner/field/field.h"
 #include "assigner/field/lean.h"
 #include "assigner/inflight.h"
-#include "assigner/policy/sweep.h"
+#include "assigner/policy/price_round.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
 
@@ -28,15 +28,15 @@ struct assigner {
     whole          wh;
     uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
     size_t         guess_cap;
-    size_t         tidy_field; /* whose memory is made ready next */
+    size_t         tidy_field;    /* whose memory is made ready next */
+    uint32_t       publish_field; /* whose changes are handed out first next time */
 };
 
 static aa_status
 open_price(assigner *as, aa_err *err)
 {
-    const policy_kind *pk = policy_find(as->cfg->agent.mode);
-    uint64_t           limit[AA_MAX_FIELDS];
-    if (!pk || !pk->use_price) return AA_OK;
+    uint64_t limit[AA_MAX_FIELDS];
+    if (aa_mode_of(as->cfg)->actor != AA_ACTOR_ROW) return AA_OK;
     for (uint32_t f = 0; f < as->F; f++) {
         aa_status st = field_row_limit(as->cfg, f, &limit[f], err);
         if (st != AA_OK) return st;
@@ -135,9 +135,10 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     out->n = in->n;
     out->op_count = out->sweep_count = 0;
     out->oldest_kafka_ms = in->oldest_kafka_ms;
+    if (st == AA_OK) aa_assigned_batch_pass(out, in);
     if (st == AA_OK) st = inflight_begin(&as->fl, in->hd.seq, in->n, &sp->ib, err);
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
-        if (as->fd[f].pk->use_actor) actor_keep(&as->fd[f].ac, in->hd.seq);
+        if (as->fd[f].mode->actor == AA_ACTOR_NETWORK) actor_keep(&as->fd[f].ac, in->hd.seq);
         if (in->hd.seq == 1) st = field_open(&as->fd[f], sp, err);
     }
     return st;
@@ -183,7 +184,6 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
     float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
     aa_status st = AA_OK;
     *seen = UINT32_MAX;
-    sp->out->label[sp->i] = label;
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;
@@ -217,7 +217,7 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
         sp.i = i;
         st = assign_event(as, in, &sp, err);
         sp.i = i + 1;
-        if (as->pr && st == AA_OK) st = sweep_step(as->pr, as->fd, &sp, err);
+        if (as->pr && st == AA_OK) st = price_round_step(as->pr, as->fd, &sp, err);
         if (sp.now % every != 0) continue;
         for (size_t f = 0; st == AA_OK && f < as->F; f++)
             st = field_sweep(&as->fd[f], &sp, err);
@@ -241,11 +241,12 @@ learn_worth(assigner *as, const inflight_batch *ib, const float *advantage)
     for (size_t j = 0; j < ib->n * as->F; j++) {
         const uint32_t word = ib->word[j];
         if (word == INFLIGHT_NONE || !isfinite(advantage[j])) continue;
-        const uint32_t bucket = AA_STATE_IDX(word) / (as->fd[0].env.k + 1);
-        bid_learn(&as->fd[j % as->F].bt, bucket, AA_STATE_ACTION(word), ib->odds[j], advantage[j]);
+        const uint32_t bucket = aa_state_bucket(AA_STATE_IDX(word), as->fd[0].env.k);
+        row_actor_learn(&as->fd[j % as->F].ra, bucket, AA_STATE_ACTION(word), ib->odds[j],
+                        advantage[j]);
     }
     for (size_t f = 0; f < as->F; f++)
-        bid_refresh(&as->fd[f].bt);
+        row_actor_refresh(&as->fd[f].ra);
 }
 
 static void
@@ -272,7 +273,7 @@ assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
                        "rewards of batch %llu: %zu events, %zu decisions; want %zu, %zu", seq,
                        rw->n, rw->m, ib->n, ib->n * as->F + ib->s);
     if (as->fl.with_keys) return_losses(as, ib, rw->loss);
-    if (as->fd[0].pk->use_actor) {
+    if (as->fd[0].mode->actor == AA_ACTOR_NETWORK) {
         note_rewards(as, ib, rw->advantage);
         for (size_t f = 0; f < as->F; f++)
             actor_learn(&as->fd[f].ac, seq);
@@ -302,10 +303,14 @@ assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_
                  aa_err *err)
 {
     (void)err;
-    size_t n = 0;
-    for (uint32_t f = 0; f < as->F; f++) {
-        field *fd = &as->fd[f];
-        if (all) publish_all(&fd->pb);
+    size_t         n = 0;
+    const uint32_t F = (uint32_t)as->F, first = as->publish_field;
+    for (uint32_t f = 0; all && f < F; f++)
+        publish_all(&as->fd[f].pb);
+    for (uint32_t i = 0; i < F && n < max; i++) {
+        const uint32_t f = (first + i) % F;
+        field         *fd = &as->fd[f];
+        as->publish_field = (f + 1) % F; /* where max is reached, the others come first next time */
         while (n < max) {
             uint64_t gone = publish_next_gone(&fd->pb);
             if (gone != 0) {
@@ -401,7 +406,7 @@ const float *
 assigner_worth(const assigner *as, uint32_t f)
 {
     AA_REQUIRE(f < as->F);
-    return as->pr ? as->fd[f].bt.exp_theta : NULL;
+    return as->pr ? as->fd[f].ra.exp_theta : NULL;
 }
 
 uint64_t

@@ -18,7 +18,7 @@
 #include "common/base/status.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/state/checkpoint.h"
 
 typedef struct assigner assigner;
@@ -31,7 +31,7 @@ void assigner_free(assigner **as_p);
 /**
  * Assign one batch: for every event and field look the ID up (insert it at position 1), take the
  * agent's action, and write what row to read; then, every agent.sweep_every events, one step of the
- * sweep over quiet IDs (default: over holders of rows that are not worth their price). The rewards
+ * sweep over quiet IDs (default: of a price round over the holders of rows). The rewards
  * of batch in->hd.seq - pipeline.depth must have been learned.
  * @param out  overwritten; out->hd = in->hd
  * @errors AA_EPARSE wrong field count or seq, or rewards are missing: nothing changed;
@@ -49,15 +49,16 @@ uint64_t assigner_next_reward(const assigner *as);
 uint64_t assigner_next_batch(const assigner *as);
 uint64_t assigner_events(const assigner *as); /* assigned so far */
 
-/* What changed for scorers since the last call: at most max assignments. *deleted[i]: forgotten ID.
- */
+/* What changed for scorers since the last call: at most max assignments. *deleted[i]:
+ * forgotten ID. */
 typedef struct {
     uint32_t      field;
     uint64_t      key;
     bool          deleted;
     aa_assignment a; /* run_id is left to the caller */
 } assigner_change;
-/** @param all  begin again with every ID there is (after a restore) */
+/** Up to max of them. Fields take turns: whoever takes fewer than there are gets some of each field.
+ *  @param all  begin again with every ID there is (after a restore) */
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));
 /** Before a last round of assigner_changes: nothing is held back for being small. Without this a
@@ -78,9 +79,8 @@ typedef struct {
     float    place;    /* among the lean bins, see lean.h; < 0: no lean */
 } aa_import_id;
 /** Insert an ID. *out: what it reads; slot and alt_slot tell the learner's rows.
- *  @pre a new assigner: no batch yet  @errors AA_EPARSE twice, or out of range; AA_ECONFIG;
- * AA_ENOMEM
- */
+ *  @pre a new assigner: no batch yet
+ *  @errors AA_EPARSE twice, or out of range; AA_ECONFIG; AA_ENOMEM */
 aa_status assigner_import(assigner *as, uint32_t field, const aa_import_id *id, aa_assignment *out,
                           aa_err *err) __attribute__((warn_unused_result));
 /** The imported IDs count as batch 1, of one event whose label was label_mean. */
@@ -94,8 +94,8 @@ typedef struct {
     uint64_t rows_unique, rows_unique_peak;
     uint64_t actions[AA_ACTIONS]; /* as taken, by kind */
     uint64_t promotions, demotions;
-    uint64_t swept;       /* moves of the sweep among them */
-    uint64_t visits;      /* of the sweep, to IDs of any kind */
+    uint64_t swept;       /* moves between events (sweep, price round) among them */
+    uint64_t visits;      /* of sweep and price rounds, to IDs of any kind */
     uint64_t own_reads;   /* events that read a row of the ID's own */
     uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
@@ -106,7 +106,8 @@ typedef struct {
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
 
-/* IDs of one frequency (AA_FREQ_BUCKETS of them, common/agent/agent_state.h), as of now: reports over time. */
+/* IDs of one frequency (AA_FREQ_BUCKETS of them, common/agent/agent_state.h), as of now: reports
+ * over time. */
 typedef struct {
     uint64_t ids_at[17];          /* by position; [k+1] is unique */
     uint64_t actions[AA_ACTIONS]; /* so far, at events and visits, by the frequency they met */
@@ -126,8 +127,8 @@ const float *assigner_worth(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);
-/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
- */
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena).
+ *  False: done. */
 bool assigner_tidy(assigner *as);
 /** Everything, into sections of a checkpoint, and back. Restoring checks every value; it needs a
  * new assigner, which after an error must not be used. The next assigner_changes sends every ID. */

@@ -22,13 +22,12 @@ typedef struct {
 
 struct assigner_metrics {
     const aa_conf *cfg; /* borrowed */
-    aa_counter   *events, *batches, *gaps, *rewards_missed, *resets, *refused, *unsaved, *published;
-    aa_counter   *checkpoints;
-    aa_histogram *step, *learn, *pause;
-    aa_gauge     *epoch, *seq, *in_flight, *budget;
-    uint64_t      published_before;
-    field_metrics field[AA_MAX_FIELDS];
-    aa_series    *series, *frequency; /* NULL: off */
+    aa_counter    *events, *batches, *published;
+    aa_histogram  *step, *learn;
+    aa_gauge      *seq, *in_flight, *budget;
+    uint64_t       published_before;
+    field_metrics  field[AA_MAX_FIELDS];
+    aa_series     *series, *frequency; /* NULL: off */
 };
 
 static void
@@ -93,21 +92,11 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
     COUNTER(events, "events_total",
             "Events assigned since this process's start, repeats included.");
     COUNTER(batches, "batches_total", "Batches assigned.");
-    COUNTER(gaps, "reward_gaps_total", "Gaps seen in the sequence of rewards.");
-    COUNTER(rewards_missed, "rewards_missed_total",
-            "Reward batches that had to be asked for again.");
-    COUNTER(resets, "resets_total", "Runs that had to begin again.");
-    COUNTER(unsaved, "checkpoints_failed_total", "Checkpoints that could not be written.");
-    COUNTER(refused, "messages_refused_total",
-            "Messages that were damaged or not for this process.");
     COUNTER(published, "assignments_published_total", "Assignments sent to their topic.");
-    COUNTER(checkpoints, "checkpoints_total", "Checkpoints made durable, the learner's part too.");
     HISTOGRAM(step, "step_seconds", "Time to assign one batch.");
     HISTOGRAM(learn, "learn_seconds", "Time to learn from one batch of rewards.");
-    HISTOGRAM(pause, "checkpoint_pause_seconds", "Time a checkpoint held up the stream.");
 #undef COUNTER
 #undef HISTOGRAM
-    am->epoch = aa_metrics_gauge(ms, "autoassign_checkpoint_epoch", "", "Newest durable epoch.");
     am->seq =
         aa_metrics_gauge(ms, "autoassign_batch_seq", "", "Sequence number of the newest batch.");
     am->budget = aa_metrics_gauge(ms, "autoassign_rows_budget", "",
@@ -149,44 +138,6 @@ void
 assigner_metrics_learned(assigner_metrics *am, int64_t duration_us)
 {
     aa_histogram_observe(am->learn, (double)duration_us / 1e6);
-}
-
-void
-assigner_metrics_gap(assigner_metrics *am, uint64_t missing)
-{
-    aa_counter_add(am->gaps, 1);
-    aa_counter_add(am->rewards_missed, missing);
-}
-
-void
-assigner_metrics_reset(assigner_metrics *am)
-{
-    aa_counter_add(am->resets, 1);
-}
-
-void
-assigner_metrics_unsaved(assigner_metrics *am)
-{
-    aa_counter_add(am->unsaved, 1);
-}
-
-void
-assigner_metrics_refused(assigner_metrics *am)
-{
-    aa_counter_add(am->refused, 1);
-}
-
-void
-assigner_metrics_pause(assigner_metrics *am, int64_t pause_us)
-{
-    aa_histogram_observe(am->pause, (double)pause_us / 1e6);
-}
-
-void
-assigner_metrics_epoch(assigner_metrics *am, uint64_t epoch)
-{
-    aa_counter_add(am->checkpoints, 1);
-    aa_gauge_set(am->epoch, (double)epoch);
 }
 
 void
@@ -362,7 +313,7 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
     aa_summary_int(su, "events", assigner_events(as));
     aa_summary_int(su, "table_bytes", sum.table_bytes);
     aa_summary_int(su, "agent_bytes", sum.agent_bytes);
-    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));
     aa_summary_hex(su, "digest", digest);
     return aa_summary_write(&su, cfg, "assigner", err);
 }

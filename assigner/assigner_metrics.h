@@ -21,19 +21,13 @@ void      assigner_metrics_free(assigner_metrics **am_p);
 
 void assigner_metrics_step(assigner_metrics *am, const aa_event_batch *in, int64_t duration_us);
 void assigner_metrics_learned(assigner_metrics *am, int64_t duration_us);
-void assigner_metrics_gap(assigner_metrics *am, uint64_t missing);
-void assigner_metrics_reset(assigner_metrics *am);
-void assigner_metrics_refused(assigner_metrics *am);
-void assigner_metrics_unsaved(assigner_metrics *am); /* a checkpoint could not be written */
-void assigner_metrics_pause(assigner_metrics *am, int64_t pause_us);
-void assigner_metrics_epoch(assigner_metrics *am, uint64_t epoch);
 void assigner_metrics_published(assigner_metrics *am, uint64_t assignments_total);
 /** Rows, IDs and actions: read from the assigner now and then. as may be NULL. */
 void assigner_metrics_refresh(assigner_metrics *am, const assigner *as);
 
 /** A run begins with as as it was after so many events: the series of IDs and actions
- *  (assigner_series.csv by field, assigner_frequency.csv by field and frequency) go on from there.
- */
+ *  (assigner_series.csv by field,
+ *  assigner_frequency.csv by field and frequency) go on from there. */
 aa_status assigner_metrics_begin(assigner_metrics *am, const assigner *as, aa_err *err)
     __attribute__((warn_unused_result));
 /** Their rows if they are due, or if it is the stream's last event. */

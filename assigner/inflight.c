@@ -30,7 +30,7 @@ inflight_fini(inflight *fl)
 }
 
 static aa_status
-grow(void **a, size_t *cap, size_t count, size_t size, aa_err *err)
+grow_array(void **a, size_t *cap, size_t count, size_t size, aa_err *err)
 {
     if (count <= *cap) return AA_OK;
     size_t more = *cap * 2 > count ? *cap * 2 : count;
@@ -45,7 +45,7 @@ static aa_status
 grow_u32(uint32_t **a, size_t *cap, size_t count, aa_err *err)
 {
     void     *p = *a;
-    aa_status st = grow(&p, cap, count, sizeof **a, err);
+    aa_status st = grow_array(&p, cap, count, sizeof **a, err);
     *a = p;
     return st;
 }
@@ -54,7 +54,7 @@ static aa_status
 grow_u64(uint64_t **a, size_t *cap, size_t count, aa_err *err)
 {
     void     *p = *a;
-    aa_status st = grow(&p, cap, count, sizeof **a, err);
+    aa_status st = grow_array(&p, cap, count, sizeof **a, err);
     *a = p;
     return st;
 }
@@ -64,7 +64,7 @@ grow_odds(inflight_batch *ib, size_t count, aa_err *err)
 {
     const size_t before = ib->odds_cap;
     void        *p = ib->odds;
-    aa_status    st = grow(&p, &ib->odds_cap, count, sizeof *ib->odds, err);
+    aa_status    st = grow_array(&p, &ib->odds_cap, count, sizeof *ib->odds, err);
     ib->odds = p;
     if (st == AA_OK && ib->odds_cap > before)
         memset(ib->odds + before, 0, (ib->odds_cap - before) * sizeof *ib->odds);
@@ -213,7 +213,7 @@ static aa_status
 check_odds(const inflight *fl, const inflight_batch *ib, aa_err *err)
 {
     for (size_t i = 0; fl->with_odds && i < ib->n * fl->F; i++) {
-        const bid_odds *od = &ib->odds[i];
+        const row_actor_odds *od = &ib->odds[i];
         if (ib->word[i] != INFLIGHT_NONE &&
             !(od->rate > 0.0f && od->rate < INFINITY && od->chance > 0.0f && od->chance <= 1.0f))
             return aa_fail(err, AA_EPARSE, "batch %llu: odds %zu are none",
@@ -229,7 +229,7 @@ typedef struct {
 } cursor;
 
 static aa_status
-take(cursor *cu, int part, void *out, size_t len, aa_err *err)
+take_bytes(cursor *cu, int part, void *out, size_t len, aa_err *err)
 {
     if (len > cu->left[part])
         return aa_fail(err, AA_EPARSE, "section inflight.%s: too short", part_name[part]);
@@ -249,12 +249,13 @@ restore_batch(inflight *fl, uint64_t seq, sizes sz, cursor *cu, uint32_t states,
     ib->s = (size_t)sz.s;
     if (st == AA_OK) st = grow_u32(&ib->word, &ib->word_cap, word_count(fl, ib), err);
     if (st == AA_OK) st = grow_u32(&ib->field, &ib->field_cap, ib->s, err);
-    if (st == AA_OK) st = take(cu, WORD, ib->word, word_count(fl, ib) * sizeof *ib->word, err);
-    if (st == AA_OK) st = take(cu, FIELD, ib->field, ib->s * sizeof *ib->field, err);
+    if (st == AA_OK)
+        st = take_bytes(cu, WORD, ib->word, word_count(fl, ib) * sizeof *ib->word, err);
+    if (st == AA_OK) st = take_bytes(cu, FIELD, ib->field, ib->s * sizeof *ib->field, err);
     if (st == AA_OK && fl->with_keys)
-        st = take(cu, KEY, ib->key, ib->n * fl->F * sizeof *ib->key, err);
+        st = take_bytes(cu, KEY, ib->key, ib->n * fl->F * sizeof *ib->key, err);
     if (st == AA_OK && fl->with_odds)
-        st = take(cu, ODDS, ib->odds, ib->n * fl->F * sizeof *ib->odds, err);
+        st = take_bytes(cu, ODDS, ib->odds, ib->n * fl->F * sizeof *ib->odds, err);
     if (st == AA_OK) st = check_batch(fl, ib, states, err);
     return st == AA_OK ? check_odds(fl, ib, err) : st;
 }

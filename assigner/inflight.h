@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "assigner/policy/bid.h"
+#include "assigner/policy/row_actor.h"
 #include "common/base/status.h"
 #include "common/state/checkpoint.h"
 
@@ -15,13 +15,13 @@
 #define INFLIGHT_NONE UINT32_MAX
 
 typedef struct {
-    uint64_t  seq;
-    size_t    n, s;  /* events; decisions of the sweep */
-    uint32_t *word;  /* (n*F + s) */
-    uint32_t *field; /* (s) of the sweep's decisions */
-    uint64_t *key;   /* (n*F) IDs, when losses go back to them (paper) */
-    bid_odds *odds;  /* (n*F) how likely the choices were (default) */
-    size_t    word_cap, field_cap, key_cap, odds_cap;
+    uint64_t        seq;
+    size_t          n, s;  /* events; decisions of the sweep */
+    uint32_t       *word;  /* (n*F + s) */
+    uint32_t       *field; /* (s) of the sweep's decisions */
+    uint64_t       *key;   /* (n*F) IDs, when losses go back to them (paper) */
+    row_actor_odds *odds;  /* (n*F) how likely the choices were (default) */
+    size_t          word_cap, field_cap, key_cap, odds_cap;
 } inflight_batch;
 
 typedef struct {

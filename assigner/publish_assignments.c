@@ -2,15 +2,20 @@
 
 #include <stdlib.h>
 
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
-enum { CHUNK = 1024, NAMED_FIELD = 1 /* see ingest/decode/announce */ };
+enum { CHUNK = 1024 };
 
 struct publish_assignments {
     const aa_conf  *cfg;      /* borrowed */
     aa_producer    *producer; /* owned */
     aa_bytes        value;    /* reused */
+    uint32_t        mark;     /* of this pipeline */
     uint64_t        sent;
     uint64_t        lost;    /* messages that were not delivered, as of the last call */
     bool            pending; /* the last call left something for the next */
@@ -23,7 +28,9 @@ publish_assignments_open(publish_assignments **out, const aa_conf *cfg, aa_err *
     publish_assignments *pa = calloc(1, sizeof *pa);
     if (!pa) return aa_fail(err, AA_ENOMEM, "publisher of assignments");
     pa->cfg = cfg;
+    pa->mark = aa_mark_of(cfg->pipeline.name);
     aa_status st = aa_topic_ensure(cfg, cfg->topics.assignments, 0, true, err);
+    if (st == AA_OK) st = aa_owners_check(cfg, err);
     if (st == AA_OK) st = aa_producer_open(&pa->producer, cfg, err);
     if (st != AA_OK) {
         publish_assignments_close(&pa);
@@ -31,6 +38,16 @@ publish_assignments_open(publish_assignments **out, const aa_conf *cfg, aa_err *
     }
     *out = pa;
     return AA_OK;
+}
+
+static aa_status
+send_tombstone(publish_assignments *pa, const uint8_t key[AA_TOPIC_KEY_BYTES], aa_err *err)
+{
+    uint8_t               mark[AA_MARK_HEADER_BYTES];
+    const aa_kafka_header header = {.name = AA_MARK_HEADER, .value = mark, .len = sizeof mark};
+    aa_mark_to_header(mark, pa->mark);
+    return aa_producer_send(pa->producer, pa->cfg->topics.assignments, -1, key, AA_TOPIC_KEY_BYTES,
+                            NULL, 0, 0, &header, 1, err);
 }
 
 /* a: NULL deletes */
@@ -42,13 +59,12 @@ send_one(publish_assignments *pa, aa_key_kind kind, uint32_t field, uint64_t id,
     const aa_topic_key k = {
         .lane = (uint32_t)pa->cfg->pipeline.lane, .kind = (uint8_t)kind, .field = field, .id = id};
     aa_topic_key_put(key, &k);
-    pa->value.len = 0;
-    if (a) {
-        aa_status st = aa_wire_pack_assignment(&pa->value, a, err);
-        if (st != AA_OK) return st;
-    }
+    if (!a) return send_tombstone(pa, key, err);
+    aa_status st = aa_wire_pack_assignment(&pa->value, a, err);
+    if (st == AA_OK) st = aa_mark_put(&pa->value, pa->mark, err);
+    if (st != AA_OK) return st;
     return aa_producer_send(pa->producer, pa->cfg->topics.assignments, -1, key, sizeof key,
-                            a ? pa->value.data : NULL, pa->value.len, 0, NULL, 0, err);
+                            pa->value.data, pa->value.len, 0, NULL, 0, err);
 }
 
 static aa_status
@@ -85,7 +101,7 @@ publish_assignments_send(publish_assignments *pa, assigner *as, uint64_t run_id,
             ch->a.run_id = run_id;
             st = send_one(pa, AA_KEY_ASSIGNMENT, ch->field, ch->key, ch->deleted ? NULL : &ch->a,
                           err);
-            if (st == AA_OK && ch->deleted && ch->field == NAMED_FIELD &&
+            if (st == AA_OK && ch->deleted && ch->field == AA_RANKED_FIELD &&
                 pa->cfg->publish.item_names)
                 st = send_one(pa, AA_KEY_NAME, ch->field, ch->key, NULL, err);
         }

@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/hash.h"
-
 enum {
     OPEN_EVERY_US = 1000000,
     PING_EVERY_US = 200000,
     BACKOFF_MIN_US = 100000,
     BACKOFF_MAX_US = 5000000,
     DRAIN_LIMIT_US = 15000000,
+    SEND_RETRY_US = 200000,     /* of a message that the link did not take */
     SILENCE_US = 3000000,       /* pings in vain for so long: nobody is there */
     OPEN_SILENCE_US = 5000000,  /* same, to open a run: checkpoints are restored meanwhile */
     UNSAVED_PAUSE_US = 1000000, /* before a barrier that is to save what could not be saved */
@@ -29,8 +28,11 @@ struct ingest {
     deadletter    *letter; /* being sent */
     phase          phase;
     bool           replay, ended;
+    bool           drain_failed; /* DRAINED, but not by committing everything */
 
-    uint64_t run_id, config_digest;
+    uint64_t run_id, newest_run, config_digest;
+    uint32_t setting[AA_CONF_KEPT_MAX]; /* marks of those that all processes must agree on */
+    size_t   setting_count;
     uint64_t letters_sent;    /* now.letters is as of the positions */
     uint64_t credited;        /* last sequence number with a credit */
     uint64_t since_barrier;   /* events sent after the last barrier */
@@ -39,6 +41,8 @@ struct ingest {
     int64_t  heard_us;        /* last message from downstream that was of this run */
     int64_t  begun_us;        /* this run */
     int64_t  last_open_us, last_sent_us, last_barrier_us, retry_us, drain_until_us;
+    int64_t  send_after_us; /* no message before */
+    int64_t  later_us;      /* the letter or commit that is due was put off until then */
     int64_t  backoff_us;
     uint64_t commits, resets, unsaved, unsaved_in_row;
     uint64_t epoch_used; /* greatest of a barrier or commit: a number is used once in a run */
@@ -62,8 +66,9 @@ ingest_new(ingest **out, const aa_conf *cfg, aa_err *err)
 
     if (!in) return aa_fail(err, AA_ENOMEM, "ingest");
     in->cfg = cfg;
-    in->replay = strcmp(cfg->ingest.run, "replay") == 0;
+    in->replay = cfg->ingest.run == AA_RUN_REPLAY;
     in->config_digest = aa_conf_digest(cfg);
+    in->setting_count = aa_conf_kept_marks(cfg, in->setting);
     in->phase = BACKOFF;
     in->backoff_us = BACKOFF_MIN_US;
     st =
@@ -130,6 +135,13 @@ begin_order(ingest *in, aa_err *err)
     return AA_OK;
 }
 
+uint64_t
+ingest_next_run(const ingest *in, const resume *re, uint64_t clock)
+{
+    const uint64_t known = re->run > in->newest_run ? re->run : in->newest_run;
+    return clock > known ? clock : known + 1;
+}
+
 aa_status
 ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_err *err)
 {
@@ -144,7 +156,10 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     st = begin_order(in, err);
     if (st != AA_OK) return st;
     in->phase = OPENING;
-    in->run_id = run_id;
+    in->run_id = in->now.run = run_id;
+    if (run_id > in->newest_run) in->newest_run = run_id;
+    in->later_us = 0;
+    in->drain_failed = false;
     in->epoch_used = re->last_epoch > re->epoch ? re->last_epoch : re->epoch;
     in->barrier_after_us = in->begun_us = now_us;
     in->now.final = false;
@@ -155,7 +170,8 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->since_barrier = 0;
     in->blocked_us = 0;
     in->last_open_us = now_us - OPEN_EVERY_US;
-    in->barrier_out = in->barrier_durable = in->moved = in->dropped = false;
+    in->barrier_out = in->barrier_durable = in->dropped = false;
+    in->moved = re->from_end;
     return AA_OK;
 }
 
@@ -164,10 +180,12 @@ ingest_restart(ingest *in, const char *reason, int64_t now_us)
 {
     snprintf(in->reason, sizeof in->reason, "%s", reason);
     in->resets++;
+    if (in->phase == DRAINED || in->phase == ENDING) return;
     in->retry_us = now_us + in->backoff_us;
     in->backoff_us = in->backoff_us < BACKOFF_MAX_US / 2 ? in->backoff_us * 2 : BACKOFF_MAX_US;
     /* a stop needs nothing from a run that is lost: the last commit stands */
-    in->phase = in->phase == DRAINING ? DRAINED : BACKOFF;
+    in->drain_failed = in->phase == DRAINING;
+    in->phase = in->drain_failed ? DRAINED : BACKOFF;
 }
 
 void
@@ -193,6 +211,7 @@ ingest_stop(ingest *in, int64_t now_us)
 {
     if (in->phase == DRAINING || in->phase == ENDING || in->phase == DRAINED) return;
     in->phase = in->phase == RUNNING ? DRAINING : DRAINED;
+    in->drain_failed = false;
     in->drain_until_us = now_us + DRAIN_LIMIT_US;
 }
 
@@ -227,6 +246,7 @@ ingest_control(ingest *in, aa_msg_kind kind, const aa_control *c, int64_t now_us
     case AA_MSG_RESET:
         if (!under_way && in->phase != OPENING) return;
         if (c->epoch > 0 && c->epoch == in->now.epoch) in->bad_epoch = c->epoch;
+        if (c->newest_run_id > in->newest_run) in->newest_run = c->newest_run_id;
         ingest_restart(in, c->reason, now_us);
         return;
     default: return; /* not for us */
@@ -252,6 +272,10 @@ static void
 act_control(ingest *in, ingest_act *act, aa_msg_kind kind, uint64_t epoch, bool final)
 {
     fill_control(in, epoch, final);
+    if (kind == AA_MSG_OPEN) {
+        in->control.setting_count = in->setting_count;
+        memcpy(in->control.setting, in->setting, sizeof in->setting);
+    }
     act->act = INGEST_SEND;
     act->kind = kind;
     act->control = &in->control;
@@ -270,14 +294,25 @@ mark_positions(ingest *in)
     }
 }
 
+/* Live: what was read and holds no event (transaction markers, aborted records) is to be committed
+ * too, or it would count as lost once it is deleted. */
 static bool
-barrier_due(const ingest *in, int64_t now_us)
+time_for_barrier(ingest *in, int64_t now_us)
 {
-    const struct aa_conf_checkpoint *cp = &in->cfg->checkpoint;
+    const int64_t every_us = in->cfg->checkpoint.every_ms * 1000;
+    if (in->replay || every_us == 0 || in->barrier_out) return false;
+    if (now_us - in->last_barrier_us < every_us) return false;
+    if (!in->moved) mark_positions(in);
+    return in->moved;
+}
+
+static bool
+barrier_due(ingest *in, int64_t now_us)
+{
+    const int64_t every = in->cfg->checkpoint.every_events;
     if (now_us < in->barrier_after_us) return false;
-    if (cp->every_events > 0 && in->since_barrier >= (uint64_t)cp->every_events) return true;
-    return !in->replay && cp->every_ms > 0 && in->moved && !in->barrier_out &&
-           now_us - in->last_barrier_us >= cp->every_ms * 1000;
+    if (every > 0 && in->since_barrier >= (uint64_t)every) return true;
+    return time_for_barrier(in, now_us);
 }
 
 /* The unfinished batch leaves as it is. */
@@ -370,6 +405,7 @@ next_look(const ingest *in)
     if (in->phase == DRAINING && in->drain_until_us < due) due = in->drain_until_us;
     if (in->barrier_after_us > in->last_sent_us && in->barrier_after_us < due)
         due = in->barrier_after_us;
+    if (in->later_us > in->last_sent_us && in->later_us < due) due = in->later_us;
     if (in->replay || in->blocked_us > 0) return due;
     if (in->batch.n > 0 && in->batch_opened_us + in->cfg->ingest.batch_wait_ms * 1000 < due)
         due = in->batch_opened_us + in->cfg->ingest.batch_wait_ms * 1000;
@@ -379,25 +415,29 @@ next_look(const ingest *in)
 static void
 step_stream(ingest *in, int64_t now_us, ingest_act *act)
 {
+    const bool put_off = now_us < in->later_us;
+
     if (in->phase == DRAINING && now_us >= in->drain_until_us) {
+        snprintf(in->reason, sizeof in->reason, "no answer within %d s", DRAIN_LIMIT_US / 1000000);
         act->act = INGEST_GIVEN_UP;
         return;
     }
-    if (in->barrier_durable) {
+    if (in->barrier_durable && !put_off) {
         act->act = INGEST_COMMIT;
         act->commit = &in->barrier;
         return;
     }
-    if (act_stream(in, act, now_us)) return;
+    if (!put_off && act_stream(in, act, now_us)) return;
     if (now_us - in->last_sent_us >= PING_EVERY_US) {
-        act_control(in, act, AA_MSG_PING, in->barrier_out ? in->barrier.epoch : 0, false);
+        const bool asked = in->barrier_out && !in->barrier_durable;
+        act_control(in, act, AA_MSG_PING, asked ? in->barrier.epoch : 0, false);
         return;
     }
     act->due_us = next_look(in);
 }
 
-void
-ingest_step(ingest *in, int64_t now_us, ingest_act *act)
+static void
+step_phase(ingest *in, int64_t now_us, ingest_act *act)
 {
     *act = (ingest_act){.act = INGEST_WAIT, .due_us = now_us + OPEN_EVERY_US};
     switch (in->phase) {
@@ -414,9 +454,17 @@ ingest_step(ingest *in, int64_t now_us, ingest_act *act)
     case RUNNING:
     case DRAINING: step_stream(in, now_us, act); return;
     case ENDING: act_control(in, act, AA_MSG_END, in->now.epoch, true); return;
-    case DRAINED: act->act = INGEST_DRAINED; return;
+    case DRAINED: act->act = in->drain_failed ? INGEST_GIVEN_UP : INGEST_DRAINED; return;
     case ABANDONED: return;
     }
+}
+
+void
+ingest_step(ingest *in, int64_t now_us, ingest_act *act)
+{
+    step_phase(in, now_us, act);
+    if (act->act == INGEST_SEND && now_us < in->send_after_us)
+        *act = (ingest_act){.act = INGEST_WAIT, .due_us = in->send_after_us};
 }
 
 /* ---- it was done ---- */
@@ -425,11 +473,8 @@ static void
 batch_sent(ingest *in)
 {
     aa_event_batch *b = &in->batch;
-    uint64_t        d = in->now.digest;
 
-    d = aa_digest(d, b->key, b->n * b->F * sizeof *b->key);
-    d = aa_digest(d, b->label, b->n * sizeof *b->label);
-    in->now.digest = aa_digest(d, b->time_ms, b->n * sizeof *b->time_ms);
+    in->now.digest = aa_event_batch_digest(b, in->now.digest);
     in->now.seq++;
     in->now.batches++;
     in->now.events += b->n;
@@ -495,6 +540,23 @@ ingest_done(ingest *in, const ingest_act *act, int64_t now_us)
     }
 }
 
+aa_status
+ingest_sent(ingest *in, const ingest_act *act, aa_status st, int64_t now_us)
+{
+    if (st == AA_EFULL) {
+        in->send_after_us = now_us + SEND_RETRY_US;
+        return AA_OK;
+    }
+    if (st == AA_OK) ingest_done(in, act, now_us);
+    return st;
+}
+
+void
+ingest_put_off(ingest *in, int64_t until_us)
+{
+    in->later_us = until_us;
+}
+
 bool
 ingest_running(const ingest *in)
 {
@@ -556,5 +618,6 @@ ingest_stats_get(const ingest *in, ingest_stats *out)
         .unsaved = in->unsaved,
         .unsaved_in_row = in->unsaved_in_row,
         .bad_epoch = in->bad_epoch,
+        .newest_run = in->newest_run,
     };
 }

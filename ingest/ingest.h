@@ -38,7 +38,8 @@ typedef enum {
     INGEST_COMMIT,  /* make all letters durable, save `commit`, commit it to Kafka */
     INGEST_REOPEN,  /* look up the last commit and call ingest_begin */
     INGEST_DRAINED, /* all that was sent is committed: exit, or give the partitions back */
-    INGEST_GIVEN_UP /* the drain took too long: what is not committed will be read again */
+    INGEST_GIVEN_UP /* the drain took too long or failed (ingest_reason): what is not committed will
+                       be read again */
 } ingest_act_kind;
 
 typedef struct {
@@ -46,7 +47,7 @@ typedef struct {
     aa_msg_kind           kind;
     const aa_event_batch *batch;
     const aa_control     *control;
-    const deadletter     *letter;
+    deadletter           *letter; /* may be cut */
     const resume         *commit;
     int64_t               due_us;
     int64_t               waited_us; /* EVENTS: how long the full batch waited for a credit */
@@ -60,34 +61,44 @@ void ingest_free(ingest **in_p);
 /** The order that events are pushed into; emptied by ingest_begin. */
 order *ingest_order(ingest *in);
 
-/** Begin run run_id (greater than any before) from re (copied). Answers REOPEN. @errors AA_ENOMEM
- */
+/** The id of the next run: the clock's, but above every run that is known of, re's included. */
+uint64_t ingest_next_run(const ingest *in, const resume *re, uint64_t clock);
+/** Begin run run_id (greater than any before) from re (copied). Answers REOPEN.
+ *  @errors AA_ENOMEM */
 aa_status ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_err *err)
     __attribute__((warn_unused_result));
 
 /** Take a message from the assigner. Those of other runs are ignored. A RESET's reason is kept for
- *  ingest_reason. */
+ *  ingest_reason; one that refuses an older run says which run the next has to be above. */
 void ingest_control(ingest *in, aa_msg_kind kind, const aa_control *c, int64_t now_us);
 
 /** The next thing to do. Pointers in it are valid until the next call of anything but this. */
 void ingest_step(ingest *in, int64_t now_us, ingest_act *act);
 /** It was done. */
 void ingest_done(ingest *in, const ingest_act *act, int64_t now_us);
+/** SEND: the link said st. AA_OK: it was done; AA_EFULL: it comes again after a pause.
+ *  @return what ends the process: AA_OK, or any other st */
+aa_status ingest_sent(ingest *in, const ingest_act *act, aa_status st, int64_t now_us)
+    __attribute__((warn_unused_result));
+/** LETTER, COMMIT: not before until_us. It comes again then; meanwhile nothing but pings goes out,
+ *  so that nobody downstream takes the silence for an end. */
+void ingest_put_off(ingest *in, int64_t until_us);
 
 /** Drain: send no more than what is begun, set a last barrier, commit. */
 void ingest_stop(ingest *in, int64_t now_us);
 /** The epoch whose barrier is under way could not be saved: it is given up, the stream goes on, and
  *  the next barrier tries again. */
 void ingest_unsaved(ingest *in, const char *reason, int64_t now_us);
-/** Begin again from the last commit after a backoff (refused commit, lost partitions). */
+/** Begin again from the last commit after a backoff (refused commit, lost partitions). Whoever is
+ *  stopped stays stopped: a drain ends with this. */
 void ingest_restart(ingest *in, const char *reason, int64_t now_us);
 /** Forget the run without a word (the partitions are gone); wait for ingest_begin. */
 void ingest_abandon(ingest *in);
 
 bool ingest_running(const ingest *in); /* takes events */
 bool ingest_idle(const ingest *in);    /* abandoned: waits for ingest_begin */
-/** ... and something was heard from downstream lately: pings are answered when all else is silent.
- */
+/** ... and something was heard from downstream lately:
+ *  pings are answered when all else is silent. */
 bool ingest_answered(const ingest *in, int64_t now_us);
 /** A run is open, or to be opened, and downstream has not answered for some seconds. */
 bool        ingest_silent(const ingest *in, int64_t now_us);
@@ -102,6 +113,7 @@ typedef struct {
     uint64_t unsaved, unsaved_in_row;          /* epochs given up; since the last commit */
     uint64_t
         bad_epoch; /* that a process downstream cannot restore, 0: none since the last commit */
+    uint64_t newest_run; /* newest run that this process knows of, its own or another's */
 } ingest_stats;
 void ingest_stats_get(const ingest *in, ingest_stats *out);
 

@@ -3,39 +3,38 @@
  * This file wires: it moves what arrives (messages, answers, signals, time) into ingest/ingest,
  * which decides, and does what that says. One thread, one loop.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/service/program.h"
-#include "ingest/decode/deadletter.h"
+#include "ingest/committer.h"
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
 #include "ingest/ingest.h"
+#include "ingest/letters.h"
 #include "ingest/meter.h"
 #include "ingest/source.h"
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
-    RETRY_US = 500000,       /* between tries of a commit or a letter */
-    SEND_RETRY_US = 200000,  /* of a message that the link did not take */
+    BEHIND_US = 20000,       /* between tries of a letter, when the broker is behind */
     SAY_AGAIN_US = 30000000, /* between warnings of a trouble that lasts */
     METER_US = 500000,       /* between updates of the metrics */
     CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
-    LETTERS_FLUSH_MS = 3000  /* for letters to be delivered before a commit, then again */
+    CLOCK_BACK_US = 1000000  /* a clock that is behind the last run by more is worth a word */
 };
 
 typedef struct {
     aa_context    *ctx;
     const aa_conf *cfg;
     aa_link       *ln;
-    aa_producer   *pr;
+    letters       *le;
     source        *so;
     announce      *an; /* NULL: publish.item_names is off */
     crew          *cr; /* NULL: no fetchers */
@@ -43,15 +42,13 @@ typedef struct {
     meter         *me;
     aa_bytes       out; /* the last message packed */
     aa_control     control;
-    uint64_t       run_id;
-    int64_t        meter_us, retry_us; /* next update; no commits and letters before */
-    int64_t        send_us;            /* no messages before */
+    committer      co;
+    int64_t        meter_us;           /* next update */
     int64_t        full_us, silent_us; /* next warning of a full link, of silence */
-    bool           letters_out;        /* sent since the last flush */
-    uint64_t       letters_failed;     /* of the producer's failures: those that were dealt with */
     bool           leaving;
-    bool           revoked; /* the group wants our partitions back */
-    aa_status      failed;  /* the loop ends with it */
+    bool           given_up; /* ... without having committed everything */
+    bool           revoked;  /* the group wants our partitions back */
+    aa_status      failed;   /* the loop ends with it */
 } app;
 
 /* ---- start ---- */
@@ -59,13 +56,10 @@ typedef struct {
 static aa_status
 open_kafka(app *ap, aa_err *err)
 {
-    char      topic[AA_CONF_STR + 8];
     aa_status st = source_open(&ap->so, ap->cfg, err);
 
     if (st != AA_OK) return st;
-    deadletter_topic(topic, ap->cfg);
-    st = aa_topic_ensure(ap->cfg, topic, 0, false, err);
-    if (st == AA_OK && !ap->pr) st = aa_producer_open(&ap->pr, ap->cfg, err);
+    if (!ap->le) st = letters_open(&ap->le, ap->cfg, err);
     if (st == AA_OK && !ap->an && ap->cfg->publish.enabled && ap->cfg->publish.item_names)
         st = announce_open(&ap->an, ap->cfg, err);
     if (st == AA_OK) source_announce(ap->so, ap->an);
@@ -91,23 +85,28 @@ connect_kafka(app *ap, aa_err *err)
     }
 }
 
-/* Strictly greater than any before, in this process and, as far as clocks go, in those before it.
- */
+/* By the clock, so that a state that was given up does not count for more than what comes after it;
+ * but never below a run that is known of, or scorers would take its records for old ones. */
 static uint64_t
-next_run_id(app *ap)
+next_run_id(const app *ap, const resume *re)
 {
-    uint64_t now = (uint64_t)aa_wall_ms() * 1000 + (uint64_t)aa_now_us() % 1000;
-    ap->run_id = now > ap->run_id ? now : ap->run_id + 1;
-    return ap->run_id;
+    const uint64_t clock = (uint64_t)aa_wall_ms() * 1000 + (uint64_t)aa_now_us() % 1000;
+    const uint64_t run_id = ingest_next_run(ap->in, re, clock);
+
+    if (run_id > clock + CLOCK_BACK_US)
+        aa_warn("RUN-CLOCK",
+                "the clock is %" PRIu64 " s behind the last run's: runs are counted on from that",
+                (run_id - clock) / 1000000);
+    return run_id;
 }
 
-/* ---- one action each; false: not now ---- */
+/* ---- one action each; false: look at what arrives before the next ---- */
 
 /* A replay from beyond the last event ends at once: better said. */
 static void
 check_nothing_to_replay(const app *ap, const resume *re)
 {
-    if (re->last_epoch > 0 || strcmp(ap->cfg->ingest.run, "replay") != 0) return;
+    if (re->last_epoch > 0 || ap->cfg->ingest.run != AA_RUN_REPLAY) return;
     for (size_t i = 0; i < re->part_count; i++)
         if (re->part[i].position < re->part[i].end) return;
     aa_warn("REPLAY-FROM", "nothing to replay: topic %s has no event from %s on",
@@ -120,8 +119,14 @@ reopen(app *ap)
     aa_err       err = AA_ERR_INIT;
     resume       re = {0};
     char         kv[128];
+    uint64_t     run_id = 0;
     aa_status    st;
     ingest_stats is;
+
+    if (!committer_settled(&ap->co, ap->so, aa_now_us())) {
+        if (ingest_idle(ap->in)) ingest_restart(ap->in, "a commit has no answer yet", aa_now_us());
+        return false;
+    }
 
     if (!source_has_partitions(ap->so)) { /* live: the group has not dealt them out */
         ingest_abandon(ap->in);
@@ -129,8 +134,9 @@ reopen(app *ap)
     }
     ingest_stats_get(ap->in, &is);
     st = source_lookup(ap->so, &re, is.bad_epoch, &err);
-    if (st == AA_OK) st = source_start(ap->so, &re, next_run_id(ap), &err);
-    if (st == AA_OK) st = ingest_begin(ap->in, &re, ap->run_id, aa_now_us(), &err);
+    if (st == AA_OK) run_id = next_run_id(ap, &re);
+    if (st == AA_OK) st = source_start(ap->so, &re, run_id, &err);
+    if (st == AA_OK) st = ingest_begin(ap->in, &re, run_id, aa_now_us(), &err);
     if (st == AA_EIO) {
         aa_warn("RUN-RETRY", "%s", err.text);
         ingest_restart(ap->in, err.text, aa_now_us());
@@ -139,7 +145,7 @@ reopen(app *ap)
         ap->failed = st;
     } else {
         snprintf(kv, sizeof kv,
-                 "run_id=%" PRIu64 " epoch=%" PRIu64 " seq=%" PRIu64 " partitions=%zu", ap->run_id,
+                 "run_id=%" PRIu64 " epoch=%" PRIu64 " seq=%" PRIu64 " partitions=%zu", run_id,
                  re.epoch, re.seq, re.part_count);
         aa_log_write(re.final ? AA_WARN : AA_INFO, "RUN-OPEN", kv, "%s",
                      re.last_epoch == 0         ? "fresh, no commit of this pipeline"
@@ -154,11 +160,8 @@ reopen(app *ap)
 
 /* Nobody takes the messages: with other keys a peer's messages end in the handshake. */
 static void
-put_off_sending(app *ap, const char *why)
+say_full(app *ap, const char *why, int64_t now_us)
 {
-    int64_t now_us = aa_now_us();
-
-    ap->send_us = now_us + SEND_RETRY_US;
     if (now_us < ap->full_us) return;
     ap->full_us = now_us + SAY_AGAIN_US;
     aa_warn("SEND",
@@ -167,45 +170,46 @@ put_off_sending(app *ap, const char *why)
             why);
 }
 
+static aa_status
+pack_message(aa_bytes *out, const ingest_act *act, aa_err *err)
+{
+    return act->kind == AA_MSG_EVENTS ? aa_wire_pack_events(out, act->batch, err)
+                                      : aa_wire_pack_control(out, act->control, err);
+}
+
 static bool
 send_message(app *ap, const ingest_act *act)
 {
-    aa_err    err = AA_ERR_INIT;
-    aa_status st = act->kind == AA_MSG_EVENTS ? aa_wire_pack_events(&ap->out, act->batch, &err)
-                                              : aa_wire_pack_control(&ap->out, act->control, &err);
-    int64_t   now_us;
-    size_t    events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
+    aa_err        err = AA_ERR_INIT;
+    aa_status     st = pack_message(&ap->out, act, &err);
+    const size_t  events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
+    const int64_t waited_us = act->waited_us, now_us = aa_now_us();
 
-    if (st != AA_OK) {
-        aa_error("SEND", "%s", err.text);
-        ap->failed = st;
-        return false;
-    }
-    st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
-    if (st != AA_OK) {
-        put_off_sending(ap, err.text);
-        return false;
-    }
-    now_us = aa_now_us();
-    ingest_done(ap->in, act, now_us);
-    if (events > 0) meter_batch(ap->me, events, act->waited_us, now_us);
-    return true;
+    if (st == AA_OK) st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
+    if (st == AA_EFULL) say_full(ap, err.text, now_us);
+    ap->failed = ingest_sent(ap->in, act, st, now_us);
+    if (ap->failed != AA_OK) aa_error("SEND", "%s", err.text);
+    if (st == AA_OK && events > 0) meter_batch(ap->me, events, waited_us, now_us);
+    return st == AA_OK;
 }
 
 static bool
 send_letter(app *ap, const ingest_act *act)
 {
-    aa_err        err = AA_ERR_INIT;
-    decode_reason reason = act->letter->reason;
-    aa_status     st = deadletter_send(ap->pr, ap->cfg, act->letter, aa_wall_ms(), &err);
+    aa_err              err = AA_ERR_INIT;
+    const decode_reason reason = act->letter->reason;
+    const aa_status     st = letters_send(ap->le, act->letter, &err);
 
-    aa_producer_poll(ap->pr);
+    letters_poll(ap->le);
+    if (st == AA_EAGAIN) {
+        ingest_put_off(ap->in, aa_now_us() + BEHIND_US);
+        return true;
+    }
     if (st != AA_OK) {
         aa_error("DEAD-LETTER", "%s", err.text);
-        ap->retry_us = aa_now_us() + RETRY_US;
+        ap->failed = st;
         return false;
     }
-    ap->letters_out = true;
     ingest_done(ap->in, act, aa_now_us());
     meter_letter(ap->me, reason);
     return true;
@@ -227,52 +231,28 @@ check_unsaved(app *ap)
     ap->failed = AA_EIO;
 }
 
-/* @errors AA_EAGAIN the broker takes its time; AA_EIO some are lost to the producer: read them
- * again */
-static aa_status
-letters_durable(app *ap, aa_err *err)
-{
-    aa_status st;
-    uint64_t  failed;
-
-    if (!ap->letters_out) return AA_OK;
-    st = aa_producer_flush(ap->pr, LETTERS_FLUSH_MS, err);
-    failed = aa_producer_failed(ap->pr);
-    if (failed > ap->letters_failed) {
-        ap->letters_failed = failed;
-        return st;
-    }
-    if (st == AA_OK) ap->letters_out = false;
-    return st == AA_EIO ? AA_EAGAIN : st;
-}
-
-/* Letters durable, then the checkpoint, then the commit: only the last makes the epoch count. */
 static bool
-commit(app *ap, const ingest_act *act)
+commit_epoch(app *ap, const ingest_act *act)
 {
-    aa_err    err = AA_ERR_INIT;
-    aa_status st = letters_durable(ap, &err);
-    char      kv[128];
+    aa_err err = AA_ERR_INIT;
+    char   kv[128];
 
-    if (st == AA_OK) {
-        st = resume_save(act->commit, ap->cfg, &err);
-        if (st == AA_EIO) { /* disk full, perhaps: given up like one that another could not write */
-            aa_error("CHECKPOINT-FAILED", "%s", err.text);
-            ingest_unsaved(ap->in, err.text, aa_now_us());
-            check_unsaved(ap);
-            return true;
-        }
-    }
-    if (st == AA_OK) st = source_commit(ap->so, act->commit, &err);
-    if (st == AA_EAGAIN) {
-        aa_warn("COMMIT", "%s", err.text);
-        ap->retry_us = aa_now_us() + RETRY_US;
-        return false;
-    }
-    if (st != AA_OK) {
+    switch (committer_try(&ap->co, ap->le, ap->so, act->commit, aa_now_us(), &err)) {
+    case COMMITTER_LATER: ingest_put_off(ap->in, ap->co.again_us); return true;
+    case COMMITTER_UNSAVED: /* given up like an epoch that another process could not write */
+        aa_error("CHECKPOINT-FAILED", "%s", err.text);
+        ingest_unsaved(ap->in, err.text, aa_now_us());
+        check_unsaved(ap);
+        return true;
+    case COMMITTER_REFUSED:
         aa_warn("COMMIT", "%s", err.text);
         ingest_restart(ap->in, err.text, aa_now_us());
         return true;
+    case COMMITTER_FAILED:
+        aa_error("COMMIT", "%s", err.text);
+        ap->failed = AA_EIO;
+        return false;
+    case COMMITTER_DONE: break;
     }
     snprintf(kv, sizeof kv, "epoch=%" PRIu64 " seq=%" PRIu64 " events=%" PRIu64, act->commit->epoch,
              act->commit->seq, act->commit->events);
@@ -289,10 +269,13 @@ drained(app *ap, bool given_up)
     aa_err    err = AA_ERR_INIT;
     aa_status st = AA_OK;
 
-    if (given_up) aa_warn("DRAIN", "no answer from downstream: the rest will be read again");
+    if (given_up)
+        aa_warn("DRAIN", "given up: %s; what is not committed will be read again",
+                ingest_reason(ap->in));
     if (ap->cr) st = crew_end(ap->cr, ingest_order(ap->in), &err);
     if (aa_stop_requested() || ingest_ended(ap->in)) {
         ap->leaving = true;
+        ap->given_up = given_up;
         return false;
     }
     ingest_abandon(ap->in);
@@ -308,14 +291,11 @@ drained(app *ap, bool given_up)
 static bool
 perform(app *ap, const ingest_act *act)
 {
-    int64_t now_us = aa_now_us();
-    bool    later = now_us < ap->retry_us;
-
     switch (act->act) {
     case INGEST_WAIT: return false;
-    case INGEST_SEND: return now_us < ap->send_us ? false : send_message(ap, act);
-    case INGEST_LETTER: return later ? false : send_letter(ap, act);
-    case INGEST_COMMIT: return later ? false : commit(ap, act);
+    case INGEST_SEND: return send_message(ap, act);
+    case INGEST_LETTER: return send_letter(ap, act);
+    case INGEST_COMMIT: return commit_epoch(ap, act);
     case INGEST_REOPEN: return reopen(ap);
     case INGEST_DRAINED: return drained(ap, false);
     case INGEST_GIVEN_UP: return drained(ap, true);
@@ -373,6 +353,16 @@ serve_fetchers(app *ap, size_t *got, aa_err *err)
     return AA_OK;
 }
 
+static void
+say_reset(const app *ap, const ingest_stats *is)
+{
+    if (is->newest_run > is->run_id)
+        aa_warn("RUN-RESET", "%s: the next run is opened above %" PRIu64, ingest_reason(ap->in),
+                is->newest_run);
+    else
+        aa_warn("RUN-RESET", "%s", ingest_reason(ap->in));
+}
+
 /* A message from the assigner, and what it changed, for the log. */
 static void
 take_control(app *ap, aa_msg_kind kind)
@@ -383,7 +373,7 @@ take_control(app *ap, aa_msg_kind kind)
     ingest_stats_get(ap->in, &before);
     ingest_control(ap->in, kind, &ap->control, aa_now_us());
     ingest_stats_get(ap->in, &after);
-    if (after.resets > before.resets) aa_warn("RUN-RESET", "%s", ingest_reason(ap->in));
+    if (after.resets > before.resets) say_reset(ap, &after);
     if (after.unsaved > before.unsaved) check_unsaved(ap);
     if (!opened && ingest_opened(ap->in)) {
         meter_opened(ap->me, after.epoch, aa_now_us());
@@ -434,24 +424,27 @@ say_silence(app *ap, int64_t now_us)
 static const char *
 unready(const app *ap, int64_t now_us)
 {
+    if (source_trouble(ap->so)) return source_trouble(ap->so);
     if (ingest_silent(ap->in, now_us))
         return "the assigner (or the learner behind it) does not answer";
     return ingest_running(ap->in) ? "the lag is not known yet" : "no run is open";
 }
 
 static void
-show(app *ap)
+show_ingest(app *ap)
 {
     int64_t now_us = aa_now_us();
     bool    known;
 
     if (now_us < ap->meter_us) return;
     ap->meter_us = now_us + METER_US;
-    known = meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, now_us);
-    aa_producer_poll(ap->pr);
+    letters_poll(ap->le);
+    known =
+        meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
-    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us), unready(ap, now_us));
+    aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
+                 unready(ap, now_us));
 }
 
 static aa_status
@@ -473,7 +466,7 @@ wait_for_something(app *ap, int64_t due_us, aa_err *err)
 /* ---- the loop ---- */
 
 static aa_status
-turn(app *ap, aa_err *err)
+turn_ingest(app *ap, aa_err *err)
 {
     ingest_act act = {.due_us = 0};
     bool       progress = false;
@@ -496,7 +489,7 @@ turn(app *ap, aa_err *err)
         if (!perform(ap, &act)) break;
         progress = true;
     }
-    show(ap);
+    show_ingest(ap);
     if (progress || got + fetched > 0 || ap->leaving || ap->failed != AA_OK) return AA_OK;
     return wait_for_something(ap, act.due_us, err);
 }
@@ -505,33 +498,38 @@ static aa_status
 loop(app *ap, aa_err *err)
 {
     while (!ap->leaving) {
-        aa_status st = turn(ap, err);
+        aa_status st = turn_ingest(ap, err);
         if (st == AA_OK && ap->failed != AA_OK)
             st = aa_fail(err, ap->failed, "see the errors above");
         if (st != AA_OK) return st;
     }
     aa_set_ready(ap->ctx, false, "drained");
-    return meter_finish(ap->me, ap->in, ap->so, err);
+    const aa_status st =
+        meter_finish(ap->me, ap->in, ap->so, letters_lost(ap->le), !ap->given_up, err);
+    if (st != AA_OK || !ap->given_up) return st;
+    return aa_fail(err, AA_EIO, "the drain was given up: %s; what is not committed is read again",
+                   ingest_reason(ap->in));
 }
 
 /* One file may serve a live pipeline with fetchers and replays, which have none. */
 static bool
 has_fetchers(const aa_conf *cfg)
 {
-    return cfg->links.fetchers[0] && strcmp(cfg->ingest.run, "live") == 0;
+    return cfg->links.fetchers[0] && cfg->ingest.run == AA_RUN_LIVE;
 }
 
 static aa_status
-run(aa_context *ctx, aa_err *err)
+run_ingest(aa_context *ctx, aa_err *err)
 {
-    app          ap = {.ctx = ctx, .cfg = ctx->cfg};
+    app          ap = {.ctx = ctx, .cfg = ctx->cfg, .co.cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
     aa_status    st;
 
-    if (strcmp(ctx->cfg->ingest.role, "fetcher") == 0) return fetcher_run(ctx, err);
+    if (ctx->cfg->ingest.role == AA_ROLE_FETCHER) return fetcher_run(ctx, err);
     st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
+    aa_link_export(ap.ln, ctx->ms, "events");
     if (st == AA_OK && has_fetchers(ctx->cfg)) st = crew_open(&ap.cr, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = connect_kafka(&ap, err);
     if (st == AA_OK) {
@@ -539,7 +537,7 @@ run(aa_context *ctx, aa_err *err)
         st = loop(&ap, err);
     }
     if (st == AA_EAGAIN && aa_stop_requested()) st = AA_OK; /* stopped while there was no broker */
-    aa_producer_free(&ap.pr, 5000);
+    letters_close(&ap.le);
     announce_close(&ap.an);
     source_close(&ap.so);
     crew_close(&ap.cr);
@@ -550,13 +548,20 @@ run(aa_context *ctx, aa_err *err)
     return st;
 }
 
+static size_t
+threads_needed(const aa_conf *cfg)
+{
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+}
+
 int
 main(int argc, char **argv)
 {
     static const aa_program program = {
         .name = "ingest",
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
-        .run = run,
+        .run = run_ingest,
+        .threads = threads_needed,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -11,7 +11,7 @@
 struct meter {
     const aa_conf *cfg;
     aa_metrics    *ms;
-    aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps,
+    aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps, *letters_lost,
         *letters[DECODE_REASON_COUNT];
     aa_gauge *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
@@ -23,8 +23,9 @@ struct meter {
     uint64_t taken;                  /* events of this process, those sent twice included */
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
-    uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps;
-    int64_t  total_lag;
+    uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps,
+        counted_letters;
+    int64_t total_lag;
 };
 
 aa_status
@@ -45,13 +46,15 @@ meter_new(meter **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                     "runs that began again from the last commit");
     me->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
                                   "events that Kafka had no more and that were skipped");
+    me->letters_lost = aa_metrics_counter(ms, "autoassign_dead_letters_lost_total", "",
+                                          "dead letters that their topic took in no form");
     me->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "places where events were skipped because Kafka had no more");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
         me->letters[r] = aa_metrics_counter(ms, "autoassign_dead_letters_total", reason,
-                                            "messages that were no events");
+                                            "messages that are no valid events");
     }
     me->in_flight = aa_metrics_gauge(ms, "autoassign_in_flight_batches", "",
                                      "batches sent and not assigned yet");
@@ -104,9 +107,8 @@ meter_letter(meter *me, decode_reason reason)
     aa_counter_add(me->letters[reason], 1);
 }
 
-/* The gauge of a partition, made when it is first seen; NULL: no memory for it. */
-static aa_gauge *
-gauge_of(meter *me, int32_t partition)
+aa_gauge *
+meter_partition_lag(meter *me, int32_t partition)
 {
     size_t at = (size_t)partition;
 
@@ -136,7 +138,7 @@ update_lag(meter *me, const order *od, const source *so)
     me->total_lag = 0;
     for (size_t i = 0; i < source_partition_count(so) && i < order_partition_count(od); i++) {
         int64_t   lag = source_lag(so, i, order_position(od, i));
-        aa_gauge *gauge = gauge_of(me, source_partition(so, i));
+        aa_gauge *gauge = meter_partition_lag(me, source_partition(so, i));
         if (lag < 0) known = false;
         if (lag < 0 || !gauge) continue;
         aa_gauge_set(gauge, (double)lag);
@@ -165,7 +167,8 @@ write_stats(meter *me, const ingest_stats *is, int64_t now_us)
 }
 
 bool
-meter_update(meter *me, const ingest *in, const order *od, const source *so, int64_t now_us)
+meter_update(meter *me, const ingest *in, const order *od, const source *so, uint64_t letters_lost,
+             int64_t now_us)
 {
     ingest_stats is;
     int64_t      every_us = me->cfg->log.stats_ms * 1000;
@@ -182,6 +185,8 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
     aa_counter_add(me->unsaved, is.unsaved - me->counted_unsaved);
     aa_counter_add(me->lost, lost - me->counted_lost);
     aa_counter_add(me->gaps, gaps - me->counted_gaps);
+    aa_counter_add(me->letters_lost, letters_lost - me->counted_letters);
+    me->counted_letters = letters_lost;
     me->counted_lost = lost;
     me->counted_gaps = gaps;
     me->counted_resets = is.resets;
@@ -192,7 +197,8 @@ meter_update(meter *me, const ingest *in, const order *od, const source *so, int
 }
 
 aa_status
-meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
+meter_finish(meter *me, const ingest *in, const source *so, uint64_t letters_lost, bool whole,
+             aa_err *err)
 {
     uint64_t     gaps;
     aa_summary  *su = aa_summary_new();
@@ -212,7 +218,9 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
              is.digest, is.events, is.letters, is.batches, is.epoch, seconds, rate);
     if (aa_log_on(AA_INFO))
         aa_log_write(AA_INFO, "FINAL", kv, "%s",
-                     ingest_ended(in) ? "the replay has ended" : "drained");
+                     ingest_ended(in) ? "the replay has ended"
+                     : whole          ? "drained"
+                                      : "the drain was given up");
     aa_summary_int(su, "events", is.events);
     aa_summary_int(su, "dead_letters", is.letters);
     aa_summary_int(su, "batches", is.batches);
@@ -225,6 +233,7 @@ meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
-    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : "drained");
+    aa_summary_int(su, "dead_letters_lost", letters_lost);
+    aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, me->cfg, "ingest", err);
 }

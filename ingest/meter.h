@@ -24,12 +24,17 @@ void meter_opened(meter *me, uint64_t epoch, int64_t now_us);
 void meter_batch(meter *me, size_t events, int64_t waited_us, int64_t now_us);
 void meter_letter(meter *me, decode_reason reason);
 
+/** The gauge of a partition's lag, made when it is first asked for; NULL: no memory for it. */
+aa_gauge *meter_partition_lag(meter *me, int32_t partition);
+
 /** Set gauges and counters; write the STATS line when it is due. Cheap enough for once a second.
  *  @return the lag of every partition is known */
-bool meter_update(meter *me, const ingest *in, const order *od, const source *so, int64_t now_us);
+bool meter_update(meter *me, const ingest *in, const order *od, const source *so,
+                  uint64_t letters_lost, int64_t now_us);
 
-/** FINAL line and summary file. @errors AA_EIO the file */
-aa_status meter_finish(meter *me, const ingest *in, const source *so, aa_err *err)
-    __attribute__((warn_unused_result));
+/** FINAL line and summary file; whole: everything that was sent is committed.
+ *  @errors AA_EIO the file */
+aa_status meter_finish(meter *me, const ingest *in, const source *so, uint64_t letters_lost,
+                       bool whole, aa_err *err) __attribute__((warn_unused_result));
 
 #endif

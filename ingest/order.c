@@ -6,17 +6,29 @@
 /* Letters may be large: a partition holds back no more than this of them. */
 enum { LETTERS_MAX_BYTES = 8 << 20 };
 
-/* One partition's line: a ring of events, and a list of letters that stand among them by offset. */
+/* What a line knows of an event beside its columns. As AA_EVENT_COLUMNS. */
+#define LINE_COLUMNS(X)                                                                            \
+    X(offset, int64_t, AA_PER_EVENT, AA_CHECK_ANY, AA_NEEDED, 0)                                   \
+    X(kafka_ms, int64_t, AA_PER_EVENT, AA_CHECK_ANY, AA_NEEDED, 0)
+
+/* One partition's line: a ring of `room` events, and a list of letters that stand among them by
+ * offset. */
 typedef struct {
-    int64_t    *time_ms, *offset, *kafka_ms; /* (room) */
-    float      *label;                       /* (room) */
-    uint64_t   *key;                         /* (room,F) */
+    AA_EVENT_COLUMN_MEMBERS;
+    LINE_COLUMNS(AA_COLUMN_MEMBER)
     size_t      head, count;
     deadletter *letter, **last;
     size_t      letter_count, letter_bytes;
     int64_t     position, end_position;
+    int64_t     passed; /* all that is before this has come */
     bool        ended;
 } line;
+
+#define X(...) AA_COLUMN(line, __VA_ARGS__)
+static const aa_column line_columns[] = {AA_EVENT_COLUMNS(X, X) LINE_COLUMNS(X)};
+#undef X
+static const aa_column_table line_table = {line_columns,
+                                           sizeof line_columns / sizeof *line_columns};
 
 struct order {
     size_t  F, room, mask; /* room is a power of two */
@@ -53,17 +65,14 @@ line_clear(line *ln)
     ln->last = &ln->letter;
     ln->letter_count = ln->letter_bytes = ln->head = ln->count = 0;
     ln->ended = false;
+    ln->passed = 0;
 }
 
 static void
 line_fini(line *ln)
 {
     line_clear(ln);
-    free(ln->time_ms);
-    free(ln->offset);
-    free(ln->kafka_ms);
-    free(ln->label);
-    free(ln->key);
+    aa_columns_fini(ln, &line_table);
 }
 
 void
@@ -83,36 +92,25 @@ static aa_status
 line_init(line *ln, size_t room, size_t F, aa_err *err)
 {
     ln->last = &ln->letter;
-    ln->time_ms = malloc(room * sizeof *ln->time_ms);
-    ln->offset = malloc(room * sizeof *ln->offset);
-    ln->kafka_ms = malloc(room * sizeof *ln->kafka_ms);
-    ln->label = malloc(room * sizeof *ln->label);
-    ln->key = malloc(room * F * sizeof *ln->key);
-    if (!ln->time_ms || !ln->offset || !ln->kafka_ms || !ln->label || !ln->key)
-        return aa_fail(err, AA_ENOMEM, "order: %zu events", room);
-    return AA_OK;
+    return aa_columns_grow(ln, &line_table, room, F, err);
 }
 
 /* Room for n lines; those that were there keep their memory. */
 static aa_status
-reserve(order *od, size_t n, aa_err *err)
+reserve_lines(order *od, size_t n, aa_err *err)
 {
-    line   *ln;
-    size_t *heap;
-
     if (n <= od->cap) return AA_OK;
-    heap = realloc(od->heap, n * sizeof *heap);
+    size_t *heap = realloc(od->heap, n * sizeof *heap);
     if (!heap) return aa_fail(err, AA_ENOMEM, "order: %zu partitions", n);
     od->heap = heap;
-    ln = realloc(od->ln, n * sizeof *ln);
+    line *ln = realloc(od->ln, n * sizeof *ln);
     if (!ln) return aa_fail(err, AA_ENOMEM, "order: %zu partitions", n);
     od->ln = ln;
     for (size_t i = 0; i < od->cap; i++) /* the lines have moved */
         if (!od->ln[i].letter) od->ln[i].last = &od->ln[i].letter;
     while (od->cap < n) {
-        aa_status st;
         memset(&od->ln[od->cap], 0, sizeof *od->ln);
-        st = line_init(&od->ln[od->cap], od->room, od->F, err);
+        aa_status st = line_init(&od->ln[od->cap], od->room, od->F, err);
         od->cap++; /* freed with the others, whole or not */
         if (st != AA_OK) return st;
     }
@@ -137,10 +135,8 @@ set_room(order *od, size_t at_least)
 aa_status
 order_begin(order *od, const int64_t *position, size_t n, size_t room, aa_err *err)
 {
-    aa_status st;
-
     set_room(od, room);
-    st = reserve(od, n, err);
+    aa_status st = reserve_lines(od, n, err);
     if (st != AA_OK) return st;
     for (size_t i = 0; i < od->cap; i++)
         line_clear(&od->ln[i]);
@@ -154,7 +150,7 @@ order_begin(order *od, const int64_t *position, size_t n, size_t room, aa_err *e
 /* ---- the heap of lines with events ---- */
 
 static bool
-before(const order *od, size_t a, size_t b)
+line_before(const order *od, size_t a, size_t b)
 {
     const line *la = &od->ln[a], *lb = &od->ln[b];
     int64_t     ta = la->time_ms[la->head], tb = lb->time_ms[lb->head];
@@ -168,8 +164,9 @@ sift_down(order *od, size_t i)
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= od->heap_count) break;
-        if (child + 1 < od->heap_count && before(od, od->heap[child + 1], od->heap[child])) child++;
-        if (!before(od, od->heap[child], moving)) break;
+        if (child + 1 < od->heap_count && line_before(od, od->heap[child + 1], od->heap[child]))
+            child++;
+        if (!line_before(od, od->heap[child], moving)) break;
         od->heap[i] = od->heap[child];
         i = child;
     }
@@ -180,7 +177,7 @@ static void
 heap_insert(order *od, size_t idx)
 {
     size_t i = od->heap_count++;
-    while (i > 0 && before(od, idx, od->heap[(i - 1) / 2])) {
+    while (i > 0 && line_before(od, idx, od->heap[(i - 1) / 2])) {
         od->heap[i] = od->heap[(i - 1) / 2];
         i = (i - 1) / 2;
     }
@@ -211,18 +208,16 @@ order_held(const order *od, size_t idx)
 }
 
 void
-order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label, int64_t time_ms,
+order_push(order *od, size_t idx, int64_t offset, const aa_columns *from, size_t i,
            int64_t kafka_ms)
 {
     line  *ln = &od->ln[idx];
     size_t at = (ln->head + ln->count) & od->mask;
 
     AA_REQUIRE(ln->count < od->room && !ln->ended);
-    ln->time_ms[at] = time_ms;
+    aa_columns_copy(&ln->columns, at, from, i, od->F);
     ln->offset[at] = offset;
     ln->kafka_ms[at] = kafka_ms;
-    ln->label[at] = label;
-    memcpy(&ln->key[at * od->F], key, od->F * sizeof *key);
     if (ln->count++ > 0) return;
     od->waiting--;
     if (od->merge) heap_insert(od, idx);
@@ -242,13 +237,24 @@ order_push_letter(order *od, size_t idx, deadletter **dl_p)
     *dl_p = NULL;
 }
 
-/* A line that has ended and is empty is done with. */
+/* A line that is empty stands behind all that has come; if it has ended, it is done with. */
 static void
 close_if_done(order *od, line *ln)
 {
-    if (!ln->ended || ln->count > 0 || ln->letter) return;
+    if (ln->count > 0 || ln->letter) return;
+    if (ln->passed > ln->position) ln->position = ln->passed;
+    if (!ln->ended) return;
     ln->position = ln->end_position;
     od->open--;
+}
+
+void
+order_pass(order *od, size_t idx, int64_t offset)
+{
+    line *ln = &od->ln[idx];
+    if (ln->ended || offset <= ln->passed) return;
+    ln->passed = offset;
+    close_if_done(od, ln);
 }
 
 void
@@ -277,9 +283,7 @@ move_event(order *od, line *ln, aa_event_batch *b)
     size_t at = ln->head, i = b->n;
 
     if (i == 0 || ln->kafka_ms[at] < b->oldest_kafka_ms) b->oldest_kafka_ms = ln->kafka_ms[at];
-    memcpy(&b->key[i * od->F], &ln->key[at * od->F], od->F * sizeof *b->key);
-    b->label[i] = ln->label[at];
-    b->time_ms[i] = ln->time_ms[at];
+    aa_columns_copy(&b->columns, i, &ln->columns, at, od->F);
     b->n++;
     ln->position = ln->offset[at] + 1;
     ln->head = (at + 1) & od->mask;

@@ -6,7 +6,8 @@
  * the order of arrival, partition by partition in turns.
  *
  * Dead letters stand in their partition's line too and leave when nothing is before them. The
- * position of a partition is the offset after the last thing that left it. Pure: no I/O, no clock.
+ * position of a partition is the offset after the last thing that left it, or behind what holds no
+ * event after that. Pure: no I/O, no clock.
  */
 #ifndef AA_INGEST_ORDER_H
 #define AA_INGEST_ORDER_H
@@ -37,11 +38,14 @@ size_t order_room(const order *od, size_t idx);
 /** Events that each partition may hold, and those that partition idx holds. */
 size_t order_capacity(const order *od);
 size_t order_held(const order *od, size_t idx);
-/** key (F) is copied. Needs room. */
-void order_push(order *od, size_t idx, int64_t offset, const uint64_t *key, float label,
-                int64_t time_ms, int64_t kafka_ms);
+/** Event i of `from` is copied. Needs room. */
+void order_push(order *od, size_t idx, int64_t offset, const aa_columns *from, size_t i,
+                int64_t kafka_ms);
 /** dl->offset says where it stands. Takes the letter. */
 void order_push_letter(order *od, size_t idx, deadletter **dl_p);
+/** Nothing that has not come yet is before this offset, although no event may stand there
+ *  (transaction markers, aborted or compacted records): once empty, the position is that. */
+void order_pass(order *od, size_t idx, int64_t offset);
 /** Nothing more will come from partition idx; once empty its position is `position`. */
 void order_end(order *od, size_t idx, int64_t position);
 

@@ -1,6 +1,7 @@
 #include "ingest/resume.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ resume_copy(resume *to, const resume *from, aa_err *err)
 /* ---- tags of commits ---- */
 
 typedef struct {
-    uint64_t epoch, seq, lane;
+    uint64_t epoch, seq, lane, run;
 } tag;
 
 /* "name=123" and what follows; false if the text does not go on like that */
@@ -61,6 +62,8 @@ take_tag(const char **text, tag *tg)
     if (!take_number(text, "epoch=", &tg->epoch) || !take_number(text, " seq=", &tg->seq))
         return false;
     if (!take_number(text, " lane=", &tg->lane) || tg->epoch == 0) return false;
+    tg->run = 0;
+    (void)take_number(text, " run=", &tg->run); /* not in a commit of an older program */
     if (**text == ';') return *++*text != '\0';
     return **text == '\0';
 }
@@ -69,9 +72,11 @@ take_tag(const char **text, tag *tg)
 static bool
 put_tag(char out[AA_KAFKA_METADATA], size_t *len, const tag *tg)
 {
+    char   run[32] = "";
     size_t room = AA_KAFKA_METADATA - *len;
-    int    n = snprintf(out + *len, room, "%sepoch=%" PRIu64 " seq=%" PRIu64 " lane=%" PRIu64,
-                     *len > 0 ? ";" : "", tg->epoch, tg->seq, tg->lane);
+    if (tg->run > 0) snprintf(run, sizeof run, " run=%" PRIu64, tg->run);
+    int n = snprintf(out + *len, room, "%sepoch=%" PRIu64 " seq=%" PRIu64 " lane=%" PRIu64 "%s",
+                     *len > 0 ? ";" : "", tg->epoch, tg->seq, tg->lane, run);
     if (n < 0 || (size_t)n >= room) return false;
     *len += (size_t)n;
     return true;
@@ -92,13 +97,25 @@ put_others(char out[AA_KAFKA_METADATA], size_t *len, int64_t lane, const char *b
     return true;
 }
 
+/* The newest run that the lane's tags name; 0: none. */
+static uint64_t
+newest_run(const char *metadata, int64_t lane)
+{
+    uint64_t newest = 0;
+    tag      tg;
+    while (*metadata && take_tag(&metadata, &tg))
+        if (tg.lane == (uint64_t)lane && tg.run > newest) newest = tg.run;
+    return newest;
+}
+
 aa_status
 resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane,
-                const char *before, aa_err *err)
+                uint64_t run, const char *before, aa_err *err)
 {
-    const tag own = {epoch, seq, (uint64_t)lane};
-    size_t    len = 0;
-    bool      found;
+    const uint64_t known = newest_run(before, lane);
+    const tag      own = {epoch, seq, (uint64_t)lane, run > known ? run : known};
+    size_t         len = 0;
+    bool           found;
     if (put_tag(out, &len, &own) && put_others(out, &len, lane, before, &found)) return AA_OK;
     return aa_fail(err, AA_EPARSE, "commit: the tags of so many lanes do not fit into %d bytes",
                    AA_KAFKA_METADATA);
@@ -141,15 +158,28 @@ resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t 
     return newest;
 }
 
+uint64_t
+resume_newest_run(const aa_kafka_offset *committed, size_t n, int64_t lane)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t run = newest_run(committed[i].metadata, lane);
+        if (run > newest) newest = run;
+    }
+    return newest;
+}
+
 /* ---- the checkpoint ---- */
 
 /* Fixed widths, as they are in memory: a checkpoint stays on its machine. */
 typedef struct {
     uint64_t seq, events, letters, batches, digest, final;
+    uint64_t run; /* not in those of older programs */
 } saved_figures;
 typedef struct {
     int64_t partition, position, end;
 } saved_part;
+enum { OLD_FIGURES = offsetof(saved_figures, run) };
 
 /* For `inspect`: where every partition stands. */
 static aa_status
@@ -162,6 +192,7 @@ save_about(const resume *re, aa_ckpt_writer *w, aa_err *err)
     fprintf(out, "batch %" PRIu64 "\nevents %" PRIu64 "\ndead_letters %" PRIu64 "\n", re->seq,
             re->events, re->letters);
     fprintf(out, "digest %016" PRIx64 "\nfinal %s\n", re->digest, re->final ? "yes" : "no");
+    if (re->run > 0) fprintf(out, "run %" PRIu64 "\n", re->run);
     for (size_t i = 0; i < re->part_count; i++) {
         const resume_part *part = &re->part[i];
         fprintf(out, "partition %" PRId32 " next offset %" PRId64, part->partition, part->position);
@@ -180,8 +211,9 @@ resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
 {
     aa_status       st;
     aa_ckpt_writer *w = NULL;
-    saved_figures figures = {re->seq, re->events, re->letters, re->batches, re->digest, re->final};
-    saved_part   *part = calloc(re->part_count + 1, sizeof *part);
+    saved_figures   figures = {re->seq,    re->events, re->letters, re->batches,
+                               re->digest, re->final,  re->run};
+    saved_part     *part = calloc(re->part_count + 1, sizeof *part);
 
     if (!part) return aa_fail(err, AA_ENOMEM, "checkpoint");
     for (size_t i = 0; i < re->part_count; i++)
@@ -223,16 +255,16 @@ resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)
 {
     const void   *data = NULL;
     size_t        len = 0;
-    saved_figures figures;
+    saved_figures figures = {0};
     aa_ckpt_info  info;
     aa_status     st = aa_ckpt_get(r, "figures", &data, &len, err);
     if (st != AA_OK) return st;
     aa_ckpt_info_get(r, &info);
-    if (len != sizeof figures)
+    if (len != sizeof figures && len != OLD_FIGURES)
         return aa_fail(err, AA_EPARSE,
                        "checkpoint of ingest, epoch %" PRIu64 ": figures of %zu bytes", info.epoch,
                        len);
-    memcpy(&figures, data, sizeof figures);
+    memcpy(&figures, data, len);
     st = aa_ckpt_get(r, "partitions", &data, &len, err);
     if (st == AA_OK) st = take_parts(re, data, len, err);
     if (st != AA_OK) return st;
@@ -243,6 +275,7 @@ resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)
     re->batches = figures.batches;
     re->digest = figures.digest;
     re->final = figures.final != 0;
+    re->run = figures.run;
     return AA_OK;
 }
 
@@ -254,6 +287,16 @@ resume_load(resume *re, const aa_conf *cfg, uint64_t epoch, aa_err *err)
     if (st == AA_OK) st = resume_restore(re, r, err);
     aa_ckpt_close(&r);
     return st;
+}
+
+bool
+resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run)
+{
+    aa_err     none = AA_ERR_INIT;
+    resume     re = {0};
+    const bool newer = resume_load(&re, cfg, epoch, &none) == AA_OK && re.run > run;
+    resume_fini(&re);
+    return newer;
 }
 
 /* One checkpoint, and whether it is of the commit that names it. */
@@ -293,11 +336,10 @@ aa_status
 resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq, uint64_t bad,
             aa_err *err)
 {
-    const char *policy = cfg->checkpoint.on_damage;
-    uint64_t   *epochs = NULL;
-    size_t      count = 0;
-    aa_err      why = AA_ERR_INIT;
-    aa_status   st = AA_EPARSE;
+    uint64_t *epochs = NULL;
+    size_t    count = 0;
+    aa_err    why = AA_ERR_INIT;
+    aa_status st = AA_EPARSE;
 
     if (bad == 0 || bad > epoch) {
         st = try_epoch(re, cfg, epoch, seq, &why);
@@ -309,7 +351,7 @@ resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq,
         aa_error("CHECKPOINT-REFUSED", "%s", why.text);
         bad = epoch;
     }
-    if (strcmp(policy, "fail") == 0) {
+    if (cfg->checkpoint.on_damage == AA_ON_DAMAGE_FAIL) {
         st = aa_fail(err, AA_EPARSE,
                      "the checkpoint of epoch %" PRIu64 " cannot be used, and "
                      "checkpoint.on_damage=fail forbids to go back to the one before",
@@ -323,7 +365,7 @@ resume_find(resume *re, const aa_conf *cfg, uint64_t epoch, const uint64_t *seq,
                 "the last commit is of epoch %" PRIu64 ", which cannot be used: going back to "
                 "epoch %" PRIu64 "; what came after it is read and learned from again",
                 epoch, re->epoch);
-    } else if (st == AA_EPARSE && strcmp(policy, "fresh") == 0) {
+    } else if (st == AA_EPARSE && cfg->checkpoint.on_damage == AA_ON_DAMAGE_FRESH) {
         aa_warn("CHECKPOINT-FALLBACK", "%s: all learned state is given up", err->text);
         resume_fini(re);
         st = AA_OK;

@@ -1,7 +1,7 @@
 /* ingest/resume - where the stream goes on: the last commit, and ingest's own checkpoint of it.
  *
- * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L", names the
- * epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
+ * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L run=R", names
+ * the epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
  * for: where a replay ends, and the running figures.
  *
  * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
@@ -16,7 +16,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/state/checkpoint.h"
 
 #define RESUME_NO_END INT64_MAX
@@ -31,11 +31,14 @@ typedef struct {
     uint64_t     epoch, seq; /* 0, 0: fresh */
     uint64_t     events, letters, batches;
     uint64_t     digest;
+    uint64_t     run;   /* newest run id known of: that of the next run is greater; 0: none */
     bool         final; /* the replay has reached its end */
     resume_part *part;  /* (part_count) owned, ascending partitions */
     size_t       part_count;
     uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
     uint64_t     base_epoch; /* what a crash before this one's commit goes back to; not saved */
+    bool         from_end; /* a partition begins at its end: to be committed soon, or those that are
+                                added meanwhile could not be told from it; not saved */
 } resume;
 
 void resume_fini(resume *re);
@@ -45,24 +48,31 @@ aa_status resume_copy(resume *to, const resume *from, aa_err *err)
     __attribute__((warn_unused_result));
 
 /**
- * What goes into a commit's metadata: "epoch=E seq=N lane=L", then, behind ";", the last such tag
- * of every other lane that has ever committed this partition: a lane that comes back finds its
- * epoch, whoever has its partitions now.
+ * What goes into a commit's metadata: "epoch=E seq=N lane=L run=R", then, behind ";", the last such
+ * tag of every other lane that has ever committed this partition: a lane that comes back finds its
+ * epoch, whoever has its partitions now. A tag without " run=R" is of an older program. R is
+ * run, or what this lane had before if that is greater: it never falls.
  * @param before  the metadata that this commit replaces
  * @errors AA_EPARSE the tags of so many lanes do not fit
  */
 aa_status resume_metadata(char out[AA_KAFKA_METADATA], uint64_t epoch, uint64_t seq, int64_t lane,
-                          const char *before, aa_err *err) __attribute__((warn_unused_result));
+                          uint64_t run, const char *before, aa_err *err)
+    __attribute__((warn_unused_result));
 /** The same without a tag of this lane: it has never been here. @return false: there was none */
 bool resume_metadata_without(char out[AA_KAFKA_METADATA], int64_t lane, const char *before);
 /** Who committed this? @return false: not this lane */
 bool resume_parse(const char *metadata, int64_t lane, uint64_t *epoch, uint64_t *seq);
 /** The lane's newest epoch among the commits of all partitions; 0 if there is none. */
 uint64_t resume_epoch(const aa_kafka_offset *committed, size_t n, int64_t lane, uint64_t *seq);
+/** The lane's newest run among the same; 0: none is named. */
+uint64_t resume_newest_run(const aa_kafka_offset *committed, size_t n, int64_t lane);
 
 /** The checkpoint of re->epoch. @errors AA_EIO, AA_ENOMEM */
 aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
+/** The checkpoint of that epoch is of a newer run: another ingest of this pipeline and lane has taken
+ *  over while this one stood still. */
+bool resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run);
 /** @errors AA_EPARSE its sections make no sense; AA_ENOMEM */
 aa_status resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)
     __attribute__((warn_unused_result));

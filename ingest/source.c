@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/state/checkpoint.h"
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"
@@ -24,15 +25,12 @@ typedef struct {
     size_t  owner; /* PEERS_SELF, or the fetcher that reads it */
 } source_part;
 
-typedef enum { FROM_BEGINNING, FROM_OFFSET, FROM_TIME } replay_from;
-
 struct source {
     const aa_conf   *cfg;
-    aa_consumer     *cs; /* owned */
-    decode          *dc; /* owned */
+    aa_consumer     *cs;      /* owned */
+    decode          *dc;      /* owned */
+    aa_event_batch   decoded; /* one event */
     bool             replay;
-    replay_from      from;
-    int64_t          from_value;
     source_part     *part; /* (n) owned */
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
                             is the last commit's of part[i] */
@@ -40,43 +38,18 @@ struct source {
     peers           *pe;  /* borrowed; NULL: no fetchers */
     int32_t         *own; /* (own_n) owned, ascending: what the group dealt to us */
     size_t           own_n;
-    announce        *an;     /* borrowed; NULL: none */
-    int64_t        *gap_end; /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
-    size_t          gap_cap;
-    uint64_t        gaps, lost; /* that were skipped; events in them, as far as can be known */
+    announce        *an; /* borrowed; NULL: none */
+    int64_t *gap_end;    /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
+    size_t   gap_cap;
+    uint64_t gaps, lost; /* that were skipped; events in them, as far as can be known */
+    int64_t *first;      /* (first_cap) owned; by partition: where it began without a commit, -1 */
+    size_t   first_cap;
+    bool     begun; /* the pipeline has a commit, or a run was opened: what has no place to go
+                              on from is new */
     aa_kafka_record rec[CHUNK];
 };
 
 /* ---- open ---- */
-
-static bool
-take_int64(const char *text, int64_t *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtoll(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0';
-}
-
-static aa_status
-parse_from(source *so, aa_err *err)
-{
-    const char *from = so->cfg->ingest.replay_from;
-
-    if (strcmp(from, "beginning") == 0) return AA_OK;
-    if (strncmp(from, "offset:", 7) == 0 && take_int64(from + 7, &so->from_value) &&
-        so->from_value >= 0) {
-        so->from = FROM_OFFSET;
-        return AA_OK;
-    }
-    if (strncmp(from, "time:", 5) == 0 && take_int64(from + 5, &so->from_value) &&
-        so->from_value >= 0) {
-        so->from = FROM_TIME;
-        return AA_OK;
-    }
-    return aa_fail(err, AA_ECONFIG,
-                   "ingest.replay_from: \"%s\" is none of beginning, offset:N, time:MS", from);
-}
 
 /* The partitions of this run, ascending. */
 static aa_status
@@ -125,10 +98,9 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
 
     if (!so) return aa_fail(err, AA_ENOMEM, "source");
     so->cfg = cfg;
-    so->replay = strcmp(cfg->ingest.run, "replay") == 0;
-    st = parse_from(so, err);
-    if (st != AA_OK) goto out;
+    so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     st = decode_new(&so->dc, cfg, err);
+    if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
@@ -148,10 +120,12 @@ source_close(source **so_p)
     if (!so) return;
     aa_consumer_free(&so->cs);
     decode_free(&so->dc);
+    aa_event_batch_fini(&so->decoded);
     free(so->part);
     free(so->po);
     free(so->own);
     free(so->gap_end);
+    free(so->first);
     free(so);
     *so_p = NULL;
 }
@@ -202,6 +176,15 @@ source_poll(source *so, aa_consumer_event *event, aa_err *err)
     return st;
 }
 
+/* A topic may get more partitions while we run. */
+static aa_status
+ask_partitions(source *so, aa_err *err)
+{
+    aa_status st = aa_consumer_count_partitions(so->cs, err);
+    if (st == AA_OK && so->pe) peers_topic(so->pe, aa_consumer_partition_count(so->cs));
+    return st;
+}
+
 /* The partitions of the next run. */
 static aa_status
 take_union(source *so, aa_err *err)
@@ -243,28 +226,67 @@ source_release(source *so, aa_err *err)
 
 /* ---- where to begin ---- */
 
+static bool
+begins_at_end(const aa_conf *cfg)
+{
+    const char *reset = aa_kafka_property_of(cfg, "auto.offset.reset");
+    return reset && (strcmp(reset, "latest") == 0 || strcmp(reset, "largest") == 0 ||
+                     strcmp(reset, "end") == 0);
+}
+
+/* Room for partition number `at` in an array by partition; what is new is -1. */
+static aa_status
+reserve_place(int64_t **place, size_t *cap, size_t at, aa_err *err)
+{
+    int64_t *grown;
+
+    if (at < *cap) return AA_OK;
+    grown = realloc(*place, (at + 1) * sizeof *grown);
+    if (!grown) return aa_fail(err, AA_ENOMEM, "partition %zu", at);
+    *place = grown;
+    while (*cap <= at)
+        grown[(*cap)++] = -1;
+    return AA_OK;
+}
+
+/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is read
+ * from its beginning, and a run that begins again before the first commit does so at the same place. */
+static aa_status
+first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int64_t *position,
+                  aa_err *err)
+{
+    const size_t at = (size_t)partition;
+    aa_status    st;
+
+    *position = low;
+    if (!begins_at_end(so->cfg)) return AA_OK;
+    st = reserve_place(&so->first, &so->first_cap, at, err);
+    if (st != AA_OK) return st;
+    if (so->first[at] < 0) so->first[at] = so->begun ? low : high;
+    *position = so->first[at];
+    return AA_OK;
+}
+
 /* Where a partition without a commit begins. */
 static aa_status
 first_offset(source *so, size_t idx, int64_t *position, aa_err *err)
 {
-    const char *reset = aa_kafka_property_of(so->cfg, "auto.offset.reset");
-    int64_t     low = 0, high = 0;
-    aa_status   st = aa_consumer_watermarks(so->cs, so->part[idx].partition, &low, &high, err);
+    const aa_replay_from *from = &so->cfg->replay_from;
+    int64_t               low = 0, high = 0;
+    aa_status st = aa_consumer_watermarks(so->cs, so->part[idx].partition, &low, &high, err);
 
     if (st != AA_OK) return st;
     *position = low;
     if (!so->replay) {
-        if (reset && (strcmp(reset, "latest") == 0 || strcmp(reset, "largest") == 0 ||
-                      strcmp(reset, "end") == 0))
-            *position = high;
-    } else if (so->from == FROM_OFFSET) {
-        if (so->from_value < low)
+        st = first_live_offset(so, so->part[idx].partition, low, high, position, err);
+    } else if (from->kind == AA_FROM_OFFSET) {
+        if (from->value < low)
             aa_warn("REPLAY-FROM", "partition %d begins at %" PRId64 ": nothing older is left",
                     (int)so->part[idx].partition, low);
-        if (so->from_value > low) *position = so->from_value < high ? so->from_value : high;
-    } else if (so->from == FROM_TIME) {
+        if (from->value > low) *position = from->value < high ? from->value : high;
+    } else if (from->kind == AA_FROM_TIME) {
         aa_kafka_offset po = {.partition = so->part[idx].partition};
-        st = aa_consumer_offsets_at(so->cs, so->from_value, &po, 1, err);
+        st = aa_consumer_offsets_at(so->cs, from->value, &po, 1, err);
         *position = po.offset;
     }
     return st;
@@ -277,7 +299,10 @@ fill_gaps(source *so, resume *re, aa_err *err)
         resume_part *part = &re->part[i];
         aa_status    st = AA_OK;
         int64_t      low = 0;
-        if (part->position == AA_KAFKA_NO_OFFSET) st = first_offset(so, i, &part->position, err);
+        if (part->position == AA_KAFKA_NO_OFFSET) {
+            st = first_offset(so, i, &part->position, err);
+            re->from_end = re->from_end || (!so->replay && begins_at_end(so->cfg));
+        }
         if (st == AA_OK && so->replay && part->end == RESUME_NO_END)
             st = aa_consumer_watermarks(so->cs, part->partition, &low, &part->end, err);
         if (st != AA_OK) return st;
@@ -290,7 +315,7 @@ fill_gaps(source *so, resume *re, aa_err *err)
 static bool
 skips_losses(const source *so)
 {
-    return strcmp(so->cfg->ingest.on_lost_offset, "skip") == 0;
+    return so->cfg->ingest.on_lost_offset == AA_ON_LOST_OFFSET_SKIP;
 }
 
 /* A gap is met again by every run that begins from the same commit: it counts once. */
@@ -299,13 +324,9 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
 {
     const size_t at = (size_t)partition;
 
-    if (at >= so->gap_cap) {
-        int64_t *grown = realloc(so->gap_end, (at + 1) * sizeof *grown);
-        if (!grown) return aa_fail(err, AA_ENOMEM, "gap of partition %" PRId32, partition);
-        so->gap_end = grown;
-        while (so->gap_cap <= at)
-            so->gap_end[so->gap_cap++] = -1;
-    }
+    aa_status st = reserve_place(&so->gap_end, &so->gap_cap, at, err);
+
+    if (st != AA_OK) return st;
     if (so->gap_end[at] == to) return AA_OK;
     so->gap_end[at] = to;
     so->gaps++;
@@ -364,7 +385,7 @@ check_partitions(source *so, const resume *re, aa_err *err)
 /* The commits of our partitions into po; the lane's last epoch is on any of the topic's, since
  * those that it had then may be another lane's now. */
 static aa_status
-ask_commits(source *so, uint64_t *epoch, uint64_t *seq, aa_err *err)
+ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *err)
 {
     size_t           count = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all;
@@ -378,6 +399,9 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, aa_err *err)
         all[i].partition = (int32_t)i;
     st = aa_consumer_committed(so->cs, all, count, err);
     if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
+    if (st == AA_OK) *run = resume_newest_run(all, count, so->cfg->pipeline.lane);
+    for (size_t i = 0; st == AA_OK && i < count; i++)
+        so->begun = so->begun || all[i].offset != AA_KAFKA_NO_OFFSET;
     for (size_t i = 0; st == AA_OK && i < so->n; i++)
         so->po[i] = all[so->part[i].partition];
     free(all);
@@ -414,21 +438,31 @@ aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
     int64_t   lane = so->cfg->pipeline.lane;
-    uint64_t  epoch = 0, seq = 0;
+    uint64_t  epoch = 0, seq = 0, run = 0;
     aa_status st;
 
-    st = take_union(so, err);
-    if (st == AA_OK) st = ask_commits(so, &epoch, &seq, err);
+    st = ask_partitions(so, err);
+    if (st == AA_OK) st = take_union(so, err);
+    if (st == AA_OK) st = ask_commits(so, &epoch, &seq, &run, err);
     if (st != AA_OK) return st;
     resume_fini(re);
     st = epoch > 0 ? resume_find(re, so->cfg, epoch, &seq, bad, err)
                    : check_commit(so, re, bad, err);
+    if (run > re->run) re->run = run; /* an older checkpoint, or none, knows less */
     if (st == AA_OK) st = check_partitions(so, re, err);
+    so->begun = so->begun || re->epoch > 0;
     if (st == AA_OK) st = resume_merge(re, so->po, so->n, lane, so->replay, err);
     if (st == AA_OK) st = fill_gaps(so, re, err);
     for (size_t i = 0; st == AA_OK && i < re->part_count; i++)
         st = check_position(so, &re->part[i], err);
+    if (st == AA_OK) so->begun = true;
     return st;
+}
+
+const char *
+source_trouble(const source *so)
+{
+    return aa_consumer_trouble(so->cs);
 }
 
 bool
@@ -493,11 +527,17 @@ source_commit(source *so, const resume *re, aa_err *err)
         so->po[i].partition = re->part[i].partition;
         so->po[i].offset = re->part[i].position;
         snprintf(before, sizeof before, "%s", so->po[i].metadata);
-        st = resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane, before,
-                             err);
+        st = resume_metadata(so->po[i].metadata, re->epoch, re->seq, so->cfg->pipeline.lane,
+                             re->run, before, err);
         if (st != AA_OK) return st;
     }
-    return aa_consumer_commit(so->cs, so->po, so->n, err);
+    return aa_consumer_commit_send(so->cs, so->po, so->n, err);
+}
+
+aa_status
+source_committed(source *so, bool *answered, aa_err *err)
+{
+    return aa_consumer_commit_answer(so->cs, 0, answered, err);
 }
 
 /* ---- what has arrived ---- */
@@ -511,9 +551,8 @@ source_announce(source *so, announce *an)
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
-    uint64_t key[AA_MAX_FIELDS];
-    float    label;
-    int64_t  time_ms, end = so->part[idx].end, now_ms = aa_wall_ms();
+    const aa_columns *ev = &so->decoded.columns;
+    int64_t           end = so->part[idx].end, now_ms = aa_wall_ms();
 
     if (so->an) announce_tick(so->an, aa_now_ms());
 
@@ -521,11 +560,10 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         const aa_kafka_record *rec = &so->rec[i];
         decode_reason          reason;
         if (rec->offset >= end) break; /* written after the replay began */
-        reason =
-            decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, key, &label, &time_ms);
+        reason = decode_message(so->dc, rec->value, rec->len, rec->timestamp_ms, ev, 0);
         if (reason == DECODE_OK) {
-            order_push(od, idx, rec->offset, key, label, time_ms, arrived_ms(rec, now_ms));
-            arrived_item(so->an, so->dc, key, so->cfg->field_count);
+            order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
+            arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
         } else {
             deadletter *dl = NULL;
             aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);
@@ -534,6 +572,31 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         }
     }
     return AA_OK;
+}
+
+/* What comes next cannot be unpacked, and never will be. */
+static aa_status
+skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const char *why, aa_err *err)
+{
+    const int32_t partition = so->part[idx].partition;
+    const int64_t position = order_position(od, idx);
+    int64_t       from = 0, to = 0;
+    char          kv[120];
+    aa_status     st;
+
+    if (!skips_losses(so))
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+    st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
+    if (st == AA_EIO) { /* the next try of the library brings us back here */
+        aa_warn("KAFKA-READ", "%s", err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64, partition,
+             from, to);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    *met = to;
+    return count_gap(so, partition, position > from ? position : from, to, err);
 }
 
 static aa_status
@@ -546,12 +609,19 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
 
     if (room > CHUNK) room = CHUNK;
     st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
+    if (st == AA_EPARSE) {
+        const aa_err why = *err;
+        st = skip_unreadable(so, od, idx, &met, why.text, err);
+    }
     if (st != AA_OK) return st;
     st = push_records(so, od, idx, n, err);
     if (st != AA_OK) return st;
     *got += n;
     /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
-    if (part->end == RESUME_NO_END) return AA_OK;
+    if (part->end == RESUME_NO_END) {
+        if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
+        return AA_OK;
+    }
     if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end)) return AA_OK;
     order_end(od, idx, part->end);
     part->slot = NOT_READ;

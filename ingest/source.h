@@ -15,7 +15,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "ingest/decode/announce.h"
 #include "ingest/fetchers/peers.h"
 #include "ingest/order.h"
@@ -24,8 +24,8 @@
 typedef struct source source;
 
 /** cfg is kept (borrowed).
- *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker; AA_ENOMEM
- */
+ *  @errors AA_ECONFIG properties, ingest.replay_from, or no such topic; AA_EIO no broker;
+ *  AA_ENOMEM */
 aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void source_close(source **so_p);
@@ -48,17 +48,21 @@ aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     __attribute__((warn_unused_result));
 /** ingest.on_lost_offset: events that Kafka has no more are skipped instead of being an error. */
 bool source_skips_losses(const source *so);
+/** A partition stands still because its messages cannot be unpacked, in words; NULL: none. */
+const char *source_trouble(const source *so);
 /** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
 uint64_t source_lost(const source *so, uint64_t *gaps);
 /** Read from there; the run's fetchers are asked to. */
 aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
     __attribute__((warn_unused_result));
 /** Move what has arrived into the order as far as it has room; *got: messages and ends.
- *  @errors AA_ECONFIG the events to go on from are gone; AA_EIO; AA_ENOMEM */
+ *  @errors AA_ECONFIG the events to go on from are gone, or cannot be unpacked; AA_EIO; AA_ENOMEM */
 aa_status source_pump(source *so, order *od, size_t *got, aa_err *err)
     __attribute__((warn_unused_result));
-/** @errors as aa_consumer_commit */
+/** @errors as aa_consumer_commit_send and aa_consumer_commit_answer */
 aa_status source_commit(source *so, const resume *re, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status source_committed(source *so, bool *answered, aa_err *err)
     __attribute__((warn_unused_result));
 /** Give our own partitions back to the group. */
 aa_status source_release(source *so, aa_err *err) __attribute__((warn_unused_result));

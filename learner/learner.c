@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/model/dense.h"
-#include "learner/learner_state.h"
+#include "common/model/row.h"
+#include "learner/learner_internal.h"
 
 /* ---- life ---- */
 
@@ -48,7 +50,7 @@ work_reserve(learner *le, size_t B, aa_err *err)
     if (!(wk->slot = malloc(rows_B * sizeof *wk->slot))) goto fail;
     for (size_t f = 0; f < le->F; f++) {
         aa_status st = rows_reserve(le->tables[f], B, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
     }
     wk->cap = B;
     return AA_OK;
@@ -70,15 +72,14 @@ live_rows(const learner *le)
 }
 
 static aa_status
-build(learner *le, const aa_conf *cfg, aa_err *err)
+build_learner(learner *le, const aa_conf *cfg, aa_err *err)
 {
-    const bool mse = strcmp(cfg->model.loss, "mse") == 0;
+    const bool mse = cfg->model.loss == AA_LOSS_MSE;
     le->cfg = cfg;
     le->kind = aa_model_find(cfg->model.kind);
-    if (!le->kind) return aa_fail(err, AA_ECONFIG, "model.kind: %s", cfg->model.kind);
     aa_model_shape_of(&le->sh, cfg);
     le->F = le->sh.F;
-    le->W = le->sh.K + 1;
+    le->W = aa_row_width(le->sh.K);
     le->step = (size_t)cfg->model.step;
     le->shared = aa_shared_rows(cfg);
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
@@ -90,10 +91,10 @@ build(learner *le, const aa_conf *cfg, aa_err *err)
     reward_init(&le->rw, cfg);
     aa_status st = adam_init(&le->dense, le->kind->weight_count(&le->sh), err);
     worth_init(&le->wo, cfg);
-    if (!st && strcmp(cfg->agent.mode, "default") != 0) st = critic_new(&le->cr, cfg, err);
-    for (size_t f = 0; !st && f < le->F; f++)
+    if (st == AA_OK && aa_mode_of(cfg)->critic == AA_CRITIC_Q) st = critic_new(&le->cr, cfg, err);
+    for (size_t f = 0; st == AA_OK && f < le->F; f++)
         st = rows_new(&le->tables[f], (uint32_t)f, cfg, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     le->kind->init(&le->sh, le->dense.w, (uint64_t)cfg->pipeline.seed);
     le->live_peak = live_rows(le);
     le->dw = calloc(le->dense.count, sizeof *le->dw);
@@ -110,8 +111,8 @@ learner_new(learner **out, const aa_conf *cfg, aa_err *err)
     aa_dense_threads();
     learner *le = calloc(1, sizeof *le);
     if (!le) return aa_fail(err, AA_ENOMEM, "learner");
-    aa_status st = build(le, cfg, err);
-    if (st)
+    aa_status st = build_learner(le, cfg, err);
+    if (st != AA_OK)
         learner_free(&le);
     else
         *out = le;
@@ -190,7 +191,7 @@ read_field(learner *le, const aa_assigned_batch *in, size_t from, size_t to)
 }
 
 static void
-gather(learner *le, pass *ps, size_t start, size_t B)
+gather_step(learner *le, pass *ps, size_t start, size_t B)
 {
     for (size_t i = 0; i < B; i++) {
         apply_ops(le, ps, start + i, i);
@@ -263,8 +264,8 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it, in order.
- */
+/* Dense weights learn from the mean of the step, each row from every event that read it,
+ * in order. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
@@ -281,7 +282,7 @@ train(learner *le, const pass *ps, size_t start, size_t B)
 static inline uint32_t
 bucket_of(const learner *le, uint32_t state_idx)
 {
-    return state_idx / ((uint32_t)le->cfg->agent.positions + 1);
+    return aa_state_bucket(state_idx, (uint32_t)le->cfg->agent.positions);
 }
 
 static void
@@ -328,8 +329,8 @@ judge(learner *le, const aa_assigned_batch *in, aa_reward_batch *out)
             advantage(le, d % le->F, in->state[d], in->next_state[d], out->reward[d]);
     for (size_t s = 0; s < in->sweep_count; s++) {
         const uint32_t next = in->sweep_next_state[s];
-        const bool     own = in->sweep_state[s] != AA_NO_STATE && next % (k + 1) == k;
-        const float    r = reward_of_sweep(&le->rw, own);
+        const bool  own = in->sweep_state[s] != AA_NO_STATE && aa_state_position(next, k) == k + 1;
+        const float r = reward_between(&le->rw, own);
         out->reward[events + s] = r;
         out->advantage[events + s] = advantage(le, in->sweep_field[s], in->sweep_state[s], next, r);
     }
@@ -348,6 +349,27 @@ keep_rewards(aa_reward_batch *kept, const aa_reward_batch *out)
     if (out->m) memcpy(kept->advantage, out->advantage, out->m * sizeof *out->advantage);
 }
 
+static aa_status
+check_finite(const char *what, const float *x, size_t n, uint64_t seq, aa_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return aa_fail(err, AA_EDIVERGED, "batch %llu: %s[%zu] is %g: the model has diverged",
+                           (unsigned long long)seq, what, i, (double)x[i]);
+    return AA_OK;
+}
+
+/* Once per batch, not per event: what is not finite in a row shows when an event reads it. */
+static aa_status
+check_converging(const learner *le, const aa_reward_batch *out, aa_err *err)
+{
+    const uint64_t seq = out->hd.seq;
+    aa_status      st = check_finite("loss", out->loss, out->n, seq, err);
+    if (st == AA_OK) st = check_finite("reward", out->reward, out->m, seq, err);
+    if (st == AA_OK) st = check_finite("advantage", out->advantage, out->m, seq, err);
+    return st == AA_OK ? check_finite("dense weight", le->dense.w, le->dense.count, seq, err) : st;
+}
+
 aa_status
 learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, float *prediction,
              aa_err *err)
@@ -355,10 +377,10 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     const size_t     m = in->n * le->F + in->sweep_count;
     aa_reward_batch *kept = &le->ring[in->hd.seq % le->ring_count];
     aa_status        st = learner_check(le, in, err);
-    if (!st) st = work_reserve(le, le->step < in->n ? le->step : in->n, err);
-    if (!st) st = aa_reward_batch_reserve(out, in->n, m, err);
-    if (!st) st = aa_reward_batch_reserve(kept, in->n, m, err);
-    if (st) return st;
+    if (st == AA_OK) st = work_reserve(le, le->step < in->n ? le->step : in->n, err);
+    if (st == AA_OK) st = aa_reward_batch_reserve(out, in->n, m, err);
+    if (st == AA_OK) st = aa_reward_batch_reserve(kept, in->n, m, err);
+    if (st != AA_OK) return st;
     out->hd = in->hd;
     out->n = in->n;
     out->m = m;
@@ -367,7 +389,7 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
         rows_begin(le->tables[f], in->hd.seq);
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
-        gather(le, &ps, start, B);
+        gather_step(le, &ps, start, B);
         predict(le, &ps, start, B);
         compare_with_shared(le, &ps, start, B);
         train(le, &ps, start, B);
@@ -375,6 +397,8 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     }
     apply_ops(le, &ps, in->n, 0);
     judge(le, in, out);
+    st = check_converging(le, out, err);
+    if (st != AA_OK) return st;
     keep_rewards(kept, out);
     le->next_seq++;
     le->events += in->n;
@@ -418,8 +442,12 @@ learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *
     }
     for (size_t f = 0; all && f < le->F; f++)
         rows_touch_all(le->tables[f]);
-    for (size_t f = 0; f < le->F && *count < max; f++)
+    const size_t first = le->publish_field;
+    for (size_t i = 0; i < le->F && *count < max; i++) {
+        const size_t f = (first + i) % le->F;
         *count += rows_changes(le->tables[f], out + *count, max - *count);
+        le->publish_field = (f + 1) % le->F; /* where max is reached, the others come first next */
+    }
     return AA_OK;
 }
 

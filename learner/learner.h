@@ -30,7 +30,8 @@ void learner_free(learner **le_p);
  * @param out         overwritten; out->hd = in->hd
  * @param prediction  (n) written if not NULL
  * @errors AA_EPARSE a slot or state out of range or an op that does not fit: nothing changed;
- *         AA_ENOMEM: do not use the learner any more
+ *         AA_ENOMEM, or AA_EDIVERGED: a prediction, reward or weight is not finite: do not use the
+ *         learner any more
  */
 aa_status learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out,
                        float *prediction, aa_err *err) __attribute__((warn_unused_result));
@@ -51,7 +52,8 @@ typedef struct {
     uint64_t     born; /* seq of the batch whose op (PROMOTE, INIT) made the row; 0: a shared row */
     const float *w;    /* (K+1), the learner's, until the next step or call */
 } learner_change;
-/** @param all  begin again with every row there is */
+/** Up to max of them. Fields take turns: whoever takes fewer than there are gets some of each field.
+ *  @param all  begin again with every row there is */
 aa_status    learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *count,
                              aa_err *err) __attribute__((warn_unused_result));
 const float *learner_dense(const learner *le, size_t *count);
@@ -82,12 +84,14 @@ aa_status learner_import_dense(learner *le, const float *w, size_t count, aa_err
 
 /** Digest of rows, dense weights, optimizers, critic and metrics. */
 uint64_t learner_digest(const learner *le);
-/** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0, for each
- * live row in order of (field, slot) d = aa_digest(d, (uint32_t[2]){field, slot}, 8);  d =
- * aa_digest(d, w, (K+1) floats) and then aa_digest(d, dense weights). */
+/** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0,
+ *    for each live row in order of (field, slot)
+ *        d = aa_digest(d, (uint32_t[2]){field, slot}, 8)
+ *        d = aa_digest(d, w, (K+1) floats)
+ *    d = aa_digest(d, dense weights) */
 uint64_t learner_served_digest(const learner *le);
-/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
- */
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena).
+ *  False: done. */
 bool      learner_tidy(learner *le);
 aa_status learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));

@@ -3,7 +3,7 @@
  * the step. */
 #include <math.h>
 
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 /* Is word a state word and next a state index (or word AA_NO_STATE)? */
 static bool
@@ -71,7 +71,7 @@ check_event(const learner *le, const aa_assigned_batch *in, size_t e, aa_err *er
             return aa_fail(err, AA_EPARSE, "event %zu: field %zu has no row %u + %g", e, f,
                            in->slot[at], (double)in->mix[at]);
         aa_status st = check_alt(le, in, at, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
         if (!knows_state(le, in->state[at], in->next_state[at]))
             return aa_fail(err, AA_EPARSE, "event %zu: field %zu: state %#x, then %u", e, f,
                            in->state[at], in->next_state[at]);
@@ -88,7 +88,7 @@ plan_until(learner *le, const aa_assigned_batch *in, size_t e, size_t *planned, 
     while (*planned < in->op_count && in->op[*planned].event_idx <= e) {
         const aa_op *op = &in->op[*planned];
         aa_status    st = rows_plan(le->tables[op->field], op, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
         ++*planned;
     }
     return AA_OK;
@@ -99,11 +99,11 @@ learner_check(learner *le, const aa_assigned_batch *in, aa_err *err)
 {
     size_t    planned = 0;
     aa_status st = check_shape(le, in, err);
-    for (size_t e = 0; !st && e < in->n; e++) {
+    for (size_t e = 0; st == AA_OK && e < in->n; e++) {
         st = plan_until(le, in, e, &planned, err);
-        if (!st) st = check_event(le, in, e, err);
+        if (st == AA_OK) st = check_event(le, in, e, err);
     }
-    if (!st) st = plan_until(le, in, in->n, &planned, err);
+    if (st == AA_OK) st = plan_until(le, in, in->n, &planned, err);
     while (st && planned > 0) {
         const aa_op *op = &in->op[--planned];
         rows_unplan(le->tables[op->field], op);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 size_t
 learner_shared_rows(const learner *le)

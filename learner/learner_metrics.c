@@ -13,13 +13,13 @@
     "window_accuracy,rows_live,row_bytes,reward_mean,td_error_mean_abs"
 
 struct learner_metrics {
-    aa_counter   *events, *batches, *refused, *unsaved, *rows_published, *checkpoints;
-    aa_histogram *step, *publish, *pause;
+    aa_counter   *events, *batches, *rows_published;
+    aa_histogram *step, *publish;
     aa_gauge     *auc, *logloss, *mse, *accuracy;
     aa_gauge     *auc_recent, *logloss_recent, *auc_lt10;
     aa_gauge     *label_mean, *prediction_mean;
     aa_gauge     *rows, *row_bytes, *row_bytes_peak, *dense_bytes, *critic_bytes;
-    aa_gauge     *reward, *td_error, *epoch, *seq;
+    aa_gauge     *reward, *td_error, *seq;
     uint64_t      rows_published_before;
     aa_series    *series; /* NULL: off */
 };
@@ -37,14 +37,9 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     COUNTER(events, "events_total",
             "Events predicted and learned from since this process's start, repeats included.");
     COUNTER(batches, "batches_total", "Batches learned from.");
-    COUNTER(unsaved, "checkpoints_failed_total", "Checkpoints that could not be written.");
-    COUNTER(refused, "messages_refused_total",
-            "Messages that were damaged or not for this process.");
     COUNTER(rows_published, "rows_published_total", "Rows sent to the model topic.");
-    COUNTER(checkpoints, "checkpoints_total", "Checkpoints made durable.");
     HISTOGRAM(step, "step_seconds", "Time to predict, record and train one batch.");
     HISTOGRAM(publish, "publish_seconds", "Time to hand what changed to Kafka's client.");
-    HISTOGRAM(pause, "checkpoint_pause_seconds", "Time a checkpoint held up the stream.");
     GAUGE(auc, "auc", "window=\"all\"", "Prequential area under the ROC curve.");
     GAUGE(auc_recent, "auc", "window=\"recent\"", "Prequential area under the ROC curve.");
     GAUGE(auc_lt10, "auc", "window=\"seen_lt10\"", "Prequential area under the ROC curve.");
@@ -62,7 +57,6 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     GAUGE(critic_bytes, "critic_bytes", "", "Bytes of the critic.");
     GAUGE(reward, "reward_mean", "", "Recent mean reward of the agent's decisions.");
     GAUGE(td_error, "td_error_mean_abs", "", "Recent mean absolute TD error of the critic.");
-    GAUGE(epoch, "checkpoint_epoch", "", "Newest durable epoch.");
     GAUGE(seq, "batch_seq", "", "Sequence number of the newest batch.");
 #undef COUNTER
 #undef GAUGE
@@ -99,31 +93,6 @@ learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t dura
     aa_counter_add(lm->rows_published, rows_total - lm->rows_published_before);
     lm->rows_published_before = rows_total;
     aa_histogram_observe(lm->publish, (double)duration_us / 1e6);
-}
-
-void
-learner_metrics_pause(learner_metrics *lm, int64_t pause_us)
-{
-    aa_histogram_observe(lm->pause, (double)pause_us / 1e6);
-}
-
-void
-learner_metrics_epoch(learner_metrics *lm, uint64_t epoch)
-{
-    aa_counter_add(lm->checkpoints, 1);
-    aa_gauge_set(lm->epoch, (double)epoch);
-}
-
-void
-learner_metrics_unsaved(learner_metrics *lm)
-{
-    aa_counter_add(lm->unsaved, 1);
-}
-
-void
-learner_metrics_refused(learner_metrics *lm)
-{
-    aa_counter_add(lm->refused, 1);
 }
 
 void
@@ -257,9 +226,9 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     aa_summary_int(su, "critic_bytes", s.critic_bytes);
     aa_summary_num(su, "reward_mean", s.reward_mean);
     aa_summary_num(su, "td_error_mean_abs", s.td_error_mean_abs);
-    aa_summary_str(su, "model", cfg->model.kind);
+    aa_summary_str(su, "model", aa_model_id_text(cfg->model.kind));
     aa_summary_int(su, "dim", (uint64_t)cfg->model.dim);
-    aa_summary_str(su, "mode", cfg->agent.mode);
+    aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));
     aa_summary_hex(su, "digest", learner_digest(le));
     aa_summary_hex(su, "served_digest", learner_served_digest(le));
     return aa_summary_write(&su, cfg, "learner", err);

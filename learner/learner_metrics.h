@@ -21,10 +21,6 @@ void      learner_metrics_free(learner_metrics **lm_p);
 
 void learner_metrics_step(learner_metrics *lm, const aa_assigned_batch *in, int64_t duration_us);
 void learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t duration_us);
-void learner_metrics_pause(learner_metrics *lm, int64_t pause_us);
-void learner_metrics_epoch(learner_metrics *lm, uint64_t epoch);
-void learner_metrics_refused(learner_metrics *lm);
-void learner_metrics_unsaved(learner_metrics *lm); /* a checkpoint could not be written */
 /** Quality, rows and rewards: read from the learner now and then, not per batch. le may be NULL. */
 void learner_metrics_refresh(learner_metrics *lm, const learner *le);
 

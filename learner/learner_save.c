@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "learner/learner_state.h"
+#include "learner/learner_internal.h"
 
 /* Plain bytes without padding. */
 typedef struct {
@@ -74,13 +74,13 @@ save_rewards(const learner *le, aa_ckpt_writer *w, aa_err *err)
     for (size_t i = 0; i < le->ring_count; i++)
         bytes += rewards_bytes(&le->ring[i]);
     aa_status st = aa_ckpt_begin(w, "rewards", bytes, err);
-    for (size_t i = 0; !st && i < le->ring_count; i++) {
+    for (size_t i = 0; st == AA_OK && i < le->ring_count; i++) {
         const aa_reward_batch *b = &le->ring[i];
         const saved_rewards    head = rewards_head(b);
         st = aa_ckpt_append(w, &head, sizeof head, err);
-        if (!st && b->n) st = aa_ckpt_append(w, b->loss, b->n * sizeof(float), err);
-        if (!st && b->m) st = aa_ckpt_append(w, b->reward, b->m * sizeof(float), err);
-        if (!st && b->m) st = aa_ckpt_append(w, b->advantage, b->m * sizeof(float), err);
+        if (st == AA_OK && b->n) st = aa_ckpt_append(w, b->loss, b->n * sizeof(float), err);
+        if (st == AA_OK && b->m) st = aa_ckpt_append(w, b->reward, b->m * sizeof(float), err);
+        if (st == AA_OK && b->m) st = aa_ckpt_append(w, b->advantage, b->m * sizeof(float), err);
     }
     return st;
 }
@@ -111,13 +111,13 @@ learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
     const void      *metric_data;
     const size_t     metric_len = metric_bytes(le->me, &metric_data);
     aa_status        st = aa_ckpt_section(w, "learner", &head, sizeof head, err);
-    if (!st) st = aa_ckpt_section(w, "dense", le->dense.w, adam_bytes(&le->dense), err);
-    for (size_t f = 0; !st && f < le->F; f++)
+    if (st == AA_OK) st = aa_ckpt_section(w, "dense", le->dense.w, adam_bytes(&le->dense), err);
+    for (size_t f = 0; st == AA_OK && f < le->F; f++)
         st = rows_save(le->tables[f], w, err);
-    if (!st) st = le->cr ? critic_save(le->cr, w, err) : worth_save(&le->wo, w, err);
-    if (!st) st = aa_ckpt_section(w, "metric", metric_data, metric_len, err);
-    if (!st) st = save_rewards(le, w, err);
-    if (!st) st = save_about(le, w, err);
+    if (st == AA_OK) st = le->cr ? critic_save(le->cr, w, err) : worth_save(&le->wo, w, err);
+    if (st == AA_OK) st = aa_ckpt_section(w, "metric", metric_data, metric_len, err);
+    if (st == AA_OK) st = save_rewards(le, w, err);
+    if (st == AA_OK) st = save_about(le, w, err);
     return st;
 }
 
@@ -130,7 +130,7 @@ restore_head(learner *le, aa_ckpt_reader *r, aa_err *err)
     size_t      len;
     saved_head  head = {0};
     aa_status   st = aa_ckpt_get(r, "learner", &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (len == sizeof head) memcpy(&head, data, len);
     if (head.fields != le->F || head.width != le->W || head.weights != le->dense.count ||
         head.ring_count != le->ring_count || head.next_seq == 0)
@@ -141,7 +141,7 @@ restore_head(learner *le, aa_ckpt_reader *r, aa_err *err)
     le->dense.steps = head.adam_steps;
     le->rw.st = head.rewards;
     st = aa_ckpt_get(r, "dense", &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (len != adam_bytes(&le->dense))
         return aa_fail(err, AA_EPARSE, "dense: %zu bytes of another shape", len);
     memcpy(le->dense.w, data, len);
@@ -163,7 +163,7 @@ restore_batch(learner *le, size_t i, const unsigned char **at, size_t *left, aa_
                        (unsigned long long)head.seq, i);
     aa_reward_batch *b = &le->ring[i];
     aa_status        st = aa_reward_batch_reserve(b, head.n, head.m, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     const unsigned char *from = *at + sizeof head;
     memcpy(b->loss, from, head.n * sizeof(float));
     memcpy(b->reward, from + head.n * sizeof(float), head.m * sizeof(float));
@@ -183,9 +183,9 @@ restore_rewards(learner *le, aa_ckpt_reader *r, aa_err *err)
     size_t               left;
     aa_status            st = aa_ckpt_get(r, "rewards", &data, &left, err);
     const unsigned char *at = data;
-    for (size_t i = 0; !st && i < le->ring_count; i++)
+    for (size_t i = 0; st == AA_OK && i < le->ring_count; i++)
         st = restore_batch(le, i, &at, &left, err);
-    if (!st && left) st = aa_fail(err, AA_EPARSE, "rewards: %zu bytes too many", left);
+    if (st == AA_OK && left) st = aa_fail(err, AA_EPARSE, "rewards: %zu bytes too many", left);
     return st;
 }
 
@@ -195,7 +195,7 @@ restore_metric(learner *le, aa_ckpt_reader *r, aa_err *err)
     const void *data;
     size_t      len;
     aa_status   st = aa_ckpt_get(r, "metric", &data, &len, err);
-    if (!st && metric_set_bytes(le->me, data, len) != 0)
+    if (st == AA_OK && metric_set_bytes(le->me, data, len) != 0)
         st = aa_fail(err, AA_EPARSE, "metric: %zu bytes of another shape", len);
     return st;
 }
@@ -205,13 +205,14 @@ learner_restore(learner *le, aa_ckpt_reader *r, aa_err *err)
 {
     learner  *fresh = NULL;
     aa_status st = learner_new(&fresh, le->cfg, err);
-    if (!st) st = restore_head(fresh, r, err);
-    for (size_t f = 0; !st && f < le->F; f++)
+    if (st == AA_OK) st = restore_head(fresh, r, err);
+    for (size_t f = 0; st == AA_OK && f < le->F; f++)
         st = rows_restore(fresh->tables[f], r, err);
-    if (!st) st = fresh->cr ? critic_restore(fresh->cr, r, err) : worth_restore(&fresh->wo, r, err);
-    if (!st) st = restore_metric(fresh, r, err);
-    if (!st) st = restore_rewards(fresh, r, err);
-    if (!st) {
+    if (st == AA_OK)
+        st = fresh->cr ? critic_restore(fresh->cr, r, err) : worth_restore(&fresh->wo, r, err);
+    if (st == AA_OK) st = restore_metric(fresh, r, err);
+    if (st == AA_OK) st = restore_rewards(fresh, r, err);
+    if (st == AA_OK) {
         const learner was = *le;
         *le = *fresh;
         *fresh = was;

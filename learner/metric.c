@@ -7,8 +7,8 @@
 
 #include "common/base/hash.h"
 
-#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* megabytes per input would be most of the time   \
-                                                 */
+/* Under a fuzzer megabytes per input would be most of the time. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 #define BINS        64u
 #define RECENT_BINS 16u
 #else

@@ -3,9 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/agent/agent_state.h"
-#include "common/kafka/kafka.h"
+#include "common/agent/mode.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
+#include "common/model/row.h"
 
 enum { CHUNK = 1024 };
 
@@ -13,6 +18,7 @@ struct publish_model {
     const aa_conf *cfg;      /* borrowed */
     aa_producer   *producer; /* owned */
     aa_bytes       value;    /* reused */
+    uint32_t       mark;     /* of this pipeline */
     size_t         width;    /* W = K+1 */
     uint64_t       sent;
     uint64_t       lost;    /* messages that were not delivered, as of the last call */
@@ -26,8 +32,10 @@ publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
     publish_model *pm = calloc(1, sizeof *pm);
     if (!pm) return aa_fail(err, AA_ENOMEM, "publisher of the model");
     pm->cfg = cfg;
-    pm->width = (size_t)cfg->model.dim + 1;
+    pm->mark = aa_mark_of(cfg->pipeline.name);
+    pm->width = aa_row_width((size_t)cfg->model.dim);
     aa_status st = aa_topic_ensure(cfg, cfg->topics.model, 0, true, err);
+    if (st == AA_OK) st = aa_owners_check(cfg, err);
     if (st == AA_OK) st = aa_producer_open(&pm->producer, cfg, err);
     if (st != AA_OK) {
         publish_model_close(&pm);
@@ -39,15 +47,24 @@ publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
 
 /* value: pm->value, or NULL for a tombstone */
 static aa_status
-send_keyed(publish_model *pm, aa_key_kind kind, uint32_t field, uint64_t id, const aa_bytes *value,
+send_keyed(publish_model *pm, aa_key_kind kind, uint32_t field, uint64_t id, aa_bytes *value,
            aa_err *err)
 {
-    uint8_t            key[AA_TOPIC_KEY_BYTES];
-    const aa_topic_key k = {
-        .lane = (uint32_t)pm->cfg->pipeline.lane, .kind = (uint8_t)kind, .field = field, .id = id};
+    uint8_t               mark[AA_MARK_HEADER_BYTES];
+    const aa_kafka_header header = {.name = AA_MARK_HEADER, .value = mark, .len = sizeof mark};
+    uint8_t               key[AA_TOPIC_KEY_BYTES];
+    const aa_topic_key    k = {
+           .lane = (uint32_t)pm->cfg->pipeline.lane, .kind = (uint8_t)kind, .field = field, .id = id};
     aa_topic_key_put(key, &k);
-    return aa_producer_send(pm->producer, pm->cfg->topics.model, -1, key, sizeof key,
-                            value ? value->data : NULL, value ? value->len : 0, 0, NULL, 0, err);
+    if (!value) {
+        aa_mark_to_header(mark, pm->mark);
+        return aa_producer_send(pm->producer, pm->cfg->topics.model, -1, key, sizeof key, NULL, 0,
+                                0, &header, 1, err);
+    }
+    aa_status st = aa_mark_put(value, pm->mark, err);
+    if (st != AA_OK) return st;
+    return aa_producer_send(pm->producer, pm->cfg->topics.model, -1, key, sizeof key, value->data,
+                            value->len, 0, NULL, 0, err);
 }
 
 static aa_status
@@ -77,7 +94,8 @@ send_dense(publish_model *pm, const learner *le, uint64_t run_id, uint64_t versi
     learner_stats_get(le, &stats);
     d.events = stats.events;
     d.residual_rows = aa_residual_rows(cfg);
-    snprintf(d.model, sizeof d.model, "%.31s", cfg->model.kind);
+    snprintf(d.pipeline, sizeof d.pipeline, "%.127s", cfg->pipeline.name);
+    snprintf(d.model, sizeof d.model, "%.31s", aa_model_id_text(cfg->model.kind));
     for (size_t h = 0; h < cfg->hidden_count; h++)
         d.hidden[h] = cfg->hidden[h];
     d.w = learner_dense(le, &d.w_count);

@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { KEY_BYTES = 12 };
 

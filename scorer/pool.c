@@ -27,7 +27,7 @@ struct pool {
 };
 
 static void
-append(job_list *ls, pool_job *job)
+append_job(job_list *ls, pool_job *job)
 {
     job->next = NULL;
     *ls->tail = job;
@@ -58,7 +58,7 @@ next_job(pool *pl)
 
 /* The next job; NULL: the end. */
 static pool_job *
-take(pool *pl)
+take_job(pool *pl)
 {
     pool_job *job;
     pthread_mutex_lock(&pl->lock);
@@ -80,11 +80,11 @@ let_next_slow_run(pool *pl)
 }
 
 static void *
-work(void *arg)
+work_jobs(void *arg)
 {
     worker   *wk = arg;
     pool_job *job;
-    while ((job = take(wk->pl))) {
+    while ((job = take_job(wk->pl))) {
         bool was_slow = job->is_long;
         job->run(job, wk->sc);
         if (was_slow) let_next_slow_run(wk->pl);
@@ -107,15 +107,15 @@ pool_new(pool **out, const aa_conf *cfg, replica *rp, size_t threads, size_t roo
     pl->threads = threads;
     pl->wk = calloc(threads, sizeof *pl->wk);
     if (!pl->wk) st = aa_fail(err, AA_ENOMEM, "pool");
-    for (size_t i = 0; i < threads && !st; i++) {
+    for (size_t i = 0; i < threads && st == AA_OK; i++) {
         worker *wk = &pl->wk[i];
         wk->pl = pl;
         st = scorer_new(&wk->sc, cfg, rp, err);
-        if (st) break;
-        wk->runs = pthread_create(&wk->thread, NULL, work, wk) == 0;
+        if (st != AA_OK) break;
+        wk->runs = pthread_create(&wk->thread, NULL, work_jobs, wk) == 0;
         if (!wk->runs) st = aa_fail(err, AA_EIO, "no thread to score with");
     }
-    if (st) pool_free(&pl);
+    if (st != AA_OK) pool_free(&pl);
     *out = pl;
     return st;
 }
@@ -146,7 +146,7 @@ pool_push(pool *pl, pool_job *job)
     pthread_mutex_lock(&pl->lock);
     bool there_is_room = pl->waiting < pl->room && !pl->ending;
     if (there_is_room) {
-        append(job->is_long ? &pl->slow : &pl->fast, job);
+        append_job(job->is_long ? &pl->slow : &pl->fast, job);
         pl->waiting++;
     }
     pthread_mutex_unlock(&pl->lock);
@@ -160,7 +160,7 @@ pool_put_back(pool *pl, pool_job *job)
     AA_REQUIRE(!job->is_long);
     job->is_long = true;
     pthread_mutex_lock(&pl->lock);
-    append(&pl->slow, job);
+    append_job(&pl->slow, job);
     pl->waiting++;
     pthread_mutex_unlock(&pl->lock);
     pthread_cond_signal(&pl->some);

@@ -1,7 +1,7 @@
 /* scorer/pool - threads that answer requests, and the bounded queue before them.
  *
- * Both doors put jobs in; a thread takes each out, in order, and runs it with the thread's own
- * scorer. A full queue says so at once: a door answers 429 rather than letting anybody wait for
+ * Both endpoints put jobs in; a thread takes each out, in order, and runs it with the thread's own
+ * scorer. A full queue says so at once: an endpoint answers 429 rather than letting anybody wait for
  * what will not come. The queue's lock is held for a few instructions; scoring itself takes none.
  *
  * Long jobs (a ranking of all known items takes as long as thousands of short requests) never have
@@ -20,7 +20,7 @@
 typedef struct pool     pool;
 typedef struct pool_job pool_job;
 
-/* First member of what a door queues. */
+/* First member of what an endpoint queues. */
 struct pool_job {
     pool_job *next;
     int64_t   arrived_us;
@@ -31,7 +31,7 @@ struct pool_job {
 /** @param room  jobs that may wait. @errors AA_EIO no thread; of scorer_new */
 aa_status pool_new(pool **out, const aa_conf *cfg, replica *rp, size_t threads, size_t room,
                    aa_err *err) __attribute__((warn_unused_result));
-/** Runs what is queued, then ends the threads. @pre no door puts anything in any more */
+/** Runs what is queued, then ends the threads. @pre no endpoint puts anything in any more */
 void pool_free(pool **pl_p);
 
 /** False: full, the job is still the caller's. @thread any */

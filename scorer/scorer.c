@@ -10,26 +10,27 @@
 
 #include "common/base/hash.h"
 
-#define CHUNK_ITEMS 1024              /* between two looks at the clock */
-#define TURN_ITEMS  (4 * CHUNK_ITEMS) /* between two turns of others */
+#define CHUNK_ITEMS 1024                      /* between two looks at the clock */
+#define TURN_ITEMS  ((size_t)4 * CHUNK_ITEMS) /* between two turns of others */
 
 /* A place in a ranking. */
 typedef struct {
     float    score;
-    size_t   ordinal; /* in the list; of equal scores the earlier is first */
+    size_t   ordinal; /* in the list */
     uint64_t key;
     aa_text  text;
 } ranked;
 
 struct scorer {
     const aa_conf  *cfg; /* borrowed */
-    const replica  *rp;  /* borrowed */
     replica_reader *rr;
     int64_t         arrived_us;
     int64_t (*now_us)(void); /* NULL: no deadlines */
     bool              only_short;
-    ranked           *best;      /* (best_cap) heap, the worst on top */
-    aa_text          *best_text; /* (best_cap) */
+    ranked           *best;       /* (best_cap) heap, the worst on top */
+    aa_text          *best_text;  /* (best_cap) */
+    uint8_t          *best_bytes; /* (best_bytes_cap) their texts, which others may free */
+    size_t            best_bytes_cap;
     size_t            best_cap;
     uint64_t          key[AA_MAX_FIELDS]; /* (F) */
     size_t            cap;                /* items the arrays have room for */
@@ -44,9 +45,8 @@ scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     scorer *sc = calloc(1, sizeof *sc);
     if (!sc) return aa_fail(err, AA_ENOMEM, "scorer");
     sc->cfg = cfg;
-    sc->rp = rp;
     aa_status st = replica_reader_open(&sc->rr, rp, err);
-    if (st) {
+    if (st != AA_OK) {
         scorer_free(&sc);
         return st;
     }
@@ -65,6 +65,7 @@ scorer_free(scorer **sc_p)
     free(sc->reading);
     free(sc->best);
     free(sc->best_text);
+    free(sc->best_bytes);
     free(sc);
     *sc_p = NULL;
 }
@@ -119,7 +120,7 @@ token_matches(const char *want, aa_text got)
 }
 
 static aa_status
-make_room(scorer *sc, size_t n)
+make_item_room(scorer *sc, size_t n)
 {
     if (n <= sc->cap) return AA_OK;
     uint64_t *item = realloc(sc->item, n * sizeof *item);
@@ -177,8 +178,8 @@ read_keys(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_
 
 /* All but the IDs themselves; false: refused. */
 static bool
-admit(const scorer *sc, const char *not_ready, const aa_score_request *rq, aa_score_reply *reply,
-      scorer_tally *tally)
+admit_request(const scorer *sc, const char *not_ready, const aa_score_request *rq,
+              aa_score_reply *reply, scorer_tally *tally)
 {
     size_t  contexts = sc->cfg->field_count - 2;
     int64_t max_items = sc->cfg->scorer.max_items;
@@ -266,16 +267,21 @@ answer_list(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, score
 
 /* ---- a ranking ---- */
 
+/* Of equal scores the lesser ID is better, byte by byte, so that every scorer ranks alike. */
 static bool
 worse(const ranked *a, const ranked *b)
 {
     if (a->score < b->score || a->score > b->score) return a->score < b->score;
-    return a->ordinal > b->ordinal;
+    const size_t len = a->text.len < b->text.len ? a->text.len : b->text.len;
+    const int    order = memcmp(a->text.data, b->text.data, len);
+    if (order != 0) return order > 0;
+    if (a->text.len != b->text.len) return a->text.len > b->text.len;
+    return a->ordinal > b->ordinal; /* the same ID twice in a list */
 }
 
 /* heap[i] may be better than what is below it. */
 static void
-sift_down(ranked *heap, size_t n, size_t i)
+sift_item_down(ranked *heap, size_t n, size_t i)
 {
     for (;;) {
         size_t least = i;
@@ -296,7 +302,7 @@ consider(ranked *heap, size_t *n, size_t top, const ranked *it)
     if (*n == top) {
         if (!worse(&heap[0], it)) return;
         heap[0] = *it;
-        sift_down(heap, top, 0);
+        sift_item_down(heap, top, 0);
         return;
     }
     size_t i = (*n)++;
@@ -307,9 +313,9 @@ consider(ranked *heap, size_t *n, size_t top, const ranked *it)
 
 /* The next candidates' keys into item, and their texts into candidate; returns how many. */
 static size_t
-next_candidates(scorer *sc, const aa_score_request *rq, size_t *at, ranked *candidate)
+next_candidates(scorer *sc, const aa_score_request *rq, const names_list *known, size_t *at,
+                ranked *candidate)
 {
-    const names *known = replica_items(sc->rp);
     const size_t end = rq->item_count ? rq->item_count : names_end(known);
     size_t       n = 0;
     for (; *at < end && n < CHUNK_ITEMS; (*at)++) {
@@ -339,6 +345,29 @@ make_room_for_best(scorer *sc, size_t top)
     return true;
 }
 
+/* The replica's texts stay for as long as it is pinned only. False: out of memory. */
+static bool
+keep_texts(scorer *sc, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += sc->best_text[i].len;
+    if (bytes > sc->best_bytes_cap) {
+        uint8_t *grown = realloc(sc->best_bytes, bytes);
+        if (!grown) return false;
+        sc->best_bytes = grown;
+        sc->best_bytes_cap = bytes;
+    }
+    bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        aa_text *text = &sc->best_text[i];
+        memcpy(sc->best_bytes + bytes, text->data, text->len);
+        text->data = (const void *)(sc->best_bytes + bytes);
+        bytes += text->len;
+    }
+    return true;
+}
+
 /* From the worst of the heap to the reply's last place, and so on. */
 static void
 take_in_order(scorer *sc, size_t n)
@@ -346,7 +375,7 @@ take_in_order(scorer *sc, size_t n)
     for (size_t left = n; left > 0; left--) {
         const ranked worst = sc->best[0];
         sc->best[0] = sc->best[left - 1];
-        sift_down(sc->best, left - 1, 0);
+        sift_item_down(sc->best, left - 1, 0);
         sc->item[left - 1] = worst.key;
         sc->score[left - 1] = worst.score;
         sc->best_text[left - 1] = worst.text;
@@ -356,15 +385,16 @@ take_in_order(scorer *sc, size_t n)
 static void
 answer_ranking(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_tally *tally)
 {
-    ranked candidate[CHUNK_ITEMS];
-    size_t at = 0, best = 0, n, top = rq->top ? rq->top : AA_SCORE_TOP;
-    if (make_room(sc, top > CHUNK_ITEMS ? top : CHUNK_ITEMS) || !make_room_for_best(sc, top)) {
+    ranked            candidate[CHUNK_ITEMS];
+    const names_list *known = replica_items(sc->rr);
+    size_t            at = 0, best = 0, n, top = rq->top ? rq->top : AA_SCORE_TOP;
+    if (make_item_room(sc, top > CHUNK_ITEMS ? top : CHUNK_ITEMS) || !make_room_for_best(sc, top)) {
         scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: the best %zu", top);
         return;
     }
     do {
         give_way(at);
-        n = next_candidates(sc, rq, &at, candidate);
+        n = next_candidates(sc, rq, known, &at, candidate);
         if (!score_items(sc, rq, 0, n, false, reply, tally)) return;
         for (size_t i = 0; i < n; i++) {
             candidate[i].score = sc->score[i];
@@ -372,6 +402,10 @@ answer_ranking(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, sc
         }
     } while (n == CHUNK_ITEMS);
     take_in_order(sc, best);
+    if (!keep_texts(sc, best)) {
+        scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: the best %zu", best);
+        return;
+    }
     if (rq->explain) {
         replica_answer again;
         aa_err         err = AA_ERR_INIT;
@@ -397,12 +431,12 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
     size_t n = rq->item_count;
     *reply = (aa_score_reply){.request_id = rq->request_id};
     *tally = (scorer_tally){0};
-    if (!admit(sc, not_ready, rq, reply, tally)) return;
+    if (!admit_request(sc, not_ready, rq, reply, tally)) return;
     if (scorer_puts_off(sc, rq, 1)) {
         scorer_refuse(reply, tally, SCORER_LONG, "long");
         return;
     }
-    if (make_room(sc, n + 1)) {
+    if (make_item_room(sc, n + 1)) {
         scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: %zu items", n);
         return;
     }

@@ -173,7 +173,7 @@ show_summary() {
         row("score request, p50"; .score_step_p50_us; "us for \(.score_candidates) items: \(.score_forward_us) forward, \(.score_lookup_us) look-ups; p99 \(.score_step_p99_us)"),
         row("  beside updates, p50"; .score_step_beside_updates_p50_us; "us, p99 \(.score_step_beside_updates_p99_us), at \(.score_updates_per_s | group) updates/s"),
         row("  over HTTP, p50"; .score_http_p50_ms * 1000; "us, p99 \(.score_http_p99_ms * 1000 | round) (best of 8 seconds: \(.score_http_best_round_p99_ms * 1000 | round)), at \(.score_http_requests_per_s | group) requests/s beside \(.score_http_updates_per_s | round | group) updates/s; look-ups are \(.score_lookup_us / .score_http_p50_ms / 10 | round) % of it"),
-        row("  the door alone, p50"; .score_http_door_p50_ms * 1000; "us, p99 \(.score_http_door_p99_ms * 1000 | round): /healthz, the same client"),
+        row("  /healthz alone, p50"; .score_http_healthz_p50_ms * 1000; "us, p99 \(.score_http_healthz_p99_ms * 1000 | round): /healthz, the same client"),
         row("  forward pass alone"; .score_http_forward_us; "us for the same \(.score_candidates) items"),
         row("  on the machine"; .score_http_cores * 100; "% of a core for all of it, \(.score_http_client_cores * 100 | round) % its client; other processes had \(.score_http_others_cores * 100 | round) %"),
         row("  beside rankings, p50"; .score_http_beside_ranking_p50_ms * 1000; "us, p99 \(.score_http_beside_ranking_p99_ms * 1000 | round), while all \(.rank_all_items | group) items are ranked in \(.rank_all_ms) ms each"),

@@ -4,6 +4,8 @@
 #   N passed, N failed, N skipped
 # SANITIZE=1    the same with AddressSanitizer and UndefinedBehaviorSanitizer builds;
 #               SANITIZE=thread: with ThreadSanitizer
+# CC=clang      built by clang
+# GATES=1       the gates of scripts/gates as well, each counted as a test
 # ONLY=pattern  only test programs and scripts whose path matches (a grep -E pattern)
 # Logs of all tests, at the end: build/check/logs. Two may run side by side.
 source "$(dirname "$0")/lib.sh"
@@ -13,11 +15,12 @@ SAN=${SANITIZE:+address,undefined}
 [[ ${SANITIZE:-} != thread ]] || SAN=thread
 KIND=${SAN:-release}
 KIND=${KIND//,/-}
+[[ ${CC:-} != *clang* ]] || KIND+=-clang
 BUILD=build/$KIND
 WORK=build/check/run-$$
 LOGS=$WORK/logs LAST_LOGS=build/check/logs
 JOBS=$(nproc)
-UNIT_SECONDS=300 INTEGRATION_SECONDS=300 E2E_SECONDS=600
+GATE_SECONDS=900 UNIT_SECONDS=300 INTEGRATION_SECONDS=300 E2E_SECONDS=600
 passed=0 failed=0 skipped=0 failures=()
 declare -A RUNNING=() STARTED_MS=() # by the job's pid: its test, when it began
 
@@ -117,17 +120,25 @@ trap 'exit 143' TERM HUP
 sweep_stale build/check
 mkdir -p "$LOGS"
 
-step "installing what is missing" scripts/deps.sh packages kafka prometheus
-[[ -z $SAN ]] || say "sanitizers: $SAN"
-step "building programs and tests" build SAN="$SAN" all build-tests
+gates=()
+[[ -z ${GATES:-} ]] || mapfile -t gates < <(printf '%s\n' scripts/gates/*.sh | grep -E -- "${ONLY:-}" || true)
 mapfile -t unit < <(tests unit)
 mapfile -t replays < <(for file in tests/fuzz/fuzz_*.c; do
     echo "$BUILD/tests/fuzz_replay/replay_$(basename "${file#*/fuzz_}" .c)"
 done | grep -E -- "${ONLY:-}" || true)
 mapfile -t integration < <(tests integration)
 mapfile -t e2e < <(tests e2e)
-step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
-step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
+needed=()
+((${#gates[@]} == 0)) || needed+=(gates)
+((${#integration[@]} + ${#e2e[@]} == 0)) || needed+=(kafka prometheus nginx)
+step "installing what is missing" scripts/deps.sh packages "${needed[@]}"
+[[ -z $SAN ]] || say "sanitizers: $SAN"
+((${#gates[@]} == 0)) || step "gates" run_tests 1 "$GATE_SECONDS" "${gates[@]}"
+if ((${#unit[@]} + ${#replays[@]} + ${#integration[@]} + ${#e2e[@]})); then
+    step "building programs and tests" build SAN="$SAN" all build-tests
+    step "unit tests" run_tests "$JOBS" "$UNIT_SECONDS" "${unit[@]}"
+    step "inputs of the fuzz targets" run_tests "$JOBS" "$UNIT_SECONDS" "${replays[@]}"
+fi
 if ((${#integration[@]} + ${#e2e[@]})); then
     step "starting Kafka" start_kafka
     step "integration tests" run_tests "$JOBS" "$INTEGRATION_SECONDS" "${integration[@]}"

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Installs what building, testing and running here need, when it is missing:
-#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]
+#   scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]
 #                                                         (the first two unless named)
 # packages: Debian packages, through apt-get (as root, or with sudo)
 # kafka:    the jars of Apache Kafka, through Maven, into build/kafka/libs
 # kafka3:   those of its last version 3, for the test of SCRAM, into build/kafka3/libs
 # prometheus: Debian's Prometheus and promtool, unpacked into build/prometheus: nothing is started
+# nginx:    Debian's nginx, unpacked into build/nginx: nothing is started
 # containers: podman and debootstrap (make image-test)
 # venv:     what python3 -m venv needs (make peers)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
+# compilers: clang, for CC=clang
+# gates:    clang; clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently
 # A second run finds everything there and is done at once, without a network.
 source "$(dirname "$0")/lib.sh"
 
@@ -24,7 +27,7 @@ installed() { # a package, or another that stands in for it (gnuplot-qt for gnup
     python3) command -v python3 >/dev/null ;;
     python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
     docker-compose) command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 ;;
-    openjdk-17-jre-headless) java_is_17 ;;
+    default-jre-headless) java_is_17 ;;
     maven) command -v mvn >/dev/null ;;
     *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;
     esac
@@ -71,7 +74,7 @@ packages() {
 fetch_kafka() { # fetch_kafka FOLDER [MAVEN_FLAG]
     local libs=$1 stamp=$1/.complete want log=$ROOT/build/maven.log
     want=$({ cat "$POM"; echo "${@:2}"; } | cksum)
-    install_missing openjdk-17-jre-headless
+    install_missing default-jre-headless
     [[ -r $stamp && $(cat "$stamp") == "$want" ]] && return 0
     install_missing maven
     say "fetching Apache Kafka's jars with Maven (44 MB)"
@@ -87,6 +90,8 @@ kafka() { fetch_kafka "$LIBS"; }
 # librdkafka before 2.6.1 (Debian 12 has 2.0.2) cannot authenticate by SCRAM at Kafka 4, which is stricter than
 # its predecessors (confluentinc/librdkafka#4895): that test runs against the last Kafka 3.
 kafka3() { fetch_kafka "$ROOT/build/kafka3/libs" -Dkafka.version=3.9.1; }
+
+compilers() { install_missing clang; }
 
 fuzz() {
     install_missing clang libclang-rt-14-dev
@@ -109,7 +114,35 @@ prometheus() {
     mv "$dir.part" "$dir"
 }
 
+# The same.
+nginx() {
+    local dir=$ROOT/build/nginx log=$ROOT/build/apt.log
+    if type -P nginx >/dev/null || [[ -x $dir/usr/sbin/nginx ]]; then return 0; fi
+    command -v apt-get >/dev/null || { warn "no apt-get: tests that need nginx are left out"; return 0; }
+    say "fetching Debian's nginx"
+    rm -rf "$dir.part"
+    mkdir -p "$dir.part"
+    (
+        cd "$dir.part"
+        apt-get download nginx || { as_root apt-get update && apt-get download nginx; }
+        dpkg-deb -x nginx_*.deb . && rm nginx_*.deb
+    ) >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "fetching it failed (apt's output: $log)"; }
+    rm -rf "$dir"
+    mv "$dir.part" "$dir"
+}
+
 containers() { install_missing podman netavark aardvark-dns iptables runc debootstrap; }
+
+gates() {
+    if ! type -P clang-format-14 clang-tidy-14 >/dev/null; then
+        [[ $(. /etc/os-release && echo "$ID $VERSION_ID") == "debian 12" ]] ||
+            die "the gates need clang-format-14 and clang-tidy-14, as Debian 12 has them; other versions lay out and find differently"
+        install_missing clang-format-14 clang-tidy-14
+    fi
+    install_missing shellcheck clang
+    [[ $(shellcheck --version) == *"version: 0.9."* ]] ||
+        die "the gates need shellcheck 0.9, as Debian 12 has it; here is $(shellcheck --version | sed -n 's/^version: //p')"
+}
 
 venv() { install_missing python3-venv; }
 
@@ -119,7 +152,7 @@ exec 9>"$ROOT/build/.deps.lock"
 flock 9 # two makes side by side: one installs, the other waits and finds it done
 for part in "$@"; do
     case $part in
-    packages | kafka | kafka3 | prometheus | containers | venv | fuzz) "$part" ;;
-    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [containers] [venv] [fuzz]" ;;
+    packages | kafka | kafka3 | prometheus | nginx | containers | venv | fuzz | compilers | gates) "$part" ;;
+    *) die -2 "usage: scripts/deps.sh [packages] [kafka] [kafka3] [prometheus] [nginx] [containers] [venv] [fuzz] [compilers] [gates]" ;;
     esac
 done

@@ -87,6 +87,13 @@ build() {
     ) 8>"$ROOT/build/.build.lock"
 }
 
+# gate COMMAND...: the one test of a script in scripts/gates, named as the script is. What is wrong stands above.
+gate() {
+    local name
+    name=$(basename "$0" .sh)
+    if "$@"; then echo "ok $name"; else echo "not ok $name"; exit 1; fi
+}
+
 # Work folders run-PID under a folder belong to a script with that pid. One that was killed (kill -9) could not
 # clear up: its broker is stopped and its folder removed by the next run.
 sweep_stale() {

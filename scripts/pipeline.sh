@@ -17,6 +17,7 @@ PIPELINE_CONFIG=${AUTOASSIGN_CONFIG:-$ROOT/compose/autoassign.yaml}
 declare -A PIPELINE_PID=()
 PIPELINE_DIR='' PIPELINE_ARGS=()
 PIPELINE_USER=() # setpriv's words for another user: --reuid nobody --regid nogroup --clear-groups
+declare -A PIPELINE_MORE=() # by process: settings of its own, section.key=value with blanks between them
 DRAIN_SECONDS=30
 
 pipeline_init() {
@@ -28,7 +29,7 @@ pipeline_init() {
     for setting in kafka.bootstrap.servers="$2" \
         links.events=ipc://events.ipc links.assigned=ipc://assigned.ipc \
         links.rewards=ipc://rewards.ipc scorer.listen=ipc://score.ipc \
-        checkpoint.dir=checkpoints pipeline.summary_dir=. "${@:3}"; do
+        checkpoint.dir=checkpoints pipeline.summary_dir=. scorer.linger_ms=0 "${@:3}"; do
         PIPELINE_ARGS+=(-o "$setting")
     done
 }
@@ -43,11 +44,12 @@ pipeline_tool() {
 # A session of its own keeps the terminal's Ctrl-C away (pipeline_stop drains instead); the
 # death signal ends the process when this shell is killed without a chance to stop it.
 pipeline_start() {
-    local name
+    local name more
     for name in "$@"; do
+        read -ra more <<<"${PIPELINE_MORE[$name]:-}"
         (cd "$PIPELINE_DIR" &&
             exec setsid setpriv --pdeathsig TERM "${PIPELINE_USER[@]}" \
-                "$PIPELINE_BIN/$name" "${PIPELINE_ARGS[@]}") >>"$PIPELINE_DIR/$name.log" 2>&1 </dev/null &
+                "$PIPELINE_BIN/$name" "${PIPELINE_ARGS[@]}" "${more[@]/#/-o}") >>"$PIPELINE_DIR/$name.log" 2>&1 </dev/null &
         PIPELINE_PID[$name]=$!
         echo $! >"$PIPELINE_DIR/$name.pid"
     done
@@ -79,6 +81,7 @@ pipeline_sample_cpu() {
     local stat fields
     { read -r stat <"/proc/${PIPELINE_PID[$1]:-none}/stat"; } 2>/dev/null || return 0
     read -r -a fields <<<"${stat##*) }"
+    # shellcheck disable=SC2034 # read by whoever sources this
     PIPELINE_CPU_TICKS[$1]=$((fields[11] + fields[12]))
 }
 
@@ -124,7 +127,7 @@ pipeline_stop() {
     done
 }
 
-# pipeline_http NAME PATH: from a process's HTTP door, wherever it is (its log says the port).
+# pipeline_http NAME PATH: from a process's HTTP server, wherever it listens (its log says the port).
 pipeline_port() {
     grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
         tail -n 1 | grep -oE '[0-9]+$' # the last: a log goes on over restarts

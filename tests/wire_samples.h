@@ -11,6 +11,7 @@
 #include "common/base/rng.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_fetch.h"
+#include "common/messages/wire_topic.h"
 
 /* A stream of draws. */
 typedef struct {
@@ -56,22 +57,6 @@ sample_header(sample_rng *rng)
     return (aa_header){sample_bits(rng), sample_bits(rng), sample_below(rng, 65536)};
 }
 
-static inline void
-sample_events(aa_event_batch *b, sample_rng *rng, size_t n, size_t F)
-{
-    aa_err err = AA_ERR_INIT;
-    sample_must(aa_event_batch_reserve(b, n, F, &err), &err);
-    b->hd = sample_header(rng);
-    b->n = n;
-    b->oldest_kafka_ms = (int64_t)sample_bits(rng);
-    for (size_t i = 0; i < n * F; i++)
-        b->key[i] = sample_bits(rng);
-    for (size_t i = 0; i < n; i++) {
-        b->label[i] = sample_real(rng);
-        b->time_ms[i] = (int64_t)sample_bits(rng);
-    }
-}
-
 static inline uint32_t
 sample_state(sample_rng *rng)
 {
@@ -86,6 +71,58 @@ sample_next_state(sample_rng *rng)
 }
 
 /* plain: optional arrays hold nothing but their defaults, no ops and no sweep */
+/* A value that column c takes, at *x. */
+static inline void
+sample_column_value(const aa_column *c, void *x, sample_rng *rng)
+{
+    const float    real = sample_real(rng), unit = sample_unit(rng);
+    const uint64_t bits = sample_bits(rng) | 1;
+    uint32_t       state;
+    switch (c->check) {
+    case AA_CHECK_FINITE: memcpy(x, &real, sizeof real); return;
+    case AA_CHECK_NOT_INFINITE:
+    case AA_CHECK_MIX: memcpy(x, &unit, sizeof unit); return;
+    case AA_CHECK_STATE:
+    case AA_CHECK_NEXT_STATE:
+        state = c->check == AA_CHECK_STATE ? sample_state(rng) : sample_next_state(rng);
+        memcpy(x, &state, sizeof state);
+        return;
+    case AA_CHECK_ANY:
+    case AA_CHECK_ID: memcpy(x, &bits, c->element_bytes); return;
+    }
+}
+
+/* Every column of holder's event i. An optional one holds its default in every second place, when
+ * plain in all. */
+static inline void
+sample_columns(void *holder, const aa_column_table *ct, sample_rng *rng, size_t i, size_t F,
+               bool plain)
+{
+    for (size_t k = 0; k < ct->count; k++) {
+        const aa_column *c = &ct->column[k];
+        const size_t     values = aa_column_values(c, 1, F);
+        for (size_t v = 0; v < values; v++) {
+            char *x = (char *)aa_column_array(c, holder) + (i * values + v) * c->element_bytes;
+            if (c->presence == AA_OPTIONAL && (plain || sample_below(rng, 2)))
+                memcpy(x, c->value, c->element_bytes);
+            else
+                sample_column_value(c, x, rng);
+        }
+    }
+}
+
+static inline void
+sample_events(aa_event_batch *b, sample_rng *rng, size_t n, size_t F)
+{
+    aa_err err = AA_ERR_INIT;
+    sample_must(aa_event_batch_reserve(b, n, F, &err), &err);
+    b->hd = sample_header(rng);
+    b->n = n;
+    b->oldest_kafka_ms = (int64_t)sample_bits(rng);
+    for (size_t i = 0; i < n; i++)
+        sample_columns(b, &aa_event_columns, rng, i, F, false);
+}
+
 static inline void
 sample_assigned(aa_assigned_batch *b, sample_rng *rng, size_t n, size_t F, bool plain)
 {
@@ -95,19 +132,8 @@ sample_assigned(aa_assigned_batch *b, sample_rng *rng, size_t n, size_t F, bool 
     b->n = n;
     b->op_count = b->sweep_count = 0;
     b->oldest_kafka_ms = (int64_t)sample_bits(rng);
-    for (size_t i = 0; i < n * F; i++) {
-        b->slot[i] = (uint32_t)sample_bits(rng);
-        b->mix[i] = plain ? 0.0f : sample_unit(rng);
-        b->alt_slot[i] = plain || sample_below(rng, 2) ? AA_NO_SLOT : sample_below(rng, 1000);
-        b->alt_mix[i] = plain || b->alt_slot[i] == AA_NO_SLOT ? 0.0f : sample_unit(rng);
-        b->state[i] = sample_state(rng);
-        b->next_state[i] = sample_next_state(rng);
-        b->baseline[i] = plain || sample_below(rng, 4) == 0 ? NAN : sample_unit(rng);
-    }
-    for (size_t i = 0; i < n; i++) {
-        b->label[i] = sample_real(rng);
-        b->seen[i] = (uint32_t)sample_bits(rng);
-    }
+    for (size_t i = 0; i < n; i++)
+        sample_columns(b, &aa_assigned_columns, rng, i, F, plain);
     for (size_t i = 0; !plain && i <= n; i++) {
         if (sample_below(rng, 8)) continue;
         aa_op op = {.event_idx = (uint32_t)i,
@@ -210,7 +236,7 @@ sample_fetched(aa_fetched *fe, sample_rng *rng, size_t n, size_t F)
         offset += 1 + (int64_t)sample_below(rng, 3);
         if (i == n || sample_below(rng, 3) == 0) {
             aa_fetched_letter le = {.offset = offset, .reason = 1 + sample_below(rng, 12)};
-            char              key[20], value[40];
+            char              key[20], value[40], headers[30];
             sample_text(key, sizeof key, rng);
             sample_text(value, sizeof value, rng);
             sample_text(le.why, sizeof le.why, rng);
@@ -219,14 +245,13 @@ sample_fetched(aa_fetched *fe, sample_rng *rng, size_t n, size_t F)
             le.key_len = le.has_key ? strlen(key) : 0;
             le.len = le.has_value ? strlen(value) : 0;
             le.full_len = le.len + sample_below(rng, 2);
-            sample_must(aa_fetched_add_letter(fe, &le, key, value, &err), &err);
+            le.time_ms = (int64_t)sample_below(rng, 1000) - 1;
+            le.headers_len = sample_below(rng, (uint32_t)sizeof headers);
+            memset(headers, (int)sample_below(rng, 256), sizeof headers);
+            sample_must(aa_fetched_add_letter(fe, &le, key, value, headers, &err), &err);
             continue;
         }
-        for (size_t f = 0; f < F; f++)
-            fe->key[i * F + f] = sample_bits(rng);
-        fe->label[i] = sample_real(rng);
-        fe->time_ms[i] = (int64_t)sample_bits(rng);
-        fe->arrival_ms[i] = (int64_t)sample_bits(rng);
+        sample_columns(fe, &aa_fetched_columns, rng, i, F, false);
         fe->offset[i] = offset;
         fe->n++;
     }

@@ -12,6 +12,7 @@
 
 #include "assigner/assigner.h"
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
@@ -31,11 +32,11 @@ typedef struct {
 } world;
 
 static inline void
-world_conf(world *wo, const char *mode)
+world_conf(world *wo, enum aa_agent_mode mode)
 {
     memset(wo, 0, sizeof *wo);
     aa_conf_defaults(&wo->cfg);
-    snprintf(wo->cfg.agent.mode, sizeof wo->cfg.agent.mode, "%s", mode);
+    wo->cfg.agent.mode = mode;
     for (size_t f = 0; f < wo->cfg.field_count; f++)
         wo->cfg.fields[f].hash_rows = 16;
     wo->cfg.agent.sweep_every = 10;

@@ -9,7 +9,7 @@
 
 /* "42" but not "042", "-0" or "+42": a number whose decimal text is the ID. */
 static bool
-is_number(const char *text, size_t len, int64_t *number)
+id_number(const char *text, size_t len, int64_t *number)
 {
     bool   negative = len > 0 && text[0] == '-';
     size_t i = negative;
@@ -34,23 +34,24 @@ aa_status
 encode_protobuf(const encode_event *ev, void *out, size_t size, size_t *len, aa_err *err)
 {
     Autoassign__Interaction ia;
-    int64_t                 number;
-
     autoassign__interaction__init(&ia);
-    if (is_number(ev->user, ev->user_len, &number)) {
+    int64_t number;
+    if (id_number(ev->user, ev->user_len, &number)) {
         ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_NUMBER;
         ia.user_number = number;
     } else {
         ia.user_case = AUTOASSIGN__INTERACTION__USER_USER_ID;
         ia.user_id = bytes_of(ev->user, ev->user_len);
     }
-    if (is_number(ev->item, ev->item_len, &number)) {
+    if (id_number(ev->item, ev->item_len, &number)) {
         ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_NUMBER;
         ia.item_number = number;
     } else {
         ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
         ia.item_id = bytes_of(ev->item, ev->item_len);
     }
+    ia.given_label_case = AUTOASSIGN__INTERACTION__GIVEN_LABEL_LABEL;
+    ia.given_time_case = AUTOASSIGN__INTERACTION__GIVEN_TIME_TIMESTAMP_MS;
     ia.label = ev->label;
     ia.timestamp_ms = ev->time_ms;
     *len = autoassign__interaction__get_packed_size(&ia);
@@ -63,7 +64,13 @@ static json_t *
 json_id(const char *text, size_t len)
 {
     int64_t number;
-    return is_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
+    return id_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
+}
+
+static const char *
+json_name(const aa_conf_field *fd)
+{
+    return fd->json[0] ? fd->json : fd->name;
 }
 
 aa_status
@@ -71,10 +78,10 @@ encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, 
             aa_err *err)
 {
     aa_status   st = AA_OK;
-    bool        seconds = cfg->event.time_unit[0] == 's';
+    bool        seconds = cfg->event.time_unit == AA_TIME_UNIT_S;
     json_t     *root = json_object();
-    const char *user = cfg->fields[0].json[0] ? cfg->fields[0].json : cfg->fields[0].name;
-    const char *item = cfg->fields[1].json[0] ? cfg->fields[1].json : cfg->fields[1].name;
+    const char *user = json_name(&cfg->fields[AA_USER_FIELD]);
+    const char *item = json_name(&cfg->fields[AA_RANKED_FIELD]);
     json_t     *time = seconds && ev->time_ms % 1000
                            ? json_real((double)ev->time_ms / 1000)
                            : json_integer(seconds ? ev->time_ms / 1000 : ev->time_ms);

@@ -30,7 +30,8 @@ typedef struct {
     size_t      line_number;
     const char *separator; /* "," "\t" "::" */
     size_t      column[WANTED];
-    int64_t     unit_ms;
+    load_unit   unit;
+    bool        told; /* unit is what a timestamp before this looked like */
     char        buffer[BUFFER_BYTES];
     size_t      begin, end; /* what is in the buffer and not yet taken */
     bool        at_eof;
@@ -60,7 +61,7 @@ load_free(load **ld_p)
     *ld_p = NULL;
 }
 
-#define wrong(rd, err, ...) wrong_at((rd)->path, (rd)->line_number, err, __VA_ARGS__)
+#define wrong_line(rd, err, ...) wrong_at((rd)->path, (rd)->line_number, err, __VA_ARGS__)
 static aa_status wrong_at(const char *path, size_t line, aa_err *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 static aa_status
@@ -77,15 +78,13 @@ wrong_at(const char *path, size_t line, aa_err *err, const char *fmt, ...)
 /* ---- lines and columns ---- */
 
 static aa_status
-fill(reading *rd, aa_err *err)
+fill_buffer(reading *rd, aa_err *err)
 {
-    int n;
-
     memmove(rd->buffer, rd->buffer + rd->begin, rd->end - rd->begin);
     rd->end -= rd->begin;
     rd->begin = 0;
-    if (rd->end == sizeof rd->buffer - 1) return wrong(rd, err, "the line is too long");
-    n = gzread(rd->gz, rd->buffer + rd->end, (unsigned)(sizeof rd->buffer - 1 - rd->end));
+    if (rd->end == sizeof rd->buffer - 1) return wrong_line(rd, err, "the line is too long");
+    int n = gzread(rd->gz, rd->buffer + rd->end, (unsigned)(sizeof rd->buffer - 1 - rd->end));
     if (n < 0) {
         int         code;
         const char *why = gzerror(rd->gz, &code);
@@ -119,7 +118,7 @@ next_line(reading *rd, char **line, size_t *len, aa_err *err)
         if (rd->at_eof) return AA_OK;
         searched = have;
         rd->line_number++; /* for an error here */
-        aa_status st = fill(rd, err);
+        aa_status st = fill_buffer(rd, err);
         rd->line_number--;
         if (st != AA_OK) return st;
     }
@@ -127,7 +126,7 @@ next_line(reading *rd, char **line, size_t *len, aa_err *err)
 
 /* A quoted cell, made plain in place: "a ""b"" c". @return after the closing quote; NULL: none */
 static char *
-unquote(char *at, cell *out)
+unquote_cell(char *at, cell *out)
 {
     char *to = at;
     out->text = at;
@@ -143,23 +142,23 @@ unquote(char *at, cell *out)
 }
 
 static aa_status
-split(const reading *rd, char *line, size_t len, cell cells[COLUMNS_MAX], size_t *count,
-      aa_err *err)
+split_line(const reading *rd, char *line, size_t len, cell cells[COLUMNS_MAX], size_t *count,
+           aa_err *err)
 {
     size_t sep_len = strlen(rd->separator);
     char  *at = line, *stop = line + len;
 
     *count = 0;
-    if (memchr(line, '\0', len)) return wrong(rd, err, "a NUL byte: this is not a text file");
+    if (memchr(line, '\0', len)) return wrong_line(rd, err, "a NUL byte: this is not a text file");
     for (;;) {
         cell *ce = &cells[*count];
         char *next;
-        if (*count == COLUMNS_MAX) return wrong(rd, err, "more than %d columns", COLUMNS_MAX);
+        if (*count == COLUMNS_MAX) return wrong_line(rd, err, "more than %d columns", COLUMNS_MAX);
         if (*at == '"' && sep_len == 1) {
-            next = unquote(at, ce);
-            if (!next) return wrong(rd, err, "a quote is not closed");
+            next = unquote_cell(at, ce);
+            if (!next) return wrong_line(rd, err, "a quote is not closed");
             if (next < stop && *next != *rd->separator)
-                return wrong(rd, err, "something follows a closing quote");
+                return wrong_line(rd, err, "something follows a closing quote");
         } else {
             next = strstr(at, rd->separator);
             if (!next) next = stop;
@@ -174,16 +173,14 @@ split(const reading *rd, char *line, size_t len, cell cells[COLUMNS_MAX], size_t
 /* ---- the form ---- */
 
 static bool
-is_number(const cell *ce, double *value)
+cell_is_number(const cell *ce, double *value)
 {
-    char *end;
-    char  kept = ce->text[ce->len];
-    bool  good;
-
     if (ce->len == 0) return false;
+    const char kept = ce->text[ce->len];
     ce->text[ce->len] = '\0';
+    char *end;
     *value = strtod(ce->text, &end);
-    good = end == ce->text + ce->len && isfinite(*value);
+    bool good = end == ce->text + ce->len && isfinite(*value);
     ce->text[ce->len] = kept;
     return good;
 }
@@ -196,7 +193,7 @@ static const char *const header_names[WANTED][8] = {
 };
 
 static aa_status
-take_header(reading *rd, const cell *cells, size_t count, aa_err *err)
+take_header_row(reading *rd, const cell *cells, size_t count, aa_err *err)
 {
     for (int w = 0; w < WANTED; w++) {
         size_t c = 0;
@@ -206,11 +203,11 @@ take_header(reading *rd, const cell *cells, size_t count, aa_err *err)
                              (*name)[cells[c].len] != '\0'))
                 name++;
             if (!*name) continue;
-            if (w == TIME && strstr(*name, "_ms")) rd->unit_ms = 1;
+            if (w == TIME && strstr(*name, "_ms")) rd->unit = LOAD_UNIT_MS;
             break;
         }
         if (c == count)
-            return wrong(rd, err, "the header has no column \"%s\"", header_names[w][0]);
+            return wrong_line(rd, err, "the header has no column \"%s\"", header_names[w][0]);
         rd->column[w] = c;
     }
     return AA_OK;
@@ -218,28 +215,27 @@ take_header(reading *rd, const cell *cells, size_t count, aa_err *err)
 
 /* From the first line: separator, columns, header or not. */
 static aa_status
-detect(reading *rd, char *line, size_t len, bool *header, aa_err *err)
+detect_form(reading *rd, char *line, size_t len, bool *header, aa_err *err)
 {
-    cell      cells[COLUMNS_MAX];
-    size_t    count = 0;
-    double    number;
-    aa_status st;
-
     rd->separator = strstr(line, "::") ? "::" : memchr(line, '\t', len) ? "\t" : ",";
     for (int w = 0; w < WANTED; w++)
         rd->column[w] = (size_t)w;
-    st = split(rd, line, len, cells, &count, err);
+    cell      cells[COLUMNS_MAX];
+    size_t    count = 0;
+    aa_status st = split_line(rd, line, len, cells, &count, err);
     if (st != AA_OK) return st;
     if (count < WANTED)
-        return wrong(rd, err, "%zu columns; user, item, label and timestamp are needed", count);
-    *header = !is_number(&cells[LABEL], &number) && !is_number(&cells[TIME], &number);
-    return *header ? take_header(rd, cells, count, err) : AA_OK;
+        return wrong_line(rd, err, "%zu columns; user, item, label and timestamp are needed",
+                          count);
+    double number;
+    *header = !cell_is_number(&cells[LABEL], &number) && !cell_is_number(&cells[TIME], &number);
+    return *header ? take_header_row(rd, cells, count, err) : AA_OK;
 }
 
 /* ---- rows ---- */
 
 static aa_status
-append(load *ld, const load_row *row, aa_err *err)
+append_row(load *ld, const load_row *row, aa_err *err)
 {
     if (ld->count == ld->cap) {
         size_t    cap = ld->cap ? ld->cap + ld->cap / 2 : 4096;
@@ -253,18 +249,58 @@ append(load *ld, const load_row *row, aa_err *err)
 }
 
 static aa_status
-take_id(reading *rd, load_names *nm, const cell *ce, const char *what, uint32_t *number,
-        aa_err *err)
+take_cell_id(reading *rd, load_names *nm, const cell *ce, const char *what, uint32_t *number,
+             aa_err *err)
 {
-    if (ce->len == 0) return wrong(rd, err, "the %s is empty", what);
+    if (ce->len == 0) return wrong_line(rd, err, "the %s is empty", what);
     return load_names_number(nm, ce->text, ce->len, number, err);
 }
 
 static aa_status
 not_a_number(const reading *rd, const cell *ce, const char *what, aa_err *err)
 {
-    return wrong(rd, err, "the %s \"%.*s\" is not a number", what, ce->len < 40 ? (int)ce->len : 40,
-                 ce->text);
+    return wrong_line(rd, err, "the %s \"%.*s\" is not a number", what,
+                      ce->len < 40 ? (int)ce->len : 40, ce->text);
+}
+
+/* most: the year 5138, which the next smaller unit reaches in 1973. */
+static const struct {
+    const char *name;
+    double      ms, most;
+} units[LOAD_UNITS] = {
+    [LOAD_UNIT_S] = {"s", 1e3, 1e11},
+    [LOAD_UNIT_MS] = {"ms", 1, 1e14},
+    [LOAD_UNIT_US] = {"us", 1e-3, 1e17},
+    [LOAD_UNIT_NS] = {"ns", 1e-6, 1e20},
+};
+
+const char *
+load_unit_name(load_unit unit)
+{
+    AA_REQUIRE(unit > LOAD_UNIT_TOLD && unit < LOAD_UNITS);
+    return units[unit].name;
+}
+
+/* The timestamp's unit: the file's, or what it looks like. */
+static aa_status
+take_unit_of(reading *rd, double time, aa_err *err)
+{
+    load_unit looks = LOAD_UNIT_S;
+    while (looks < LOAD_UNITS && fabs(time) >= units[looks].most)
+        looks++;
+    if (looks < LOAD_UNITS && rd->unit == LOAD_UNIT_TOLD) {
+        rd->unit = looks;
+        rd->told = true;
+    }
+    if (looks == LOAD_UNITS || (!rd->told && fabs(time) >= units[rd->unit].most))
+        return wrong_line(rd, err, "the timestamp %.17g %s is out of range", time,
+                          rd->unit == LOAD_UNIT_TOLD ? "" : units[rd->unit].name);
+    if (rd->told && looks != rd->unit)
+        return wrong_line(rd, err,
+                          "the timestamp %.17g looks like %s, those before like %s: --time-unit "
+                          "decides",
+                          time, units[looks].name, units[rd->unit].name);
+    return AA_OK;
 }
 
 static aa_status
@@ -272,26 +308,25 @@ take_row(reading *rd, char *line, size_t len, aa_err *err)
 {
     cell      cells[COLUMNS_MAX];
     size_t    count = 0;
-    load_row  row;
-    double    time = 0;
-    aa_status st = split(rd, line, len, cells, &count, err);
-
+    aa_status st = split_line(rd, line, len, cells, &count, err);
     if (st != AA_OK) return st;
     for (int w = 0; w < WANTED; w++)
         if (rd->column[w] >= count)
-            return wrong(rd, err, "%zu columns, no %s", count, header_names[w][0]);
-    st = take_id(rd, &rd->ld->users, &cells[rd->column[USER]], "user", &row.user, err);
+            return wrong_line(rd, err, "%zu columns, no %s", count, header_names[w][0]);
+    load_row row;
+    st = take_cell_id(rd, &rd->ld->users, &cells[rd->column[USER]], "user", &row.user, err);
     if (st == AA_OK)
-        st = take_id(rd, &rd->ld->items, &cells[rd->column[ITEM]], "item", &row.item, err);
+        st = take_cell_id(rd, &rd->ld->items, &cells[rd->column[ITEM]], "item", &row.item, err);
     if (st != AA_OK) return st;
-    if (!is_number(&cells[rd->column[LABEL]], &row.label))
+    if (!cell_is_number(&cells[rd->column[LABEL]], &row.label))
         return not_a_number(rd, &cells[rd->column[LABEL]], "label", err);
-    if (!is_number(&cells[rd->column[TIME]], &time))
+    double time = 0;
+    if (!cell_is_number(&cells[rd->column[TIME]], &time))
         return not_a_number(rd, &cells[rd->column[TIME]], "timestamp", err);
-    time *= (double)rd->unit_ms;
-    if (fabs(time) > 9e15) return wrong(rd, err, "the timestamp %g ms is out of range", time);
-    row.time_ms = (int64_t)llround(time);
-    return append(rd->ld, &row, err);
+    st = take_unit_of(rd, time, err);
+    if (st != AA_OK) return st;
+    row.time_ms = (int64_t)llround(time * units[rd->unit].ms);
+    return append_row(rd->ld, &row, err);
 }
 
 static aa_status
@@ -302,19 +337,18 @@ read_rows(reading *rd, aa_err *err)
         char     *line;
         size_t    len = 0;
         aa_status st = next_line(rd, &line, &len, err);
-        bool      header = false;
-
         if (st != AA_OK || !line) return st;
         if (rd->line_number == 1 && len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
             line += 3; /* byte order mark */
             len -= 3;
         }
         if (len == 0) continue;
+        bool header = false;
         if (first) {
             char *copy = malloc(len + 1); /* looking unquotes in place */
             if (!copy) return aa_fail(err, AA_ENOMEM, "line");
             memcpy(copy, line, len + 1);
-            st = detect(rd, copy, len, &header, err);
+            st = detect_form(rd, copy, len, &header, err);
             free(copy);
             first = false;
         }
@@ -324,15 +358,14 @@ read_rows(reading *rd, aa_err *err)
 }
 
 aa_status
-load_file(load *ld, const char *path, int64_t unit_ms, aa_err *err)
+load_file(load *ld, const char *path, load_unit unit, aa_err *err)
 {
-    aa_status st;
-    reading  *rd = calloc(1, sizeof *rd);
-
+    reading *rd = calloc(1, sizeof *rd);
     if (!rd) return aa_fail(err, AA_ENOMEM, "reading %s", path);
     rd->ld = ld;
     rd->path = path;
-    rd->unit_ms = unit_ms;
+    rd->unit = unit;
+    aa_status st = AA_OK;
     errno = 0;
     rd->gz = gzopen(path, "rb"); /* reads what is not gzip as it stands */
     if (!rd->gz) {
@@ -374,10 +407,9 @@ merge_halves(load_row *to, const load_row *from, size_t half, size_t n)
 aa_status
 load_sort(load *ld, aa_err *err)
 {
-    load_row *from = ld->row, *to;
-
     if (is_sorted(ld)) return AA_OK;
-    to = malloc(ld->count * sizeof *to);
+    load_row *from = ld->row;
+    load_row *to = malloc(ld->count * sizeof *to);
     if (!to) return aa_fail(err, AA_ENOMEM, "sorting %zu events", ld->count);
     for (size_t width = 1; width < ld->count; width *= 2) {
         load_row *swap = from;

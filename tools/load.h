@@ -27,9 +27,22 @@ typedef struct load load;
 aa_status load_new(load **out, aa_err *err) __attribute__((warn_unused_result));
 void      load_free(load **ld_p);
 
-/** Append a file. unit_ms: milliseconds per unit of its timestamps (a column timestamp_ms has 1).
+/* Of timestamps. LOAD_UNIT_TOLD: by their size, since dates of our time tell the units apart; a file
+ * whose timestamps do not agree is refused. A column timestamp_ms or time_ms is in ms in any case. */
+typedef enum {
+    LOAD_UNIT_TOLD,
+    LOAD_UNIT_S,
+    LOAD_UNIT_MS,
+    LOAD_UNIT_US,
+    LOAD_UNIT_NS,
+    LOAD_UNITS
+} load_unit;
+/** "s", "ms", "us", "ns". */
+const char *load_unit_name(load_unit unit);
+
+/** Append a file.
  *  @errors AA_EPARSE file:line: what is wrong; AA_EIO; AA_ENOMEM */
-aa_status load_file(load *ld, const char *path, int64_t unit_ms, aa_err *err)
+aa_status load_file(load *ld, const char *path, load_unit unit, aa_err *err)
     __attribute__((warn_unused_result));
 /** Sort by time; rows of the same time keep their order. @errors AA_ENOMEM */
 aa_status load_sort(load *ld, aa_err *err) __attribute__((warn_unused_result));

@@ -23,7 +23,7 @@ load_names_text(const load_names *nm, uint32_t number, size_t *len)
 
 /* Where the text is in the table, or where it would go. */
 static size_t
-place_of(const load_names *nm, const char *text, size_t len)
+find_text(const load_names *nm, const char *text, size_t len)
 {
     size_t mask = nm->table_size - 1, at = (size_t)aa_id_key(text, len) & mask;
     while (nm->table[at]) {
@@ -41,7 +41,6 @@ grow_table(load_names *nm, aa_err *err)
 {
     size_t    size = nm->table_size ? 2 * nm->table_size : 1024;
     uint32_t *table = calloc(size, sizeof *table);
-
     if (!table) return aa_fail(err, AA_ENOMEM, "%u IDs", nm->count);
     free(nm->table);
     nm->table = table;
@@ -49,7 +48,7 @@ grow_table(load_names *nm, aa_err *err)
     for (uint32_t n = 0; n < nm->count; n++) {
         size_t      len;
         const char *text = load_names_text(nm, n, &len);
-        nm->table[place_of(nm, text, len)] = n + 1;
+        nm->table[find_text(nm, text, len)] = n + 1;
     }
     return AA_OK;
 }
@@ -78,11 +77,9 @@ aa_status
 load_names_number(load_names *nm, const char *text, size_t len, uint32_t *number, aa_err *err)
 {
     aa_status st = AA_OK;
-    size_t    at;
-
     if (2 * ((size_t)nm->count + 1) > nm->table_size) st = grow_table(nm, err);
     if (st != AA_OK) return st;
-    at = place_of(nm, text, len);
+    size_t at = find_text(nm, text, len);
     if (nm->table[at]) {
         *number = nm->table[at] - 1;
         return AA_OK;

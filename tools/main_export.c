@@ -12,11 +12,14 @@
 
 #include <jansson.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_reader.h"
+#include "common/kafka/owners.h"
+#include "common/messages/mark.h"
+#include "common/model/row.h"
 #include "common/service/tool.h"
 #include "scorer/replica/names.h"
 #include "scorer/replica/replica.h"
@@ -58,8 +61,10 @@ typedef struct {
 
 typedef struct {
     const aa_conf  *cfg;
+    aa_owners       owners; /* other pipelines whose records were met */
     replica        *rp;
     replica_reader *rr;
+    bool            pinned;
     ids             field[AA_MAX_FIELDS];
     named          *item; /* (item_count) by key */
     size_t          item_count;
@@ -83,11 +88,12 @@ note_key(ids *is, uint64_t key, aa_err *err)
 }
 
 static aa_status
-apply(job *jb, const aa_kafka_record *rec, aa_err *err)
+apply_one(job *jb, const aa_kafka_record *rec, aa_err *err)
 {
     replica_effect effect;
     aa_topic_key   k;
-    aa_status      st =
+    if (aa_owners_note(&jb->owners, aa_mark_of(jb->cfg->pipeline.name), rec)) return AA_OK;
+    aa_status st =
         replica_apply(jb->rp, rec->key, rec->key_len, rec->value, rec->len, &effect, err);
     if (st == AA_EPARSE) {
         aa_warn("RECORD-BAD", "%s", err->text);
@@ -97,6 +103,17 @@ apply(job *jb, const aa_kafka_record *rec, aa_err *err)
     st = aa_topic_key_get(&k, rec->key, rec->key_len, err);
     if (st != AA_OK || k.kind != AA_KEY_ASSIGNMENT || !rec->value) return st;
     return k.field < jb->cfg->field_count ? note_key(&jb->field[k.field], k.id, err) : AA_OK;
+}
+
+/* The tables of two pipelines with equal keys: what compaction has left of ours is not a table. */
+static aa_status
+refuse_others(const job *jb, aa_err *err)
+{
+    char name[192];
+    aa_owners_name(&jb->owners.owner[0], name, sizeof name);
+    return aa_fail(err, AA_ECONFIG, "the topics %s and %s hold records of %s, not only of '%s'",
+                   jb->cfg->topics.assignments, jb->cfg->topics.model, name,
+                   jb->cfg->pipeline.name);
 }
 
 static aa_status
@@ -111,10 +128,11 @@ read_topics(job *jb, aa_err *err)
     while (st == AA_OK && !aa_reader_caught_up(rd)) {
         st = aa_reader_poll(rd, rec, RECORDS, 100, &count, err);
         for (size_t i = 0; st == AA_OK && i < count; i++)
-            st = apply(jb, &rec[i], err);
+            st = apply_one(jb, &rec[i], err);
     }
     aa_reader_free(&rd);
     free(rec);
+    if (st == AA_OK && jb->owners.count > 0) st = refuse_others(jb, err);
     const char *missing = st == AA_OK ? replica_missing(jb->rp) : NULL;
     return missing ? aa_fail(err, AA_EIO, "nothing to export: %s", missing) : st;
 }
@@ -131,8 +149,10 @@ compare_names(const void *a, const void *b)
 static aa_status
 take_names(job *jb, aa_err *err)
 {
-    const names *nm = replica_items(jb->rp);
-    size_t       end = names_end(nm);
+    replica_pin(jb->rr); /* to the end: the texts are the replica's */
+    const names_list *nm = replica_items(jb->rr);
+    size_t            end = names_end(nm);
+    jb->pinned = true;
     jb->item = calloc(end + 1, sizeof *jb->item);
     if (!jb->item) return aa_fail(err, AA_ENOMEM, "%zu names", end);
     for (size_t i = 0; i < end; i++) {
@@ -145,19 +165,19 @@ take_names(job *jb, aa_err *err)
 
 /* Text of an ID, empty if it is not known. */
 static aa_text
-name_of(const job *jb, size_t f, uint64_t key)
+file_name_of(const job *jb, size_t f, uint64_t key)
 {
     const named  want = {.key = key};
-    const named *na = f == REPLICA_ITEM ? bsearch(&want, jb->item, jb->item_count, sizeof *jb->item,
-                                                  compare_names)
-                                        : NULL;
+    const named *na = f == AA_RANKED_FIELD ? bsearch(&want, jb->item, jb->item_count,
+                                                     sizeof *jb->item, compare_names)
+                                           : NULL;
     return na ? na->text : (aa_text){0};
 }
 
 /* ---- writing ---- */
 
 static int
-compare_keys(const void *a, const void *b)
+compare_ids(const void *a, const void *b)
 {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
@@ -165,7 +185,8 @@ compare_keys(const void *a, const void *b)
 
 /* Where a shared reading stands: slot + mix is (position - 1) * p + place. */
 static aa_table_id
-place_of(const aa_conf *cfg, uint64_t key, const aa_assignment *a, const aa_score_reading *rd)
+place_in_export(const aa_conf *cfg, uint64_t key, const aa_assignment *a,
+                const aa_score_reading *rd)
 {
     const uint32_t p = aa_lean_bins(cfg);
     const uint32_t slot = a->born > 0 ? a->alt_slot : a->slot;
@@ -193,21 +214,21 @@ fill_shared(job *jb, size_t f, aa_table *tb, aa_err *err)
 }
 
 static aa_status
-fill(job *jb, size_t f, aa_table *tb, aa_err *err)
+fill_table(job *jb, size_t f, aa_table *tb, aa_err *err)
 {
     ids      *is = &jb->field[f];
     float    *x = calloc(tb->W, sizeof *x);
     uint64_t  before = 0;
     aa_status st = x ? AA_OK : aa_fail(err, AA_ENOMEM, "a row");
-    if (is->n > 0) qsort(is->key, is->n, sizeof *is->key, compare_keys);
+    if (is->n > 0) qsort(is->key, is->n, sizeof *is->key, compare_ids);
     for (size_t i = 0; st == AA_OK && i < is->n; i++) {
         aa_assignment    a;
         aa_score_reading rd;
         if (is->key[i] == before) continue; /* it was published again and again */
         before = is->key[i];
         if (!replica_read_id(jb->rr, f, is->key[i], x, &a, &rd)) continue; /* forgotten */
-        aa_table_id id = place_of(jb->cfg, is->key[i], &a, &rd);
-        aa_text     name = name_of(jb, f, is->key[i]);
+        aa_table_id id = place_in_export(jb->cfg, is->key[i], &a, &rd);
+        aa_text     name = file_name_of(jb, f, is->key[i]);
         bool        plain = name.len > 0 && !memchr(name.data, '\0', name.len);
         st = aa_table_add(tb, &id, plain ? name.data : NULL, name.len, x, err);
     }
@@ -219,9 +240,9 @@ static aa_status
 write_field(job *jb, const options *opt, size_t f, aa_err *err)
 {
     const char *name = jb->cfg->fields[f].name;
-    aa_table    tb = {.W = (size_t)jb->cfg->model.dim + 1};
+    aa_table    tb = {.W = aa_row_width((size_t)jb->cfg->model.dim)};
     size_t      own = 0;
-    aa_status   st = fill(jb, f, &tb, err);
+    aa_status   st = fill_table(jb, f, &tb, err);
     if (st == AA_OK) st = aa_table_write(&tb, opt->dir, name, opt->format, err);
     for (size_t i = 0; i < tb.n; i++)
         own += tb.id[i].own;
@@ -263,11 +284,11 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta =
-        json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model", cfg->model.kind,
-                  "dim", (json_int_t)cfg->model.dim, "hidden", cfg->model.hidden, "mode",
-                  cfg->agent.mode, "positions", (json_int_t)cfg->agent.positions, "lean_bins",
-                  (json_int_t)aa_lean_bins(cfg), "fields");
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model",
+                         aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
+                         "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
+                         "positions", (json_int_t)cfg->agent.positions, "lean_bins",
+                         (json_int_t)aa_lean_bins(cfg), "fields");
     if (st == AA_OK && !jb->meta) st = aa_fail(err, AA_ENOMEM, "meta.json");
     for (size_t f = 0; st == AA_OK && f < cfg->field_count; f++)
         st = write_field(jb, opt, f, err);
@@ -279,19 +300,21 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
 static bool
 take_format(void *arg, const char *value)
 {
-    options *opt = arg;
-    opt->format = value[0] == 'c' ? AA_TABLE_CSV : AA_TABLE_NPY;
-    return strcmp(value, "npy") == 0 || strcmp(value, "csv") == 0;
+    options   *opt = arg;
+    const bool csv = strcmp(value, "csv") == 0;
+    opt->format = csv ? AA_TABLE_CSV : AA_TABLE_NPY;
+    return csv || strcmp(value, "npy") == 0;
 }
 
 static aa_status
-run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
+run_export(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
     options *opt = arg;
     job      jb = {.cfg = cfg};
     opt->dir = args.text[0];
     aa_status st = export(&jb, opt, err);
     free(jb.item);
+    if (jb.pinned) replica_unpin(jb.rr);
     replica_reader_close(&jb.rr);
     replica_free(&jb.rp);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)
@@ -313,7 +336,7 @@ main(int argc, char **argv)
                           .min_args = 1,
                           .max_args = 1,
                           .args_needed = "one DIR is needed",
-                          .run = run,
+                          .run = run_export,
                           .arg = &opt};
     return aa_tool_main(&tool, argc, argv);
 }

@@ -13,8 +13,12 @@
 
 #include "assigner/assigner.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
+#include "common/model/row.h"
 #include "common/service/tool.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"
@@ -30,7 +34,7 @@ static const char usage_text[] =
     "usage: import [option]... DIR\n"
     "  DIR                      <field>.csv, or <field>.ids and <field>.npy, for each field of "
     "the\n"
-    "                           configuration (docs/OPERATING.md, Coming and going), also\n"
+    "                           configuration (docs/OPERATING.md, Import and export), also\n"
     "                           <field>.shared.npy and dense.npy as `export` writes them\n"
     "  -c FILE                  the pipeline's configuration; its pipeline.name must be a new one\n"
     "  -o section.key=value     set one key; again and again if need be\n"
@@ -221,23 +225,25 @@ check_fresh(const aa_conf *cfg, aa_err *err)
 static aa_status
 publish_names(const job *jb, aa_err *err)
 {
-    enum { ITEM = 1, FLUSH_MS = 60000, POLL_EVERY = 1024 };
+    enum { FLUSH_MS = 60000, POLL_EVERY = 1024 };
     const aa_conf  *cfg = jb->cfg;
-    const aa_table *tb = &jb->table[ITEM];
+    const aa_table *tb = &jb->table[AA_RANKED_FIELD];
     aa_producer    *pr = NULL;
     aa_bytes        value = {0};
-    if (!cfg->publish.enabled || !cfg->publish.item_names || cfg->field_count <= ITEM) return AA_OK;
+    if (!cfg->publish.enabled || !cfg->publish.item_names || cfg->field_count <= AA_RANKED_FIELD)
+        return AA_OK;
     aa_status st = aa_topic_ensure(cfg, cfg->topics.assignments, 0, true, err);
     if (st == AA_OK) st = aa_producer_open(&pr, cfg, err);
     for (size_t i = 0; st == AA_OK && i < tb->n; i++) {
         uint8_t            key[AA_TOPIC_KEY_BYTES];
         const aa_topic_key k = {.lane = (uint32_t)cfg->pipeline.lane,
                                 .kind = AA_KEY_NAME,
-                                .field = ITEM,
+                                .field = AA_RANKED_FIELD,
                                 .id = tb->id[i].key};
         if (!tb->text[i]) continue;
         aa_topic_key_put(key, &k);
         st = aa_wire_pack_name(&value, tb->text[i], strlen(tb->text[i]), err);
+        if (st == AA_OK) st = aa_mark_put(&value, aa_mark_of(cfg->pipeline.name), err);
         if (st == AA_OK)
             st = aa_producer_send(pr, cfg->topics.assignments, -1, key, sizeof key, value.data,
                                   value.len, 0, NULL, 0, err);
@@ -250,7 +256,7 @@ publish_names(const job *jb, aa_err *err)
 }
 
 static aa_status
-commit(const job *jb, const options *opt, aa_err *err)
+commit_import(const job *jb, const options *opt, aa_err *err)
 {
     resume    re = {.epoch = EPOCH, .seq = EPOCH, .batches = 1};
     aa_status st = startpoint_find(&re, jb->cfg, opt->from, err);
@@ -268,7 +274,7 @@ import(job *jb, const options *opt, aa_err *err)
 {
     aa_status st = opt->check ? AA_OK : check_fresh(jb->cfg, err);
     if (st == AA_OK) st = build(jb, opt, err);
-    if (st == AA_OK && !opt->check) st = commit(jb, opt, err);
+    if (st == AA_OK && !opt->check) st = commit_import(jb, opt, err);
     if (st != AA_OK) return st;
     for (size_t f = 0; f < jb->cfg->field_count; f++) {
         assigner_stats s;
@@ -294,10 +300,10 @@ take_label_mean(void *arg, const char *value)
 }
 
 static aa_status
-run(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
+run_import(void *arg, const aa_conf *cfg, aa_tool_args args, aa_err *err)
 {
     options *opt = arg;
-    job      jb = {.cfg = cfg, .W = (size_t)cfg->model.dim + 1};
+    job      jb = {.cfg = cfg, .W = aa_row_width((size_t)cfg->model.dim)};
     opt->dir = args.text[0];
     aa_status st = import(&jb, opt, err);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++) {
@@ -324,7 +330,7 @@ main(int argc, char **argv)
                           .min_args = 1,
                           .max_args = 1,
                           .args_needed = "one DIR is needed",
-                          .run = run,
+                          .run = run_import,
                           .arg = &opt};
     return aa_tool_main(&tool, argc, argv);
 }

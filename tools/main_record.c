@@ -11,7 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
 #include "common/service/tool.h"
 #include "tools/encode.h"
 #include "tools/load.h"
@@ -33,7 +34,8 @@ static const char usage_text[] =
     "  --topic NAME             instead of topics.interactions\n"
     "  --json                   send JSON with the configuration's names, instead of protobuf\n"
     "                           (what event.format: json in the configuration says too)\n"
-    "  --time-unit s|ms         unit of the files' timestamps (s; a column timestamp_ms is in ms)\n"
+    "  --time-unit s|ms|us|ns   unit of the files' timestamps (told from their size; a column\n"
+    "                           timestamp_ms is in ms)\n"
     "  --limit N                send only the first N events\n"
     "  --rate N                 send N events per second instead of all at once\n"
     "  --describe               print what is in the files as JSON, and send nothing\n"
@@ -47,7 +49,8 @@ static const char usage_text[] =
 
 typedef struct {
     const char *topic;
-    int64_t     partitions, limit, rate, unit_ms;
+    int64_t     partitions, limit, rate;
+    load_unit   unit;
     bool        json, describe;
     load       *ld; /* what is in the files */
 } options;
@@ -129,7 +132,7 @@ send_row(aa_producer *pr, const options *opt, const aa_conf *cfg, const load *ld
 
     ev.user = load_user(ld, row->user, &ev.user_len);
     ev.item = load_item(ld, row->item, &ev.item_len);
-    st = opt->json || strcmp(cfg->event.format, "json") == 0
+    st = opt->json || cfg->event.format == AA_EVENT_FORMAT_JSON
              ? encode_json(cfg, &ev, message, sizeof message, &len, err)
              : encode_protobuf(&ev, message, sizeof message, &len, err);
     if (st != AA_OK) return st;
@@ -173,8 +176,9 @@ static bool
 take_unit(void *arg, const char *value)
 {
     options *opt = arg;
-    opt->unit_ms = value[0] == 's' ? 1000 : 1;
-    return strcmp(value, "s") == 0 || strcmp(value, "ms") == 0;
+    for (load_unit unit = LOAD_UNIT_S; unit < LOAD_UNITS; unit++)
+        if (strcmp(value, load_unit_name(unit)) == 0) opt->unit = unit;
+    return opt->unit != LOAD_UNIT_TOLD;
 }
 
 /* A file that is not there or makes no sense is a wrong argument. */
@@ -184,7 +188,7 @@ read_files(void *arg, aa_tool_args files, bool *done, aa_err *err)
     options  *opt = arg;
     aa_status st = load_new(&opt->ld, err);
     for (size_t i = 0; i < files.count && st == AA_OK; i++) {
-        st = load_file(opt->ld, files.text[i], opt->unit_ms, err);
+        st = load_file(opt->ld, files.text[i], opt->unit, err);
         if (st == AA_EIO) st = AA_ECONFIG;
     }
     *done = opt->describe;
@@ -205,7 +209,7 @@ record(void *arg, const aa_conf *cfg, aa_tool_args files, aa_err *err)
 int
 main(int argc, char **argv)
 {
-    options              opt = {.unit_ms = 1000};
+    options              opt = {.unit = LOAD_UNIT_TOLD};
     const aa_tool_option own[] = {
         {.name = "partitions",
          .refuse = "not a number from 1 to 10000",
@@ -213,7 +217,7 @@ main(int argc, char **argv)
          .max = 10000},
         {.name = "topic", .text = &opt.topic},
         {.name = "json", .flag = &opt.json},
-        {.name = "time-unit", .refuse = "neither s nor ms", .take = take_unit},
+        {.name = "time-unit", .refuse = "none of s, ms, us and ns", .take = take_unit},
         {.name = "limit", .refuse = "not a positive number", .count = &opt.limit, .max = INT64_MAX},
         {.name = "rate", .refuse = "not a positive number", .count = &opt.rate, .max = 1000000000},
         {.name = "describe", .flag = &opt.describe}};

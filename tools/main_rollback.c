@@ -100,7 +100,7 @@ find_epoch(const aa_conf *cfg, uint64_t epoch, aa_err *err)
 }
 
 static aa_status
-commit(const resume *re, const aa_conf *cfg, aa_err *err)
+commit_rollback(const resume *re, const aa_conf *cfg, aa_err *err)
 {
     aa_err    why = AA_ERR_INIT;
     aa_status st = startpoint_commit(re, cfg, &why);
@@ -120,7 +120,7 @@ take_back(const aa_conf *cfg, uint64_t to, aa_err *err)
     aa_status st = find_epoch(cfg, to, err);
     if (st == AA_OK) st = check_epoch(cfg, to, err);
     if (st == AA_OK) st = resume_load(&re, cfg, to, err);
-    if (st == AA_OK) st = commit(&re, cfg, err);
+    if (st == AA_OK) st = commit_rollback(&re, cfg, err);
     if (st == AA_OK) st = startpoint_committed(cfg, &epoch, &seq, err);
     if (st == AA_OK && epoch != to)
         st =

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/config/conf.h"
 #include "common/links/link.h"
 #include "common/links/rpc.h"
@@ -22,7 +23,7 @@ static const char usage_text[] =
     "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
     "line\n"
     "  --top N                  the best N, best first; without items, of all known items\n"
-    "  --http HOST:PORT         ask the HTTP door there, not the ZeroMQ one\n"
+    "  --http HOST:PORT         ask the HTTP endpoint there, not the ZeroMQ one\n"
     "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
     "keys\n"
     "  -o section.key=value     set one key; again and again if need be\n"
@@ -31,7 +32,7 @@ static const char usage_text[] =
     "  --context ID             ID of a further field, in the order of the configuration's fields\n"
     "  --timeout MS             how long to wait for the answer (5000)\n"
     "  --explain                also print what each ID reads\n"
-    "  --json                   print the reply as JSON, as the HTTP door would give it\n"
+    "  --json                   print the reply as JSON, as the HTTP endpoint would give it\n"
     "  --help, --version\n"
     "\n"
     "Prints one line for each item: the ID, a tab, the score.\n"
@@ -77,26 +78,27 @@ add_item(score_options *opt, const char *text, size_t len)
     return true;
 }
 
-/* One ID a line; empty lines are none. */
+/* One ID a line; empty lines are none, and a byte order mark in front belongs to no ID. */
 static bool
 add_items_from(score_options *opt, FILE *in)
 {
     char   *line = NULL;
     size_t  cap = 0;
-    bool    good = true;
+    bool    good = true, first = true;
     ssize_t got;
     while (good && (got = getline(&line, &cap, in)) >= 0) {
-        size_t len = (size_t)got;
-        while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        size_t len = (size_t)got, from = first ? aa_utf8_mark(line, len) : 0;
+        first = false;
+        while (len > from && (line[len - 1] == '\n' || line[len - 1] == '\r'))
             len--;
-        if (len) good = add_item(opt, line, len);
+        if (len > from) good = add_item(opt, line + from, len - from);
     }
     free(line);
     return good && !ferror(in);
 }
 
 static bool
-take_count(const char *text, int *out)
+take_item_count(const char *text, int *out)
 {
     int64_t value;
     bool    good = aa_tool_take_count(text, INT_MAX, &value);
@@ -127,13 +129,13 @@ parse_flags(int argc, char **argv, score_options *opt)
         case 'e': opt->endpoint = optarg; break;
         case 'H': opt->http = optarg; break;
         case 'n':
-            if (!take_count(optarg, &opt->top))
+            if (!take_item_count(optarg, &opt->top))
                 return usage_error("--top: not a number of items: ", optarg);
             break;
         case 't': opt->token = optarg; break;
         case 'x': opt->context[opt->context_count++] = optarg; break;
         case 'w':
-            if (!take_count(optarg, &opt->timeout_ms))
+            if (!take_item_count(optarg, &opt->timeout_ms))
                 return usage_error("--timeout: not a number of milliseconds: ", optarg);
             break;
         case 'E': opt->explain = true; break;
@@ -178,7 +180,7 @@ endpoint_of(const char *listen, char *out, size_t size)
 }
 
 static aa_text
-text_of(const char *text)
+reply_text_of(const char *text)
 {
     return (aa_text){text, strlen(text)};
 }
@@ -195,17 +197,17 @@ ask_http(const score_options *opt, const aa_score_request *rq, aa_score_reply *r
     snprintf(host, sizeof host, "%.*s", (int)(colon - opt->http), opt->http);
     snprintf(token, sizeof token, "%.*s", (int)rq->token.len, rq->token.data);
     aa_status st = score_json_ask(&question, rq, err);
-    if (!st)
-        st = peer_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score", token,
-                      question, opt->timeout_ms, err);
-    if (!st) st = score_json_read_reply(reply, answer, strlen(answer), err);
+    if (st == AA_OK)
+        st = aa_http_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score",
+                         token, question, opt->timeout_ms, err);
+    if (st == AA_OK) st = score_json_read_reply(reply, answer, strlen(answer), err);
     free(question);
     free(answer);
     return st;
 }
 
 static aa_status
-ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
+ask_scorer(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err *err)
 {
     char             endpoint[AA_CONF_STR + 16];
     aa_rpc_client   *cl = NULL;
@@ -213,8 +215,8 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
     const void      *answer;
     size_t           answer_len;
     aa_link_keys     keys = aa_link_keys_of(cfg);
-    aa_score_request rq = {.token = text_of(opt->token ? opt->token : cfg->scorer.token),
-                           .user = text_of(opt->user),
+    aa_score_request rq = {.token = reply_text_of(opt->token ? opt->token : cfg->scorer.token),
+                           .user = reply_text_of(opt->user),
                            .item = calloc(opt->item_count + 1, sizeof(aa_text)),
                            .item_count = opt->item_count,
                            .context = calloc(opt->context_count + 1, sizeof(aa_text)),
@@ -228,23 +230,23 @@ ask(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, aa_err 
         goto out;
     }
     for (size_t i = 0; i < opt->item_count; i++)
-        rq.item[i] = text_of(opt->item[i]);
+        rq.item[i] = reply_text_of(opt->item[i]);
     for (size_t i = 0; i < opt->context_count; i++)
-        rq.context[i] = text_of(opt->context[i]);
+        rq.context[i] = reply_text_of(opt->context[i]);
     if (opt->http) {
         st = ask_http(opt, &rq, reply, err);
         goto out;
     }
     endpoint_of(opt->endpoint ? opt->endpoint : cfg->scorer.listen, endpoint, sizeof endpoint);
-    if ((st = aa_score_pack_request(&question, &rq, err))) goto out;
-    if ((st = aa_rpc_connect(&cl, endpoint, &keys, err))) goto out;
+    if ((st = aa_score_pack_request(&question, &rq, err)) != AA_OK) goto out;
+    if ((st = aa_rpc_connect(&cl, endpoint, &keys, err)) != AA_OK) goto out;
     st = aa_rpc_ask(cl, question.data, question.len, opt->timeout_ms, &answer, &answer_len, err);
     if (st == AA_EAGAIN)
         aa_fail(err, AA_EAGAIN,
                 "no answer from %s within %d ms: does a scorer run there, with %s? (links.curve_*)",
                 endpoint, opt->timeout_ms,
                 keys.public_key[0] ? "the same keys" : "no keys, as there are none here");
-    if (!st) st = aa_score_unpack_reply(reply, answer, answer_len, err);
+    if (st == AA_OK) st = aa_score_unpack_reply(reply, answer, answer_len, err);
 out:
     aa_rpc_disconnect(&cl);
     aa_bytes_fini(&question);
@@ -310,9 +312,9 @@ load_and_ask(const score_options *opt)
     if (!cfg) return AA_EXIT_FAILED;
     aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
     code = st ? AA_EXIT_USAGE : AA_EXIT_FAILED;
-    if (!st) st = ask(opt, cfg, &reply, &err);
+    if (st == AA_OK) st = ask_scorer(opt, cfg, &reply, &err);
     if (st == AA_ECONFIG) code = AA_EXIT_USAGE;
-    if (st)
+    if (st != AA_OK)
         fprintf(stderr, "score: %s\n", err.text);
     else
         code = print_reply(opt, &reply);
@@ -324,7 +326,8 @@ load_and_ask(const score_options *opt)
 int
 main(int argc, char **argv)
 {
-    score_options opt = {.timeout_ms = 5000,
+    score_options opt = {.user = "",
+                         .timeout_ms = 5000,
                          .override = calloc((size_t)argc, sizeof *opt.override),
                          .context = calloc((size_t)argc, sizeof *opt.context)};
     int           code = AA_EXIT_FAILED;

@@ -11,8 +11,11 @@
 
 #include "common/base/clock.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_topics.h"
+#include "common/kafka/owners.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "common/model/model.h"
 #include "common/service/tool.h"
 #include "ingest/decode/deadletter.h"
@@ -194,6 +197,28 @@ check_topic(const aa_conf *cfg, const need *nd, bool *nobody)
     return true;
 }
 
+/* Whose records there are. What may not be read is somebody else's to check. */
+static bool
+check_owners(const aa_conf *cfg, const need *nd)
+{
+    enum { BUDGET_MS = 20000 };
+    aa_owners ow;
+    aa_err    err = AA_ERR_INIT;
+    char      name[192], text[800];
+    if (nd->kind != TOPIC_COMPACTED) return true;
+    if (aa_owners_read(&ow, cfg, nd->name, 0, BUDGET_MS, 0, &err) != AA_OK) {
+        printf("note topic %s: whose records it holds is not known: %s\n", nd->name, err.text);
+        return true;
+    }
+    if (ow.count == 0) return true;
+    aa_owners_name(&ow.owner[0], name, sizeof name);
+    snprintf(text, sizeof text,
+             "holds records of %s, this pipeline is '%s': each pipeline needs topics.assignments "
+             "and topics.model of its own",
+             name, cfg->pipeline.name);
+    return bad(nd->name, text);
+}
+
 static bool
 report(aa_status st, const char *process, const char *operation, const char *name,
        const aa_err *err)
@@ -205,8 +230,8 @@ report(aa_status st, const char *process, const char *operation, const char *nam
     return true;
 }
 
-/* The last lane, field and slot there can be: every scorer passes over it, and it deletes nothing.
- */
+/* The last lane, field and slot there can be:
+ * every scorer passes over it, and it deletes nothing. */
 static aa_status
 try_write(const aa_conf *cfg, const need *nd, aa_err *err)
 {
@@ -249,7 +274,9 @@ check_all(const options *opt, const aa_conf *cfg, const need *nd, size_t n)
     bool good = true, nobody = false;
     for (size_t i = 0; i < n && !nobody; i++) {
         if (!concerns(opt, nd[i].reader) && !concerns(opt, nd[i].writer)) continue;
-        good = (check_topic(cfg, &nd[i], &nobody) && check_access(opt, cfg, &nd[i])) && good;
+        good = (check_topic(cfg, &nd[i], &nobody) && check_owners(cfg, &nd[i]) &&
+                check_access(opt, cfg, &nd[i])) &&
+               good;
     }
     return good;
 }
@@ -277,12 +304,21 @@ print_acls(const options *opt, const aa_conf *cfg, const need *nd, size_t n)
     for (size_t i = 0; i < n; i++) {
         print_acl(opt, cfg, nd[i].reader, read, "topic", nd[i].name);
         print_acl(opt, cfg, nd[i].writer, write, "topic", nd[i].name);
+        /* to see whether another pipeline publishes there */
+        if (nd[i].kind == TOPIC_COMPACTED) {
+            print_acl(opt, cfg, "assigner", "--operation Read", "topic", nd[i].name);
+            print_acl(opt, cfg, "learner", "--operation Read", "topic", nd[i].name);
+        }
     }
     if (cfg->publish.enabled && cfg->publish.item_names)
         print_acl(opt, cfg, "ingest", write, "topic", cfg->topics.assignments);
     print_acl(opt, cfg, "ingest", "--operation Read", "group", group);
     /* it commits nothing, but the client asks for its group's coordinator */
     print_acl(opt, cfg, "scorer", "--operation Describe", "group", group);
+    if (cfg->publish.enabled) {
+        print_acl(opt, cfg, "assigner", "--operation Describe", "group", group);
+        print_acl(opt, cfg, "learner", "--operation Describe", "group", group);
+    }
 }
 
 /* ---- all together ---- */

@@ -54,7 +54,7 @@ value_of(const char *head, const char *name)
 }
 
 static bool
-take_shape(const char *at, size_t *rows, size_t *columns)
+take_npy_shape(const char *at, size_t *rows, size_t *columns)
 {
     char *end;
     if (!at || *at++ != '(' || *at < '0' || *at > '9') return false;
@@ -134,7 +134,7 @@ aa_npy_read(const char *path, aa_npy *out, aa_err *err)
         st = aa_fail(err, AA_EPARSE, "%s: neither float32 nor float64, little-endian", path);
     else if (!order || strncmp(order, "False", 5) != 0)
         st = aa_fail(err, AA_EPARSE, "%s: is in Fortran order: save np.ascontiguousarray(x)", path);
-    else if (!take_shape(value_of(head, "shape"), &a.rows, &a.columns))
+    else if (!take_npy_shape(value_of(head, "shape"), &a.rows, &a.columns))
         st = aa_fail(err, AA_EPARSE, "%s: neither one nor two dimensions", path);
     else if (!has_bytes(f, a.rows * a.columns * (wide ? 8 : 4))) /* before there is memory for it */
         st = aa_fail(err, AA_EPARSE, "%s: cut off", path);

@@ -36,7 +36,7 @@ parse_from(const char *from, bool *end, int64_t *time_ms, aa_err *err)
 aa_status
 startpoint_find(resume *re, const aa_conf *cfg, const char *from, aa_err *err)
 {
-    bool             at_end, replay = strcmp(cfg->ingest.run, "replay") == 0;
+    bool             at_end, replay = cfg->ingest.run == AA_RUN_REPLAY;
     int64_t          time_ms;
     aa_consumer     *cs = NULL;
     aa_kafka_offset *po = NULL;
@@ -86,7 +86,8 @@ new_commit(aa_kafka_offset *po, const resume_part *part, const resume *re, const
     *changed = true;
     if (part) {
         po->offset = part->position;
-        return resume_metadata(po->metadata, re->epoch, re->seq, cfg->pipeline.lane, before, err);
+        return resume_metadata(po->metadata, re->epoch, re->seq, cfg->pipeline.lane, re->run,
+                               before, err);
     }
     *changed = resume_metadata_without(po->metadata, cfg->pipeline.lane, before);
     return AA_OK;

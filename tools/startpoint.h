@@ -8,7 +8,6 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
 #include "ingest/resume.h"
 
 /** The partitions of topics.interactions in re->part, each at `from`: "beginning", "end" or

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "tools/npy.h"
 
 enum { PATH_BYTES = 1024 };
@@ -25,7 +26,7 @@ aa_table_fini(aa_table *tb)
 }
 
 static aa_status
-grow(aa_table *tb, aa_err *err)
+grow_rows(aa_table *tb, aa_err *err)
 {
     if (tb->n < tb->cap) return AA_OK;
     size_t       cap = tb->cap ? 2 * tb->cap : 1024;
@@ -45,7 +46,7 @@ aa_table_add(aa_table *tb, const aa_table_id *id, const char *text, size_t text_
              aa_err *err)
 {
     char     *copy = NULL;
-    aa_status st = grow(tb, err);
+    aa_status st = grow_rows(tb, err);
     if (st != AA_OK) return st;
     if (text) {
         copy = malloc(text_len + 1);
@@ -94,7 +95,8 @@ static void
 write_id(FILE *f, const aa_table *tb, size_t i, bool quoted)
 {
     const char *text = tb->text[i];
-    if (!text || text[0] == '\0' || strpbrk(text, "\r\n")) {
+    bool        mark = text && !quoted && i == 0 && aa_utf8_mark(text, strlen(text)) > 0;
+    if (!text || text[0] == '\0' || mark || strpbrk(text, "\r\n")) {
         fprintf(f, "#%016" PRIx64, tb->id[i].key);
         return;
     }
@@ -225,7 +227,7 @@ typedef struct {
 } csv_shape;
 
 static bool
-take_number(const char *cell, float *x)
+take_cell_number(const char *cell, float *x)
 {
     char *end;
     *x = strtof(cell, &end);
@@ -233,7 +235,7 @@ take_number(const char *cell, float *x)
 }
 
 static aa_status
-take_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
+take_table_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
 {
     size_t special = 1, i = 0;
     *cs = (csv_shape){0, SIZE_MAX, SIZE_MAX, SIZE_MAX};
@@ -272,7 +274,7 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
     for (; at; i++) {
         float       x;
         const char *cell = take_cell(&at);
-        if (i >= cs->columns || !take_number(cell, &x))
+        if (i >= cs->columns || !take_cell_number(cell, &x))
             return aa_fail(err, AA_EPARSE, "%s:%zu: column %zu: \"%.40s\" is not a number", path,
                            number, i + 1, cell);
         if (i == cs->own)
@@ -291,19 +293,22 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
     return aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
 }
 
+/* Without its end and without the file's byte order mark; NULL at the end of the file. */
 static char *
 take_text_line(FILE *f, char **line, size_t *cap)
 {
-    ssize_t len = getline(line, cap, f);
+    const bool first = !*line; /* no buffer yet */
+    ssize_t    len = getline(line, cap, f);
     while (len > 0 && ((*line)[len - 1] == '\n' || (*line)[len - 1] == '\r'))
         (*line)[--len] = '\0';
-    return len >= 0 ? *line : NULL;
+    if (len < 0) return NULL;
+    return *line + (first ? aa_utf8_mark(*line, (size_t)len) : 0);
 }
 
 static aa_status
 read_csv(aa_table *tb, const char *path, aa_err *err)
 {
-    char     *line = NULL;
+    char     *buffer = NULL, *line;
     size_t    cap = 0, number = 1;
     csv_shape cs;
     float    *w = calloc(tb->W + 1, sizeof *w);
@@ -312,16 +317,17 @@ read_csv(aa_table *tb, const char *path, aa_err *err)
     if (!w) st = aa_fail(err, AA_ENOMEM, "%s", path);
     if (!f) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
     if (st != AA_OK) goto out;
-    if (!take_text_line(f, &line, &cap)) st = aa_fail(err, AA_EPARSE, "%s: empty", path);
-    if (st == AA_OK) st = take_header(line, path, tb->W, &cs, err);
-    while (st == AA_OK && take_text_line(f, &line, &cap)) {
+    line = take_text_line(f, &buffer, &cap);
+    if (!line) st = aa_fail(err, AA_EPARSE, "%s: empty", path);
+    if (st == AA_OK) st = take_table_header(line, path, tb->W, &cs, err);
+    while (st == AA_OK && (line = take_text_line(f, &buffer, &cap)) != NULL) {
         number++;
         if (line[0]) st = take_line(tb, line, path, number, &cs, w, err);
     }
     if (st == AA_OK && ferror(f)) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
 out:
     if (f) fclose(f);
-    free(line);
+    free(buffer);
     free(w);
     return st;
 }
@@ -330,14 +336,16 @@ out:
 static aa_status
 read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, aa_err *err)
 {
-    char     *line = NULL;
+    char     *buffer = NULL;
     size_t    cap = 0, i = 0;
     aa_status st = AA_OK;
     float    *w = calloc(tb->W + 1, sizeof *w);
     FILE     *f = fopen(path, "r");
     if (!w) st = aa_fail(err, AA_ENOMEM, "%s", path);
     if (!f) st = aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
-    for (; st == AA_OK && i < a->rows && take_text_line(f, &line, &cap); i++) {
+    for (; st == AA_OK && i < a->rows; i++) {
+        const char *line = take_text_line(f, &buffer, &cap);
+        if (!line) break;
         aa_table_id id = {.own = true, .position = 1, .place = -1.0f};
         if (!aa_table_key(line, strlen(line), &id.key)) {
             st = aa_fail(err, AA_EPARSE, "%s:%zu: empty ID", path, i + 1);
@@ -352,11 +360,11 @@ read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, a
         const char *text = own_text(line, strlen(line), id.key);
         st = aa_table_add(tb, &id, text, text ? strlen(text) : 0, w, err);
     }
-    if (st == AA_OK && (i != a->rows || take_text_line(f, &line, &cap)))
+    if (st == AA_OK && (i != a->rows || take_text_line(f, &buffer, &cap)))
         st = aa_fail(err, AA_EPARSE, "%s: %s lines than the array has rows (%zu)", path,
                      i == a->rows ? "more" : "fewer", a->rows);
     if (f) fclose(f);
-    free(line);
+    free(buffer);
     free(w);
     return st;
 }
@@ -388,7 +396,7 @@ read_npy(aa_table *tb, const char *dir, const char *field, const aa_npy *a, aa_e
 }
 
 static int
-compare_keys(const void *a, const void *b)
+compare_row_names(const void *a, const void *b)
 {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
@@ -402,7 +410,7 @@ check_twice(const aa_table *tb, const char *field, aa_err *err)
     if (!key) return aa_fail(err, AA_ENOMEM, "%zu keys", tb->n);
     for (size_t i = 0; i < tb->n; i++)
         key[i] = tb->id[i].key;
-    qsort(key, tb->n, sizeof *key, compare_keys);
+    qsort(key, tb->n, sizeof *key, compare_row_names);
     for (size_t i = 1; st == AA_OK && i < tb->n; i++)
         if (key[i] == key[i - 1])
             st = aa_fail(err, AA_EPARSE, "field %s: an ID comes twice (key %016" PRIx64 ")", field,

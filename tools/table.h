@@ -13,7 +13,8 @@
  * middle.
  *
  * An ID is text. One whose text is not known (only its key) is written #<16 hex digits>; text that
- * begins with # is written ##..., text with line breaks by its key.
+ * begins with # is written ##..., text with line breaks by its key. A byte order mark at a text
+ * file's beginning is skipped; an ID of the first line that begins with one is written by its key.
  */
 #ifndef AA_TOOLS_TABLE_H
 #define AA_TOOLS_TABLE_H

@@ -6,6 +6,7 @@
 #include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
 #include "common/base/rng.h"
+#include "common/model/row.h"
 
 /* The paper's window of an ID's losses, beside its entry: loss[count % T] is the oldest. */
 typedef struct {
@@ -13,19 +14,18 @@ typedef struct {
     float    loss[]; /* (T) */
 } loss_window;
 
-/* Gaps are a mean over the first, then a moving one, so that they follow an ID whose pace changes.
- */
+/* Gaps are a mean over the first, then a moving one,
+ * so that they follow an ID whose pace changes. */
 #define GAP_MEMORY 64.0f
 
 static aa_status
-check_settings(const aa_conf *cfg, uint32_t f, const policy_kind *pk, aa_err *err)
+check_settings(const aa_conf *cfg, uint32_t f, const aa_mode *mode, aa_err *err)
 {
     const aa_conf_field *cf = &cfg->fields[f];
-    bool                 fixed = pk == &policy_unique || pk == &policy_hash;
-    if (fixed && (cf->budget_rows > 0 || cf->budget_bytes > 0))
+    if (mode->shared == AA_SHARED_NONE && (cf->budget_rows > 0 || cf->budget_bytes > 0))
         return aa_fail(err, AA_ECONFIG, "fields.%s.budget_%s: mode %s keeps no budget", cf->name,
-                       cf->budget_rows > 0 ? "rows" : "bytes", pk->name);
-    if (pk == &policy_hash && cf->hash_rows == 0)
+                       cf->budget_rows > 0 ? "rows" : "bytes", aa_agent_mode_text(cfg->agent.mode));
+    if (mode->own == AA_OWN_BY_KEY && cf->hash_rows == 0)
         return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: mode hash needs it", cf->name);
     return AA_OK;
 }
@@ -61,12 +61,12 @@ field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
 aa_status
 field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
 {
-    *fd = (field){.pk = policy_find(cfg->agent.mode),
+    *fd = (field){.mode = aa_mode_of(cfg),
+                  .policy = policy_of(cfg),
                   .p = aa_lean_bins(cfg),
                   .residual = aa_residual_rows(cfg)};
-    if (!fd->pk) return aa_fail(err, AA_ECONFIG, "agent.mode: unknown mode %s", cfg->agent.mode);
     uint64_t  limit;
-    aa_status st = check_settings(cfg, f, fd->pk, err);
+    aa_status st = check_settings(cfg, f, fd->mode, err);
     if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
     if (st != AA_OK) return st;
     fd->env = (policy_env){.cfg = cfg,
@@ -75,18 +75,19 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
                            .top = aa_shared_positions(cfg),
                            .threshold = (float)cfg->fields[f].threshold,
                            .ac = &fd->ac,
-                           .bt = &fd->bt,
+                           .ra = &fd->ra,
                            .pr = pr};
-    bool hash = fd->pk == &policy_hash;
-    fd->rows = hash ? (uint32_t)cfg->fields[f].hash_rows : 0;
-    fd->window = fd->pk->loss_window ? (size_t)cfg->agent.reward_window : 0;
+    const bool by_key = fd->mode->own == AA_OWN_BY_KEY;
+    fd->rows = by_key ? (uint32_t)cfg->fields[f].hash_rows : 0;
+    if (fd->mode->reward == AA_REWARD_LOSS_DROP) fd->window = (size_t)cfg->agent.reward_window;
     slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit);
     size_t extra = fd->window > 0 ? sizeof(loss_window) + fd->window * sizeof(float) : 0;
     st = idtable_init(&fd->tbl, extra, err);
-    if (st == AA_OK && fd->pk->use_actor) st = init_actor(fd, cfg, f, err);
-    bid_init(&fd->bt, cfg);
-    /* under hash every ID reads what its key says, seen or not: there is nothing to publish */
-    publish_init(&fd->pb, cfg->publish.enabled && !hash);
+    if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK) st = init_actor(fd, cfg, f, err);
+    row_actor_init(&fd->ra, cfg);
+    /* where an ID reads what its key says, seen or not, there is nothing to publish */
+    publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
     fd->pb.unseen = publish_code(unseen.slot, unseen.mix);
@@ -104,6 +105,12 @@ field_fini(field *fd)
 
 /* ---- readings ---- */
 
+static bool
+has_shared_rows(const field *fd)
+{
+    return fd->mode->shared != AA_SHARED_NONE;
+}
+
 void
 field_unseen(const field *fd, aa_assignment *out)
 {
@@ -111,7 +118,7 @@ field_unseen(const field *fd, aa_assignment *out)
     if (fd->rows > 0) {
         out->slot = 0;
         out->modulo = fd->rows;
-    } else if (fd->pk != &policy_unique) {
+    } else if (has_shared_rows(fd)) {
         lean_reading(1, 0.0f, fd->p, &out->slot, &out->mix);
     }
 }
@@ -120,7 +127,7 @@ field_unseen(const field *fd, aa_assignment *out)
 static void
 fallback_reading(const field *fd, const id_entry *e, uint32_t *slot, float *mix)
 {
-    uint32_t position = fd->pk->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
+    uint32_t position = fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
     lean_reading(position, lean_of(e), fd->p, slot, mix);
 }
 
@@ -135,7 +142,7 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
     } else if (!policy_holds_row(e)) {
         lean_reading(e->position, lean_of(e), fd->p, &out->slot, &out->mix);
     } else {
-        if (fd->pk != &policy_unique) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
+        if (has_shared_rows(fd)) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
         out->slot = e->slot;
         out->mix = 0.0f;
         out->born = slots_born(&fd->sl, e->slot);
@@ -190,17 +197,17 @@ make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, b
           aa_err *err)
 {
     *done = fd->env.pr ? price_admits(fd->env.pr, fd->env.f) : !slots_full(&fd->sl);
-    if (*done || fd->env.pr) return AA_OK; /* where rows have a price, the sweep makes room */
+    if (*done || fd->env.pr) return AA_OK; /* where rows have a price, its rounds make room */
     id_entry now = *e;                     /* the candidate is here now */
     now.last = sp->now;
     const aa_conf *cfg = fd->env.cfg;
-    float          bid = victims_worth(cfg, &now, frequency + 1.0f, sp->now);
-    uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, bid, sp->now);
+    float          worth = victims_worth(cfg, &now, frequency + 1.0f, sp->now);
+    uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, worth, sp->now);
     if (slot == AA_NO_SLOT) return AA_OK;
     *done = true;
     uint32_t  victim = slots_holder(&fd->sl, slot);
     id_entry *loser = idtable_at(&fd->tbl, victim);
-    uint32_t  to = fd->pk->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
+    uint32_t  to = fd->mode->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
     return demote(fd, sp, victim, loser, to, err);
 }
 
@@ -213,10 +220,10 @@ promote(field *fd, const field_step *sp, uint32_t handle, uint32_t from, float f
     aa_status st = make_room(fd, sp, e, frequency, done, err);
     if (st != AA_OK || !*done) return st;
     aa_op op = {.event_idx = (uint32_t)sp->i,
-                .kind = fd->pk->new_rows ? AA_OP_INIT : AA_OP_PROMOTE,
+                .kind = fd->mode->own == AA_OWN_RANDOM ? AA_OP_INIT : AA_OP_PROMOTE,
                 .field = (uint8_t)fd->env.f,
                 .source = AA_NO_SLOT};
-    if (!fd->pk->new_rows) lean_reading(from, lean_of(e), fd->p, &op.source, &op.source_mix);
+    if (op.kind == AA_OP_PROMOTE) lean_reading(from, lean_of(e), fd->p, &op.source, &op.source_mix);
     st = slots_take(&fd->sl, handle, sp->seq, &e->slot, err);
     if (st != AA_OK) return st;
     op.slot = e->slot;
@@ -330,7 +337,7 @@ write_decision(const field *fd, const field_step *sp, float frequency, const pol
     sp->out->state[at] = sp->out->next_state[at] = AA_NO_STATE;
     sp->ib->word[at] = INFLIGHT_NONE;
     if (fd->env.pr) sp->ib->odds[at] = mv->odds;
-    if (!fd->pk->use_actor && !fd->env.pr) return;
+    if (fd->mode->actor != AA_ACTOR_NETWORK && !fd->env.pr) return;
     uint32_t k = fd->env.k;
     uint32_t word = AA_STATE_WORD(aa_state_idx(aa_freq_bucket(frequency), mv->from, k), mv->action);
     sp->out->state[at] = word;
@@ -364,7 +371,7 @@ field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
         mv = (policy_move){.from = 1, .to = 1, .action = AA_UNCHANGED};
         reads = warm_position(fd, sp);
     } else {
-        mv = fd->pk->event(&fd->env, &v);
+        mv = fd->policy.event(&fd->env, &v);
         st = field_apply(fd, sp, handle, v.frequency, &mv, err);
         reads = mv.to;
     }
@@ -402,7 +409,7 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
     e->last = now;
     if (e->seen < UINT32_MAX) e->seen++;
     /* the reading that the ID's next event begins from, and that scorers are told */
-    if (fd->pk->ladder && !policy_holds_row(e)) {
+    if (fd->mode->ladder && !policy_holds_row(e)) {
         uint32_t position = policy_ladder(&fd->env, e->seen);
         if (position != e->position) set_position(fd, e, position);
     }

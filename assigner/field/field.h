@@ -19,9 +19,10 @@
 #include "assigner/field/victims.h"
 #include "assigner/inflight.h"
 #include "assigner/policy/actor.h"
-#include "assigner/policy/bid.h"
 #include "assigner/policy/policy.h"
 #include "assigner/policy/price.h"
+#include "assigner/policy/row_actor.h"
+#include "common/agent/mode.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
 
@@ -31,7 +32,7 @@ typedef struct {
     uint64_t actions[AA_FREQ_BUCKETS][AA_ACTIONS]; /* by the frequency they met */
     uint64_t own_reads;
     uint64_t promotions, demotions, swept, forgotten;
-    uint64_t visits; /* of the sweep so far: its counter of random numbers */
+    uint64_t visits; /* of sweep and price rounds so far: the sweep's counter of random numbers */
     uint64_t gap_count;
     double   gap_sum;                         /* of all gaps between two events of an ID */
     uint32_t next_slot, next_id, next_forget; /* the sweep's cursors */
@@ -40,19 +41,20 @@ typedef struct {
 } field_state;
 
 typedef struct {
-    const policy_kind *pk;
-    policy_env         env;
-    uint32_t           p;        /* lean bins */
-    bool               residual; /* own rows add to the shared reading */
-    uint32_t           rows;     /* hash mode: rows; else 0 */
-    size_t             window;   /* paper: T; else 0 */
-    idtable            tbl;
-    slots              sl;
-    actor              ac; /* paper */
-    bid_table          bt; /* default */
-    publish            pb;
-    field_state        fs;
-    uint64_t           ids_at[17]; /* by position */
+    const aa_mode *mode;
+    policy         policy;
+    policy_env     env;
+    uint32_t       p;        /* lean bins */
+    bool           residual; /* own rows add to the shared reading */
+    uint32_t       rows;     /* own rows by key (hash): how many; else 0 */
+    size_t         window;   /* reward by the drop of the loss: T; else 0 */
+    idtable        tbl;
+    slots          sl;
+    actor          ac; /* AA_ACTOR_NETWORK */
+    row_actor      ra; /* AA_ACTOR_ROW */
+    publish        pb;
+    field_state    fs;
+    uint64_t       ids_at[17]; /* by position */
 } field;
 
 /* Where a step is: what all fields share while a batch is assigned. */
@@ -61,8 +63,8 @@ typedef struct {
     inflight          *fl;
     inflight_batch    *ib;
     uint64_t           seq; /* of the batch */
-    uint64_t           now; /* number of the event; in a sweep: of the last one */
-    size_t             i;   /* its index; in a sweep: one after the last one's */
+    uint64_t           now; /* number of the event; between events: of the last one */
+    size_t             i;   /* its index; between events: one after the last one's */
 } field_step;
 
 /** Most unique rows of a field, from fields.<f>.budget_rows and budget_bytes; 0: no limit.
@@ -90,7 +92,7 @@ aa_status field_observe(field *fd, uint64_t now, uint32_t handle, float label, d
 /** One step of the sweep. */
 aa_status field_sweep(field *fd, const field_step *sp, aa_err *err)
     __attribute__((warn_unused_result));
-/** Index (assigner/policy/bid) of a holder of a row, after the last event. */
+/** Index (assigner/policy/row_actor) of a holder of a row, after the last event. */
 float field_index(const field *fd, uint32_t handle, uint64_t now);
 /** A holder gives its row back. */
 aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
@@ -100,7 +102,7 @@ aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err
 aa_status field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency,
                       policy_move *mv, aa_err *err) __attribute__((warn_unused_result));
 aa_status field_note(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
-/** Paper: an event's loss goes into the ID's window, if the ID is still there. */
+/** Reward by the drop of the loss: an event's loss goes into the ID's window, if the ID is still there. */
 void field_loss(field *fd, uint64_t key, float loss);
 
 /** What an ID reads now, as scorers are told. */

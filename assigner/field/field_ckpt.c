@@ -1,5 +1,5 @@
-/* assigner/field/field, second part: counts, digest, checkpoint. A restored field is checked as a whole:
- * IDs, rows and positions must agree with each other before anything is assigned from them. */
+/* assigner/field/field, second part: counts, digest, checkpoint. A restored field is checked as a
+ * whole: IDs, rows and positions must agree with each other before anything is assigned. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,20 +18,20 @@ void
 field_stats(const field *fd, assigner_stats *out)
 {
     const field_state *fs = &fd->fs;
-    *out = (assigner_stats){.ids_seen = fs->ids_seen,
-                            .ids = fd->tbl.count,
-                            .rows_shared = fd->sl.base,
-                            .rows_unique = fd->sl.used,
-                            .rows_unique_peak = fd->sl.peak,
-                            .promotions = fs->promotions,
-                            .demotions = fs->demotions,
-                            .swept = fs->swept,
-                            .visits = fs->visits,
-                            .own_reads = fs->own_reads,
-                            .forgotten = fs->forgotten,
-                            .table_bytes = idtable_bytes(&fd->tbl) + slots_bytes(&fd->sl) +
-                                           publish_bytes(&fd->pb),
-                            .agent_bytes = fd->pk->use_actor ? actor_bytes(&fd->ac) : 0};
+    *out = (assigner_stats){
+        .ids_seen = fs->ids_seen,
+        .ids = fd->tbl.count,
+        .rows_shared = fd->sl.base,
+        .rows_unique = fd->sl.used,
+        .rows_unique_peak = fd->sl.peak,
+        .promotions = fs->promotions,
+        .demotions = fs->demotions,
+        .swept = fs->swept,
+        .visits = fs->visits,
+        .own_reads = fs->own_reads,
+        .forgotten = fs->forgotten,
+        .table_bytes = idtable_bytes(&fd->tbl) + slots_bytes(&fd->sl) + publish_bytes(&fd->pb),
+        .agent_bytes = fd->mode->actor == AA_ACTOR_NETWORK ? actor_bytes(&fd->ac) : 0};
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++)
         for (size_t a = 0; a < AA_ACTIONS; a++)
             out->actions[a] += fs->actions[b][a];
@@ -49,9 +49,10 @@ leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t 
         if (row)
             return (double)(field_index(fd, slots_holder(&fd->sl, e->slot), now) <
                             (float)price_of(fd->env.pr, fd->env.f));
-        return ask > 0.0f ? (double)bid_chance(fminf(
-                                bid_index(&fd->bt, bucket, gap_with(e, now + 1)) / ask, 100.0f))
-                          : 1.0;
+        return ask > 0.0f
+                   ? (double)row_actor_chance(fminf(
+                         row_actor_index(&fd->ra, bucket, gap_with(e, now + 1)) / ask, 100.0f))
+                   : 1.0;
     }
     const uint32_t state = aa_state_idx(bucket, e->position, fd->env.k);
     return (double)fd->ac.pi[(size_t)state * AA_ACTIONS + (row ? AA_DESCEND : AA_ASCEND)];
@@ -60,7 +61,7 @@ leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t 
 void
 field_buckets(const field *fd, uint64_t now, assigner_bucket *out)
 {
-    const bool learns = fd->pk->use_actor || fd->env.pr;
+    const bool learns = fd->mode->actor == AA_ACTOR_NETWORK || fd->env.pr;
     double     sum[AA_FREQ_BUCKETS][2] = {{0.0}}, ids[AA_FREQ_BUCKETS][2] = {{0.0}};
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) {
         out[b] = (assigner_bucket){0};
@@ -87,8 +88,8 @@ field_digest(const field *fd, uint64_t d, uint64_t first, uint64_t last)
     d = aa_digest(d, &fd->fs, sizeof fd->fs);
     d = idtable_digest(&fd->tbl, d);
     d = slots_digest(&fd->sl, d);
-    if (fd->env.pr) d = bid_digest(&fd->bt, d);
-    return fd->pk->use_actor ? actor_digest(&fd->ac, d, first, last) : d;
+    if (fd->env.pr) d = row_actor_digest(&fd->ra, d);
+    return fd->mode->actor == AA_ACTOR_NETWORK ? actor_digest(&fd->ac, d, first, last) : d;
 }
 
 static void
@@ -106,8 +107,9 @@ field_save(const field *fd, uint64_t first, uint64_t last, aa_ckpt_writer *w, aa
     aa_status st = sections_put(w, prefix, "state", &fd->fs, sizeof fd->fs, err);
     if (st == AA_OK) st = idtable_save(&fd->tbl, prefix, w, err);
     if (st == AA_OK) st = slots_save(&fd->sl, prefix, w, err);
-    if (st == AA_OK && fd->pk->use_actor) st = actor_save(&fd->ac, prefix, first, last, w, err);
-    if (st == AA_OK && fd->env.pr) st = bid_save(&fd->bt, prefix, w, err);
+    if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK)
+        st = actor_save(&fd->ac, prefix, first, last, w, err);
+    if (st == AA_OK && fd->env.pr) st = row_actor_save(&fd->ra, prefix, w, err);
     return st;
 }
 
@@ -175,8 +177,9 @@ field_restore(field *fd, uint64_t first, uint64_t last, uint64_t events, aa_ckpt
     aa_status st = sections_copy(r, prefix, "state", &fd->fs, sizeof fd->fs, err);
     if (st == AA_OK) st = idtable_restore(&fd->tbl, prefix, r, err);
     if (st == AA_OK) st = slots_restore(&fd->sl, prefix, r, err);
-    if (st == AA_OK && fd->pk->use_actor) st = actor_restore(&fd->ac, prefix, first, last, r, err);
-    if (st == AA_OK && fd->env.pr) st = bid_restore(&fd->bt, prefix, r, err);
+    if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK)
+        st = actor_restore(&fd->ac, prefix, first, last, r, err);
+    if (st == AA_OK && fd->env.pr) st = row_actor_restore(&fd->ra, prefix, r, err);
     if (st == AA_OK) st = check_state(fd, last, err);
     if (st == AA_OK) st = check_ids(fd, events, err);
     if (st == AA_OK) publish_all(&fd->pb);

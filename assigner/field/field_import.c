@@ -1,5 +1,5 @@
-/* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the first
- * event. An imported ID looks like one that has been seen as often as its place on the ladder
+/* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the
+ * first event. An imported ID looks like one that has been seen as often as its place on the ladder
  * takes, with the lean that leads to its reading. */
 #include "assigner/field/field.h"
 #include "assigner/field/gap.h"
@@ -12,7 +12,7 @@ static uint32_t
 seen_for(const field *fd, uint32_t position)
 {
     uint32_t seen = 1;
-    if (!fd->pk->ladder) return seen;
+    if (!fd->mode->ladder) return seen;
     while (seen < SEEN_MAX && policy_ladder(&fd->env, seen) < position)
         seen++;
     return seen;

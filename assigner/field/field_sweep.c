@@ -28,7 +28,7 @@ visit(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
                      .frequency = policy_frequency(fd->env.cfg, e, sp->now),
                      .now = sp->now,
                      .draw = fd->fs.visits++};
-    policy_move mv = fd->pk->visit(&fd->env, &v);
+    policy_move mv = fd->policy.visit(&fd->env, &v);
     if (!mv.chosen && mv.from == mv.to) return AA_OK;
     return move(fd, sp, handle, v.frequency, mv, mv.chosen, err);
 }
@@ -37,7 +37,7 @@ float
 field_index(const field *fd, uint32_t handle, uint64_t now)
 {
     const id_entry *e = idtable_at(&fd->tbl, handle);
-    return bid_index(&fd->bt, aa_freq_bucket(e->frequency), gap_of_holder(e, now));
+    return row_actor_index(&fd->ra, aa_freq_bucket(e->frequency), gap_of_holder(e, now));
 }
 
 aa_status
@@ -109,9 +109,13 @@ field_sweep(field *fd, const field_step *sp, aa_err *err)
     const aa_conf *cfg = fd->env.cfg;
     uint64_t  visits = (uint64_t)ceil(cfg->agent.sweep_visits * (double)cfg->agent.sweep_every);
     aa_status st = AA_OK;
-    if (fd->pk->visit && sp->now > (uint64_t)cfg->agent.warm_up_events)
-        st =
-            fd->pk->visit_all ? visit_ids(fd, sp, visits, err) : visit_holders(fd, sp, visits, err);
+    if (sp->now > (uint64_t)cfg->agent.warm_up_events) {
+        switch (fd->mode->visits) {
+        case AA_VISIT_NOBODY: break;
+        case AA_VISIT_HOLDERS: st = visit_holders(fd, sp, visits, err); break;
+        case AA_VISIT_ALL: st = visit_ids(fd, sp, visits, err); break;
+        }
+    }
     if (st == AA_OK && cfg->agent.forget_events > 0) st = forget(fd, sp, visits, err);
     return st;
 }

@@ -67,7 +67,7 @@ idindex_bytes(const idindex *ix)
 
 /* Before the first cell with a greater tag; the cells from there to the next gap make room. */
 static aa_status
-place(idindex *ix, uint64_t cell, aa_err *err)
+place_cell(idindex *ix, uint64_t cell, aa_err *err)
 {
     const uint32_t tag = idindex_tag(cell);
     uint64_t       i = idindex_home(ix, tag);
@@ -129,7 +129,7 @@ move_last(idindex *ix, uint64_t *moved, aa_err *err)
     ix->from = first;
     aa_status st = AA_OK;
     for (uint64_t n = 0; st == AA_OK && n < count; n++)
-        st = place(ix, cells[n], err);
+        st = place_cell(ix, cells[n], err);
     if (cells != few) free(cells);
     *moved += count;
     return st;
@@ -157,7 +157,7 @@ aa_status
 idindex_put(idindex *ix, uint32_t tag, uint32_t handle, aa_err *err)
 {
     aa_status st = grow(ix, err);
-    if (st == AA_OK) st = place(ix, (uint64_t)tag << 32 | (handle + 1), err);
+    if (st == AA_OK) st = place_cell(ix, (uint64_t)tag << 32 | (handle + 1), err);
     if (st == AA_OK) ix->count++;
     return st;
 }

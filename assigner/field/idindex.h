@@ -3,7 +3,9 @@
  * A cell is the upper half of the key's hash (its tag) and a handle. Its home is the beginning of a
  * cache line, tag * lines / 2^32, so that cells lie in order of their tags: linear probing that
  * keeps runs sorted (Robin Hood with an order-preserving hash; Celis 1986, Amble and Knuth 1974). A
- * look-up ends at the first greater tag, most often in the line that it began with. What an index holds says how it lies, not the order in which it came.
+ * look-up ends at the first greater tag, most often in the line that it began with. The layout
+ * depends on what an index holds, not on the order in which it came.
+ * Used by idcompact only, which is not wired yet.
  *
  * It grows by an eighth where it is: the array gets longer (its addresses are reserved beforehand),
  * and cells move to their homes of the larger size from the last one on, MOVE_PER_PUT at each put.

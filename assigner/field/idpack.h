@@ -15,6 +15,8 @@
  * mantissa would swallow count in the mean. The caller gives the random bits, a function of what is
  * stored when, so that a replay has the same.
  *
+ * Used by idcompact only, which is not wired yet.
+ *
  * Of an ID with a row of its own, lean and fast_lean are beside its slot (idcompact), and the
  * entry has the slot in their place.
  */

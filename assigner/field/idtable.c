@@ -84,7 +84,7 @@ idtable_extra(const idtable *tbl, uint32_t handle)
 
 /* Cell index that holds key, or SIZE_MAX. */
 static size_t
-probe(const idtable *tbl, const idtable_index *ix, uint64_t key)
+probe_index(const idtable *tbl, const idtable_index *ix, uint64_t key)
 {
     uint32_t hash = idtable_hash(key);
     for (size_t i = home(ix, hash);; i = after(ix, i)) {
@@ -99,10 +99,10 @@ probe(const idtable *tbl, const idtable_index *ix, uint64_t key)
 uint32_t
 idtable_find(const idtable *tbl, uint64_t key)
 {
-    size_t i = probe(tbl, &tbl->now, key);
+    size_t i = probe_index(tbl, &tbl->now, key);
     if (i != SIZE_MAX) return cell_handle(tbl->now.cell[i]);
     if (tbl->old_count > 0) {
-        i = probe(tbl, &tbl->old, key);
+        i = probe_index(tbl, &tbl->old, key);
         if (i != SIZE_MAX) return cell_handle(tbl->old.cell[i]);
     }
     return IDTABLE_NONE;
@@ -279,12 +279,12 @@ idtable_remove(idtable *tbl, uint32_t handle)
 {
     id_entry *e = idtable_at(tbl, handle);
     AA_REQUIRE(handle < tbl->end && e->key != 0);
-    size_t i = probe(tbl, &tbl->now, e->key);
+    size_t i = probe_index(tbl, &tbl->now, e->key);
     if (i != SIZE_MAX) {
         index_remove(&tbl->now, i);
     } else {
         AA_REQUIRE(tbl->old_count > 0);
-        i = probe(tbl, &tbl->old, e->key);
+        i = probe_index(tbl, &tbl->old, e->key);
         AA_REQUIRE(i != SIZE_MAX);
         tbl->old.cell[i] = MOVED;
         tbl->old_count--;

@@ -84,8 +84,8 @@ idtable_at(const idtable *tbl, uint32_t handle)
 /** The entry's extra bytes. @pre extra_bytes > 0 */
 void *idtable_extra(const idtable *tbl, uint32_t handle);
 
-/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
- */
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena).
+ *  False: done. */
 bool idtable_tidy(idtable *tbl);
 /** Memory held, index and entries. */
 size_t idtable_bytes(const idtable *tbl);

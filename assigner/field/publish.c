@@ -55,7 +55,7 @@ publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *e
     uint16_t was = e->published == PUBLISH_NEVER ? pb->unseen : e->published;
     int      moved = code > was ? code - was : was - code;
     bool     same_kind = (e->slot != AA_NO_SLOT) == ((e->flags & PUBLISH_ROW) != 0);
-    bool     new_one = pb->tell_new && e->published == PUBLISH_NEVER;
+    bool     new_one = (pb->tell_new || pb->named) && e->published == PUBLISH_NEVER;
     if (same_kind && !new_one && moved <= (int)(PUBLISH_STEP * CODE_UNIT)) {
         if (code != PUBLISH_NONE) e->flags |= PUBLISH_INEXACT;
         return AA_OK;
@@ -67,7 +67,7 @@ publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *e
 aa_status
 publish_forget(publish *pb, const id_entry *e, aa_err *err)
 {
-    if (!pb->enabled || (e->published == PUBLISH_NEVER && !pb->walking)) return AA_OK;
+    if (!pb->enabled || (e->published == PUBLISH_NEVER && !pb->walking && !pb->named)) return AA_OK;
     if (pb->gone_count == pb->gone_cap) {
         size_t    cap = pb->gone_cap == 0 ? 256 : pb->gone_cap * 2;
         uint64_t *gone = realloc(pb->gone, cap * sizeof *gone);

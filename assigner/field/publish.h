@@ -26,10 +26,11 @@ enum { PUBLISH_QUEUED = 1, PUBLISH_INEXACT = 2, PUBLISH_ROW = 4 /* with a row of
 #define PUBLISH_NONE  UINT16_MAX /* no shared reading: a row that stands instead of it */
 
 typedef struct {
-    bool      enabled;
-    bool      tell_new; /* an ID that reads what unseen ones do is sent as well, once */
-    uint16_t  unseen;   /* code of what an unseen ID reads */
-    uint32_t *queue;    /* (head..tail) handles, some perhaps removed since */
+    bool enabled;
+    bool tell_new; /* an ID that reads what unseen ones do is sent as well, once */
+    bool named;    /* the IDs have names, which go with them: tell_new always, and each one's end */
+    uint16_t  unseen; /* code of what an unseen ID reads */
+    uint32_t *queue;  /* (head..tail) handles, some perhaps removed since */
     size_t    head, tail, cap;
     uint64_t *gone; /* (gone_count) keys of forgotten IDs */
     size_t    gone_count, gone_cap;

@@ -64,7 +64,7 @@ heap_pop(slots *sl)
 
 /* The heap has room for every slot there is, so that giving back cannot fail. */
 static aa_status
-reserve(slots *sl, size_t count, aa_err *err)
+reserve_slots(slots *sl, size_t count, aa_err *err)
 {
     if (count <= sl->cap) return AA_OK;
     size_t cap = sl->cap < 64 ? 64 : sl->cap + sl->cap / 2;
@@ -97,7 +97,7 @@ slots_take(slots *sl, uint32_t holder, uint64_t born, uint32_t *slot, aa_err *er
     if (sl->heap_count > 0) {
         i = heap_pop(sl);
     } else {
-        aa_status st = reserve(sl, sl->end + 1, err);
+        aa_status st = reserve_slots(sl, sl->end + 1, err);
         if (st != AA_OK) return st;
         i = sl->end++;
         sl->holder[i] = IDTABLE_NONE;
@@ -174,7 +174,7 @@ slots_restore(slots *sl, const char *prefix, aa_ckpt_reader *r, aa_err *err)
     if (st != AA_OK) return st;
     size_t end = len / sizeof *sl->holder;
     if (end > AA_NO_SLOT - sl->base) return aa_fail(err, AA_EPARSE, "%s: %zu rows", prefix, end);
-    st = reserve(sl, end, err);
+    st = reserve_slots(sl, end, err);
     if (st == AA_OK) st = sections_copy(r, prefix, "born", sl->born, end * sizeof *sl->born, err);
     if (st != AA_OK) return st;
     if (end > 0) memcpy(sl->holder, holder, len);

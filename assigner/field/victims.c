@@ -26,7 +26,7 @@ worth_at(const aa_conf *cfg, const idtable *tbl, const slots *sl, uint32_t slot,
 }
 
 static void
-drop(victims *vi, uint32_t i)
+drop_candidate(victims *vi, uint32_t i)
 {
     vi->count--;
     vi->slot[i] = vi->slot[vi->count];
@@ -86,10 +86,10 @@ victims_find(victims *vi, const aa_conf *cfg, const idtable *tbl, const slots *s
         uint32_t slot = vi->slot[i];
         float    worth = worth_at(cfg, tbl, sl, slot, now);
         if (worth < 0.0f || worth >= enough) { /* gone, or came back to life */
-            drop(vi, i);
+            drop_candidate(vi, i);
             continue;
         }
-        drop(vi, i);
+        drop_candidate(vi, i);
         return slot;
     }
     return AA_NO_SLOT;

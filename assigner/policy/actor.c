@@ -24,7 +24,7 @@ float_count(const actor *ac)
 }
 
 static aa_status
-allocate(actor *ac, aa_err *err)
+allocate_states(actor *ac, aa_err *err)
 {
     size_t T = table_count(ac);
     ac->x = calloc(float_count(ac), sizeof *ac->x);
@@ -46,11 +46,11 @@ actor_init(actor *ac, uint32_t k, size_t depth, uint64_t seed, uint32_t field, a
 {
     *ac = (actor){.k = k, .S = aa_state_count(k), .R = depth + 1, .ratio_clip = 1.0};
     aa_status st = aa_nn_init(&ac->nn, AA_STATE_INPUTS, A, seed, AA_RNG_ACTOR, field, err);
-    if (st == AA_OK) st = allocate(ac, err);
+    if (st == AA_OK) st = allocate_states(ac, err);
     if (st != AA_OK) return st;
     for (uint32_t s = 0; s < ac->S; s++) {
         aa_state_input(s, k, ac->x + (size_t)s * AA_STATE_INPUTS);
-        uint32_t position = s % (k + 1) + 1;
+        uint32_t position = aa_state_position(s, k);
         if (position == 1) ac->prior[s * A + AA_DESCEND] = -INFINITY;
         if (position == k + 1) ac->prior[s * A + AA_ASCEND] = -INFINITY;
     }

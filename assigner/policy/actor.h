@@ -6,8 +6,7 @@
  * some batches after the actions, so the table that a batch was assigned with is kept until then
  * (a ring by sequence number), and the update weighs by the clipped ratio of the two:
  *
- *   L = -1/N [ sum min(pi_now/pi_then, clip) A log pi_now(a|s)  +  entropy * sum_s n_s H(pi_now(s))
- * ]
+ *   L = -1/N [ sum min(pi_now/pi_then, clip) A log pi_now(a|s) + entropy sum_s n_s H(pi_now(s)) ]
  *
  * with the ratio held constant (a truncated importance weight). One step of Adam per batch.
  */

@@ -1,18 +1,14 @@
 #include "assigner/policy/policy.h"
 
 #include <math.h>
-#include <string.h>
 
-const policy_kind *
-policy_find(const char *name)
+#define FUNCTIONS_OF(mode, event, visit, ...) [mode] = {event, visit},
+static const policy policies[] = {AA_MODES(FUNCTIONS_OF)};
+
+policy
+policy_of(const aa_conf *cfg)
 {
-    static const policy_kind *const kinds[] = {
-        &policy_default, &policy_paper,     &policy_unique,      &policy_hash, &policy_rule,
-        &policy_random,  &policy_threshold, &policy_shared_only, NULL};
-    const policy_kind *const *pk = kinds;
-    while (*pk && strcmp((*pk)->name, name) != 0)
-        pk++;
-    return *pk;
+    return policies[cfg->agent.mode];
 }
 
 uint32_t

@@ -1,9 +1,8 @@
-/* assigner/policy/policy - what the modes of agent.mode decide; one `policy_kind` each.
+/* assigner/policy/policy - what the modes of agent.mode decide: two functions each.
  *
  * A policy looks at one ID at an event, or at a visit of the sweep, and says which position it goes
- * to. Everything else (rows, budget, readings, learning, publishing) is the same for all modes and
- * lives in field.c. Adding a mode: one `const policy_kind`, one line in policy.c, one in
- * settings.h.
+ * to. Everything else (rows, budget, readings, learning, publishing) lives in assigner/field and
+ * goes by the mode's row in common/agent/mode.h, which names the two functions.
  *
  *   policy_default.c   the agent: actor with the rule as its prior
  *   policy_paper.c     the published method
@@ -17,8 +16,9 @@
 
 #include "assigner/field/idtable.h"
 #include "assigner/policy/actor.h"
-#include "assigner/policy/bid.h"
 #include "assigner/policy/price.h"
+#include "assigner/policy/row_actor.h"
+#include "common/agent/mode.h"
 #include "common/config/conf.h"
 
 /* What a policy may depend on, besides the ID. */
@@ -28,9 +28,9 @@ typedef struct {
     uint32_t         k;   /* shared positions; k+1 is an own row */
     uint32_t         top; /* highest shared position that the mode reads, 1..k */
     float            threshold;
-    actor           *ac; /* of a kind with use_actor */
-    const bid_table *bt; /* of a kind with prices, and what rows cost; pr is NULL in the others */
-    price           *pr;
+    actor           *ac; /* AA_ACTOR_NETWORK */
+    const row_actor *ra; /* AA_ACTOR_ROW */
+    price           *pr; /* ... and what rows cost; NULL in the others */
 } policy_env;
 
 /* An ID at an event, before it, or at a visit. */
@@ -42,40 +42,33 @@ typedef struct {
 } policy_view;
 
 typedef struct {
-    uint32_t from, to; /* positions, before and after */
-    uint32_t action;   /* aa_action: what `from -> to` means to actor and critic */
-    bool     chosen;   /* the actor drew it, so it learns from it */
-    uint32_t drawn;    /* prices: what it drew, which may not come to pass, */
-    bid_odds odds;     /* ... and how likely that was */
+    uint32_t       from, to; /* positions, before and after */
+    uint32_t       action;   /* aa_action: what `from -> to` means to actor and critic */
+    bool           chosen;   /* the actor drew it, so it learns from it */
+    uint32_t       drawn;    /* prices: what it drew, which may not come to pass, */
+    row_actor_odds odds;     /* ... and how likely that was */
 } policy_move;
 
+/* Where the ID goes at an event; and at its turn in the sweep. */
+typedef policy_move policy_fn(const policy_env *env, const policy_view *v);
+
 typedef struct {
-    const char *name;
-    bool        use_actor;   /* decisions carry states; rewards teach the network (actor) */
-    bool        use_price;   /* the same, but the actor is a table (worth) and rows cost */
-    bool        loss_window; /* the paper's reward: a window of losses beside each ID */
-    bool        ladder;      /* events seen say where an ID without a row stands */
-    bool        new_rows;    /* rows begin at random (INIT), not as a copy of the shared row */
-    bool        visit_all;   /* the sweep visits every ID, not only holders of rows */
-    policy_move (*event)(const policy_env *env, const policy_view *v);
-    /** The ID's turn in the sweep; NULL: there is none. */
-    policy_move (*visit)(const policy_env *env, const policy_view *v);
-} policy_kind;
+    policy_fn *event, *visit;
+} policy;
 
-extern const policy_kind policy_default, policy_paper, policy_unique, policy_hash, policy_threshold,
-    policy_rule, policy_random, policy_shared_only;
+/* The functions that the rows of common/agent/mode.h name. */
+#define POLICY_DECLARE(mode, event, visit, ...) policy_fn event, visit;
+AA_MODES(POLICY_DECLARE)
 
-/** By the name in agent.mode; NULL: no such mode. */
-const policy_kind *policy_find(const char *name);
+policy policy_of(const aa_conf *cfg);
 
 /* ---- what several of them use ---- */
 
 /** Shared position of an ID seen so often, in the modes where no actor moves IDs among them: 1 for
  *  a new ID, then one more per doubling (2: 1, 3: 2..3, 4: 4..7, ...), at most env->top. */
 uint32_t policy_ladder(const policy_env *env, uint32_t seen);
-/** The ID stays where it is: on its own row, or on the step of the ladder of what was seen of it.
- */
-policy_move policy_stay(const policy_env *env, const policy_view *v);
+/* policy_stay (declared above) leaves the ID where it is: on its own row, or on the step of the
+ * ladder of what was seen of it. */
 /** The ID gets a row of its own, or gives it back. */
 policy_move policy_up(const policy_env *env, const policy_view *v);
 policy_move policy_down(const policy_env *env, const policy_view *v);

@@ -2,9 +2,10 @@
  *
  * Among the shared positions an ID stands where the number of its events puts it (the ladder). What
  * the actor decides is when a row of its own pays: at an event of an ID without a row it draws
- * ascend or unchanged, by how the worth of a row per event of the stream (assigner/policy/bid) compares
- * with the price (assigner/policy/price). Rows are given back in the sweep (assigner/policy/sweep), by the same
- * comparison, and never at an event: that would throw away a trained row at the moment it is read.
+ * ascend or unchanged, by how the worth of a row per event of the stream (assigner/policy/row_actor)
+ * compares with the price (assigner/policy/price). Rows are given back in the rounds
+ * of the price (assigner/policy/price_round), by the same comparison, and never at an event: that would throw away a
+ * trained row at the moment it is read.
  *
  * The worth begins as a prior that rises with the frequency: with nothing learned the policy is the
  * rule that a row is for the frequent, with a threshold that the price moves.
@@ -16,25 +17,22 @@
 #define CERTAIN    100.0f /* times the price: no need to draw */
 #define LEAST_ODDS 1e-6f  /* choices more certain than that teach nothing */
 
-static policy_move
-event(const policy_env *env, const policy_view *v)
+policy_move
+policy_default_event(const policy_env *env, const policy_view *v)
 {
     if (policy_holds_row(v->e)) return policy_stay(env, v);
     const float ask = env->pr->ask[env->f];
     if (!(ask > 0.0f)) return policy_up(env, v);
     const uint32_t bucket = aa_freq_bucket(v->frequency);
-    const float    x = bid_index(env->bt, bucket, gap_with(v->e, v->now)) / ask;
+    const float    x = row_actor_index(env->ra, bucket, gap_with(v->e, v->now)) / ask;
     if (x > CERTAIN) return policy_up(env, v);
 
-    const float p = bid_chance(x);
+    const float p = row_actor_chance(x);
     const bool  up = aa_rng_uniform((uint64_t)env->cfg->pipeline.seed, AA_RNG_ACTION, v->draw,
                                     env->f) < (double)p;
     policy_move mv = up ? policy_up(env, v) : policy_stay(env, v);
     mv.chosen = p > LEAST_ODDS && p < 1.0f - LEAST_ODDS;
     mv.drawn = mv.action;
-    mv.odds = (bid_odds){.rate = x / env->bt->exp_theta[bucket], .chance = up ? p : 1.0f - p};
+    mv.odds = (row_actor_odds){.rate = x / env->ra->exp_theta[bucket], .chance = up ? p : 1.0f - p};
     return mv;
 }
-
-const policy_kind policy_default = {
-    .name = "default", .use_price = true, .ladder = true, .event = event};

@@ -1,7 +1,10 @@
-/* The method as published (arXiv 2308.06965): k positions of one row each; at every event the actor
- * draws ascend, unchanged or descend for every ID; from k one ascends to a row of one's own, from
- * there one descends to k and the row is freed. The sweep draws for quiet IDs in the same way. No
- * prior: the network decides alone. The head of the stream warms the shared rows (field.c).
+/* AutoAssign+ (Liu et al., arXiv 2308.06965) as we read it. Its abstract: an Identity Agent, an
+ * actor network guided by a critic network, represents rare IDs of a field by a few shared
+ * embeddings and decides which IDs keep an embedding of their own. Our reading, after summaries of
+ * the paper: k positions of one row each; at every event the actor draws ascend, unchanged or
+ * descend for every ID; from k one ascends to a row of one's own, from there one descends to k and
+ * the row is freed. The sweep draws for quiet IDs in the same way. No prior: the network decides
+ * alone. The head of the stream warms the shared rows (field.c).
  */
 #include "assigner/policy/policy.h"
 
@@ -18,23 +21,16 @@ step(const policy_env *env, const policy_view *v, uint32_t stream)
         .from = at, .to = at + action - AA_UNCHANGED, .action = action, .chosen = true};
 }
 
-static policy_move
-event(const policy_env *env, const policy_view *v)
+policy_move
+policy_paper_event(const policy_env *env, const policy_view *v)
 {
     return step(env, v, AA_RNG_ACTION);
 }
 
-static policy_move
-visit(const policy_env *env, const policy_view *v)
+policy_move
+policy_paper_visit(const policy_env *env, const policy_view *v)
 {
     if (policy_quiet(env, v)) return step(env, v, AA_RNG_SWEEP);
     uint32_t at = v->e->position;
     return (policy_move){.from = at, .to = at, .action = AA_UNCHANGED};
 }
-
-const policy_kind policy_paper = {.name = "paper",
-                                  .use_actor = true,
-                                  .loss_window = true,
-                                  .visit_all = true,
-                                  .event = event,
-                                  .visit = visit};

@@ -1,6 +1,5 @@
 #include "assigner/policy/price.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +19,6 @@
 #define MOST_ROOM 0.25 /* share of the budget that is kept free at most */
 #define ROOM      1.25 /* ... in rows asked for in a round */
 #define MEMORY    0.5  /* weight of earlier rounds in their mean */
-
-static_assert(sizeof(price_state) == 24 * (1 + AA_MAX_FIELDS) + 4 * 8 + 8 * AA_MAX_FIELDS + 16,
-              "saved as it stands: no gaps");
 
 /* ---- the budget ---- */
 
@@ -212,10 +208,57 @@ price_bytes(const price *pr)
     return bytes;
 }
 
+/* The state in plain bytes, member by member. It has room for 8 fields, as when that was the most
+ * there could be, or for AA_MAX_FIELDS: checkpoints and digests of few fields stay what they were. */
+typedef struct {
+    unsigned char bytes[sizeof(price_state)];
+    size_t        len;
+} flat_state;
+
+static void
+move_bytes(flat_state *fs, void *member, size_t len, bool out)
+{
+    if (out)
+        memcpy(fs->bytes + fs->len, member, len);
+    else
+        memcpy(member, fs->bytes + fs->len, len);
+    fs->len += len;
+}
+
+/* out: from ps into fs, else back. */
+static void
+move_state(flat_state *fs, price_state *ps, size_t F, bool out)
+{
+    const size_t room = F <= 8 ? 8 : AA_MAX_FIELDS;
+    fs->len = 0;
+    move_bytes(fs, &ps->all, sizeof ps->all, out);
+    move_bytes(fs, ps->field, room * sizeof *ps->field, out);
+    move_bytes(fs, &ps->returned, sizeof ps->returned, out);
+    move_bytes(fs, &ps->round_from, sizeof ps->round_from, out);
+    move_bytes(fs, &ps->next_step, sizeof ps->next_step, out);
+    move_bytes(fs, &ps->rounds, sizeof ps->rounds, out);
+    move_bytes(fs, ps->cut, room * sizeof *ps->cut, out);
+    move_bytes(fs, ps->counted, room * sizeof *ps->counted, out);
+    move_bytes(fs, &ps->phase, sizeof ps->phase, out);
+    move_bytes(fs, &ps->f, sizeof ps->f, out);
+    move_bytes(fs, &ps->at, sizeof ps->at, out);
+    move_bytes(fs, &ps->unused, sizeof ps->unused, out);
+}
+
+static flat_state
+flatten_state(const price *pr)
+{
+    flat_state  fs = {.len = 0};
+    price_state ps = pr->ps;
+    move_state(&fs, &ps, pr->F, true);
+    return fs;
+}
+
 uint64_t
 price_digest(const price *pr, uint64_t d)
 {
-    d = aa_digest(d, &pr->ps, sizeof pr->ps);
+    const flat_state fs = flatten_state(pr);
+    d = aa_digest(d, fs.bytes, fs.len);
     for (size_t f = 0; f < pr->F; f++)
         if (pr->ps.counted[f] > 0)
             d = aa_digest(d, pr->index[f], pr->ps.counted[f] * sizeof *pr->index[f]);
@@ -233,8 +276,9 @@ part_of(char out[AA_CKPT_NAME_BYTES], size_t f)
 aa_status
 price_save(const price *pr, aa_ckpt_writer *w, aa_err *err)
 {
-    char      part[AA_CKPT_NAME_BYTES];
-    aa_status st = sections_put(w, "price", "state", &pr->ps, sizeof pr->ps, err);
+    char             part[AA_CKPT_NAME_BYTES];
+    const flat_state fs = flatten_state(pr);
+    aa_status        st = sections_put(w, "price", "state", fs.bytes, fs.len, err);
     for (size_t f = 0; st == AA_OK && f < pr->F; f++) {
         part_of(part, f);
         st = sections_put(w, "price", part, pr->index[f], pr->ps.counted[f] * sizeof *pr->index[f],
@@ -287,7 +331,9 @@ aa_status
 price_restore(price *pr, const size_t *end, const size_t *used, uint64_t events, aa_ckpt_reader *r,
               aa_err *err)
 {
-    aa_status st = sections_copy(r, "price", "state", &pr->ps, sizeof pr->ps, err);
+    flat_state fs = flatten_state(pr);
+    aa_status  st = sections_copy(r, "price", "state", fs.bytes, fs.len, err);
+    if (st == AA_OK) move_state(&fs, &pr->ps, pr->F, false);
     if (st == AA_OK && !state_ok(pr, end, events))
         st = aa_fail(err, AA_EPARSE, "section price.state: a number is out of range");
     for (size_t f = 0; st == AA_OK && f < pr->F; f++) {

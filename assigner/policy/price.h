@@ -2,8 +2,9 @@
  *
  * Rows of all fields come from one budget: agent.rows_share of the IDs seen at least twice, at
  * least agent.rows_least. It is hard: when it is used up nobody gets a row. Whom it goes to is up
- * to the price (the dual variable of the budget): an ID takes a row if its index (assigner/policy/bid)
- * is worth agent.swap_margin times the price, and gives it back when its index is below the price.
+ * to the price (the dual variable of the budget): an ID takes a row if its index
+ * (assigner/policy/row_actor) is worth agent.swap_margin times the price, and gives it back when its
+ * index is below the price.
  *
  * Once per round over all holders the price is set to the index of the target-th best of them, the
  * target being the budget less room for the demand of a round. When fewer hold a row, it falls.
@@ -11,7 +12,7 @@
  * the higher of the two counts. agent.row_cost is the least price.
  *
  * A round is: count (the index of each holder goes into a histogram and beside its slot), clear
- * (prices), release (those below the price). Walking over the holders is assigner/policy/sweep's.
+ * (prices), release (those below the price). Walking over the holders is assigner/policy/price_round's.
  */
 #ifndef AA_ASSIGNER_POLICY_PRICE_H
 #define AA_ASSIGNER_POLICY_PRICE_H
@@ -32,12 +33,12 @@ typedef struct {
 
 enum { PRICE_IDLE, PRICE_COUNT, PRICE_RELEASE };
 
-/* Plain state: saved and digested as it stands. */
+/* Saved and digested in the order of its members. */
 typedef struct {
     price_market all, field[AA_MAX_FIELDS];
     uint64_t     returned;   /* IDs seen at least twice, all fields together */
     uint64_t     round_from; /* number of the event at which the round began, or the last one */
-    uint64_t     next_step;  /* event after which the sweep goes on */
+    uint64_t     next_step;  /* event after which the round goes on */
     uint64_t     rounds;     /* cleared */
     float        cut[AA_MAX_FIELDS]; /* RELEASE: rows of a lower index go back */
     uint32_t counted[AA_MAX_FIELDS]; /* indices kept in this round, from the first unique slot */

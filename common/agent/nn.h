@@ -1,10 +1,11 @@
-/* common/agent/nn - the agent's network: one hidden layer of tanh, Adam; for actor and critic alike.
+/* common/agent/nn - the agent's network: one hidden layer of tanh, Adam; for actor and critic
+ * alike.
  *
  *   h = tanh(W1' x + b1),  y = W2 h + b2
  *
- * It runs over a whole table of states at once, since states are few (common/agent/agent_state.h). Sums are in
- * a fixed order, and tanh is a rational function of this file's own, so the same build gives the
- * same bits on any CPU. Weights, gradients and Adam's two moments share one layout:
+ * It runs over a whole table of states at once, since states are few (common/agent/agent_state.h).
+ * Sums are in a fixed order, and tanh is a rational function of this file's own, so the same build
+ * gives the same bits on any CPU. Weights, gradients and Adam's two moments share one layout:
  *
  *   w1 (I,H), b1 (H), w2 (O,H), b2 (O)       H = AA_NN_HIDDEN, a constant so that loops vectorise
  */

@@ -77,20 +77,8 @@ aa_log_on(aa_log_level level)
     return level >= sink.level;
 }
 
-aa_status
-aa_log_level_parse(const char *text, aa_log_level *out)
-{
-    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (aa_log_level)i;
-            return AA_OK;
-        }
-    }
-    return AA_ECONFIG;
-}
-
 static void
-put(line *ln, const char *text, size_t len)
+put_bytes(line *ln, const char *text, size_t len)
 {
     size_t room = sizeof ln->text - 1 - ln->len; /* the last byte is kept for '\n' */
     if (len > room) len = room;
@@ -101,7 +89,7 @@ put(line *ln, const char *text, size_t len)
 static void
 put_text(line *ln, const char *text)
 {
-    put(ln, text, strlen(text));
+    put_bytes(ln, text, strlen(text));
 }
 
 /* Quoted, valid JSON text for any bytes; logfmt readers take the same escapes. Whole characters
@@ -111,24 +99,24 @@ put_quoted(line *ln, const char *text, size_t len, size_t limit)
 {
     char                 esc[8];
     const unsigned char *s = (const unsigned char *)text;
-    put(ln, "\"", 1);
+    put_bytes(ln, "\"", 1);
     for (size_t i = 0; i < len;) {
         size_t n = aa_utf8_bytes(s + i, len - i);
         if (ln->len + 8 > limit) break;
         if (n == 0)
             put_text(ln, "\\ufffd"), n = 1;
         else if (s[i] == '"' || s[i] == '\\')
-            esc[0] = '\\', esc[1] = (char)s[i], put(ln, esc, 2);
+            esc[0] = '\\', esc[1] = (char)s[i], put_bytes(ln, esc, 2);
         else if (s[i] == '\n')
             put_text(ln, "\\n");
         else if (s[i] < 0x20 || s[i] == 0x7F) {
             snprintf(esc, sizeof esc, "\\u%04x", s[i]);
             put_text(ln, esc);
         } else
-            put(ln, text + i, n);
+            put_bytes(ln, text + i, n);
         i += n;
     }
-    put(ln, "\"", 1);
+    put_bytes(ln, "\"", 1);
 }
 
 /* JSON's number syntax: -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? */
@@ -165,9 +153,9 @@ put_kv_json(line *ln, const char *kv)
         kv += strspn(kv, " ");
         size_t key_len = strcspn(kv, "= ");
         if (!key_len) break;
-        put(ln, ",", 1);
+        put_bytes(ln, ",", 1);
         put_quoted(ln, kv, key_len, KV_LIMIT);
-        put(ln, ":", 1);
+        put_bytes(ln, ":", 1);
         kv += key_len;
         if (*kv == '=') kv++;
         size_t len;
@@ -179,7 +167,7 @@ put_kv_json(line *ln, const char *kv)
         }
         len = strcspn(kv, " ");
         if (len < 32 && is_json_number(kv, len))
-            put(ln, kv, len);
+            put_bytes(ln, kv, len);
         else
             put_quoted(ln, kv, len, KV_LIMIT);
         kv += len;
@@ -191,9 +179,9 @@ static void
 put_kv_logfmt(line *ln, const char *kv)
 {
     if (!*kv) return;
-    put(ln, " ", 1);
+    put_bytes(ln, " ", 1);
     for (; *kv && ln->len < KV_LIMIT; kv++)
-        put(ln, (unsigned char)*kv < 0x20 ? "?" : kv, 1);
+        put_bytes(ln, (unsigned char)*kv < 0x20 ? "?" : kv, 1);
 }
 
 static void
@@ -209,7 +197,7 @@ write_line(aa_log_level level, const char *id, const char *kv, const char *msg)
         put_kv_json(&ln, kv);
         put_text(&ln, ",\"msg\":");
         put_quoted(&ln, msg, strlen(msg), MSG_LIMIT);
-        put(&ln, "}", 1);
+        put_bytes(&ln, "}", 1);
     } else {
         snprintf(head, sizeof head, "ts_ms=%lld lvl=%s proc=%s id=%s", (long long)aa_wall_ms(),
                  level_names[level], sink.proc, id);

@@ -16,9 +16,8 @@
 typedef enum { AA_DEBUG, AA_INFO, AA_WARN, AA_ERROR } aa_log_level;
 
 /** Set up once, before any thread starts. proc is kept (a literal). */
-void      aa_log_init(const char *proc, aa_log_level level, bool json);
-bool      aa_log_on(aa_log_level level);
-aa_status aa_log_level_parse(const char *text, aa_log_level *out);
+void aa_log_init(const char *proc, aa_log_level level, bool json);
+bool aa_log_on(aa_log_level level);
 
 /** kv: "part=3 off=991" or "". @thread any */
 void aa_log_write(aa_log_level level, const char *id, const char *kv, const char *fmt, ...)

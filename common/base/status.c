@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *
 aa_status_name(aa_status s)
@@ -39,6 +40,23 @@ aa_status_exit_code(aa_status s)
     }
 }
 
+/* What was wanted says little to who does not know that there was no memory for it. */
+static void
+say_memory(char *text, size_t size)
+{
+    static const char words[] = "out of memory";
+    const size_t      shift = sizeof words + 1; /* and ": " for the end of the string */
+    size_t            len = strlen(text);
+
+    if (strncmp(text, words, sizeof words - 1) == 0) return;
+    if (len > size - 1 - shift) len = size - 1 - shift;
+    memmove(text + shift, text, len);
+    text[shift + len] = '\0';
+    memcpy(text, words, sizeof words - 1);
+    memcpy(text + sizeof words - 1, ": ", 2);
+}
+
+#undef aa_fail
 aa_status
 aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
 {
@@ -48,6 +66,7 @@ aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
         err->code = code;
         vsnprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);
+        if (code == AA_ENOMEM) say_memory(err->text, sizeof err->text);
     }
     return code;
 }

@@ -17,6 +17,7 @@
     X(AA_ECONFIG, 0, "bad configuration, exit 2")                                                  \
     X(AA_EIO, 1, "broker, socket or file trouble, back off")                                       \
     X(AA_ENOMEM, 0, "out of memory, exit 3")                                                       \
+    X(AA_EDIVERGED, 0, "the model is not finite any more, exit 1")                                 \
     X(AA_EBUG, 0, "invariant broken, abort")
 
 typedef enum {
@@ -46,6 +47,9 @@ int aa_status_exit_code(aa_status s);
 /* Fill err (may be NULL), return code, so that `return aa_fail(...)` reads as one step. */
 aa_status aa_fail(aa_err *err, aa_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ /* it sees one file at a time: what is returned is code, which is not AA_OK */
+#define aa_fail(err, code, ...) ((void)aa_fail(err, code, __VA_ARGS__), (code))
+#endif
 
 /* Programming errors only, never I/O or data. Active in every build. */
 #define AA_REQUIRE(expr) ((expr) ? (void)0 : aa_bug(#expr, __FILE__, __LINE__))

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /** Bytes of the UTF-8 character at the front of text (len); 0 if there is none. */
 static inline size_t
@@ -30,6 +31,14 @@ aa_utf8_bytes(const void *text, size_t len)
     if (s[0] == 0xF0 && s[1] < 0x90) return 0; /* overlong */
     if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* above U+10FFFF */
     return more + 1;
+}
+
+/** Bytes of the byte order mark at the front of a file's text: 3, or 0 without one. Every reader of
+ *  text files skips it there; further on it is text like any other. */
+static inline size_t
+aa_utf8_mark(const void *text, size_t len)
+{
+    return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
 /** UTF-8 throughout, and nothing in it that YAML and terminals take for control: U+0080..9F but

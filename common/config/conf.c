@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/config/conf_set.h"
 #include "common/config/conf_table.h"
@@ -46,17 +47,17 @@ check_env_name(const aa_section *sc, const char *entry, aa_err *err)
 static aa_status
 load_env(aa_conf *cfg, aa_err *err)
 {
-    aa_status         st;
+    aa_status         st = AA_OK;
     size_t            section_count, count;
     const aa_section *sc = aa_conf_table_sections(&section_count);
-    for (size_t s = 0; s < section_count; s++) {
+    for (size_t s = 0; st == AA_OK && s < section_count; s++) {
         const aa_setting *se = sc[s].settings(&count);
-        for (size_t i = 0; i < count; i++)
-            if ((st = set_from_env(cfg, &sc[s], &se[i], err))) return st;
-        for (char **entry = environ; entry && *entry; entry++)
-            if ((st = check_env_name(&sc[s], *entry, err))) return st;
+        for (size_t i = 0; st == AA_OK && i < count; i++)
+            st = set_from_env(cfg, &sc[s], &se[i], err);
+        for (char **entry = environ; st == AA_OK && entry && *entry; entry++)
+            st = check_env_name(&sc[s], *entry, err);
     }
-    return AA_OK;
+    return st;
 }
 
 static aa_status
@@ -94,7 +95,7 @@ parse_hidden(aa_conf *cfg, aa_err *err)
     const char *p = cfg->model.hidden;
     cfg->hidden_count = 0;
     memset(cfg->hidden, 0, sizeof cfg->hidden);
-    if (!*p && strcmp(cfg->model.kind, "fm") == 0) return AA_OK;
+    if (!*p && cfg->model.kind == AA_MODEL_FM) return AA_OK;
     for (;;) {
         char *end;
         long  width = *p >= '0' && *p <= '9' ? strtol(p, &end, 10) : 0;
@@ -112,13 +113,32 @@ parse_hidden(aa_conf *cfg, aa_err *err)
 
 /* prefix, then a whole number of at most 18 digits */
 static bool
-is_number_after(const char *text, const char *prefix)
+take_number_after(const char *text, const char *prefix, int64_t *value)
 {
     if (strncmp(text, prefix, strlen(prefix)) != 0) return false;
     text += strlen(prefix);
-    text += *text == '-';
-    size_t digits = strspn(text, "0123456789");
-    return digits > 0 && digits <= 18 && !text[digits];
+    const size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18 || text[digits]) return false;
+    *value = strtoll(text, NULL, 10);
+    return true;
+}
+
+static aa_status
+parse_replay_from(aa_conf *cfg, aa_err *err)
+{
+    const char     *text = cfg->ingest.replay_from;
+    aa_replay_from *from = &cfg->replay_from;
+    *from = (aa_replay_from){.kind = AA_FROM_BEGINNING};
+    if (strcmp(text, "beginning") == 0) return AA_OK;
+    if (take_number_after(text, "offset:", &from->value))
+        from->kind = AA_FROM_OFFSET;
+    else if (take_number_after(text, "time:", &from->value))
+        from->kind = AA_FROM_TIME;
+    else
+        return aa_fail(err, AA_ECONFIG,
+                       "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
+                       text);
+    return AA_OK;
 }
 
 static aa_status
@@ -173,21 +193,15 @@ check_names(const aa_conf *cfg, aa_err *err)
         if (!*links.named[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links.named[i][0]);
     }
     aa_status st = check_distinct(topics, sizeof topics / sizeof *topics, err);
-    return st ? st : check_distinct(links.named, AA_CONF_LINKS, err);
+    return st == AA_OK ? check_distinct(links.named, AA_CONF_LINKS, err) : st;
 }
 
 static aa_status
 check_stream(const aa_conf *cfg, aa_err *err)
 {
-    const char *from = cfg->ingest.replay_from;
     if (cfg->event.time_min_ms > cfg->event.time_max_ms)
         return aa_fail(err, AA_ECONFIG, "event.time_min_ms: is after event.time_max_ms");
-    if (strcmp(from, "beginning") != 0 && !is_number_after(from, "offset:") &&
-        !is_number_after(from, "time:"))
-        return aa_fail(err, AA_ECONFIG,
-                       "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
-                       from);
-    if (strcmp(cfg->ingest.run, "live") == 0 && !cfg->checkpoint.every_ms &&
+    if (cfg->ingest.run == AA_RUN_LIVE && !cfg->checkpoint.every_ms &&
         !cfg->checkpoint.every_events)
         return aa_fail(
             err, AA_ECONFIG,
@@ -200,18 +214,46 @@ static aa_status
 check_fields(const aa_conf *cfg, aa_err *err)
 {
     int64_t shared = cfg->agent.positions * cfg->agent.lean_bins;
-    bool    hash = strcmp(cfg->agent.mode, "hash") == 0;
+    bool    by_key = aa_mode_of(cfg)->own == AA_OWN_BY_KEY;
     if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
-        if (hash && fd->hash_rows == 0)
-            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode hash needs it above 0",
-                           fd->name);
+        if (by_key && fd->hash_rows == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode %s needs it above 0",
+                           fd->name, aa_agent_mode_text(cfg->agent.mode));
         if (shared + fd->budget_rows > UINT32_MAX) /* slots have 32 bits */
             return aa_fail(err, AA_ECONFIG,
                            "fields.%s.budget_rows: more than %" PRId64 " beside %" PRId64
                            " shared rows",
                            fd->name, UINT32_MAX - shared, shared);
+    }
+    return AA_OK;
+}
+
+/* No member of a JSON event may be read for two purposes: an ID that is the label gives the model the
+ * answer. Protobuf has no names. */
+static aa_status
+check_members(const aa_conf *cfg, aa_err *err)
+{
+    const char *label = cfg->event.label_field, *time = cfg->event.time_field;
+    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF) return AA_OK;
+    if (strcmp(label, time) == 0)
+        return aa_fail(err, AA_ECONFIG, "event.label_field: \"%.60s\" is also event.time_field",
+                       label);
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        const aa_conf_field *fd = &cfg->fields[f];
+        if (strcmp(fd->json, label) == 0)
+            return aa_fail(err, AA_ECONFIG,
+                           "fields.%s.json: \"%.60s\" is event.label_field: an ID that is the "
+                           "label gives the answer away",
+                           fd->name, fd->json);
+        if (strcmp(fd->json, time) == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is event.time_field",
+                           fd->name, fd->json);
+        for (size_t g = 0; g < f; g++)
+            if (strcmp(fd->json, cfg->fields[g].json) == 0)
+                return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is also fields.%s.json",
+                               fd->name, fd->json, cfg->fields[g].name);
     }
     return AA_OK;
 }
@@ -229,8 +271,8 @@ has_kafka(const aa_conf *cfg, const char *key)
 static aa_status
 check_role(const aa_conf *cfg, aa_err *err)
 {
-    if (strcmp(cfg->ingest.role, "fetcher") != 0) return AA_OK;
-    if (strcmp(cfg->ingest.run, "live") != 0)
+    if (cfg->ingest.role != AA_ROLE_FETCHER) return AA_OK;
+    if (cfg->ingest.run != AA_RUN_LIVE)
         return aa_fail(err, AA_ECONFIG,
                        "ingest.role: fetcher: a replay has none, its one ingest reads everything");
     if (!*cfg->links.fetchers)
@@ -252,9 +294,8 @@ default_kafka(aa_conf *cfg, const char *key, const char *value, aa_err *err)
 static aa_status
 derive(aa_conf *cfg, aa_err *err)
 {
-    char      group[AA_CONF_STR + 16];
-    aa_status st;
-    size_t    room = sizeof cfg->topics.dead_letters - sizeof ".dlq";
+    char   group[AA_CONF_STR + 16];
+    size_t room = sizeof cfg->topics.dead_letters - sizeof ".dlq";
     if (!*cfg->topics.dead_letters) {
         if (strlen(cfg->topics.interactions) > room)
             return aa_fail(err, AA_ECONFIG, "topics.interactions: longer than %zu bytes", room);
@@ -265,18 +306,23 @@ derive(aa_conf *cfg, aa_err *err)
         if (!*cfg->fields[f].json)
             snprintf(cfg->fields[f].json, sizeof cfg->fields[f].json, "%s", cfg->fields[f].name);
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
-    if ((st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err))) return st;
+    aa_status st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err);
+    if (st != AA_OK) return st;
     return default_kafka(cfg, "group.id", group, err);
 }
 
 aa_status
 aa_conf_finish(aa_conf *cfg, aa_err *err)
 {
-    aa_status st;
-    if ((st = check_pipeline(cfg, err)) || (st = derive(cfg, err))) return st;
-    if ((st = parse_hidden(cfg, err)) || (st = check_names(cfg, err))) return st;
-    if ((st = check_stream(cfg, err)) || (st = check_role(cfg, err))) return st;
-    return check_fields(cfg, err);
+    aa_status st = check_pipeline(cfg, err);
+    if (st == AA_OK) st = derive(cfg, err);
+    if (st == AA_OK) st = parse_hidden(cfg, err);
+    if (st == AA_OK) st = parse_replay_from(cfg, err);
+    if (st == AA_OK) st = check_names(cfg, err);
+    if (st == AA_OK) st = check_stream(cfg, err);
+    if (st == AA_OK) st = check_role(cfg, err);
+    if (st == AA_OK) st = check_fields(cfg, err);
+    return st == AA_OK ? check_members(cfg, err) : st;
 }
 
 void
@@ -286,7 +332,8 @@ aa_conf_defaults(aa_conf *cfg)
     AA_REQUIRE(aa_conf_finish(cfg, NULL) == AA_OK);
 }
 
-/* what: "section.key: what is wrong". The line, where the file sets that key, goes before it. */
+/* what: "section.key: what is wrong". The line, where the file sets that key or else what it is in,
+ * goes before it. */
 static aa_status
 fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
 {
@@ -295,6 +342,8 @@ fail_at_key(const char *path, aa_status st, const char *what, aa_err *err)
     if (!path) return aa_fail(err, st, "%s", what);
     if (end && (size_t)(end - what) < sizeof key) memcpy(key, what, (size_t)(end - what));
     size_t line = aa_conf_yaml_line(path, key);
+    for (char *dot; line == 0 && (dot = strrchr(key, '.')); line = aa_conf_yaml_line(path, key))
+        *dot = '\0';
     if (line == 0) return aa_fail(err, st, "%s: %s", path, what);
     return aa_fail(err, st, "%s:%zu: %s", path, line, what);
 }
@@ -303,18 +352,19 @@ aa_status
 aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
              aa_err *err)
 {
-    aa_status st;
     aa_err    what = AA_ERR_INIT;
+    aa_status st = AA_OK;
     aa_conf_plain_defaults(cfg);
     if (path) {
         if (strlen(path) >= sizeof cfg->path)
             return aa_fail(err, AA_EIO, "%.60s...: the path is too long", path);
         snprintf(cfg->path, sizeof cfg->path, "%s", path);
-        if ((st = aa_conf_yaml_load(cfg, path, err))) return st;
+        st = aa_conf_yaml_load(cfg, path, err);
     }
-    if ((st = load_env(cfg, err))) return st;
-    for (size_t i = 0; i < count; i++)
-        if ((st = set_override(cfg, overrides[i], err))) return st;
+    if (st == AA_OK) st = load_env(cfg, err);
+    for (size_t i = 0; st == AA_OK && i < count; i++)
+        st = set_override(cfg, overrides[i], err);
+    if (st != AA_OK) return st;
     st = aa_conf_finish(cfg, &what);
     return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
 }
@@ -331,11 +381,11 @@ is_among(const char *word, const char *words)
     return false;
 }
 
-/* Settings that are younger than digests, and the value that says what builds before them did: at
- * that value they are left out, so that checkpoints of those builds stay good. */
+/* Settings that are younger than the digests, and the value that does what builds before them did.
+ * At that value they are left out, so that checkpoints of those builds stay valid. */
 static const struct {
     const char *name, *as_before;
-} younger[] = {{"row_format", "float"}, {"row_optimizer", "adagrad"}};
+} younger[] = {{"time_max_ahead_ms", "0"}, {"row_format", "float"}, {"row_optimizer", "adagrad"}};
 
 static bool
 is_as_before(const char *name, const char *text)

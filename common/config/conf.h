@@ -16,24 +16,29 @@
 #include "common/config/settings.h"
 
 #define AA_CONF_STR             256
-#define AA_MAX_FIELDS           8
+#define AA_MAX_FIELDS           32
 #define AA_MAX_HIDDEN           8
 #define AA_MAX_KAFKA_PROPERTIES 128
 
 #define AA_DECL_STR(name, def, help)                 char name[AA_CONF_STR];
-#define AA_DECL_CHO(name, def, choices, help)        char name[AA_CONF_STR];
+#define AA_DECL_VAL(constant, text)                  constant,
+#define AA_DECL_CHO(name, type, def, help, values)   enum type { values } name;
 #define AA_DECL_INT(name, def, min, max, unit, help) int64_t name;
 #define AA_DECL_NUM(name, def, min, max, unit, help) double name;
 #define AA_DECL_BOO(name, def, help)                 bool name;
 #define AA_DECL_SECTION(section, list, help)                                                       \
     struct aa_conf_##section {                                                                     \
-        list(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)                      \
+        list(AA_DECL_STR, AA_DECL_CHO, AA_DECL_VAL, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)         \
     } section;
+
+/* What the places of fields mean: who asks, what is ranked for them, and then context. Events that
+ * are made here (tools) have the first two; scorers need them. */
+enum { AA_USER_FIELD = 0, AA_RANKED_FIELD = 1 };
 
 /* One ID field: user, item, ... */
 typedef struct aa_conf_field {
     char name[64];
-    AA_SETTINGS_FIELD(AA_DECL_STR, AA_DECL_CHO, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)
+    AA_SETTINGS_FIELD(AA_DECL_STR, AA_DECL_CHO, AA_DECL_VAL, AA_DECL_INT, AA_DECL_NUM, AA_DECL_BOO)
 } aa_conf_field;
 
 /* A librdkafka property, passed through as it stands. */
@@ -43,24 +48,42 @@ typedef struct {
     int  line; /* in the file, 0 when from -o or the environment */
 } aa_conf_kafka;
 
+/* Where a replay begins: ingest.replay_from, parsed. */
+typedef struct {
+    enum { AA_FROM_BEGINNING, AA_FROM_OFFSET, AA_FROM_TIME } kind;
+    int64_t value; /* the offset, or the time in ms; not negative */
+} aa_replay_from;
+
 typedef struct aa_conf {
     AA_SECTIONS(AA_DECL_SECTION)
-    aa_conf_field fields[AA_MAX_FIELDS];
-    size_t        field_count; /* F; 2 (user, item) unless configured */
-    aa_conf_kafka kafka[AA_MAX_KAFKA_PROPERTIES];
-    size_t        kafka_count;
-    size_t        hidden[AA_MAX_HIDDEN]; /* parsed from model.hidden */
-    size_t        hidden_count;
-    char          path[AA_CONF_STR]; /* the file it came from, "" if none */
+    aa_conf_field  fields[AA_MAX_FIELDS];
+    size_t         field_count; /* F; 2 (user, item) unless configured */
+    aa_conf_kafka  kafka[AA_MAX_KAFKA_PROPERTIES];
+    size_t         kafka_count;
+    size_t         hidden[AA_MAX_HIDDEN]; /* parsed from model.hidden */
+    size_t         hidden_count;
+    aa_replay_from replay_from;       /* parsed from ingest.replay_from */
+    char           path[AA_CONF_STR]; /* the file it came from, "" if none */
 } aa_conf;
+
+/** Each enum of settings.h has a function that gives a constant's text, as the file has it, and the
+ *  number of its constants: aa_agent_mode_text(AA_MODE_PAPER) is "paper", aa_agent_mode_count 8. */
+#define AA_TEXT_NONE(...)
+#define AA_TEXT_VAL(constant, text) +1
+#define AA_TEXT_CHO(name, type, def, help, values)                                                 \
+    const char *type##_text(enum type value);                                                      \
+    enum { type##_count = 0 values };
+#define AA_TEXT_SECTION(section, list, help)                                                       \
+    list(AA_TEXT_NONE, AA_TEXT_CHO, AA_TEXT_VAL, AA_TEXT_NONE, AA_TEXT_NONE, AA_TEXT_NONE)
+AA_SECTIONS(AA_TEXT_SECTION)
 
 /** Fill with the defaults, aa_conf_finish included. Always succeeds. */
 void aa_conf_defaults(aa_conf *cfg);
 
 /**
- * Cross-checks, and what follows from other values: hidden[], the names that stand for "",
- * kafka's group.id. aa_conf_load has done it; whoever changes a struct by hand (tests) does it
- * again.
+ * Cross-checks, and what follows from other values: hidden[], replay_from, the names that stand
+ * for "", kafka's group.id. aa_conf_load has done it; whoever changes a struct by hand (tests) does
+ * it again.
  * @errors AA_ECONFIG with "section.key: what is wrong"
  */
 aa_status aa_conf_finish(aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result, nonnull(1)));

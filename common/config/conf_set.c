@@ -44,7 +44,7 @@ set_in(const aa_section *sc, void *base, const char *path, const char *key, cons
         return fail_unknown(v->where, path, "key", aa_conf_table_nearest(key, names, count), err);
     }
     aa_err what = AA_ERR_INIT;
-    if (aa_conf_table_parse(se, base, v->text, v->len, &what))
+    if (aa_conf_table_parse(se, base, v->text, v->len, &what) != AA_OK)
         return aa_fail(err, AA_ECONFIG, "%s: %s: %s", v->where, path, what.text);
     return AA_OK;
 }

@@ -1,6 +1,6 @@
-/* common/config/conf_set - one value into the configuration, wherever it came from: file, environment and
- * -o go through these three, so they accept the same values and complain in the same words.
- * Only common/config/conf*.c and their tests include this. */
+/* common/config/conf_set - one value into the configuration, wherever it came from: file,
+ * environment and -o go through these three, so they accept the same values and complain in the
+ * same words. Only common/config/conf*.c and their tests include this. */
 #ifndef AA_COMMON_CONFIG_CONF_SET_H
 #define AA_COMMON_CONFIG_CONF_SET_H
 

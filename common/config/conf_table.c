@@ -1,5 +1,6 @@
 #include "common/config/conf_table.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -12,12 +13,13 @@
 /* `here` is the struct that the list at hand describes */
 #define ROW_STR(n, def, h)                                                                         \
     {.name = #n, .type = AA_SET_STR, .offset = offsetof(here, n), .def_str = def, .help = h},
-#define ROW_CHO(n, def, list, h)                                                                   \
+#define ROW_VAL(constant, text) "|" text
+#define ROW_CHO(n, kind, def, h, values)                                                           \
     {.name = #n,                                                                                   \
      .type = AA_SET_CHO,                                                                           \
      .offset = offsetof(here, n),                                                                  \
-     .def_str = def,                                                                               \
-     .choices = list,                                                                              \
+     .def_cho = def,                                                                               \
+     .choices = &(values)[1], /* without the first bar */                                          \
      .help = h},
 #define ROW_INT(n, def, min, max, u, h)                                                            \
     {.name = #n,                                                                                   \
@@ -44,7 +46,8 @@
     static const aa_setting *settings_##section(size_t *count)                                     \
     {                                                                                              \
         typedef struct aa_conf_##section here;                                                     \
-        static const aa_setting rows[] = {list(ROW_STR, ROW_CHO, ROW_INT, ROW_NUM, ROW_BOO)};      \
+        static const aa_setting          rows[] = {                                                \
+                     list(ROW_STR, ROW_CHO, ROW_VAL, ROW_INT, ROW_NUM, ROW_BOO)};                  \
         *count = sizeof rows / sizeof *rows;                                                       \
         return rows;                                                                               \
     }
@@ -62,6 +65,24 @@ static const aa_section field_section = {
     .help = "the ID fields of an event, in the order of the model's fields",
     .settings = settings_field,
 };
+
+#define TEXT_VAL(constant, text)                                                                   \
+    case constant:                                                                                 \
+        return text;
+#define TEXT_CHO(name, type, def, help, values)                                                    \
+    const char *type##_text(enum type value)                                                       \
+    {                                                                                              \
+        switch (value) {                                                                           \
+            values                                                                                 \
+        }                                                                                          \
+        return "?";                                                                                \
+    }
+#define TEXTS_OF(section, list, help)                                                              \
+    list(AA_TEXT_NONE, TEXT_CHO, TEXT_VAL, AA_TEXT_NONE, AA_TEXT_NONE, AA_TEXT_NONE)
+AA_SECTIONS(TEXTS_OF)
+
+/* A choice is read and written as an int, whichever enum it is. */
+static_assert(sizeof(enum aa_agent_mode) == sizeof(int), "an enum is as wide as an int");
 
 const aa_section *
 aa_conf_table_sections(size_t *count)
@@ -99,8 +120,8 @@ set_default(const aa_setting *se, void *base)
 {
     char *at = (char *)base + se->offset;
     switch (se->type) {
-    case AA_SET_STR:
-    case AA_SET_CHO: snprintf(at, AA_CONF_STR, "%s", se->def_str); break;
+    case AA_SET_STR: snprintf(at, AA_CONF_STR, "%s", se->def_str); break;
+    case AA_SET_CHO: memcpy(at, &se->def_cho, sizeof se->def_cho); break;
     case AA_SET_INT: memcpy(at, &se->def_int, sizeof se->def_int); break;
     case AA_SET_NUM: memcpy(at, &se->def_num, sizeof se->def_num); break;
     case AA_SET_BOO: memcpy(at, &se->def_boo, sizeof se->def_boo); break;
@@ -132,15 +153,26 @@ parse_str(char *at, const char *text, size_t len, aa_err *err)
     return AA_OK;
 }
 
-static bool
-is_choice(const char *choices, const char *text, size_t len)
+/* The end of the first of choices. */
+static const char *
+choice_end(const char *choices)
 {
-    for (const char *c = choices; *c;) {
-        size_t n = strcspn(c, "|");
-        if (n == len && memcmp(c, text, n) == 0) return true;
-        c += n + (c[n] == '|');
+    return choices + strcspn(choices, "|");
+}
+
+static aa_status
+parse_cho(const aa_setting *se, char *at, const char *text, aa_err *err)
+{
+    const size_t len = strlen(text);
+    int          value = 0;
+    for (const char *c = se->choices;; value++) {
+        const char *end = choice_end(c);
+        if ((size_t)(end - c) == len && memcmp(c, text, len) == 0) break;
+        if (!*end) return aa_fail(err, AA_ECONFIG, "\"%s\" is not one of %s", text, se->choices);
+        c = end + 1;
     }
-    return false;
+    memcpy(at, &value, sizeof value);
+    return AA_OK;
 }
 
 /* A copy that ends in NUL and is short enough to be a number or to be shown; false if it is not. */
@@ -210,14 +242,13 @@ aa_conf_table_parse(const aa_setting *se, void *base, const char *text, size_t l
         return aa_fail(err, AA_ECONFIG, "expected %s%s", expected[se->type],
                        len ? "" : ", got nothing");
     switch (se->type) {
+    case AA_SET_STR: break; /* above */
+    case AA_SET_CHO: return parse_cho(se, at, shown, err);
     case AA_SET_INT: return parse_int(se, at, shown, err);
     case AA_SET_NUM: return parse_num(se, at, shown, err);
     case AA_SET_BOO: return parse_boo(at, shown, err);
-    default: break;
     }
-    if (!is_choice(se->choices, text, len))
-        return aa_fail(err, AA_ECONFIG, "\"%s\" is not one of %s", shown, se->choices);
-    return parse_str(at, text, len, err);
+    return AA_EBUG;
 }
 
 /* ---- value to text ---- */
@@ -232,6 +263,15 @@ format_num(double value, char *buf, size_t size)
     }
 }
 
+static void
+format_cho(const char *choices, int value, char *buf, size_t size)
+{
+    const char *c = choices;
+    for (; value > 0; value--)
+        c = choice_end(c) + 1;
+    snprintf(buf, size, "%.*s", (int)(choice_end(c) - c), c);
+}
+
 void
 aa_conf_table_format(const aa_setting *se, const void *base, char *buf, size_t size)
 {
@@ -239,9 +279,13 @@ aa_conf_table_format(const aa_setting *se, const void *base, char *buf, size_t s
     int64_t     i;
     double      d;
     bool        b;
+    int         choice;
     switch (se->type) {
-    case AA_SET_STR:
-    case AA_SET_CHO: snprintf(buf, size, "%s", at); break;
+    case AA_SET_STR: snprintf(buf, size, "%s", at); break;
+    case AA_SET_CHO:
+        memcpy(&choice, at, sizeof choice);
+        format_cho(se->choices, choice, buf, size);
+        break;
     case AA_SET_INT:
         memcpy(&i, at, sizeof i);
         snprintf(buf, size, "%" PRId64, i);

@@ -1,5 +1,5 @@
-/* common/config/conf_table - the lists of settings.h as tables, for parsing, printing and documents.
- * Only common/config/conf*.c and their tests include this. */
+/* common/config/conf_table - the lists of settings.h as tables, for parsing, printing and
+ * documents. Only common/config/conf*.c and their tests include this. */
 #ifndef AA_COMMON_CONFIG_CONF_TABLE_H
 #define AA_COMMON_CONFIG_CONF_TABLE_H
 
@@ -11,10 +11,12 @@ typedef struct {
     const char     *name;
     aa_setting_type type;
     size_t          offset; /* in the section's struct */
-    const char     *def_str, *choices;
+    const char     *def_str;
+    const char     *choices; /* "a|b|c", the texts of the constants 0, 1, 2 */
     int64_t         def_int, min_int, max_int;
     double          def_num, min_num, max_num;
     bool            def_boo;
+    int             def_cho;
     const char     *unit, *help;
 } aa_setting;
 

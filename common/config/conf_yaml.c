@@ -161,8 +161,10 @@ each_pair(reader *rd, const char *parent, pair_handler handle)
         return fail_at(rd, event_line(rd), parent, "expected a mapping (key: value)");
     while ((st = next(rd)) == AA_OK && rd->ev.type != YAML_MAPPING_END_EVENT) {
         pair pr;
-        if ((st = take_key(rd, parent, &pr)) || (st = next(rd))) return st;
-        if ((st = handle(rd, &pr, parent))) return st;
+        st = take_key(rd, parent, &pr);
+        if (st == AA_OK) st = next(rd);
+        if (st == AA_OK) st = handle(rd, &pr, parent);
+        if (st != AA_OK) return st;
     }
     return st;
 }
@@ -190,7 +192,7 @@ set_section_key(reader *rd, const pair *pr, const char *parent)
     char          where[WHERE_BYTES];
     aa_conf_value v;
     aa_status     st = take_value(rd, pr, where, &v);
-    return st ? st : aa_conf_set(rd->cfg, parent, pr->key, &v, rd->err);
+    return st == AA_OK ? aa_conf_set(rd->cfg, parent, pr->key, &v, rd->err) : st;
 }
 
 static aa_status
@@ -200,7 +202,7 @@ set_kafka_key(reader *rd, const pair *pr, const char *parent)
     aa_conf_value v;
     (void)parent;
     aa_status st = take_value(rd, pr, where, &v);
-    return st ? st : aa_conf_set_kafka(rd->cfg, pr->key, &v, rd->err);
+    return st == AA_OK ? aa_conf_set_kafka(rd->cfg, pr->key, &v, rd->err) : st;
 }
 
 static aa_status
@@ -209,7 +211,7 @@ set_field_key(reader *rd, const pair *pr, const char *parent)
     char          where[WHERE_BYTES];
     aa_conf_value v;
     aa_status     st = take_value(rd, pr, where, &v);
-    if (st) return st;
+    if (st != AA_OK) return st;
     return aa_conf_set_field(rd->cfg, parent + strlen("fields."), pr->key, &v, rd->err);
 }
 
@@ -221,7 +223,7 @@ read_field(reader *rd, const pair *pr, const char *parent)
     snprintf(where, sizeof where, "%s:%zu", rd->name, pr->line);
     const aa_conf_value v = {.text = pr->key, .len = strlen(pr->key), .where = where};
     aa_status           st = aa_conf_add_field(rd->cfg, &v, rd->err);
-    return st ? st : each_pair(rd, pr->path, set_field_key);
+    return st == AA_OK ? each_pair(rd, pr->path, set_field_key) : st;
 }
 
 /* The file's fields replace the default ones. */
@@ -231,7 +233,7 @@ read_fields(reader *rd, const pair *pr)
     rd->cfg->field_count = 0;
     memset(rd->cfg->fields, 0, sizeof rd->cfg->fields);
     aa_status st = each_pair(rd, pr->path, read_field);
-    if (!st && rd->cfg->field_count == 0)
+    if (st == AA_OK && rd->cfg->field_count == 0)
         return fail_at(rd, pr->line, pr->path, "at least one field is needed");
     return st;
 }
@@ -252,14 +254,14 @@ read_section(reader *rd, const pair *pr, const char *parent)
 static aa_status
 read_stream(reader *rd)
 {
-    aa_status st;
-    if ((st = next(rd))) return st; /* the stream's start */
-    if ((st = next(rd))) return st; /* the document's start */
-    if (rd->ev.type == YAML_STREAM_END_EVENT) return AA_OK;
-    if ((st = next(rd))) return st;
-    if ((st = each_pair(rd, "", read_section))) return st;
-    if ((st = next(rd))) return st; /* the document's end */
-    if ((st = next(rd))) return st; /* the stream's end */
+    aa_status st = next(rd);        /* the stream's start */
+    if (st == AA_OK) st = next(rd); /* the document's start */
+    if (st != AA_OK || rd->ev.type == YAML_STREAM_END_EVENT) return st;
+    st = next(rd);
+    if (st == AA_OK) st = each_pair(rd, "", read_section);
+    if (st == AA_OK) st = next(rd); /* the document's end */
+    if (st == AA_OK) st = next(rd); /* the stream's end */
+    if (st != AA_OK) return st;
     if (rd->ev.type != YAML_STREAM_END_EVENT)
         return fail_at(rd, event_line(rd), "", "more than one document");
     return AA_OK;
@@ -309,7 +311,7 @@ aa_conf_yaml_parse(aa_conf *cfg, const char *name, const void *text, size_t len,
 }
 
 static aa_status
-load(aa_conf *cfg, const char *path, const char *key, size_t *line, aa_err *err)
+load_file(aa_conf *cfg, const char *path, const char *key, size_t *line, aa_err *err)
 {
     aa_status st = AA_OK;
     char     *text = NULL;
@@ -339,7 +341,7 @@ out:
 aa_status
 aa_conf_yaml_load(aa_conf *cfg, const char *path, aa_err *err)
 {
-    return load(cfg, path, NULL, NULL, err);
+    return load_file(cfg, path, NULL, NULL, err);
 }
 
 size_t
@@ -349,7 +351,7 @@ aa_conf_yaml_line(const char *path, const char *key)
     aa_conf *scratch = malloc(sizeof *scratch);
     if (!scratch) return 0;
     aa_conf_plain_defaults(scratch);
-    if (load(scratch, path, key, &line, NULL) != AA_OK) line = 0;
+    if (load_file(scratch, path, key, &line, NULL) != AA_OK) line = 0;
     free(scratch);
     return line;
 }

@@ -27,6 +27,32 @@ aa_kafka_record_of(aa_kafka_record *rec, rd_kafka_message_t *km)
     rec->value = km->payload;
     rec->len = km->len;
     rec->opaque = km;
+    rec->headers = NULL;
+    rec->header_count = 0;
+}
+
+size_t
+aa_kafka_record_headers(const aa_kafka_record *rec, aa_kafka_header *out, size_t max)
+{
+    rd_kafka_headers_t *hs = NULL;
+    size_t              n = 0;
+
+    if (!rec->opaque || rd_kafka_message_headers(rec->opaque, &hs) || !hs) return 0;
+    while (n < max && !rd_kafka_header_get_all(hs, n, &out[n].name, &out[n].value, &out[n].len))
+        n++;
+    return n;
+}
+
+const void *
+aa_kafka_record_header(const aa_kafka_record *rec, const char *name, size_t *len)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void         *value = NULL;
+    *len = 0;
+    if (rd_kafka_message_headers(rec->opaque, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return NULL;
+    if (rd_kafka_header_get_last(headers, name, &value, len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return NULL;
+    return value;
 }
 
 void

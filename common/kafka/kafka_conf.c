@@ -1,10 +1,11 @@
 /* Clients from the configuration: properties, logs, and the questions that every client asks. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_conf.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_internal.h"
 
 /* librdkafka's levels are syslog's. A broker that cannot be reached is an "error" there; here it is
  * a warning, since the client tries again by itself. Properties of the other kind of client
@@ -33,6 +34,18 @@ aa_kafka_property_of(const aa_conf *cfg, const char *key)
     for (size_t i = 0; i < cfg->kafka_count; i++)
         if (strcmp(cfg->kafka[i].key, key) == 0) value = cfg->kafka[i].value;
     return value;
+}
+
+size_t
+aa_kafka_threads(const aa_conf *cfg, size_t clients)
+{
+    const char *brokers = aa_kafka_property_of(cfg, "bootstrap.servers");
+    size_t      count = 1;
+
+    if (!brokers) brokers = aa_kafka_property_of(cfg, "metadata.broker.list");
+    for (; brokers && *brokers; brokers++)
+        count += *brokers == ',';
+    return clients * (2 + count) + 1; /* its own, an internal broker's; and a group's coordinator */
 }
 
 static aa_status
@@ -100,9 +113,10 @@ aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **co
     rd_kafka_t *rk = rd_kafka_new(type, *conf_p, why, sizeof why);
 
     if (!rk) {
+        const bool cannot = rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
         rd_kafka_conf_destroy(*conf_p);
         *conf_p = NULL;
-        return aa_fail(err, AA_ECONFIG, "kafka: %s", why);
+        return aa_fail(err, cannot ? AA_EIO : AA_ECONFIG, "kafka: %s", why);
     }
     *conf_p = NULL; /* taken by rd_kafka_new */
     *out = rk;

@@ -4,7 +4,7 @@
  * waits for and leave the others' messages where they are: the library fetches no further than its
  * own limits. Commits are the caller's: nothing is stored or committed behind its back.
  */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_consumer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,18 +14,27 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_internal.h"
 
-enum { COMMIT_MS = 3000 };
+enum {
+    COMMIT_MS = 3000,
+    UNREADABLE_TRIES = 5, /* the library tries twice a second */
+    SEEK_MS = 5000
+};
 
 typedef struct {
     int32_t           partition;
     rd_kafka_queue_t *queue; /* owned */
+    int64_t           bad;   /* offset of what cannot be unpacked */
+    int               tries; /* of that; 0: all is well */
+    char              why[240];
 } consumer_part;
 
 struct aa_consumer {
     rd_kafka_t       *rk; /* owned */
     char              topic[AA_CONF_STR];
-    size_t            partition_count; /* of the topic, when opened */
+    size_t            partition_count; /* of the topic, when asked last */
     consumer_part    *part;            /* (part_count) owned; what is assigned */
     size_t            part_count;
     aa_kafka_batch    batch;   /* of the last batch */
@@ -33,6 +42,7 @@ struct aa_consumer {
     aa_consumer_event event;   /* of the last rebalance, until polled */
     aa_kafka_offset  *offered; /* (offered_count) owned */
     size_t            offered_count;
+    rd_kafka_queue_t *committing; /* owned; gets the answer to the commit under way, NULL: none */
     bool              closing;
 };
 
@@ -72,7 +82,7 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     aa_kafka_property p[32];
     size_t            n = 0;
     char              member[64], client[64], group[AA_CONF_STR + 16];
-    const bool        fetcher = strcmp(cfg->ingest.role, "fetcher") == 0;
+    const bool        fetcher = cfg->ingest.role == AA_ROLE_FETCHER;
 
     snprintf(client, sizeof client, "autoassign-fetcher-%ld", (long)getpid());
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
@@ -151,13 +161,8 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
     }
     st = client_open(cs, cfg, subscribe, err);
     if (st != AA_OK) goto out;
-    st = aa_kafka_partition_count(cs->rk, topic, &cs->partition_count, err);
+    st = aa_consumer_count_partitions(cs, err);
     if (st != AA_OK) goto out;
-    if (cs->partition_count == 0) {
-        st = aa_fail(err, AA_ECONFIG,
-                     "topic %s does not exist: autoassign-topics --create makes it", topic);
-        goto out;
-    }
     st = wake_open(cs, err);
     if (st != AA_OK) goto out;
     if (subscribe) st = subscribe_topic(cs, err);
@@ -167,6 +172,20 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
 out:
     aa_consumer_free(&cs);
     return st;
+}
+
+aa_status
+aa_consumer_count_partitions(aa_consumer *cs, aa_err *err)
+{
+    size_t    count = 0;
+    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, &count, err);
+
+    if (st != AA_OK) return st;
+    if (count == 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "topic %s does not exist: autoassign-topics --create makes it", cs->topic);
+    cs->partition_count = count;
+    return AA_OK;
 }
 
 size_t
@@ -206,7 +225,7 @@ list_error(rd_kafka_resp_err_t ke, const rd_kafka_topic_partition_list_t *list)
 
 /* The library answers in the order of its own list: find ours by partition. */
 static aa_kafka_offset *
-find(aa_kafka_offset *po, size_t n, int32_t partition)
+find_partition(aa_kafka_offset *po, size_t n, int32_t partition)
 {
     for (size_t i = 0; i < n; i++)
         if (po[i].partition == partition) return &po[i];
@@ -228,7 +247,7 @@ aa_consumer_offsets_at(aa_consumer *cs, int64_t time_ms, aa_kafka_offset *po, si
         goto out;
     }
     for (int i = 0; i < list->cnt; i++) {
-        aa_kafka_offset *o = find(po, n, list->elems[i].partition);
+        aa_kafka_offset *o = find_partition(po, n, list->elems[i].partition);
         int64_t          low = 0;
         AA_REQUIRE(o);
         o->offset = list->elems[i].offset;
@@ -253,7 +272,7 @@ aa_consumer_committed(aa_consumer *cs, aa_kafka_offset *po, size_t n, aa_err *er
     }
     for (int i = 0; i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *tp = &list->elems[i];
-        aa_kafka_offset                  *o = find(po, n, tp->partition);
+        aa_kafka_offset                  *o = find_partition(po, n, tp->partition);
         size_t                            len = tp->metadata ? tp->metadata_size : 0;
         AA_REQUIRE(o);
         o->offset = tp->offset >= 0 ? tp->offset : AA_KAFKA_NO_OFFSET;
@@ -310,7 +329,7 @@ aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
         }
         rd_kafka_queue_forward(queue, NULL); /* before fetching starts: into its own queue only */
         rd_kafka_queue_io_event_enable(queue, cs->wake[1], "w", 1);
-        cs->part[cs->part_count++] = (consumer_part){po[i].partition, queue};
+        cs->part[cs->part_count++] = (consumer_part){.partition = po[i].partition, .queue = queue};
     }
     ke = rd_kafka_assign(cs->rk, list);
     if (ke) st = aa_fail(err, AA_EIO, "assigning %s: %s", cs->topic, rd_kafka_err2str(ke));
@@ -337,50 +356,90 @@ is_refusal(rd_kafka_resp_err_t ke)
     }
 }
 
-/* Commit and wait for the answer, but not for ever: with no broker the library itself would wait.
- */
-static rd_kafka_resp_err_t
-commit_list(aa_consumer *cs, const rd_kafka_topic_partition_list_t *list)
+static void
+forget_commit(aa_consumer *cs)
 {
-    rd_kafka_queue_t   *queue = rd_kafka_queue_new(cs->rk);
-    rd_kafka_resp_err_t ke = rd_kafka_commit_queue(cs->rk, list, queue, NULL, NULL);
-    rd_kafka_event_t   *ev = ke ? NULL : rd_kafka_queue_poll(queue, COMMIT_MS);
+    if (!cs->committing) return;
+    rd_kafka_queue_io_event_enable(cs->committing, -1, NULL, 0);
+    rd_kafka_queue_destroy(cs->committing);
+    cs->committing = NULL;
+}
 
-    if (!ke && !ev) ke = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    if (ev) {
-        const rd_kafka_topic_partition_list_t *answer = rd_kafka_event_topic_partition_list(ev);
-        ke = rd_kafka_event_error(ev);
-        if (answer) ke = list_error(ke, answer);
-        rd_kafka_event_destroy(ev);
+static aa_status
+put_metadata(rd_kafka_topic_partition_list_t *list, const aa_kafka_offset *po, size_t n,
+             aa_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_topic_partition_t *tp = &list->elems[i];
+        tp->metadata_size = strlen(po[i].metadata);
+        tp->metadata = malloc(tp->metadata_size + 1); /* the list frees it */
+        if (!tp->metadata) return aa_fail(err, AA_ENOMEM, "commit");
+        memcpy(tp->metadata, po[i].metadata, tp->metadata_size + 1);
     }
-    rd_kafka_queue_destroy(queue);
-    return ke;
+    return AA_OK;
+}
+
+static aa_status
+commit_failed(rd_kafka_resp_err_t ke, aa_err *err)
+{
+    return aa_fail(err, is_refusal(ke) ? AA_EIO : AA_EAGAIN, "commit to group: %s",
+                   rd_kafka_err2str(ke));
+}
+
+aa_status
+aa_consumer_commit_send(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
+{
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t              ke;
+    aa_status                        st;
+
+    forget_commit(cs);
+    if (n == 0) return AA_OK;
+    list = list_of(cs, po, n);
+    st = put_metadata(list, po, n, err);
+    if (st != AA_OK) goto out;
+    cs->committing = rd_kafka_queue_new(cs->rk);
+    rd_kafka_queue_io_event_enable(cs->committing, cs->wake[1], "w", 1);
+    ke = rd_kafka_commit_queue(cs->rk, list, cs->committing, NULL, NULL);
+    if (ke) {
+        forget_commit(cs);
+        st = commit_failed(ke, err);
+    }
+out:
+    rd_kafka_topic_partition_list_destroy(list);
+    return st;
+}
+
+aa_status
+aa_consumer_commit_answer(aa_consumer *cs, int timeout_ms, bool *answered, aa_err *err)
+{
+    const rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t                    ke;
+    rd_kafka_event_t                      *ev;
+
+    *answered = true;
+    if (!cs->committing) return AA_OK;
+    ev = rd_kafka_queue_poll(cs->committing, timeout_ms);
+    *answered = ev != NULL;
+    if (!ev) return AA_OK;
+    list = rd_kafka_event_topic_partition_list(ev);
+    ke = rd_kafka_event_error(ev);
+    if (list) ke = list_error(ke, list);
+    rd_kafka_event_destroy(ev);
+    forget_commit(cs);
+    return ke ? commit_failed(ke, err) : AA_OK;
 }
 
 aa_status
 aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
 {
-    rd_kafka_topic_partition_list_t *list = list_of(cs, po, n);
-    rd_kafka_resp_err_t              ke = RD_KAFKA_RESP_ERR_NO_ERROR;
-    aa_status                        st = AA_OK;
+    bool      answered = false;
+    aa_status st = aa_consumer_commit_send(cs, po, n, err);
 
-    for (size_t i = 0; i < n; i++) {
-        rd_kafka_topic_partition_t *tp = &list->elems[i];
-        tp->metadata_size = strlen(po[i].metadata);
-        tp->metadata = malloc(tp->metadata_size + 1); /* the list frees it */
-        if (!tp->metadata) {
-            st = aa_fail(err, AA_ENOMEM, "commit");
-            goto out;
-        }
-        memcpy(tp->metadata, po[i].metadata, tp->metadata_size + 1);
-    }
-    if (n > 0) ke = commit_list(cs, list);
-    if (ke)
-        st = aa_fail(err, is_refusal(ke) ? AA_EIO : AA_EAGAIN, "commit to group: %s",
-                     rd_kafka_err2str(ke));
-out:
-    rd_kafka_topic_partition_list_destroy(list);
-    return st;
+    if (st == AA_OK) st = aa_consumer_commit_answer(cs, COMMIT_MS, &answered, err);
+    if (st != AA_OK || answered) return st;
+    forget_commit(cs);
+    return commit_failed(RD_KAFKA_RESP_ERR__TIMED_OUT, err);
 }
 
 /* Errors of the client as a whole. Most mend themselves (the library reconnects). */
@@ -445,6 +504,57 @@ partition_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err
     }
 }
 
+/* The library tries again by itself, for ever and in vain: the bytes stay as they are. */
+static aa_status
+take_unreadable(const aa_consumer *cs, consumer_part *part, const rd_kafka_message_t *km,
+                aa_err *err)
+{
+    if (part->tries == 0 || part->bad != km->offset) {
+        part->bad = km->offset;
+        part->tries = 0;
+        snprintf(part->why, sizeof part->why,
+                 "%.80s partition %d: the messages at offset %lld cannot be read: %.90s", cs->topic,
+                 (int)part->partition, (long long)part->bad, rd_kafka_message_errstr(km));
+        aa_warn("KAFKA-READ", "%s", part->why);
+    }
+    if (++part->tries < UNREADABLE_TRIES) return AA_OK;
+    return aa_fail(err, AA_EPARSE, "%s", part->why);
+}
+
+aa_status
+aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from, int64_t *to,
+                 aa_err *err)
+{
+    consumer_part                   *part = &cs->part[idx];
+    aa_kafka_offset                  po = {.partition = part->partition};
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_error_t                *error;
+    aa_status st = aa_kafka_batch_end(cfg, cs->topic, part->partition, part->bad, &po.offset, err);
+
+    if (st != AA_OK) return st;
+    list = list_of(cs, &po, 1);
+    error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
+    if (error || list->elems[0].err)
+        st = aa_fail(err, AA_EIO, "%s partition %d: going on from offset %lld: %s", cs->topic,
+                     (int)part->partition, (long long)po.offset,
+                     error ? rd_kafka_error_string(error) : rd_kafka_err2str(list->elems[0].err));
+    if (error) rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (st != AA_OK) return st;
+    *from = part->bad;
+    *to = po.offset;
+    part->tries = 0;
+    return AA_OK;
+}
+
+const char *
+aa_consumer_trouble(const aa_consumer *cs)
+{
+    for (size_t i = 0; i < cs->part_count; i++)
+        if (cs->part[i].tries > 0) return cs->part[i].why;
+    return NULL;
+}
+
 aa_status
 aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max, size_t *count,
                   int64_t *end, aa_err *err)
@@ -461,8 +571,13 @@ aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
         if (!km->err) {
             aa_kafka_record_of(&rec[(*count)++], km);
             *end = AA_KAFKA_NO_OFFSET;
+            cs->part[idx].tries = 0;
         } else if (km->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             *end = km->offset;
+            cs->part[idx].tries = 0;
+        } else if (aa_kafka_is_unreadable(km->err)) {
+            st = take_unreadable(cs, &cs->part[idx], km, err);
+            if (st != AA_OK && *count == 0) return st; /* else those before it come first */
         } else {
             st = partition_error(cs, km, err);
             if (st != AA_OK) return st;
@@ -503,6 +618,7 @@ aa_consumer_free(aa_consumer **cs_p)
     cs->closing = true;
     aa_kafka_batch_fini(&cs->batch);
     release_parts(cs);
+    forget_commit(cs);
     if (cs->rk) {
         rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(cs->rk);
         rd_kafka_queue_io_event_enable(queue, -1, NULL, 0);

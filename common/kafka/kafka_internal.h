@@ -1,12 +1,16 @@
-/* common/kafka/kafka_internal - what the kafka_*.c files share; included by nothing else. */
+/* common/kafka/kafka_internal - what the kafka_*.c files share; only they include it
+ * and rdkafka.h. */
 #ifndef AA_COMMON_KAFKA_KAFKA_INTERNAL_H
 #define AA_COMMON_KAFKA_KAFKA_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_record.h"
 
 /* How long a question to the broker may take. */
 enum { AA_KAFKA_ASK_MS = 15000 };
@@ -25,9 +29,6 @@ aa_status aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg,
 /** Make the client; conf is taken. @errors AA_ECONFIG properties that contradict each other */
 aa_status aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **conf_p,
                               aa_err *err) __attribute__((warn_unused_result));
-/** A client for questions and for making topics. */
-aa_status aa_kafka_admin_new(rd_kafka_t **out, const aa_conf *cfg, aa_err *err)
-    __attribute__((warn_unused_result));
 /** Number of a topic's partitions; 0: it does not exist. @errors AA_EIO no broker answers */
 aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
     __attribute__((warn_unused_result));
@@ -35,6 +36,13 @@ aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *co
 /* A consumer of chosen partitions, as reader and consumer share it. */
 extern const aa_kafka_property aa_kafka_consumer_defaults[];
 extern const size_t            aa_kafka_consumer_default_count;
+
+/** Does the error say that a batch cannot be unpacked? Then that lasts. */
+bool aa_kafka_is_unreadable(rd_kafka_resp_err_t ke);
+/** A batch holds `bad` and cannot be unpacked: *end is the offset behind it, found by reading from
+ *  ever closer offsets. @errors AA_EIO not found in some seconds; AA_ECONFIG properties */
+aa_status aa_kafka_batch_end(const aa_conf *cfg, const char *topic, int32_t partition, int64_t bad,
+                             int64_t *end, aa_err *err) __attribute__((warn_unused_result));
 
 /* The messages of one batch; records point into them until the next batch. */
 typedef struct {

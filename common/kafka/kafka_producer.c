@@ -1,6 +1,6 @@
 /* Producing. Idempotent and acknowledged by all replicas unless the user says otherwise, so that
  * the order within a partition is the order of the calls. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_producer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +8,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
+#include "common/kafka/kafka_internal.h"
 
-enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8, HEADERS_MAX = 16 };
+enum { SEND_WAIT_MS = 60000, TOPIC_SLOTS = 8 };
 
 struct aa_producer {
     rd_kafka_t       *rk;                 /* owned */
@@ -19,6 +21,9 @@ struct aa_producer {
     char              failure[160];         /* the first one's words */
     int64_t           queued_bytes;         /* not delivered yet */
     int64_t           behind_messages, behind_bytes;
+    int64_t           max_bytes; /* of one message */
+    aa_producer_told  told;      /* NULL: nothing is marked */
+    void             *told_arg;
 };
 
 /* compression and partitioner: lz4 costs little and batches compress well; murmur2 puts a key where
@@ -36,12 +41,37 @@ static const aa_kafka_property defaults[] = {
     {"queue.buffering.max.kbytes", "262144", false},
 };
 
+static aa_delivery_end
+end_of(const rd_kafka_t *rk, rd_kafka_resp_err_t ke)
+{
+    if (!ke) return AA_DELIVERY_DONE;
+    if (rd_kafka_fatal_error((rd_kafka_t *)(uintptr_t)rk, NULL, 0)) return AA_DELIVERY_UNUSABLE;
+    return ke == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? AA_DELIVERY_TOO_LARGE : AA_DELIVERY_FAILED;
+}
+
+static void
+tell_end(aa_producer *pr, const rd_kafka_message_t *km)
+{
+    const aa_delivery de = {.how = end_of(pr->rk, km->err),
+                            .mark = km->_private,
+                            .key = km->key,
+                            .value = km->payload,
+                            .key_len = km->key_len,
+                            .len = km->len,
+                            .why = rd_kafka_err2str(km->err)};
+    pr->told(pr->told_arg, &de);
+}
+
 static void
 on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *km, void *opaque)
 {
     aa_producer *pr = opaque;
     (void)rk;
     pr->queued_bytes -= (int64_t)(km->key_len + km->len);
+    if (km->_private) {
+        tell_end(pr, km);
+        return;
+    }
     if (!km->err) return;
     if (pr->failed++ == 0)
         snprintf(pr->failure, sizeof pr->failure, "topic %s: %s", rd_kafka_topic_name(km->rkt),
@@ -68,22 +98,46 @@ yield_idempotence(rd_kafka_conf_t *conf, const aa_conf *cfg, aa_err *err)
     return AA_OK;
 }
 
-/* A quarter of the queue's limits. */
-static void
-set_behind(aa_producer *pr, const rd_kafka_conf_t *conf)
+/* A property's number; 0: it has none. */
+static int64_t
+number_of(const rd_kafka_conf_t *conf, const char *key)
 {
     char   text[32] = "";
     size_t size = sizeof text;
-    if (rd_kafka_conf_get(conf, "queue.buffering.max.messages", text, &size) == RD_KAFKA_CONF_OK)
-        pr->behind_messages = strtoll(text, NULL, 10) / 4;
+    return rd_kafka_conf_get(conf, key, text, &size) == RD_KAFKA_CONF_OK ? strtoll(text, NULL, 10)
+                                                                         : 0;
+}
+
+/* A quarter of the queue's limits. */
+static void
+set_limits(aa_producer *pr, const rd_kafka_conf_t *conf)
+{
+    pr->behind_messages = number_of(conf, "queue.buffering.max.messages") / 4;
     if (pr->behind_messages <= 0) pr->behind_messages = INT64_MAX; /* 0: the queue has no limit */
-    size = sizeof text;
-    if (rd_kafka_conf_get(conf, "queue.buffering.max.kbytes", text, &size) == RD_KAFKA_CONF_OK)
-        pr->behind_bytes = strtoll(text, NULL, 10) * 1024 / 4;
+    pr->behind_bytes = number_of(conf, "queue.buffering.max.kbytes") * 1024 / 4;
+    pr->max_bytes = number_of(conf, "message.max.bytes");
+}
+
+static aa_status
+keep_batches_small(rd_kafka_conf_t *conf, int64_t batch_bytes, aa_err *err)
+{
+    char text[32], why[200] = "";
+
+    if (batch_bytes <= 0 || number_of(conf, "batch.size") <= batch_bytes) return AA_OK;
+    snprintf(text, sizeof text, "%lld", (long long)batch_bytes);
+    if (rd_kafka_conf_set(conf, "batch.size", text, why, sizeof why) != RD_KAFKA_CONF_OK)
+        return aa_fail(err, AA_ECONFIG, "kafka.batch.size: %s", why);
+    return AA_OK;
 }
 
 aa_status
 aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
+{
+    return aa_producer_open_small(out, cfg, 0, err);
+}
+
+aa_status
+aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes, aa_err *err)
 {
     aa_status        st;
     rd_kafka_conf_t *conf = NULL;
@@ -94,9 +148,11 @@ aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
     if (st != AA_OK) goto out;
     st = yield_idempotence(conf, cfg, err);
     if (st != AA_OK) goto out;
+    st = keep_batches_small(conf, batch_bytes, err);
+    if (st != AA_OK) goto out;
     rd_kafka_conf_set_opaque(conf, pr);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    set_behind(pr, conf);
+    set_limits(pr, conf);
     st = aa_kafka_client_new(&pr->rk, RD_KAFKA_PRODUCER, &conf, err);
     if (st != AA_OK) goto out;
     *out = pr;
@@ -105,6 +161,19 @@ out:
     if (conf) rd_kafka_conf_destroy(conf);
     aa_producer_free(&pr, 0);
     return st;
+}
+
+int64_t
+aa_producer_max_bytes(const aa_producer *pr)
+{
+    return pr->max_bytes;
+}
+
+void
+aa_producer_tell(aa_producer *pr, aa_producer_told told, void *arg)
+{
+    pr->told = told;
+    pr->told_arg = arg;
 }
 
 /* The handle of a topic, so that the library need not look its name up for every message; NULL when
@@ -150,18 +219,14 @@ produce(aa_producer *pr, const rd_kafka_vu_t *vu, size_t count, char *why, size_
     return code;
 }
 
-aa_status
-aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
-                 size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
-                 const aa_kafka_header *headers, size_t header_count, aa_err *err)
+/* Where, in what manner and with what headers; the bytes and what else follow. */
+static rd_kafka_vu_t *
+put_frame(aa_producer *pr, rd_kafka_vu_t *end, const char *topic, int32_t partition,
+          const aa_kafka_header *headers, size_t header_count)
 {
-    rd_kafka_vu_t       vu[6 + HEADERS_MAX], *end = vu;
-    char                why[160] = "";
-    int64_t             started_ms = 0;
-    rd_kafka_topic_t   *rkt = topic_of(pr, topic);
-    rd_kafka_resp_err_t code;
+    rd_kafka_topic_t *rkt = topic_of(pr, topic);
 
-    AA_REQUIRE(header_count <= HEADERS_MAX);
+    AA_REQUIRE(header_count <= AA_KAFKA_HEADERS_MAX);
     end->vtype = rkt ? RD_KAFKA_VTYPE_RKT : RD_KAFKA_VTYPE_TOPIC;
     if (rkt)
         end->u.rkt = rkt;
@@ -172,27 +237,68 @@ aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const vo
     end++->u.i32 = partition;
     end->vtype = RD_KAFKA_VTYPE_MSGFLAGS;
     end++->u.i = RD_KAFKA_MSG_F_COPY;
-    end->vtype = RD_KAFKA_VTYPE_TIMESTAMP;
-    end++->u.i64 = timestamp_ms;
-    end = put_bytes(end, RD_KAFKA_VTYPE_KEY, key, key_len);
-    end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, value, len);
     for (size_t i = 0; i < header_count; i++, end++) {
         end->vtype = RD_KAFKA_VTYPE_HEADER;
         end->u.header.name = headers[i].name;
         end->u.header.val = headers[i].value;
-        end->u.header.size = (ssize_t)headers[i].len;
+        end->u.header.size = headers[i].value ? (ssize_t)headers[i].len : 0;
     }
+    return end;
+}
+
+aa_status /* NOLINTNEXTLINE(readability-function-size): the parts of a record */
+aa_producer_send(aa_producer *pr, const char *topic, int32_t partition, const void *key,
+                 size_t key_len, const void *value, size_t len, int64_t timestamp_ms,
+                 const aa_kafka_header *headers, size_t header_count, aa_err *err)
+{
+    rd_kafka_vu_t  vu[8 + AA_KAFKA_HEADERS_MAX];
+    rd_kafka_vu_t *end = put_frame(pr, vu, topic, partition, headers, header_count);
+    char           why[160] = "";
+    int64_t        started_ms = 0;
+
+    end->vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    end++->u.i64 = timestamp_ms;
+    end = put_bytes(end, RD_KAFKA_VTYPE_KEY, key, key_len);
+    end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, value, len);
     for (;;) {
-        code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) break;
+        rd_kafka_resp_err_t code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
+        if (!code) break;
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            return aa_fail(err, AA_EIO, "topic %s: %s", topic, why);
         if (started_ms == 0) started_ms = aa_now_ms();
         if (aa_now_ms() - started_ms > SEND_WAIT_MS)
             return aa_fail(err, AA_EFULL, "topic %s: queue full for %d s", topic,
                            SEND_WAIT_MS / 1000);
         rd_kafka_poll(pr->rk, 50);
     }
-    if (code) return aa_fail(err, AA_EIO, "topic %s: %s", topic, why);
     pr->queued_bytes += (int64_t)(key_len + len);
+    return AA_OK;
+}
+
+aa_status
+aa_producer_send_marked(aa_producer *pr, const char *topic, const aa_delivery *de,
+                        const aa_kafka_header *headers, size_t header_count, aa_err *err)
+{
+    rd_kafka_vu_t       vu[8 + AA_KAFKA_HEADERS_MAX];
+    rd_kafka_vu_t      *end = put_frame(pr, vu, topic, -1, headers, header_count);
+    char                why[160] = "";
+    rd_kafka_resp_err_t code;
+
+    AA_REQUIRE(pr->told && de->mark);
+    end->vtype = RD_KAFKA_VTYPE_OPAQUE;
+    end++->u.ptr = de->mark;
+    end->vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    end++->u.i64 = de->timestamp_ms;
+    end = put_bytes(end, RD_KAFKA_VTYPE_KEY, de->key, de->key_len);
+    end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, de->value, de->len);
+    code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
+    if (code)
+        return aa_fail(err,
+                       code == RD_KAFKA_RESP_ERR__QUEUE_FULL          ? AA_EFULL
+                       : code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? AA_EPARSE
+                                                                      : AA_EIO,
+                       "topic %s: %s", topic, why);
+    pr->queued_bytes += (int64_t)(de->key_len + de->len);
     return AA_OK;
 }
 

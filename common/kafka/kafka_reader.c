@@ -1,11 +1,12 @@
 /* Reading whole topics: every partition from the beginning, no group, no commits. */
-#include "common/kafka/kafka_internal.h"
+#include "common/kafka/kafka_reader.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_internal.h"
 
 enum { TOPICS_MAX = 8 };
 
@@ -46,8 +47,8 @@ client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
     p[n++] = reader_defaults[0];
     st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
-    /* set last: what the user says about resets is meant for the events, and about members as well
-     */
+    /* set last: what the user says about resets is meant for the events,
+     * and about members as well */
     rd_kafka_conf_set(conf, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);
     rd_kafka_conf_set(conf, "group.instance.id", "", NULL, 0);
     st = aa_kafka_client_new(&rd->rk, RD_KAFKA_CONSUMER, &conf, err);
@@ -87,9 +88,35 @@ add_topic(aa_reader *rd, const char *name, rd_kafka_topic_partition_list_t *list
     return AA_OK;
 }
 
+/* Begin with the first message of each partition that is not older than since_ms. */
+static rd_kafka_resp_err_t
+begin_at(aa_reader *rd, rd_kafka_topic_partition_list_t *list, int64_t since_ms)
+{
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = since_ms;
+    rd_kafka_resp_err_t ke = rd_kafka_offsets_for_times(rd->rk, list, AA_KAFKA_ASK_MS);
+    for (size_t i = 0; !ke && i < rd->part_count; i++) { /* as they were added */
+        reader_part  *pt = &rd->part[i];
+        const int64_t offset = list->elems[i].offset;
+        rd->there_count -= pt->there;
+        pt->next = offset < 0 || offset > pt->until ? pt->until : offset;
+        pt->there = pt->next >= pt->until;
+        rd->there_count += pt->there;
+        list->elems[i].offset = pt->next;
+    }
+    return ke;
+}
+
 aa_status
 aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const *topics, size_t topic_count,
                aa_err *err)
+{
+    return aa_reader_open_since(out, cfg, topics, topic_count, 0, err);
+}
+
+aa_status
+aa_reader_open_since(aa_reader **out, const aa_conf *cfg, const char *const *topics,
+                     size_t topic_count, int64_t since_ms, aa_err *err)
 {
     aa_status                        st;
     rd_kafka_resp_err_t              ke;
@@ -105,7 +132,8 @@ aa_reader_open(aa_reader **out, const aa_conf *cfg, const char *const *topics, s
         st = add_topic(rd, topics[t], list, err);
         if (st != AA_OK) goto out;
     }
-    ke = rd_kafka_assign(rd->rk, list);
+    ke = since_ms > 0 ? begin_at(rd, list, since_ms) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!ke) ke = rd_kafka_assign(rd->rk, list);
     if (ke) {
         st = aa_fail(err, AA_EIO, "assign: %s", rd_kafka_err2str(ke));
         goto out;

@@ -41,6 +41,7 @@ struct aa_link {
     uint8_t      peer[256];
     size_t       peer_len; /* 0: nobody heard from yet */
     uint64_t     garbage, lost;
+    aa_counter  *garbage_total, *lost_total; /* the same as metrics, NULL: none */
     char         endpoint[256];
 };
 
@@ -117,14 +118,14 @@ socket_type(aa_link_role role)
 }
 
 static aa_status
-set_int(aa_link *ln, int option, int value, aa_err *err)
+set_link_int(aa_link *ln, int option, int value, aa_err *err)
 {
     if (zmq_setsockopt(ln->sock, option, &value, sizeof value) == 0) return AA_OK;
     return aa_fail(err, AA_EIO, "%s: zmq option %d: %s", ln->endpoint, option, zmq_strerror(errno));
 }
 
 static aa_status
-set_key(aa_link *ln, int option, const char *name, const char *value, aa_err *err)
+set_link_key(aa_link *ln, int option, const char *name, const char *value, aa_err *err)
 {
     /* a key as text of 40 characters (Z85), with its end, as the option wants it */
     if (strlen(value) == 40 && zmq_setsockopt(ln->sock, option, value, 41) == 0) return AA_OK;
@@ -159,14 +160,14 @@ set_options(aa_link *ln, aa_err *err)
                    {ZMQ_RCVHWM, QUEUE_MESSAGES}};
     aa_status st;
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if ((st = set_int(ln, options[i].option, options[i].value, err))) return st;
+        if ((st = set_link_int(ln, options[i].option, options[i].value, err)) != AA_OK) return st;
     int64_t max = MAX_MESSAGE_BYTES;
     if (zmq_setsockopt(ln->sock, ZMQ_MAXMSGSIZE, &max, sizeof max) != 0)
         return aa_fail(err, AA_EIO, "%s: ZMQ_MAXMSGSIZE: %s", ln->endpoint, zmq_strerror(errno));
     switch (ln->role) {
     case AA_LINK_BIND: /* MANDATORY: a full queue or a vanished peer is an error, not silence */
-        if ((st = set_int(ln, ZMQ_ROUTER_MANDATORY, 1, err))) return st;
-        return set_int(ln, ZMQ_ROUTER_HANDOVER, 1, err);
+        if ((st = set_link_int(ln, ZMQ_ROUTER_MANDATORY, 1, err)) != AA_OK) return st;
+        return set_link_int(ln, ZMQ_ROUTER_HANDOVER, 1, err);
     case AA_LINK_CONNECT: return set_identity(ln, err);
     case AA_LINK_SUBSCRIBE:
         if (zmq_setsockopt(ln->sock, ZMQ_SUBSCRIBE, "", 0) == 0) return AA_OK;
@@ -192,16 +193,17 @@ set_keys(aa_link *ln, const aa_link_keys *keys, aa_err *err)
     aa_status   st;
     if (!zmq_has("curve"))
         return aa_fail(err, AA_ECONFIG, "CURVE keys are set, but this libzmq has no CURVE");
-    if ((st = set_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err))) return st;
-    if ((st = set_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key), err)))
+    if ((st = set_link_key(ln, ZMQ_CURVE_PUBLICKEY, "public", public_key, err)) != AA_OK) return st;
+    if ((st = set_link_key(ln, ZMQ_CURVE_SECRETKEY, "secret", text_or_empty(keys->secret_key),
+                           err)) != AA_OK)
         return st;
     if (!binds(ln->role)) {
         const char *server = server_key[0] ? server_key : public_key;
-        return set_key(ln, ZMQ_CURVE_SERVERKEY, "server", server, err);
+        return set_link_key(ln, ZMQ_CURVE_SERVERKEY, "server", server, err);
     }
     if (zmq_setsockopt(ln->sock, ZMQ_ZAP_DOMAIN, public_key, strlen(public_key)) != 0)
         return aa_fail(err, AA_EIO, "%s: ZAP domain: %s", ln->endpoint, zmq_strerror(errno));
-    return set_int(ln, ZMQ_CURVE_SERVER, 1, err);
+    return set_link_int(ln, ZMQ_CURVE_SERVER, 1, err);
 }
 
 static aa_status
@@ -279,8 +281,8 @@ check_keys(const char *public_key, const char *secret_key, aa_err *err)
     if (!*public_key && !*secret_key) return AA_OK;
     if (!zmq_has("curve"))
         return aa_fail(err, AA_ECONFIG, "links.curve_*: are set, but this libzmq has no CURVE");
-    if ((st = check_key("links.curve_public_key", public_key, err))) return st;
-    if ((st = check_key("links.curve_secret_key", secret_key, err))) return st;
+    if ((st = check_key("links.curve_public_key", public_key, err)) != AA_OK) return st;
+    if ((st = check_key("links.curve_secret_key", secret_key, err)) != AA_OK) return st;
     if (zmq_curve_public(own, secret_key) == 0 && strcmp(own, public_key) == 0) return AA_OK;
     return aa_fail(err, AA_ECONFIG,
                    "links.curve_public_key: is not the public key of links.curve_secret_key");
@@ -293,7 +295,7 @@ aa_link_check(const aa_conf *cfg, aa_err *err)
     for (size_t i = 0; i < AA_CONF_LINKS; i++) {
         aa_status st =
             *links.named[i][1] ? check_endpoint(links.named[i][0], links.named[i][1], err) : AA_OK;
-        if (st) return st; /* empty: there is no such link */
+        if (st != AA_OK) return st; /* empty: there is no such link */
     }
     return check_keys(cfg->links.curve_public_key, cfg->links.curve_secret_key, err);
 }
@@ -318,15 +320,15 @@ aa_link_open(aa_link **out, aa_link_role role, const char *endpoint, const aa_li
         free(ln);
         return st;
     }
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     ln->sock = zmq_socket(ctx, socket_type(role));
     if (!ln->sock) {
         st = aa_fail(err, AA_EIO, "%s: zmq_socket: %s", ln->endpoint, zmq_strerror(errno));
         goto out;
     }
-    if ((st = set_options(ln, err))) goto out;
-    if ((st = set_keys(ln, keys, err))) goto out;
-    if ((st = attach(ln, err))) goto out;
+    if ((st = set_options(ln, err)) != AA_OK) goto out;
+    if ((st = set_keys(ln, keys, err)) != AA_OK) goto out;
+    if ((st = attach(ln, err)) != AA_OK) goto out;
     *out = ln;
     return AA_OK;
 out:
@@ -364,10 +366,33 @@ aa_link_lost(const aa_link *ln)
     return ln->lost;
 }
 
+void
+aa_link_export(aa_link *ln, aa_metrics *ms, const char *name)
+{
+    char labels[64] = "";
+    if (!ln) return;
+    aa_metrics_label(labels, sizeof labels, "link", name);
+    ln->garbage_total = aa_metrics_counter(ms, "autoassign_link_damaged_messages_total", labels,
+                                           "Received messages that were not ours, by link.");
+    ln->lost_total =
+        aa_metrics_counter(ms, "autoassign_link_lost_messages_total", labels,
+                           "Messages to a peer that had vanished, by link: the protocol repeats "
+                           "what matters.");
+    aa_counter_add(ln->garbage_total, ln->garbage);
+    aa_counter_add(ln->lost_total, ln->lost);
+}
+
+static void
+count_one(uint64_t *count, aa_counter *total)
+{
+    ++*count;
+    if (total) aa_counter_add(total, 1);
+}
+
 /* ---- sending ---- */
 
 static int
-send_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
+send_link_message(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len)
 {
     zmq_msg_t msg;
     int       rc;
@@ -407,11 +432,11 @@ aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes, a
             return aa_fail(err, AA_EFULL, "%s: nobody has connected yet", ln->endpoint);
         rc = send_identity(ln);
     }
-    if (rc >= 0) rc = send_message(ln, kind, buf, len_bytes);
+    if (rc >= 0) rc = send_link_message(ln, kind, buf, len_bytes);
     if (rc >= 0) return AA_OK;
     if (errno == EAGAIN) return aa_fail(err, AA_EFULL, "%s: the queue is full", ln->endpoint);
     if (errno == EHOSTUNREACH) { /* as good as lost on the way: the protocol repeats what matters */
-        ln->lost++;
+        count_one(&ln->lost, ln->lost_total);
         aa_debug("LINK-PEER-GONE", "%s: the peer is gone, message '%c' of %zu bytes is lost",
                  ln->endpoint, (int)kind, len_bytes);
         return AA_OK;
@@ -479,15 +504,15 @@ recv_frame(aa_link *ln, zmq_msg_t *msg, aa_err *err)
 }
 
 /* All frames of one message: the first of several goes to `identity`, the last one to ln->in.
- * A multipart message is there as a whole or not at all, so only the first recv can find nothing.
- */
+ * A multipart message is there as a whole or not at all,
+ * so only the first recv can find nothing. */
 static aa_status
 recv_frames(aa_link *ln, zmq_msg_t *identity, size_t *frames, aa_err *err)
 {
     size_t n = 0;
     for (bool more = true; more; n++) {
         aa_status st = recv_frame(ln, &ln->in, err);
-        if (st) return st;
+        if (st != AA_OK) return st;
         more = zmq_msg_more(&ln->in) != 0;
         if (more && n == 0) zmq_msg_move(identity, &ln->in);
     }
@@ -512,9 +537,9 @@ aa_link_recv(aa_link *ln, aa_msg_kind *kind, const void **buf, size_t *len_bytes
     AA_REQUIRE(ln->role != AA_LINK_PUBLISH);
     zmq_msg_init(&identity);
     aa_status st = recv_frames(ln, &identity, &frames, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     if (!well_formed(ln, frames)) {
-        ln->garbage++;
+        count_one(&ln->garbage, ln->garbage_total);
         st = aa_fail(err, AA_EPARSE, "%s: not a message of ours: %zu frames, last of %zu bytes",
                      ln->endpoint, frames, zmq_msg_size(&ln->in));
         goto out;

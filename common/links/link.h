@@ -17,6 +17,7 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/service/metrics.h"
 
 typedef enum {
     AA_MSG_OPEN = 'O',     /* down: begin run_id from epoch */
@@ -29,7 +30,7 @@ typedef enum {
     AA_MSG_DURABLE = 'D',  /* up: epoch is on disk */
     AA_MSG_UNSAVED = 'U',  /* up: epoch could not be saved and is given up; the stream goes on */
     AA_MSG_END = 'F',      /* down: the stream's last epoch is committed, nothing comes any more */
-    AA_MSG_CREDIT = 'C',   /* up: batches up to seq are assigned */
+    AA_MSG_CREDIT = 'C',   /* up: batches up to seq are done; the learner's answer to PING */
     AA_MSG_PING = 'P',     /* down: is this what you know? run, seq: last sent, epoch: unanswered */
     AA_MSG_RESET = 'X',    /* up: unknown run or a gap; begin again from the last commit */
     /* between a lane's sequencer and its fetchers (common/messages/wire_fetch.h) */
@@ -59,8 +60,8 @@ aa_status aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[A
 aa_link_keys aa_link_keys_of(const aa_conf *cfg);
 
 /** Whether the endpoints and keys of links and scorer.listen can be used, as far as that can be
- * told without opening anything: their form, and that the two keys are a pair. @errors AA_ECONFIG
- */
+ * told without opening anything: their form, and that the two keys are a pair.
+ * @errors AA_ECONFIG */
 aa_status aa_link_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
 
 /**
@@ -76,8 +77,8 @@ void aa_link_close(aa_link **ln_p); /* lingers at most 1 s */
 /** Send to the peer that the last received message came from (BIND), or to the only one. Copies.
  *  AA_OK means queued. A peer that vanished (BIND) is no error: the message is lost, as it would be
  *  on the way, and counted.
- *  @errors AA_EFULL the queue is full, or (BIND) nobody was heard from yet; AA_EPARSE too long;
- * AA_EIO */
+ *  @errors AA_EFULL the queue is full, or (BIND) nobody was heard from yet;
+ *  AA_EPARSE too long; AA_EIO */
 aa_status aa_link_send(aa_link *ln, aa_msg_kind kind, const void *buf, size_t len_bytes,
                        aa_err *err) __attribute__((warn_unused_result));
 
@@ -101,6 +102,8 @@ const char *aa_link_endpoint(const aa_link *ln);
 /** Received messages that were not ours; sent ones whose peer had vanished. */
 uint64_t aa_link_garbage(const aa_link *ln);
 uint64_t aa_link_lost(const aa_link *ln);
+/** Count both as metrics too, with the label link="name". NULL: nothing. Once for each name. */
+void aa_link_export(aa_link *ln, aa_metrics *ms, const char *name);
 
 #define AA_LINK_MAX_POLL 32
 /** Wait until one of the links or file descriptors has something, or timeout_ms passes, or a signal

@@ -51,7 +51,7 @@ frame_is(const frame *f, const char *text)
 
 /* The client proved to hold the secret of the public key in the credentials; is it the domain's? */
 static bool
-allowed(const frame *f, size_t n)
+key_allowed(const frame *f, size_t n)
 {
     char key[41];
     if (n != ZAP_MAX_FRAMES || !frame_is(&f[ZAP_VERSION], "1.0")) return false;
@@ -61,7 +61,7 @@ allowed(const frame *f, size_t n)
 }
 
 static void
-answer(void *sock, const frame *request_id, bool ok)
+answer_zap(void *sock, const frame *request_id, bool ok)
 {
     const char *status = ok ? "200" : "400", *text = ok ? "OK" : "this key may not connect";
     zmq_send(sock, "1.0", 3, ZMQ_SNDMORE);
@@ -82,7 +82,7 @@ serve(void *arg)
         memset(f, 0, sizeof f);
         size_t n = recv_request(zap->sock, f);
         if (n == 0) break;
-        answer(zap->sock, &f[ZAP_REQUEST_ID], allowed(f, n));
+        answer_zap(zap->sock, &f[ZAP_REQUEST_ID], key_allowed(f, n));
     }
     zmq_close(zap->sock);
     return NULL;

@@ -38,14 +38,14 @@ struct aa_rpc_client {
 /* ---- both ---- */
 
 static aa_status
-set_int(void *socket, int option, int value, aa_err *err)
+set_rpc_int(void *socket, int option, int value, aa_err *err)
 {
     if (!zmq_setsockopt(socket, option, &value, sizeof value)) return AA_OK;
     return aa_fail(err, AA_EIO, "zmq option %d: %s", option, zmq_strerror(errno));
 }
 
 static aa_status
-set_key(void *socket, int option, const char *key, aa_err *err)
+set_rpc_key(void *socket, int option, const char *key, aa_err *err)
 {
     if (!key || !key[0]) return AA_OK;
     if (!zmq_setsockopt(socket, option, key, strlen(key))) return AA_OK;
@@ -59,7 +59,7 @@ open_socket(void **context, void **socket, int type, aa_err *err)
     if (!*context) return aa_fail(err, AA_EIO, "zmq context: %s", zmq_strerror(errno));
     *socket = zmq_socket(*context, type);
     if (!*socket) return aa_fail(err, AA_EIO, "zmq socket: %s", zmq_strerror(errno));
-    return set_int(*socket, ZMQ_LINGER, LINGER_MS, err);
+    return set_rpc_int(*socket, ZMQ_LINGER, LINGER_MS, err);
 }
 
 static void
@@ -82,11 +82,12 @@ aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *key
     int64_t   limit = max_bytes ? (int64_t)max_bytes : -1;
     size_t    size = sizeof sv->endpoint;
     aa_status st = open_socket(&sv->context, &sv->socket, ZMQ_ROUTER, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     zmq_setsockopt(sv->socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
     if (keys && keys->public_key && keys->public_key[0]) {
-        if ((st = set_int(sv->socket, ZMQ_CURVE_SERVER, 1, err))) goto out;
-        if ((st = set_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
+        if ((st = set_rpc_int(sv->socket, ZMQ_CURVE_SERVER, 1, err)) != AA_OK) goto out;
+        if ((st = set_rpc_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
+            goto out;
     }
     if (zmq_bind(sv->socket, endpoint)) {
         st = aa_fail(err, AA_ECONFIG, "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
@@ -154,7 +155,7 @@ skip_rest(void *socket)
 
 /* wake_fd: readable ends the waiting too; -1: none */
 static aa_status
-wait_for(void *socket, int wake_fd, int timeout_ms, aa_err *err)
+wait_for_answer(void *socket, int wake_fd, int timeout_ms, aa_err *err)
 {
     zmq_pollitem_t item[2] = {{.socket = socket, .events = ZMQ_POLLIN},
                               {.fd = wake_fd, .events = ZMQ_POLLIN}};
@@ -178,8 +179,8 @@ aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa
     *len = 0;
     sv->owes = false;
     drop_frames(sv);
-    aa_status st = wait_for(sv->socket, sv->wake_fd, timeout_ms, err);
-    if (st) return st;
+    aa_status st = wait_for_answer(sv->socket, sv->wake_fd, timeout_ms, err);
+    if (st != AA_OK) return st;
     do {
         zmq_msg_t *frame = &sv->frame[sv->frames];
         zmq_msg_init(frame);
@@ -201,7 +202,8 @@ aa_rpc_recv(aa_rpc_server *sv, int timeout_ms, const void **buf, size_t *len, aa
 }
 
 static aa_status
-send_reply(void *socket, zmq_msg_t *route, size_t frames, const void *buf, size_t len, aa_err *err)
+send_rpc_reply(void *socket, zmq_msg_t *route, size_t frames, const void *buf, size_t len,
+               aa_err *err)
 {
     for (size_t i = 0; i < frames; i++)
         if (zmq_msg_send(&route[i], socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
@@ -216,7 +218,7 @@ aa_rpc_reply(aa_rpc_server *sv, const void *buf, size_t len, aa_err *err)
 {
     AA_REQUIRE(sv->owes);
     sv->owes = false;
-    return send_reply(sv->socket, sv->frame, sv->route, buf, len, err);
+    return send_rpc_reply(sv->socket, sv->frame, sv->route, buf, len, err);
 }
 
 void
@@ -243,7 +245,7 @@ aa_rpc_later(aa_rpc_server *sv, aa_rpc_asker **out, aa_err *err)
 aa_status
 aa_rpc_reply_to(aa_rpc_server *sv, aa_rpc_asker **as_p, const void *buf, size_t len, aa_err *err)
 {
-    aa_status st = send_reply(sv->socket, (*as_p)->frame, (*as_p)->frames, buf, len, err);
+    aa_status st = send_rpc_reply(sv->socket, (*as_p)->frame, (*as_p)->frames, buf, len, err);
     aa_rpc_asker_free(as_p);
     return st;
 }
@@ -268,16 +270,18 @@ aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *ke
     if (!cl) return aa_fail(err, AA_ENOMEM, "rpc client");
     zmq_msg_init(&cl->body);
     aa_status st = open_socket(&cl->context, &cl->socket, ZMQ_REQ, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     /* ask again after a lost answer, and tell late answers from the right one */
-    if ((st = set_int(cl->socket, ZMQ_REQ_RELAXED, 1, err))) goto out;
-    if ((st = set_int(cl->socket, ZMQ_REQ_CORRELATE, 1, err))) goto out;
-    if ((st = set_int(cl->socket, ZMQ_LINGER, 0, err))) goto out;
+    if ((st = set_rpc_int(cl->socket, ZMQ_REQ_RELAXED, 1, err)) != AA_OK) goto out;
+    if ((st = set_rpc_int(cl->socket, ZMQ_REQ_CORRELATE, 1, err)) != AA_OK) goto out;
+    if ((st = set_rpc_int(cl->socket, ZMQ_LINGER, 0, err)) != AA_OK) goto out;
     if (keys && keys->public_key && keys->public_key[0]) {
         const char *server_key = keys->server_key ? keys->server_key : keys->public_key;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_SERVERKEY, server_key, err))) goto out;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, err))) goto out;
-        if ((st = set_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err))) goto out;
+        if ((st = set_rpc_key(cl->socket, ZMQ_CURVE_SERVERKEY, server_key, err)) != AA_OK) goto out;
+        if ((st = set_rpc_key(cl->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, err)) != AA_OK)
+            goto out;
+        if ((st = set_rpc_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
+            goto out;
     }
     if (zmq_connect(cl->socket, endpoint)) {
         st = aa_fail(err, AA_ECONFIG, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
@@ -296,9 +300,9 @@ aa_rpc_ask(aa_rpc_client *cl, const void *buf, size_t len, int timeout_ms, const
 {
     if (zmq_send(cl->socket, buf, len, ZMQ_DONTWAIT) < 0)
         return aa_fail(err, AA_EIO, "question of %zu bytes: %s", len, zmq_strerror(errno));
-    aa_status st = wait_for(cl->socket, -1, timeout_ms, err);
+    aa_status st = wait_for_answer(cl->socket, -1, timeout_ms, err);
     if (st == AA_EAGAIN) return aa_fail(err, AA_EAGAIN, "no answer within %d ms", timeout_ms);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (zmq_msg_recv(&cl->body, cl->socket, ZMQ_DONTWAIT) < 0) return recv_failed(err);
     if (skip_rest(cl->socket)) return aa_fail(err, AA_EIO, "an answer of several frames");
     *reply = zmq_msg_data(&cl->body);

@@ -1,5 +1,5 @@
-/* common/messages/wire - batches and control messages to bytes and back; the only includer of *.pb-c.h for
- * them. Decoding validates everything: lengths agree, indices are in range, floats are finite. A
+/* common/messages/wire - batches and control messages to bytes and back; the only includer of
+ * *.pb-c.h for them. Decoding validates everything: lengths agree, indices are in range, floats are finite. A
  * message that fails is AA_EPARSE and changes nothing. Encoding checks the same, so that a value
  * which no receiver would take (a NaN from a model that diverged) is an error where it arises.
  *
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
+#include "common/config/conf_kept.h"
 #include "common/messages/batch.h"
 
 #define AA_WIRE_MAX_BYTES  ((size_t)64 << 20) /* of any message */
@@ -33,6 +34,8 @@ typedef struct {
     uint64_t  to_seq;
     uint64_t  base_epoch;
     uint64_t  newest_run_id;
+    size_t    setting_count;
+    uint32_t  setting[AA_CONF_KEPT_MAX]; /* open: aa_conf_kept_marks */
     char      pipeline[128];
     char      reason[256];
 } aa_control;
@@ -52,93 +55,6 @@ aa_status aa_wire_unpack_rewards(aa_reward_batch *out, const void *buf, size_t l
 aa_status aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     __attribute__((warn_unused_result));
 aa_status aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
-
-/* ---- the two compacted topics ---- */
-
-/* Kinds of keys. A key is 13 bytes, big-endian: lane u16, kind u8, field u16, id u64. */
-typedef enum {
-    AA_KEY_ASSIGNMENT = 'a', /* assignments: one ID's */
-    AA_KEY_NEW_ID = 'n',     /* assignments: what an ID never seen reads in this field (id 0) */
-    AA_KEY_NAME = 't',       /* assignments: the text of one ID, for ranking */
-    AA_KEY_ROW = 'r',        /* model: one row */
-    AA_KEY_DENSE = 'd'       /* model: the dense weights (field 0, id 0) */
-} aa_key_kind;
-#define AA_TOPIC_KEY_BYTES 13
-typedef struct {
-    uint32_t lane;
-    uint8_t  kind;
-    uint32_t field;
-    uint64_t id; /* assignment, name: ID key; row: slot; new ID, dense: 0 */
-} aa_topic_key;
-void      aa_topic_key_put(uint8_t out[AA_TOPIC_KEY_BYTES], const aa_topic_key *k);
-aa_status aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
-
-/* slot AA_NO_SLOT reads as a row of zeros. modulo > 0 (new ID of hash mode): slot = ID key %
- * modulo. */
-typedef struct {
-    uint64_t run_id, version, born;
-    uint32_t slot, alt_slot;
-    float    mix, alt_mix;
-    uint32_t position;
-    uint32_t modulo;
-} aa_assignment;
-aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
-    __attribute__((warn_unused_result));
-aa_status aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
-
-/** The record of a name. @errors AA_EPARSE empty */
-aa_status aa_wire_pack_name(aa_bytes *out, const void *text, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
-/** *text (*len) points into memory of *out, which is overwritten. @errors AA_EPARSE, AA_ENOMEM */
-aa_status aa_wire_unpack_name(aa_bytes *out, const void **text, size_t *len_out, const void *buf,
-                              size_t len, aa_err *err) __attribute__((warn_unused_result));
-
-/* What comes with a row's values. born: sequence number of the batch whose op made a unique row
- * (equal to the born of its owner's assignment: that is how a scorer tells its own row from that of
- * a slot's former or next owner); 0: a shared row. */
-typedef struct {
-    uint64_t run_id, version, born;
-} aa_row_head;
-/** w (width) is read */
-aa_status aa_wire_pack_row(aa_bytes *out, const aa_row_head *rh, const float *w, size_t width,
-                           aa_err *err) __attribute__((warn_unused_result));
-/** w (width) is written. @errors AA_EPARSE damaged, not exactly width values, or one not finite */
-aa_status aa_wire_unpack_row(aa_row_head *rh, float *w, size_t width, const void *buf, size_t len,
-                             aa_err *err) __attribute__((warn_unused_result));
-
-typedef struct {
-    uint64_t     run_id, version;
-    char         model[32];
-    size_t       F, K;
-    size_t       hidden[8], hidden_count;
-    const float *w;     /* (w_count) borrowed on packing; on unpacking points to `owned` */
-    float       *owned; /* free with aa_dense_message_fini */
-    size_t       w_count;
-    uint64_t     events;
-    bool         residual_rows;   /* own rows add to the alt reading */
-    int64_t      newest_kafka_ms; /* arrival in Kafka of the newest batch's first event */
-    int64_t      oldest_kafka_ms; /* of the oldest event that no earlier message reflected */
-} aa_dense_message;
-aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
-    __attribute__((warn_unused_result));
-/** d: zero, or unpacked before (its memory is used again) */
-aa_status aa_wire_unpack_dense(aa_dense_message *d, const void *buf, size_t len, aa_err *err)
-    __attribute__((warn_unused_result));
-void aa_dense_message_fini(aa_dense_message *d);
-
-/* ---- the topic of predictions: one per event ---- */
-
-typedef struct {
-    uint64_t seq;
-    uint32_t index;
-    float    prediction, label;
-} aa_prediction;
-aa_status aa_wire_pack_prediction(aa_bytes *out, const aa_prediction *p, aa_err *err)
-    __attribute__((warn_unused_result));
-aa_status aa_wire_unpack_prediction(aa_prediction *p, const void *buf, size_t len, aa_err *err)
     __attribute__((warn_unused_result));
 
 #endif

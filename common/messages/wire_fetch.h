@@ -16,7 +16,7 @@
 #include "common/messages/wire.h"
 
 #define AA_FETCH_MAX_PARTITIONS ((size_t)65536)   /* of a topic */
-#define AA_FETCH_LETTER_BYTES   ((size_t)1 << 20) /* key and value of one */
+#define AA_FETCH_LETTER_BYTES   ((size_t)1 << 20) /* key, value and headers of one, each */
 
 /* A list of partitions and where each stands. All arrays (n), owned. */
 typedef struct {
@@ -51,37 +51,46 @@ typedef struct {
     int64_t  offset;
     uint32_t reason; /* a decode_reason */
     bool     has_key, has_value;
-    size_t   at, key_len, len; /* in the bytes of aa_fetched: key, then value */
-    size_t   full_len;         /* of the value before it was cut */
+    int64_t  time_ms;          /* of the message in Kafka, -1: none */
+    size_t   at, key_len, len; /* in the bytes of aa_fetched: key, value, headers */
+    size_t   headers_len;
+    size_t   full_len; /* of the value before it was cut */
     char     why[160];
 } aa_fetched_letter;
 
+/* What a fetcher says of an event beside its columns. As AA_EVENT_COLUMNS. */
+#define AA_FETCHED_COLUMNS(X)                                                                      \
+    /* in Kafka */                                                                                 \
+    X(arrival_ms, int64_t, AA_PER_EVENT, AA_CHECK_ANY, AA_NEEDED, 0)                               \
+    /* ascending */                                                                                \
+    X(offset, int64_t, AA_PER_EVENT, AA_CHECK_ANY, AA_NEEDED, 0)
+
 /* Events and letters that followed in one partition, each ascending by offset. */
 typedef struct {
-    aa_header          hd; /* seq: 1, 2, ... within (run, partition, attempt) */
-    int32_t            partition;
-    uint32_t           attempt;
-    size_t             n, F, cap;
-    uint64_t          *key;        /* (n,F) */
-    float             *label;      /* (n) */
-    int64_t           *time_ms;    /* (n) */
-    int64_t           *arrival_ms; /* (n) in Kafka */
-    int64_t           *offset;     /* (n) */
-    aa_fetched_letter *letter;     /* (letter_count) */
+    aa_header hd; /* seq: 1, 2, ... within (run, partition, attempt) */
+    int32_t   partition;
+    uint32_t  attempt;
+    size_t    n, F, cap;
+    AA_EVENT_COLUMN_MEMBERS;
+    AA_FETCHED_COLUMNS(AA_COLUMN_MEMBER)
+    aa_fetched_letter *letter; /* (letter_count) */
     size_t             letter_count, letter_cap;
     aa_bytes           bytes; /* of the letters */
+    int64_t next; /* behind what was read and holds no event; 0: behind the last record */
 } aa_fetched;
+extern const aa_column_table aa_fetched_columns;
 
 /** Room for n events of F fields; contents kept; sets F. @errors AA_ENOMEM */
 aa_status aa_fetched_reserve(aa_fetched *fe, size_t n, size_t F, aa_err *err)
     __attribute__((warn_unused_result));
 /** Append a letter like `head` (its `at` is set) and copy its bytes. @errors AA_ENOMEM */
 aa_status aa_fetched_add_letter(aa_fetched *fe, const aa_fetched_letter *head, const void *key,
-                                const void *value, aa_err *err) __attribute__((warn_unused_result));
+                                const void *value, const void *headers, aa_err *err)
+    __attribute__((warn_unused_result));
 /** No events and no letters; memory is kept. */
 void aa_fetched_clear(aa_fetched *fe);
 void aa_fetched_fini(aa_fetched *fe);
-/** Offset of the first record, and the one after the last. @pre it holds one */
+/** Offset of the first record, and the one behind it all. @pre it holds a record, or `next` */
 int64_t aa_fetched_first(const aa_fetched *fe);
 int64_t aa_fetched_next(const aa_fetched *fe);
 

@@ -108,8 +108,8 @@ aa_score_request_fini(aa_score_request *rq)
 
 /* ---- reply ---- */
 
-/* Messages and the array of pointers to them that protobuf-c wants, in one block; NULL: no memory.
- */
+/* Messages and the array of pointers to them that protobuf-c wants, in one block;
+ * NULL: no memory. */
 static Autoassign__Explanation **
 explanations_of(const aa_score_reading *rd, size_t n)
 {
@@ -209,7 +209,8 @@ aa_score_unpack_reply(aa_score_reply *rp, const void *buf, size_t len, aa_err *e
     aa_score_reading       *rd = NULL;
     aa_text                *item = NULL;
     if (!m) return aa_fail(err, AA_EPARSE, "%zu bytes that are not a reply", len);
-    if ((st = check_reply(m, err))) goto out;
+    st = check_reply(m, err);
+    if (st != AA_OK) goto out;
     score = calloc(m->n_score + 1, sizeof *score);
     rd = readings_of(m->explanation, m->n_explanation);
     item = copy_texts(m->item_id, m->n_item_id);

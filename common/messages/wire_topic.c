@@ -1,11 +1,12 @@
-/* common/messages/wire_topic - keys and values of the compacted topics, and of the topic of predictions. */
+#include "common/messages/wire_topic.h"
+
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/config/conf.h"
-#include "common/messages/wire.h"
 #include "common/messages/wire_proto.h"
 #include "schemas/model.pb-c.h"
 
@@ -77,9 +78,9 @@ aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
 static aa_status
 check_assignment(const Autoassign__Assignment *m, aa_err *err)
 {
-    aa_status st;
-    if ((st = wire_check_mix("mix", &m->mix, 1, err))) return st;
-    if ((st = wire_check_mix("alt_mix", &m->alt_mix, 1, err))) return st;
+    aa_status st = wire_check_mix("mix", &m->mix, 1, err);
+    if (st == AA_OK) st = wire_check_mix("alt_mix", &m->alt_mix, 1, err);
+    if (st != AA_OK) return st;
     if (m->position > MAX_POSITION)
         return aa_fail(err, AA_EPARSE, "position %" PRIu32, m->position);
     return AA_OK;
@@ -99,7 +100,7 @@ aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     m.position = a->position;
     m.modulo = a->modulo;
     aa_status st = check_assignment(&m, err);
-    return st ? st : wire_pack(out, &m.base, err);
+    return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
 
 aa_status
@@ -109,9 +110,10 @@ aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err 
     ProtobufCMessage *msg = NULL;
     aa_status         st =
         wire_unpack(&ar, &msg, "Assignment", &autoassign__assignment__descriptor, buf, len, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     const Autoassign__Assignment *m = (const void *)msg;
-    if ((st = check_assignment(m, err))) goto out;
+    st = check_assignment(m, err);
+    if (st != AA_OK) goto out;
     *a = (aa_assignment){.run_id = m->run_id,
                          .version = m->version,
                          .born = m->born,
@@ -145,7 +147,7 @@ aa_wire_unpack_name(aa_bytes *out, const void **text, size_t *len_out, const voi
     wire_arena        ar;
     ProtobufCMessage *msg = NULL;
     aa_status st = wire_unpack(&ar, &msg, "Name", &autoassign__name__descriptor, buf, len, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     const Autoassign__Name *m = (const void *)msg;
     if (!m->text.len) {
         st = aa_fail(err, AA_EPARSE, "empty name");
@@ -181,7 +183,7 @@ aa_wire_pack_row(aa_bytes *out, const aa_row_head *rh, const float *w, size_t wi
     m.n_w = width;
     m.w = wire_unconst(w);
     aa_status st = wire_check_finite("w", w, width, err);
-    return st ? st : wire_pack(out, &m.base, err);
+    return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
 
 aa_status
@@ -191,10 +193,12 @@ aa_wire_unpack_row(aa_row_head *rh, float *w, size_t width, const void *buf, siz
     wire_arena        ar;
     ProtobufCMessage *msg = NULL;
     aa_status st = wire_unpack(&ar, &msg, "Row", &autoassign__row__descriptor, buf, len, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     const Autoassign__Row *m = (const void *)msg;
-    if ((st = wire_check_count("w", m->n_w, width, err))) goto out;
-    if ((st = wire_check_finite("w", m->w, width, err))) goto out;
+    st = wire_check_count("w", m->n_w, width, err);
+    if (st != AA_OK) goto out;
+    st = wire_check_finite("w", m->w, width, err);
+    if (st != AA_OK) goto out;
     *rh = (aa_row_head){.run_id = m->run_id, .version = m->version, .born = m->born};
     wire_copy(w, m->w, width * sizeof *w);
 out:
@@ -243,8 +247,9 @@ aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     m.residual_rows = d->residual_rows;
     m.newest_kafka_ms = d->newest_kafka_ms;
     m.oldest_kafka_ms = d->oldest_kafka_ms;
+    m.pipeline = wire_unconst(d->pipeline);
     aa_status st = check_dense(&m, err);
-    return st ? st : wire_pack(out, &m.base, err);
+    return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
 
 static aa_status
@@ -265,6 +270,7 @@ copy_dense(aa_dense_message *d, const Autoassign__Dense *m, aa_err *err)
                             .newest_kafka_ms = m->newest_kafka_ms,
                             .oldest_kafka_ms = m->oldest_kafka_ms};
     memcpy(d->model, m->model, strlen(m->model));
+    snprintf(d->pipeline, sizeof d->pipeline, "%s", m->pipeline);
     for (size_t i = 0; i < m->n_hidden; i++)
         d->hidden[i] = m->hidden[i];
     wire_copy(w, m->w, m->n_w * sizeof *w);
@@ -277,9 +283,10 @@ aa_wire_unpack_dense(aa_dense_message *d, const void *buf, size_t len, aa_err *e
     wire_arena        ar;
     ProtobufCMessage *msg = NULL;
     aa_status st = wire_unpack(&ar, &msg, "Dense", &autoassign__dense__descriptor, buf, len, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     const Autoassign__Dense *m = (const void *)msg;
-    if ((st = check_dense(m, err))) goto out;
+    st = check_dense(m, err);
+    if (st != AA_OK) goto out;
     st = copy_dense(d, m, err);
 out:
     wire_arena_fini(&ar);
@@ -303,9 +310,9 @@ aa_wire_pack_prediction(aa_bytes *out, const aa_prediction *p, aa_err *err)
     m.index = p->index;
     m.prediction = p->prediction;
     m.label = p->label;
-    aa_status st;
-    if ((st = wire_check_finite("prediction", &p->prediction, 1, err))) return st;
-    if ((st = wire_check_finite("label", &p->label, 1, err))) return st;
+    aa_status st = wire_check_finite("prediction", &p->prediction, 1, err);
+    if (st == AA_OK) st = wire_check_finite("label", &p->label, 1, err);
+    if (st != AA_OK) return st;
     return wire_pack(out, &m.base, err);
 }
 
@@ -316,10 +323,12 @@ aa_wire_unpack_prediction(aa_prediction *p, const void *buf, size_t len, aa_err 
     ProtobufCMessage *msg = NULL;
     aa_status         st =
         wire_unpack(&ar, &msg, "Prediction", &autoassign__prediction__descriptor, buf, len, err);
-    if (st) goto out;
+    if (st != AA_OK) goto out;
     const Autoassign__Prediction *m = (const void *)msg;
-    if ((st = wire_check_finite("prediction", &m->prediction, 1, err))) goto out;
-    if ((st = wire_check_finite("label", &m->label, 1, err))) goto out;
+    st = wire_check_finite("prediction", &m->prediction, 1, err);
+    if (st != AA_OK) goto out;
+    st = wire_check_finite("label", &m->label, 1, err);
+    if (st != AA_OK) goto out;
     *p = (aa_prediction){
         .seq = m->seq, .index = m->index, .prediction = m->prediction, .label = m->label};
 out:

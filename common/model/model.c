@@ -5,21 +5,18 @@
 
 #include "common/model/model_parts.h"
 
-static const aa_model_kind *const kinds[] = {&aa_model_fm,     &aa_model_mlp, &aa_model_widedeep,
-                                             &aa_model_deepfm, &aa_model_dcn, NULL};
-
 const aa_model_kind *
-aa_model_find(const char *name)
+aa_model_find(enum aa_model_id id)
 {
-    for (size_t i = 0; kinds[i]; i++)
-        if (strcmp(kinds[i]->name, name) == 0) return kinds[i];
+    switch (id) {
+    case AA_MODEL_FM: return &aa_model_fm;
+    case AA_MODEL_MLP: return &aa_model_mlp;
+    case AA_MODEL_WIDEDEEP: return &aa_model_widedeep;
+    case AA_MODEL_DEEPFM: return &aa_model_deepfm;
+    case AA_MODEL_DCN: return &aa_model_dcn;
+    }
+    AA_REQUIRE(!"a model");
     return NULL;
-}
-
-const char *
-aa_model_names(void)
-{
-    return "fm|mlp|widedeep|deepfm|dcn";
 }
 
 void

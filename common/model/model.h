@@ -2,7 +2,8 @@
  *
  * A model sees gathered rows: x_bfw (B,F,W), W = K+1: K embedding values, then the linear weight
  * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
- * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c.
+ * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c, its
+ * name in settings.h.
  *
  * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
  * common/model/dense.h) they are the same on every CPU and for every such B: lanes are outputs, sums run
@@ -41,11 +42,8 @@ typedef struct {
                      const float *dlogit, float *scratch, float *dx, float *dw);
 } aa_model_kind;
 
-/** By name ("fm", "mlp", "widedeep", "deepfm", "dcn"), or NULL. */
-const aa_model_kind *aa_model_find(const char *name);
-/** "fm|mlp|..." */
-const char *aa_model_names(void);
-void        aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg);
+const aa_model_kind *aa_model_find(enum aa_model_id id);
+void                 aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg);
 
 /** 1/(1+e^-z), and the two losses with their gradient towards the logit.
  *  logloss: L = -y ln p - (1-y) ln(1-p), dL/dz = p-y (y in [0,1]).

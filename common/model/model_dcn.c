@@ -55,20 +55,20 @@ cross_count(const plan *pl)
 }
 
 static size_t
-weight_count(const aa_model_shape *sh)
+dcn_weight_count(const aa_model_shape *sh)
 {
     plan pl = plan_of(sh, 1, NULL);
     return cross_count(&pl) + aa_tower_weight_count(&pl.tw) + pl.D + pl.last + 1;
 }
 
 static size_t
-scratch_count(const aa_model_shape *sh, size_t B)
+dcn_scratch_count(const aa_model_shape *sh, size_t B)
 {
     return plan_of(sh, B, NULL).count;
 }
 
 static void
-init(const aa_model_shape *sh, float *w, uint64_t seed)
+dcn_init_weights(const aa_model_shape *sh, float *w, uint64_t seed)
 {
     plan pl = plan_of(sh, 1, NULL);
     for (uint64_t l = 0; l < CROSS; l++) { /* Xavier */
@@ -111,8 +111,8 @@ add(float *restrict y, const float *restrict x, size_t n)
 }
 
 static void
-forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-        float *scratch)
+dcn_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+            float *scratch)
 {
     plan         pl = plan_of(sh, B, scratch);
     const size_t D = pl.D, BD = B * D;
@@ -131,8 +131,8 @@ forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, floa
 }
 
 static void
-backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-         float *scratch, float *dx, float *dw)
+dcn_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+             const float *dlogit, float *scratch, float *dx, float *dw)
 {
     (void)x;
     plan         pl = plan_of(sh, B, scratch);
@@ -155,4 +155,5 @@ backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, con
     aa_parts_concat_backward(sh, pl.dcat, B, dx);
 }
 
-const aa_model_kind aa_model_dcn = {"dcn", weight_count, scratch_count, init, forward, backward};
+const aa_model_kind aa_model_dcn = {
+    "dcn", dcn_weight_count, dcn_scratch_count, dcn_init_weights, dcn_forward, dcn_backward};

@@ -5,14 +5,14 @@
 #include "common/model/model_parts.h"
 
 static size_t
-scratch_count(const aa_model_shape *sh, size_t B)
+deepfm_scratch_count(const aa_model_shape *sh, size_t B)
 {
     return B * sh->K + aa_parts_mlp_scratch_count(sh, B);
 }
 
 static void
-forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-        float *scratch)
+deepfm_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+               float *scratch)
 {
     memset(logit, 0, B * sizeof *logit);
     aa_parts_linear_forward(sh, x, B, logit);
@@ -21,8 +21,8 @@ forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, floa
 }
 
 static void
-backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-         float *scratch, float *dx, float *dw)
+deepfm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+                const float *dlogit, float *scratch, float *dx, float *dw)
 {
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
     aa_parts_linear_backward(sh, B, dlogit, dx);
@@ -30,5 +30,9 @@ backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, con
     aa_parts_mlp_backward(sh, w, B, dlogit, scratch + B * sh->K, dx, dw);
 }
 
-const aa_model_kind aa_model_deepfm = {
-    "deepfm", aa_parts_mlp_weight_count, scratch_count, aa_parts_mlp_init, forward, backward};
+const aa_model_kind aa_model_deepfm = {"deepfm",
+                                       aa_parts_mlp_weight_count,
+                                       deepfm_scratch_count,
+                                       aa_parts_mlp_init,
+                                       deepfm_forward,
+                                       deepfm_backward};

@@ -39,20 +39,20 @@ aa_parts_pair_backward(const aa_model_shape *sh, const float *restrict x, size_t
 }
 
 static size_t
-weight_count(const aa_model_shape *sh)
+fm_weight_count(const aa_model_shape *sh)
 {
     (void)sh;
     return 1;
 }
 
 static size_t
-scratch_count(const aa_model_shape *sh, size_t B)
+fm_scratch_count(const aa_model_shape *sh, size_t B)
 {
     return B * sh->K;
 }
 
 static void
-init(const aa_model_shape *sh, float *w, uint64_t seed)
+fm_init_weights(const aa_model_shape *sh, float *w, uint64_t seed)
 {
     (void)sh;
     (void)seed;
@@ -60,8 +60,8 @@ init(const aa_model_shape *sh, float *w, uint64_t seed)
 }
 
 static void
-forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-        float *scratch)
+fm_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+           float *scratch)
 {
     for (size_t b = 0; b < B; b++)
         logit[b] = w[0];
@@ -70,8 +70,8 @@ forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, floa
 }
 
 static void
-backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-         float *scratch, float *dx, float *dw)
+fm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
+            float *scratch, float *dx, float *dw)
 {
     (void)w;
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
@@ -82,4 +82,5 @@ backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, con
         dw[0] += dlogit[b];
 }
 
-const aa_model_kind aa_model_fm = {"fm", weight_count, scratch_count, init, forward, backward};
+const aa_model_kind aa_model_fm = {"fm",       fm_weight_count, fm_scratch_count, fm_init_weights,
+                                   fm_forward, fm_backward};

@@ -4,22 +4,25 @@
 #include "common/model/model_parts.h"
 
 static void
-forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-        float *scratch)
+mlp_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+            float *scratch)
 {
     memset(logit, 0, B * sizeof *logit);
     aa_parts_mlp_forward(sh, w, x, B, logit, scratch);
 }
 
 static void
-backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-         float *scratch, float *dx, float *dw)
+mlp_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+             const float *dlogit, float *scratch, float *dx, float *dw)
 {
     (void)x;
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
     aa_parts_mlp_backward(sh, w, B, dlogit, scratch, dx, dw);
 }
 
-const aa_model_kind aa_model_mlp = {
-    "mlp",   aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count, aa_parts_mlp_init, forward,
-    backward};
+const aa_model_kind aa_model_mlp = {"mlp",
+                                    aa_parts_mlp_weight_count,
+                                    aa_parts_mlp_scratch_count,
+                                    aa_parts_mlp_init,
+                                    mlp_forward,
+                                    mlp_backward};

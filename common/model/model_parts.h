@@ -12,7 +12,7 @@
 void aa_parts_linear_forward(const aa_model_shape *sh, const float *x, size_t B, float *logit);
 void aa_parts_linear_backward(const aa_model_shape *sh, size_t B, const float *dlogit, float *dx);
 
-/* ---- pairwise interactions: 1/2 sum_k ((sum_f v_fk)^2 - sum_f v_fk^2). Rendle 2010, eq. 5 ---- */
+/* ---- pairwise interactions: 1/2 sum_k ((sum_f v_fk)^2 - sum_f v_fk^2), Rendle 2010, lemma 3.1 */
 /** sum (B,K) written: sum_f v_fk, for the backward pass. */
 void aa_parts_pair_forward(const aa_model_shape *sh, const float *x, size_t B, float *logit,
                            float *sum);
@@ -24,8 +24,8 @@ void aa_parts_concat(const aa_model_shape *sh, const float *x, size_t B, float *
 void aa_parts_concat_backward(const aa_model_shape *sh, const float *dcat, size_t B, float *dx);
 
 /* ---- tower: hidden layers with ReLU, from width[0] to width[count] ----
- * Weights: for each layer W (I,O) row-major, then b (O). Activations: (B,width[1]), (B,width[2])...
- */
+ * Weights: for each layer W (I,O) row-major, then b (O). Activations:
+ * (B,width[1]), (B,width[2])... */
 typedef struct {
     size_t count; /* layers, may be 0 */
     size_t width[AA_MAX_HIDDEN + 1];
@@ -48,8 +48,7 @@ void aa_tower_backward(const aa_tower *tw, const float *w, const float *x, size_
 
 /* ---- "mlp head": tower over the concatenation, then one output and a bias ----
  * Weights: the tower's, then the head's w (H), then the bias. Shared by mlp, widedeep and deepfm.
- * The head is linear and begins at N(0, 1/H), half of what a layer before a ReLU begins with.
- */
+ * The head is linear and begins at N(0, 1/H), half of what a layer before a ReLU begins with. */
 size_t aa_parts_mlp_weight_count(const aa_model_shape *sh);
 size_t aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B);
 void   aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed);

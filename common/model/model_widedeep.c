@@ -5,8 +5,8 @@
 #include "common/model/model_parts.h"
 
 static void
-forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-        float *scratch)
+widedeep_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
+                 float *scratch)
 {
     memset(logit, 0, B * sizeof *logit);
     aa_parts_linear_forward(sh, x, B, logit);
@@ -14,8 +14,8 @@ forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, floa
 }
 
 static void
-backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-         float *scratch, float *dx, float *dw)
+widedeep_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+                  const float *dlogit, float *scratch, float *dx, float *dw)
 {
     (void)x;
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
@@ -24,5 +24,5 @@ backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, con
 }
 
 const aa_model_kind aa_model_widedeep = {
-    "widedeep", aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count, aa_parts_mlp_init, forward,
-    backward};
+    "widedeep",        aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count,
+    aa_parts_mlp_init, widedeep_forward,          widedeep_backward};

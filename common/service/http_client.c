@@ -14,7 +14,7 @@
 
 /* 0: ready; else why not. */
 static int
-wait_for(int fd, short events, int64_t deadline_ms)
+wait_for_socket(int fd, short events, int64_t deadline_ms)
 {
     struct pollfd pf = {.fd = fd, .events = events};
     int64_t       left = deadline_ms - aa_now_ms();
@@ -32,7 +32,7 @@ connect_to(const struct addrinfo *ai, int64_t deadline_ms)
     if (fd < 0) return -1;
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) why = errno;
     if (!why && connect(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
-        why = errno == EINPROGRESS ? wait_for(fd, POLLOUT, deadline_ms) : errno;
+        why = errno == EINPROGRESS ? wait_for_socket(fd, POLLOUT, deadline_ms) : errno;
         if (!why && getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) < 0) why = errno;
     }
     if (!why) return fd;
@@ -48,13 +48,13 @@ read_all(int fd, char **text, size_t *len, int64_t deadline_ms, aa_err *err)
     for (*len = 0;;) {
         if (*len + 1 >= cap) {
             cap = cap ? 2 * cap : 65536;
-            char *grown = cap > 2 * PEER_MAX_BYTES ? NULL : realloc(*text, cap);
+            char *grown = cap > 2 * AA_HTTP_REPLY_BYTES ? NULL : realloc(*text, cap);
             if (!grown) return aa_fail(err, AA_EIO, "an answer of more than %zu bytes", *len);
             *text = grown;
         }
         ssize_t n = recv(fd, *text + *len, cap - 1 - *len, 0);
         if (n < 0 && errno == EAGAIN) {
-            int why = wait_for(fd, POLLIN, deadline_ms);
+            int why = wait_for_socket(fd, POLLIN, deadline_ms);
             if (why) return aa_fail(err, AA_EIO, "%s", strerror(why));
             continue;
         }
@@ -86,12 +86,12 @@ request_text(const char *host, const char *path, const char *token, const char *
 }
 
 static aa_status
-send_all(int fd, const char *at, size_t len, int64_t deadline_ms, aa_err *err)
+send_request(int fd, const char *at, size_t len, int64_t deadline_ms, aa_err *err)
 {
     while (len > 0) {
         ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) {
-            int why = wait_for(fd, POLLOUT, deadline_ms);
+            int why = wait_for_socket(fd, POLLOUT, deadline_ms);
             if (why) return aa_fail(err, AA_EIO, "%s", strerror(why));
             continue;
         }
@@ -104,8 +104,8 @@ send_all(int fd, const char *at, size_t len, int64_t deadline_ms, aa_err *err)
 }
 
 aa_status
-peer_ask(char **text, int *status, const char *host, const char *port, const char *path,
-         const char *token, const char *body, int timeout_ms, aa_err *err)
+aa_http_ask(char **text, int *status, const char *host, const char *port, const char *path,
+            const char *token, const char *body, int timeout_ms, aa_err *err)
 {
     int64_t          deadline_ms = aa_now_ms() + timeout_ms;
     struct addrinfo  hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -121,14 +121,14 @@ peer_ask(char **text, int *status, const char *host, const char *port, const cha
     if (fd < 0) return aa_fail(err, AA_EIO, "%s:%s: %s", host, port, strerror(why));
     char     *ask = request_text(host, path, token, body, &ask_len);
     aa_status st = ask ? AA_OK : aa_fail(err, AA_ENOMEM, "request");
-    if (!st) st = send_all(fd, ask, ask_len, deadline_ms, err);
-    if (!st) st = read_all(fd, text, &len, deadline_ms, err);
+    if (st == AA_OK) st = send_request(fd, ask, ask_len, deadline_ms, err);
+    if (st == AA_OK) st = read_all(fd, text, &len, deadline_ms, err);
     free(ask);
     close(fd);
     char *end = st ? NULL : strstr(*text, "\r\n\r\n");
-    if (!st && (!end || strncmp(*text, "HTTP/1.", 7) != 0 || len < 13))
+    if (st == AA_OK && (!end || strncmp(*text, "HTTP/1.", 7) != 0 || len < 13))
         st = aa_fail(err, AA_EIO, "%s:%s: not HTTP", host, port);
-    if (!st) {
+    if (st == AA_OK) {
         *status = (int)strtol(*text + 9, NULL, 10);
         memmove(*text, end + 4, strlen(end + 4) + 1);
         return AA_OK;
@@ -139,12 +139,12 @@ peer_ask(char **text, int *status, const char *host, const char *port, const cha
 }
 
 aa_status
-peer_get(char **text, const char *host, const char *port, const char *path, int timeout_ms,
-         aa_err *err)
+aa_http_get(char **text, const char *host, const char *port, const char *path, int timeout_ms,
+            aa_err *err)
 {
     int       status = 0;
-    aa_status st = peer_ask(text, &status, host, port, path, "", NULL, timeout_ms, err);
-    if (st || status == 200) return st;
+    aa_status st = aa_http_ask(text, &status, host, port, path, "", NULL, timeout_ms, err);
+    if (st != AA_OK || status == 200) return st;
     free(*text);
     *text = NULL;
     return aa_fail(err, AA_EIO, "%s:%s%s: status %d", host, port, path, status);

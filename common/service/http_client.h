@@ -1,4 +1,4 @@
-/* common/service/http_client - one request to an HTTP door, bounded in time and size. */
+/* common/service/http_client - one request to an HTTP server, bounded in time and size. */
 #ifndef AA_COMMON_SERVICE_HTTP_CLIENT_H
 #define AA_COMMON_SERVICE_HTTP_CLIENT_H
 
@@ -6,22 +6,22 @@
 
 #include "common/base/status.h"
 
-#define PEER_MAX_BYTES ((size_t)4 << 20)
+#define AA_HTTP_REPLY_BYTES ((size_t)4 << 20)
 
 /**
  * The body of http://host:port/path.
  * @param text  malloc'd and terminated, the caller's
- * @errors AA_EIO nobody there, not 200, longer than PEER_MAX_BYTES, or not within timeout_ms
+ * @errors AA_EIO nobody there, not 200, longer than AA_HTTP_REPLY_BYTES, or not within timeout_ms
  */
-aa_status peer_get(char **text, const char *host, const char *port, const char *path,
-                   int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
+aa_status aa_http_get(char **text, const char *host, const char *port, const char *path,
+                      int timeout_ms, aa_err *err) __attribute__((warn_unused_result));
 
 /**
  * The same for any status but none, with a token ("": none) and, if body is not NULL, a JSON body
  * that is POSTed.
  */
-aa_status peer_ask(char **text, int *status, const char *host, const char *port, const char *path,
-                   const char *token, const char *body, int timeout_ms, aa_err *err)
-    __attribute__((warn_unused_result));
+aa_status aa_http_ask(char **text, int *status, const char *host, const char *port,
+                      const char *path, const char *token, const char *body, int timeout_ms,
+                      aa_err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -100,7 +100,7 @@ aa_metrics_free(aa_metrics **ms_p)
 
 /* Length of the name at s (letters, digits, _, and : if it is a metric's), 0 if there is none. */
 static size_t
-name_length(const char *s, bool colons)
+metric_name_length(const char *s, bool colons)
 {
     size_t n = 0;
     for (; isalnum((unsigned char)s[n]) || s[n] == '_' || (colons && s[n] == ':'); n++)
@@ -114,7 +114,7 @@ are_labels(const char *s)
 {
     if (!*s) return true;
     for (;; s++) {
-        size_t n = name_length(s, false);
+        size_t n = metric_name_length(s, false);
         if (!n || s[n] != '=' || s[n + 1] != '"') return false;
         for (s += n + 2; *s != '"'; s++) {
             if (*s == '\0' || *s == '\n') return false;
@@ -176,7 +176,7 @@ find_family(aa_metrics *ms, const char *name, metric_type type, const char *help
 static sample *
 add_sample(aa_metrics *ms, const char *name, const char *labels, metric_type type, const char *help)
 {
-    AA_REQUIRE(*name && name_length(name, true) == strlen(name));
+    AA_REQUIRE(*name && metric_name_length(name, true) == strlen(name));
     AA_REQUIRE(are_labels(labels));
     pthread_mutex_lock(&ms->lock);
     family *fm = find_family(ms, name, type, help);
@@ -214,13 +214,13 @@ aa_metrics_histogram(aa_metrics *ms, const char *name, const char *labels, const
 /* ---- values ---- */
 
 static uint64_t
-load(const _Atomic uint64_t *p)
+load_double(const _Atomic uint64_t *p)
 {
     return atomic_load_explicit(p, memory_order_relaxed);
 }
 
 static void
-add(_Atomic uint64_t *p, uint64_t n)
+add_metric(_Atomic uint64_t *p, uint64_t n)
 {
     atomic_fetch_add_explicit(p, n, memory_order_relaxed);
 }
@@ -228,13 +228,13 @@ add(_Atomic uint64_t *p, uint64_t n)
 void
 aa_counter_add(aa_counter *c, uint64_t n)
 {
-    add(&c->value, n);
+    add_metric(&c->value, n);
 }
 
 uint64_t
 aa_counter_get(const aa_counter *c)
 {
-    return load(&c->value);
+    return load_double(&c->value);
 }
 
 void
@@ -248,7 +248,7 @@ aa_gauge_set(aa_gauge *g, double value)
 double
 aa_gauge_get(const aa_gauge *g)
 {
-    uint64_t bits = load(&g->bits);
+    uint64_t bits = load_double(&g->bits);
     double   value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -263,8 +263,8 @@ aa_histogram_observe(aa_histogram *h, double seconds)
     if (seconds < 0) seconds = 0;
     while (i < BOUNDS && seconds > bounds[i])
         i++;
-    add(&h->counts[i], 1);
-    add(&h->sum_ns, (uint64_t)(fmin(seconds, 1e9) * 1e9));
+    add_metric(&h->counts[i], 1);
+    add_metric(&h->sum_ns, (uint64_t)(fmin(seconds, 1e9) * 1e9));
 }
 
 double
@@ -272,7 +272,7 @@ aa_histogram_quantile(const aa_histogram *h, double p)
 {
     uint64_t counts[BOUNDS + 1], total = 0;
     for (size_t i = 0; i <= BOUNDS; i++)
-        total += counts[i] = load(&h->counts[i]);
+        total += counts[i] = load_double(&h->counts[i]);
     if (!total) return (double)NAN;
 
     double below = 0, rank = fmin(fmax(p, 0), 1) * (double)total;
@@ -341,7 +341,7 @@ print_histogram(FILE *out, const family *fm, const sample *sm)
     const char         *comma = *sm->labels ? "," : "";
     uint64_t            total = 0;
     for (size_t i = 0; i <= BOUNDS; i++) {
-        total += load(&h->counts[i]);
+        total += load_double(&h->counts[i]);
         fprintf(out, "%s_bucket{%s%sle=\"", fm->name, sm->labels, comma);
         if (i < BOUNDS)
             fprintf(out, "%.6g\"} %" PRIu64 "\n", bounds[i], total);
@@ -349,7 +349,7 @@ print_histogram(FILE *out, const family *fm, const sample *sm)
             fprintf(out, "+Inf\"} %" PRIu64 "\n", total);
     }
     print_series(out, fm, "_sum", sm);
-    print_value(out, (double)load(&h->sum_ns) / 1e9);
+    print_value(out, (double)load_double(&h->sum_ns) / 1e9);
     print_series(out, fm, "_count", sm);
     fprintf(out, "%" PRIu64 "\n", total);
 }

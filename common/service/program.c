@@ -11,8 +11,9 @@
 
 #include "common/base/log.h"
 #include "common/config/conf_table.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
+#include "common/service/enough.h"
 #include "common/service/tool.h"
 
 /* ---- signals ---- */
@@ -78,19 +79,19 @@ print_help(const aa_program *program, const char *called, FILE *out)
 {
     size_t            count;
     const aa_section *sc = aa_conf_table_sections(&count);
-    fprintf(
-        out,
-        "%s - %s\n\n"
-        "usage: %s [option]...\n"
-        "  -c FILE                  configuration (YAML); without it, the defaults\n"
-        "  -o section.key=value     set one key; again and again if need be\n"
-        "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
-        "  --print-config           print the configuration in effect as YAML and exit\n"
-        "  --print-reference        print what every key means (Markdown) and exit\n"
-        "  --help, --version\n\n"
-        "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
-        "Sections of the configuration; --print-reference and CONFIGURATION.md have the keys:\n",
-        called, program->summary, called);
+    fprintf(out,
+            "%s - %s\n\n"
+            "usage: %s [option]...\n"
+            "  -c FILE                  configuration (YAML); without it, the defaults\n"
+            "  -o section.key=value     set one key; again and again if need be\n"
+            "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
+            "  --print-config           print the configuration in effect as YAML and exit\n"
+            "  --print-reference        print what every key means (Markdown) and exit\n"
+            "  --help, --version\n\n"
+            "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
+            "Sections of the configuration; --print-reference and docs/CONFIGURATION.md have the "
+            "keys:\n",
+            called, program->summary, called);
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
     fprintf(out, "  %-12s %s\n", aa_conf_table_field()->name, aa_conf_table_field()->help);
@@ -149,24 +150,27 @@ http_port(const aa_conf *cfg, const char *program)
 }
 
 static aa_status
-open_door(aa_context *ctx, const aa_program *program, aa_err *err)
+open_http(aa_context *ctx, const aa_program *program, aa_err *err)
 {
     char kv[AA_CONF_STR + 32];
     if (!ctx->cfg->http.enabled) return AA_OK;
-    aa_status st =
-        aa_door_open(&ctx->door, ctx->cfg->http.bind, (int)http_port(ctx->cfg, program->name),
-                     ctx->cfg->http.max_connections, ctx->ms, err);
+    const aa_http_limits limits = {.max_connections = ctx->cfg->http.max_connections,
+                                   .keepalive_ms = ctx->cfg->http.keepalive_ms,
+                                   .request_ms = ctx->cfg->http.request_ms};
+    aa_status            st =
+        aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
+                            (int)http_port(ctx->cfg, program->name), &limits, ctx->ms, err);
     if (st) return st;
-    snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_door_port(ctx->door));
+    snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_http_server_port(ctx->http));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
     return AA_OK;
 }
 
-static void
-register_build(aa_metrics *ms, const aa_program *program)
+void
+aa_program_metrics(aa_metrics *ms, const char *process)
 {
     char labels[128] = "";
-    aa_metrics_label(labels, sizeof labels, "process", program->name);
+    aa_metrics_label(labels, sizeof labels, "process", process);
     aa_metrics_label(labels, sizeof labels, "version", AA_VERSION);
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_build_info", labels, "Which build this is."), 1);
 }
@@ -209,13 +213,16 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
 {
-    aa_err       err = AA_ERR_INIT;
-    char         kv[AA_CONF_STR + 96];
-    aa_log_level level = AA_INFO;
+    static const aa_log_level levels[] = {[AA_LOG_LEVEL_DEBUG] = AA_DEBUG,
+                                          [AA_LOG_LEVEL_INFO] = AA_INFO,
+                                          [AA_LOG_LEVEL_WARN] = AA_WARN,
+                                          [AA_LOG_LEVEL_ERROR] = AA_ERROR};
+    aa_err                    err = AA_ERR_INIT;
+    char                      kv[AA_CONF_STR + 96];
+    aa_status                 st = AA_OK;
+    bool                      libraries_whole = true;
     umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
-    aa_status st = aa_log_level_parse(cfg->log.level, &level);
-    AA_REQUIRE(st == AA_OK);
-    aa_log_init(program->name, level, strcmp(cfg->log.format, "json") == 0);
+    aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
              (long)getpid(), cfg->path, (unsigned long long)aa_conf_digest(cfg));
     aa_log_write(AA_INFO, "START", kv, "%s", program->summary);
@@ -226,14 +233,19 @@ run_program(const aa_program *program, const aa_conf *cfg)
         st = aa_fail(&err, AA_ENOMEM, "metrics");
         goto out;
     }
-    register_build(ctx.ms, program);
+    aa_program_metrics(ctx.ms, program->name);
+    if (program->threads) st = aa_enough_threads(program->threads(cfg), &err);
+    if (st != AA_OK) {
+        libraries_whole = false;
+        goto out;
+    }
     if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
-        (st = open_door(&ctx, program, &err)))
+        (st = open_http(&ctx, program, &err)))
         goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:
-    aa_door_close(&ctx.door);
+    aa_http_server_close(&ctx.http);
     aa_metrics_free(&ctx.ms);
     aa_log_flush_repeats();
     snprintf(kv, sizeof kv, "status=%s", aa_status_name(st));
@@ -241,6 +253,11 @@ out:
         aa_log_write(AA_ERROR, "FAILED", kv, "%s", err.text);
     else
         aa_info("EXIT", "done");
+    /* a library that could not start its threads may wait for them at the exit, for ever */
+    if (!libraries_whole || st == AA_ENOMEM) {
+        fflush(stdout);
+        _exit(aa_status_exit_code(st));
+    }
     return st;
 }
 
@@ -321,17 +338,29 @@ out:
 void
 aa_set_ready(aa_context *ctx, bool ready, const char *why)
 {
-    if (ctx->door) aa_door_set_ready(ctx->door, ready, why);
+    if (ctx->http) aa_http_server_set_ready(ctx->http, ready, why);
 }
 
 int
 aa_http_port(const aa_context *ctx)
 {
-    return ctx->door ? aa_door_port(ctx->door) : 0;
+    return ctx->http ? aa_http_server_port(ctx->http) : 0;
 }
 
 void
 aa_http_set_handler(aa_context *ctx, aa_http_handler handler, void *arg)
 {
-    if (ctx->door) aa_door_set_handler(ctx->door, handler, arg);
+    if (ctx->http) aa_http_server_set_handler(ctx->http, handler, arg);
+}
+
+void
+aa_http_linger(aa_context *ctx)
+{
+    if (ctx->http) aa_http_server_linger(ctx->http);
+}
+
+void
+aa_http_drain(aa_context *ctx, int64_t wait_ms)
+{
+    if (ctx->http) aa_http_server_drain(ctx->http, wait_ms);
 }

@@ -52,8 +52,9 @@ copy_rows(const aa_series *se, FILE *to, uint64_t events)
     FILE *from = fopen(se->path, "r");
     if (!from) return;
     while (fgets(line, sizeof line, from)) {
-        uint64_t at;
-        if (!strchr(line, '\n') || sscanf(line, "%" SCNu64 ",", &at) != 1) continue;
+        char          *end;
+        const uint64_t at = strtoull(line, &end, 10);
+        if (end == line || *end != ',' || !strchr(line, '\n')) continue;
         if (at <= events) fputs(line, to);
     }
     fclose(from);
@@ -85,7 +86,7 @@ aa_series_due(const aa_series *se, uint64_t events, bool last)
 }
 
 static void
-append(aa_series *se, const char *text)
+append_row(aa_series *se, const char *text)
 {
     size_t n = strlen(text);
     AA_REQUIRE(se->row_len + n + 2 < ROW_BYTES);
@@ -100,7 +101,7 @@ aa_series_int(aa_series *se, uint64_t value)
     char text[32];
     if (!se) return;
     snprintf(text, sizeof text, "%" PRIu64, value);
-    append(se, text);
+    append_row(se, text);
 }
 
 void
@@ -109,13 +110,13 @@ aa_series_num(aa_series *se, double value)
     char text[32] = "";
     if (!se) return;
     if (isfinite(value)) snprintf(text, sizeof text, "%.9g", value);
-    append(se, text);
+    append_row(se, text);
 }
 
 void
 aa_series_str(aa_series *se, const char *value)
 {
-    if (se) append(se, value);
+    if (se) append_row(se, value);
 }
 
 /* Whole rows go to the system at once: a process that is killed leaves whole rows. */

@@ -45,7 +45,7 @@ aa_summary_int(aa_summary *su, const char *key, uint64_t value)
 }
 
 static json_t *
-number(double value)
+put_summary_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
@@ -53,7 +53,7 @@ number(double value)
 void
 aa_summary_num(aa_summary *su, const char *key, double value)
 {
-    set(su, key, number(value));
+    set(su, key, put_summary_number(value));
 }
 
 void
@@ -61,7 +61,7 @@ aa_summary_nums(aa_summary *su, const char *key, const double *value, size_t cou
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        if (json_array_append_new(list, number(value[i])) && su) su->failed = true;
+        if (json_array_append_new(list, put_summary_number(value[i])) && su) su->failed = true;
     set(su, key, list);
 }
 
@@ -89,8 +89,9 @@ resident_bytes(const char *name)
     const size_t len = strlen(name);
     FILE        *in = fopen("/proc/self/status", "r");
     if (!in) return 0;
-    while (fgets(line, sizeof line, in))
-        if (strncmp(line, name, len) == 0 && sscanf(line + len, ": %" SCNu64, &kib) == 1) break;
+    while (!kib && fgets(line, sizeof line, in))
+        if (strncmp(line, name, len) == 0 && line[len] == ':')
+            kib = strtoull(line + len + 1, NULL, 10);
     fclose(in);
     return kib * 1024;
 }

@@ -139,7 +139,7 @@ load_and_run(const aa_tool *tool, const command_line *cl, aa_conf *cfg, aa_err *
     aa_status st = aa_conf_load(cfg, cl->path, cl->override, cl->override_count, err);
     if (st == AA_EIO) return AA_ECONFIG; /* its file cannot be read */
     if (st != AA_OK) return st;
-    aa_log_init(tool->name, strcmp(cfg->log.level, "debug") == 0 ? AA_DEBUG : AA_WARN, false);
+    aa_log_init(tool->name, cfg->log.level == AA_LOG_LEVEL_DEBUG ? AA_DEBUG : AA_WARN, false);
     return tool->run(tool->arg, cfg, cl->args, err);
 }
 

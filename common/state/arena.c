@@ -81,13 +81,13 @@ map_region(region *rg, size_t bytes)
 static region *
 add_region(aa_arena *ar, size_t least)
 {
-    region *grown = realloc(ar->region, (ar->count + 1) * sizeof *grown);
-    region  rg = {0};
+    const size_t last_bytes = ar->count > 0 ? ar->region[ar->count - 1].bytes : 0;
+    region      *grown = realloc(ar->region, (ar->count + 1) * sizeof *grown);
+    region       rg = {0};
     if (!grown) return NULL;
     ar->region = grown;
     if (WHOLE_REGIONS) {
-        const region *last = ar->count > 0 ? &ar->region[ar->count - 1] : NULL;
-        size_t        bytes = last ? last->bytes * 2 : HUGE_BYTES;
+        size_t bytes = last_bytes > 0 ? last_bytes * 2 : HUGE_BYTES;
         if (bytes > MOST_BYTES) bytes = MOST_BYTES;
         if (bytes < least) bytes = (least + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
         if (!map_region(&rg, bytes)) return NULL;
@@ -107,8 +107,8 @@ aa_arena_alloc(aa_arena *ar, size_t bytes)
 {
     if (bytes == 0 || bytes > SIZE_MAX / 4) return NULL;
     const size_t need = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    region      *rg = ar->count > 0 ? &ar->region[ar->count - 1] : NULL;
-    if (!rg || rg->bytes - rg->used < need) rg = add_region(ar, need);
+    region      *rg = ar->count > 0 ? &ar->region[ar->count - 1] : add_region(ar, need);
+    if (rg && rg->bytes - rg->used < need) rg = add_region(ar, need);
     if (!rg) return NULL;
     void *block = rg->start + rg->used;
     rg->used += need;

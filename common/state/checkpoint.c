@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/config/conf_kept.h"
 #include "common/state/checkpoint_format.h"
 
 #define CKPT_BUFFER_BYTES ((size_t)256 * 1024)
@@ -31,6 +32,7 @@ struct aa_ckpt_writer {
     int64_t       keep;
     char          folder[CKPT_PATH_BYTES], path[CKPT_PATH_BYTES], tmp[CKPT_PATH_BYTES + 64];
     XXH3_state_t *whole, *section;
+    char         *settings;             /* owned */
     uint64_t      section_count, bytes; /* bytes: of the file so far, buffered ones included */
     uint64_t      open_bytes;           /* still to come for the section that is open */
     uint64_t      open_len;             /* its length */
@@ -293,6 +295,7 @@ writer_free(aa_ckpt_writer **w_p)
     }
     XXH3_freeState(w->whole);
     XXH3_freeState(w->section);
+    free(w->settings);
     free(w);
     *w_p = NULL;
 }
@@ -315,6 +318,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
         goto out;
     }
     XXH3_64bits_reset(w->whole);
+    if ((st = aa_conf_kept_text(cfg, &w->settings, err))) goto out;
     if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err))) goto out;
     if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err))) goto out;
     if ((st = make_folders(w->folder, err))) goto out;
@@ -399,6 +403,9 @@ aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
     aa_ckpt_writer *w = *w_p;
     aa_status       st;
     AA_REQUIRE(!w->open || w->failed);
+    st = w->failed ? AA_OK /* the end says it */
+                   : aa_ckpt_section(w, AA_CKPT_SETTINGS, w->settings, strlen(w->settings), err);
+    if (st != AA_OK) goto out;
     if ((st = put_end(w, err)) || (st = flush(w, err))) goto out;
     if (fsync(w->fd) != 0) {
         st = fail_io(w, "fsync", err);

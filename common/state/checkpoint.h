@@ -25,7 +25,7 @@
 #include "common/config/conf.h"
 
 #define AA_CKPT_FORMAT_VERSION 1
-#define AA_CKPT_MAX_SECTIONS   256
+#define AA_CKPT_MAX_SECTIONS   1024
 #define AA_CKPT_MAX_BYTES      ((uint64_t)1 << 40)
 #define AA_CKPT_NAME_BYTES     40 /* of a section's name, with its end */
 
@@ -44,7 +44,8 @@ aa_status aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, a
     __attribute__((warn_unused_result));
 aa_status aa_ckpt_append(aa_ckpt_writer *w, const void *data, size_t len_bytes, aa_err *err)
     __attribute__((warn_unused_result));
-#define AA_CKPT_ABOUT "about"
+#define AA_CKPT_SETTINGS "settings" /* common/config/conf_kept's text; each checkpoint has it */
+#define AA_CKPT_ABOUT    "about"
 /** The section "about": lines for people, which `inspect` prints and no restore reads. */
 aa_status aa_ckpt_about(aa_ckpt_writer *w, const char *lines, aa_err *err)
     __attribute__((warn_unused_result));
@@ -68,7 +69,8 @@ typedef struct {
 
 /** Open and verify all of it.
  *  @errors AA_EIO missing or unreadable; AA_EPARSE damaged, another epoch or format version;
- *          AA_ECONFIG whole, but of another pipeline, lane, process or config digest */
+ *          AA_ECONFIG whole, but of another pipeline, lane or process, or made with settings that
+ *          shape the state and are others now. Of those that do not, changes are logged. */
 aa_status aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process,
                        uint64_t epoch, aa_err *err) __attribute__((warn_unused_result));
 /** The same for any checkpoint file, whoever's it is. */

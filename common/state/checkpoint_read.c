@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/base/log.h"
+#include "common/config/conf_kept.h"
 #include "common/state/checkpoint.h"
 #include "common/state/checkpoint_format.h"
 
@@ -212,10 +214,29 @@ check_owner(const ckpt_head *h, const aa_conf *cfg, const char *process, uint64_
     if (h->epoch != epoch)
         return aa_fail(err, AA_EPARSE, "%s: of epoch %" PRIu64 ", not %" PRIu64, path, h->epoch,
                        epoch);
-    if (h->config_digest != aa_conf_digest(cfg))
+    return AA_OK;
+}
+
+/* Was it made with our settings, as far as they shape the state? Older programs kept a digest of them
+ * only. */
+static aa_status
+check_settings(aa_ckpt_reader *r, const aa_conf *cfg, const char *path, aa_err *err)
+{
+    const void       *text = NULL;
+    size_t            len = 0;
+    aa_err            none = AA_ERR_INIT;
+    aa_conf_kept_diff diff;
+
+    if (r->head.config_digest == aa_conf_digest(cfg)) return AA_OK;
+    if (aa_ckpt_get(r, AA_CKPT_SETTINGS, &text, &len, &none) != AA_OK)
         return aa_fail(err, AA_ECONFIG,
                        "%s: made with another configuration (fields, agent, model, seed or depth)",
                        path);
+    aa_conf_kept_compare(cfg, text, len, &diff);
+    if (diff.shaping[0])
+        return aa_fail(err, AA_ECONFIG, "made with other settings, %s: %s", diff.shaping, path);
+    if (diff.free[0])
+        aa_info("SETTINGS-CHANGED", "since epoch %" PRIu64 ": %s", r->head.epoch, diff.free);
     return AA_OK;
 }
 
@@ -229,7 +250,9 @@ aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process, uint
     if (st) return st;
     if ((st = aa_ckpt_open_path(&r, path, err))) return st;
     AA_REQUIRE(r);
-    if ((st = check_owner(&r->head, cfg, process, epoch, path, err))) {
+    st = check_owner(&r->head, cfg, process, epoch, path, err);
+    if (st == AA_OK) st = check_settings(r, cfg, path, err);
+    if (st != AA_OK) {
         aa_ckpt_close(&r);
         return st;
     }

@@ -4,7 +4,11 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_topics.h"
+#include "common/messages/mark.h"
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 
 enum { WAYS = 8, SETS = ANNOUNCE_IDS / WAYS, POLL_EVERY = 1024, CLOSE_MS = 5000 };
 
@@ -48,11 +52,12 @@ publish_name(void *arg, uint64_t id, const char *text, size_t len)
     uint8_t            key[AA_TOPIC_KEY_BYTES];
     const aa_topic_key k = {.lane = (uint32_t)an->cfg->pipeline.lane,
                             .kind = AA_KEY_NAME,
-                            .field = ANNOUNCE_FIELD,
+                            .field = AA_RANKED_FIELD,
                             .id = id};
     if (aa_producer_behind(an->producer)) return false; /* the broker is away: later */
     aa_topic_key_put(key, &k);
     aa_status st = aa_wire_pack_name(&an->value, text, len, &err);
+    if (st == AA_OK) st = aa_mark_put(&an->value, aa_mark_of(an->cfg->pipeline.name), &err);
     if (st == AA_OK)
         st = aa_producer_send(an->producer, an->cfg->topics.assignments, -1, key, sizeof key,
                               an->value.data, an->value.len, 0, NULL, 0, &err);

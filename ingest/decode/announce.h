@@ -4,7 +4,8 @@
  * them as text, publishes each item's once to the assignments topic (key kind 't'; the assigner
  * deletes it with the ID's assignment). What has been sent is remembered in a cache of fixed size,
  * one line of memory per look-up; what fell out of it is sent again, which changes nothing. All is
- * sent again after ANNOUNCE_AGAIN_MS, so that an ID that was forgotten and came back is named too.
+ * sent again after ANNOUNCE_AGAIN_MS, so that an ID that was forgotten and came back is named too:
+ * scorers keep a forgotten item's text for longer than that (scorer/replica/names).
  * No more than ANNOUNCE_PER_S a second: an item beyond that waits for its next event.
  */
 #ifndef AA_INGEST_DECODE_ANNOUNCE_H
@@ -16,12 +17,10 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/kafka/kafka.h"
 
-#define ANNOUNCE_FIELD    1       /* the item's */
 #define ANNOUNCE_IDS      1048576 /* remembered */
 #define ANNOUNCE_PER_S    50000
-#define ANNOUNCE_AGAIN_MS 3600000
+#define ANNOUNCE_AGAIN_MS 300000
 
 typedef struct announce announce;
 /** Send one name; false: not now. */

@@ -15,7 +15,12 @@ aa_status
 arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason, const decode *dc,
             aa_err *err)
 {
-    *out = deadletter_new(rec, reason, decode_why(dc));
+    aa_kafka_header headers[DEADLETTER_HEADERS];
+    aa_kafka_record whole = *rec;
+
+    whole.headers = headers;
+    whole.header_count = aa_kafka_record_headers(rec, headers, DEADLETTER_HEADERS);
+    *out = deadletter_new(&whole, reason, decode_why(dc));
     if (!*out) return aa_fail(err, AA_ENOMEM, "dead letter of %zu bytes", rec->len);
     if (!aa_log_on(AA_WARN)) return AA_OK;
     char kv[128];
@@ -31,7 +36,7 @@ arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F)
     size_t      len;
     const char *text;
 
-    if (!an || F <= ANNOUNCE_FIELD) return;
+    if (!an || F <= AA_RANKED_FIELD) return;
     text = decode_item(dc, &len);
-    announce_item(an, key[ANNOUNCE_FIELD], text, len);
+    announce_item(an, key[AA_RANKED_FIELD], text, len);
 }

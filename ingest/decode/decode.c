@@ -8,9 +8,6 @@
 
 #include "common/base/hash.h"
 
-/* What protobuf-c needs beside the IDs: the message, and its table of scanned members. */
-enum { ARENA_SLACK_BYTES = 65536 };
-
 const char *
 decode_slug(decode_reason reason)
 {
@@ -34,6 +31,20 @@ decode_fail(decode *dc, decode_reason reason, const char *fmt, ...)
     return reason;
 }
 
+static aa_status
+open_json(decode *dc, aa_err *err)
+{
+    const aa_conf *cfg = dc->cfg;
+    const char    *names[AA_MAX_FIELDS + 2];
+
+    for (size_t f = 0; f < cfg->field_count; f++)
+        names[f] = decode_json_name(dc, f);
+    names[cfg->field_count] = cfg->event.label_field;
+    names[cfg->field_count + 1] = cfg->event.time_field;
+    return json_reader_new(&dc->jr, names, cfg->field_count + 2, (size_t)cfg->event.id_max_bytes,
+                           err);
+}
+
 aa_status
 decode_new(decode **out, const aa_conf *cfg, aa_err *err)
 {
@@ -41,12 +52,12 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
 
     if (!dc) return aa_fail(err, AA_ENOMEM, "decoder");
     dc->cfg = cfg;
-    dc->arena.cap = ARENA_SLACK_BYTES + cfg->field_count * ((size_t)cfg->event.id_max_bytes + 64);
-    dc->arena.mem = aligned_alloc(64, (dc->arena.cap + 63) / 64 * 64);
+    aa_status st = open_json(dc, err);
     dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or a number's digits */
-    if (!dc->arena.mem || !dc->item) {
+    if (st == AA_OK && !dc->item) st = aa_fail(err, AA_ENOMEM, "decoder");
+    if (st != AA_OK) {
         decode_free(&dc);
-        return aa_fail(err, AA_ENOMEM, "decoder");
+        return st;
     }
     *out = dc;
     return AA_OK;
@@ -57,7 +68,7 @@ decode_free(decode **dc_p)
 {
     decode *dc = *dc_p;
     if (!dc) return;
-    free(dc->arena.mem);
+    json_reader_free(&dc->jr);
     free(dc->item);
     free(dc);
     *dc_p = NULL;
@@ -65,7 +76,7 @@ decode_free(decode **dc_p)
 
 enum { ITEM = 1 };
 
-/* The parsed object goes before the caller asks. */
+/* The message may go before the caller asks. */
 static void
 keep_item(decode *dc, const decode_id *id)
 {
@@ -85,14 +96,14 @@ decode_item(const decode *dc, size_t *len)
 }
 
 static decode_reason
-take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
+take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
 {
     const aa_conf *cfg = dc->cfg;
     for (size_t f = 0; f < cfg->field_count; f++) {
         const decode_id *id = &raw->id[f];
         if (id->kind == DECODE_NUMBER_ID) {
             key[f] = aa_id_key_number(id->number);
-            if (f == ITEM) keep_item(dc, id);
+            if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
         if (id->kind == DECODE_NO_ID || id->len == 0)
@@ -101,7 +112,7 @@ take_ids(decode *dc, const decode_raw *raw, uint64_t *key)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
                                cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
-        if (f == ITEM) keep_item(dc, id);
+        if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
     return DECODE_OK;
 }
@@ -111,7 +122,7 @@ take_label(decode *dc, double label, float *out)
 {
     const aa_conf *cfg = dc->cfg;
     if (!isfinite(label)) return decode_fail(dc, DECODE_LABEL_RANGE, "label is not finite");
-    if (cfg->event.label[0] == 't') { /* threshold */
+    if (cfg->event.label == AA_LABEL_THRESHOLD) {
         *out = label > cfg->event.positive_above ? 1.0f : 0.0f;
         return DECODE_OK;
     }
@@ -122,38 +133,84 @@ take_label(decode *dc, double label, float *out)
     return DECODE_OK;
 }
 
+/* What a time out of range looks like: whoever sent it wrote microseconds, perhaps. */
+static const char *
+guess_unit(int64_t time_ms)
+{
+    if (time_ms > (int64_t)1e17) return ": is it in ns?";
+    return time_ms > (int64_t)1e14 ? ": is it in us?" : "";
+}
+
+/* How far ahead is measured by the message's own time, not by a clock: read again it has to be the
+ * same event. */
 static decode_reason
-validate(decode *dc, const decode_raw *raw, uint64_t *key, float *label, int64_t *time_ms)
+take_time(decode *dc, int64_t time_ms, int64_t kafka_ms, int64_t *out)
 {
     const aa_conf *cfg = dc->cfg;
-    decode_reason  why = take_ids(dc, raw, key);
-
-    if (why == DECODE_OK) why = take_label(dc, raw->label, label);
-    if (why != DECODE_OK) return why;
-    if (raw->time_ms < cfg->event.time_min_ms || raw->time_ms > cfg->event.time_max_ms)
-        return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms", (long long)raw->time_ms);
-    *time_ms = raw->time_ms;
+    const int64_t  ahead_ms = cfg->event.time_max_ahead_ms;
+    if (time_ms < cfg->event.time_min_ms || time_ms > cfg->event.time_max_ms)
+        return decode_fail(dc, DECODE_TIME_RANGE, "event time %lld ms%s", (long long)time_ms,
+                           guess_unit(time_ms));
+    if (ahead_ms > 0 && kafka_ms >= 0 && time_ms > kafka_ms && time_ms - kafka_ms > ahead_ms)
+        return decode_fail(dc, DECODE_TIME_RANGE,
+                           "event time %lld ms is %lld ms after its message's", (long long)time_ms,
+                           (long long)(time_ms - kafka_ms));
+    *out = time_ms;
     return DECODE_OK;
 }
 
-decode_reason
-decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, uint64_t *key,
-               float *label, int64_t *time_ms)
+static decode_reason
+validate_event(decode *dc, const decode_raw *raw, int64_t kafka_ms, const aa_columns *out, size_t i)
 {
-    const char   *format = dc->cfg->event.format;
+    const size_t F = dc->cfg->field_count;
+
+    aa_columns_default(out, i, F);
+    decode_reason why = take_keys(dc, raw, &out->key[i * F]);
+    if (why == DECODE_OK) why = take_label(dc, raw->label, &out->label[i]);
+    return why != DECODE_OK ? why : take_time(dc, raw->time_ms, kafka_ms, &out->time_ms[i]);
+}
+
+decode_reason
+decode_kafka_time(decode *dc, const char *name, int64_t kafka_ms, decode_raw *raw)
+{
+    if (kafka_ms < 0) return decode_fail(dc, DECODE_TIME_MISSING, "%s: no event time", name);
+    raw->time_ms = kafka_ms;
+    return DECODE_OK;
+}
+
+/* Either format. `{` would open group 15 in protobuf, and a byte order mark is no tag of it: what
+ * begins so is JSON. A blank before `{` can also be the tag of an ID, with 123 as its length or
+ * value: then it is what it parses as, and JSON first. */
+static decode_reason
+decode_either(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
+{
+    const size_t blanks = json_reader_blanks(buf, len);
+    const char  *text = buf;
+
+    if (blanks == len || text[blanks] != '{') return decode_protobuf(dc, buf, len, kafka_ms, raw);
+    decode_reason why = decode_json(dc, buf, len, kafka_ms, raw);
+    if (why != DECODE_MALFORMED || blanks == 0) return why;
+    char words[sizeof dc->why];
+    memcpy(words, dc->why, sizeof words);
+    why = decode_protobuf(dc, buf, len, kafka_ms, raw);
+    if (why == DECODE_MALFORMED) memcpy(dc->why, words, sizeof words);
+    return why;
+}
+
+decode_reason
+decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
+               size_t i)
+{
     decode_raw    raw;
-    json_t       *root = NULL;
-    decode_reason why;
-    bool          json;
+    decode_reason why = DECODE_OK;
 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
-    /* '{' would open group 15 in protobuf: no Interaction begins with it */
-    json = format[0] == 'j' || (format[0] == 'a' && *(const char *)buf == '{');
-    why = json ? decode_json(dc, buf, len, kafka_ms, &raw, &root)
-               : decode_protobuf(dc, buf, len, &raw);
-    if (why == DECODE_OK) why = validate(dc, &raw, key, label, time_ms);
-    json_decref(root);
-    return why;
+    switch (dc->cfg->event.format) {
+    case AA_EVENT_FORMAT_JSON: why = decode_json(dc, buf, len, kafka_ms, &raw); break;
+    case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, &raw); break;
+    case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, &raw); break;
+    }
+    return why != DECODE_OK ? why : validate_event(dc, &raw, kafka_ms, out, i);
 }
 
 const char *

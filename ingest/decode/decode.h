@@ -12,13 +12,13 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
+#include "common/messages/columns.h"
 
 /* name, slug (metric label and dead-letter header), help */
 #define DECODE_REASONS(X)                                                                          \
     X(DECODE_OK, "ok", "a valid event")                                                            \
     X(DECODE_EMPTY, "empty", "no value")                                                           \
     X(DECODE_MALFORMED, "malformed", "neither a JSON object nor an Interaction")                   \
-    X(DECODE_TOO_LARGE, "too-large", "more bytes than any valid event needs")                      \
     X(DECODE_ID_MISSING, "id-missing", "an ID is missing or empty")                                \
     X(DECODE_ID_TYPE, "id-type", "an ID is neither text nor a 64-bit integer")                     \
     X(DECODE_ID_TOO_LONG, "id-too-long", "an ID is longer than event.id_max_bytes")                \
@@ -27,7 +27,8 @@
     X(DECODE_LABEL_RANGE, "label-range", "the label is not finite, or not in 0..1 as it must be")  \
     X(DECODE_TIME_MISSING, "time-missing", "no event time, and none from Kafka")                   \
     X(DECODE_TIME_TYPE, "time-type", "the event time is not a number")                             \
-    X(DECODE_TIME_RANGE, "time-range", "the event time is outside event.time_min_ms..time_max_ms")
+    X(DECODE_TIME_RANGE, "time-range",                                                             \
+      "the event time is outside event.time_min_ms..time_max_ms, or too far ahead")
 
 typedef enum {
 #define X(name, slug, help) name,
@@ -47,11 +48,11 @@ void decode_free(decode **dc_p);
 
 /**
  * @param kafka_ms  the message's Kafka timestamp: the event time of JSON without one; -1: none
- * @param key       (F) written, aa_id_key of each field's ID
- * @return DECODE_OK, or why the message is no event: then the outputs are not set
+ * @param out       event i of it is written
+ * @return DECODE_OK, or why the message is no event: then event i is not to be used
  */
 decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
-                             uint64_t *key, float *label, int64_t *time_ms);
+                             const aa_columns *out, size_t i);
 /** The second field's ID (the item's) of the last event, as text; valid until the next message. */
 const char *decode_item(const decode *dc, size_t *len);
 /** The last failure in words, with the values in it (no bytes of the message). */

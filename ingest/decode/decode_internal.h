@@ -2,16 +2,16 @@
 #ifndef AA_INGEST_DECODE_DECODE_INTERNAL_H
 #define AA_INGEST_DECODE_DECODE_INTERNAL_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "ingest/decode/decode.h"
+#include "ingest/decode/json_reader.h"
 
 /* An ID as it stands in the message. */
 typedef struct {
     enum { DECODE_NO_ID, DECODE_TEXT_ID, DECODE_NUMBER_ID } kind;
     int64_t     number;
-    const void *text; /* the message's, or the parsed object's */
+    const void *text; /* the message's, or the JSON reader's */
     size_t      len;
 } decode_id;
 
@@ -22,29 +22,33 @@ typedef struct {
     int64_t   time_ms;
 } decode_raw;
 
-/* Memory of one message, taken back as a whole. */
-typedef struct {
-    unsigned char *mem; /* (cap) owned */
-    size_t         cap, used;
-    bool           exhausted;
-} decode_arena;
-
 struct decode {
     const aa_conf *cfg;
-    decode_arena   arena;
+    json_reader   *jr;   /* owned; members: the F fields', the label, the time */
     char          *item; /* (item_len of id_max_bytes) owned; the last item ID as text */
     size_t         item_len;
     char           why[160];
 };
 
+/** The JSON name of field f. */
+static inline const char *
+decode_json_name(const decode *dc, size_t f)
+{
+    const aa_conf_field *field = &dc->cfg->fields[f];
+    return field->json[0] ? field->json : field->name;
+}
+
 /** Set the words, return the reason. */
 decode_reason decode_fail(decode *dc, decode_reason reason, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** raw's texts live in *root, which the caller releases in any case (json_decref). */
+/** A message without a time has Kafka's. @return with the words set */
+decode_reason decode_kafka_time(decode *dc, const char *name, int64_t kafka_ms, decode_raw *raw);
+
+/* raw's texts live as long as the message, and no longer than until the next one. */
 decode_reason decode_json(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
-                          decode_raw *raw, json_t **root);
-/** raw's texts live in dc->arena until the next message. */
-decode_reason decode_protobuf(decode *dc, const void *buf, size_t len, decode_raw *raw);
+                          decode_raw *raw);
+decode_reason decode_protobuf(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
+                              decode_raw *raw);
 
 #endif

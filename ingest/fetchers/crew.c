@@ -32,7 +32,8 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
     cr->cfg = cfg;
-    cr->count = aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that are heard from");
+    cr->count =
+        aa_metrics_gauge(ms, "autoassign_fetchers", "", "fetchers that have sent an offer lately");
     cr->working = aa_metrics_gauge(ms, "autoassign_fetchers_working", "",
                                    "fetchers that read partitions of the open run");
     cr->events = aa_metrics_counter(ms, "autoassign_fetched_events_total", "",
@@ -40,11 +41,12 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     cr->letters = aa_metrics_counter(ms, "autoassign_fetched_letters_total", "",
                                      "dead letters that came from fetchers");
     cr->gaps = aa_metrics_counter(ms, "autoassign_fetch_gaps_total", "",
-                                  "messages of fetchers that got lost and were asked for again");
+                                  "gaps in the messages of fetchers, which were requested again");
     cr->strays = aa_metrics_counter(ms, "autoassign_fetch_strays_total", "",
-                                    "messages of fetchers that nobody had asked for any more");
+                                    "messages of fetchers for an older request, ignored");
     st = peers_new(&cr->pe, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
+    aa_link_export(cr->ln, ms, "fetchers");
     if (st != AA_OK) crew_close(&cr);
     *out = cr;
     return st;
@@ -160,9 +162,15 @@ take_offer(crew *cr, const void *buf, size_t len, aa_err *err)
 static aa_status
 push_letter(order *od, size_t idx, const aa_fetched *fe, const aa_fetched_letter *le, aa_err *err)
 {
-    const unsigned char  *at = fe->bytes.data ? fe->bytes.data + le->at : NULL;
+    const unsigned char *at = fe->bytes.data ? fe->bytes.data + le->at : NULL;
+    aa_kafka_header      headers[DEADLETTER_HEADERS];
+    const size_t         header_count =
+        at ? deadletter_headers(at + le->key_len + le->len, le->headers_len, headers) : 0;
     const aa_kafka_record rec = {.partition = fe->partition,
                                  .offset = le->offset,
+                                 .timestamp_ms = le->time_ms,
+                                 .headers = headers,
+                                 .header_count = header_count,
                                  .key = le->has_key ? (at ? at : (const void *)"") : NULL,
                                  .key_len = le->key_len,
                                  .value = le->has_value ? (at ? at + le->key_len : (const void *)"")
@@ -197,10 +205,10 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
         return AA_OK;
     }
     for (size_t i = 0; i < fe->n; i++)
-        order_push(od, idx, fe->offset[i], &fe->key[i * fe->F], fe->label[i], fe->time_ms[i],
-                   fe->arrival_ms[i]);
+        order_push(od, idx, fe->offset[i], &fe->columns, i, fe->arrival_ms[i]);
     for (size_t i = 0; st == AA_OK && i < fe->letter_count; i++)
         st = push_letter(od, idx, fe, &fe->letter[i], err);
+    if (st == AA_OK) order_pass(od, idx, aa_fetched_next(fe));
     aa_counter_add(cr->events, fe->n);
     aa_counter_add(cr->letters, fe->letter_count);
     return st;

@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_fetch.h"
@@ -55,8 +55,7 @@ typedef struct {
     bool             member;      /* the group has dealt */
     bool             withdrawing; /* the group wants the partitions back, or we stop */
     bool             done;
-    aa_counter      *records, *bad;
-    aa_gauge        *partitions, *in_flight;
+    fetcher_metrics  mt;
 } fetcher;
 
 /* ---- the group ---- */
@@ -301,8 +300,11 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     head.key_len = dl->key_len;
     head.len = dl->len;
     head.full_len = dl->full_len;
+    head.time_ms = dl->time_ms;
+    head.headers_len = dl->headers_len;
     snprintf(head.why, sizeof head.why, "%s", dl->why);
-    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len, err);
+    st = aa_fetched_add_letter(&fr->fe, &head, dl->bytes, dl->bytes + dl->key_len,
+                               dl->bytes + dl->headers_at, err);
     deadletter_free(&dl);
     return st;
 }
@@ -313,15 +315,14 @@ add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
 {
     aa_fetched   *fe = &fr->fe;
     const size_t  at = fe->n;
-    uint64_t     *key = &fe->key[at * fe->F];
-    decode_reason reason = decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, key,
-                                          &fe->label[at], &fe->time_ms[at]);
+    decode_reason reason =
+        decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, &fe->columns, at);
 
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
     fe->arrival_ms[at] = arrived_ms(rec, now_ms);
     fe->n++;
-    arrived_item(fr->an, fr->dc, key, fe->F);
+    arrived_item(fr->an, fr->dc, &fe->key[at * fe->F], fe->F);
     return AA_OK;
 }
 
@@ -339,10 +340,50 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     if (st == AA_OK) st = send_packed(fr, AA_MSG_FETCHED, err);
     if (st != AA_OK) return st;
     supply_sent(part, records, aa_fetched_next(fe));
-    aa_counter_add(fr->records, records);
-    aa_counter_add(fr->bad, fe->letter_count);
+    aa_counter_add(fr->mt.records, records);
+    aa_counter_add(fr->mt.bad, fe->letter_count);
     if (fe->bytes.len >= LETTER_BYTES) supply_large(part);
     aa_fetched_clear(fe);
+    return AA_OK;
+}
+
+/* What was read and holds no event: the sequencer is to know, or its commit would stay before it. */
+static aa_status
+send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
+{
+    aa_status st;
+
+    if (end <= part->next) return AA_OK; /* or AA_KAFKA_NO_OFFSET */
+    st = aa_fetched_reserve(&fr->fe, 0, fr->cfg->field_count, err);
+    if (st != AA_OK) return st;
+    aa_fetched_clear(&fr->fe);
+    fr->fe.next = end;
+    return send_records(fr, part, err);
+}
+
+/* What comes next cannot be unpacked, and never will be: as the sequencer does with its own. */
+static aa_status
+skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, aa_err *err)
+{
+    int64_t   from = 0, to = 0;
+    char      kv[120];
+    aa_status st;
+
+    if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+    st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
+    if (st == AA_EIO) { /* the next try of the library brings us back here */
+        aa_warn("KAFKA-READ", "%s", err->text);
+        return AA_OK;
+    }
+    if (st != AA_OK) return st;
+    if (from < part->next) from = part->next;
+    snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64,
+             part->partition, from, to);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_counter_add(fr->mt.gaps, 1);
+    if (to > from) aa_counter_add(fr->mt.lost, (uint64_t)(to - from));
+    *end = to;
     return AA_OK;
 }
 
@@ -361,11 +402,17 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
         fr->offer_us = 0;
         return AA_OK;
     }
+    if (st == AA_EPARSE) {
+        const aa_err why = *err;
+        st = skip_unreadable(fr, part, &end, why.text, err);
+    }
     if (st == AA_OK) st = aa_fetched_reserve(&fr->fe, n, fr->cfg->field_count, err);
-    if (st != AA_OK || n == 0) return st;
+    if (st != AA_OK) return st;
+    if (n == 0) return send_end(fr, part, end, err);
     aa_fetched_clear(&fr->fe);
     for (size_t i = 0; i < n; i++) {
         st = add_record(fr, &fr->rec[i], now_ms, err);
+        if (i + 1 == n && end != AA_KAFKA_NO_OFFSET) fr->fe.next = end;
         if (st == AA_OK && (i + 1 == n || fr->fe.bytes.len >= LETTER_BYTES))
             st = send_records(fr, part, err);
         if (st != AA_OK) return st;
@@ -394,23 +441,26 @@ pump(fetcher *fr, size_t *got, aa_err *err)
 /* ---- the loop ---- */
 
 static void
-show(fetcher *fr, int64_t now_us)
+show_fetcher(fetcher *fr, int64_t now_us)
 {
     const int64_t every_us = fr->cfg->log.stats_ms * 1000;
     const bool    answered = fr->heard && now_us - fr->heard_us < ANSWER_US;
 
     if (now_us < fr->show_us) return;
     fr->show_us = now_us + SHOW_US;
-    aa_gauge_set(fr->partitions, (double)fr->su.n);
-    aa_gauge_set(fr->in_flight, (double)supply_in_flight(&fr->su));
-    aa_set_ready(fr->ctx, fr->member && answered,
-                 answered ? "not in the group yet" : "the sequencer does not answer");
+    aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
+    aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
+    const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
+    aa_set_ready(fr->ctx, fr->member && answered && !trouble,
+                 trouble    ? trouble
+                 : answered ? "not in the group yet"
+                            : "the sequencer does not answer");
     aa_log_flush_repeats();
     if (every_us == 0 || now_us - fr->stats_us < every_us || !aa_log_on(AA_INFO)) return;
     fr->stats_us = now_us;
     char kv[128];
     snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64 " partitions=%zu in_flight=%" PRIu64,
-             aa_counter_get(fr->records), aa_counter_get(fr->bad), fr->su.n,
+             aa_counter_get(fr->mt.records), aa_counter_get(fr->mt.bad), fr->su.n,
              supply_in_flight(&fr->su));
     aa_log_write(AA_INFO, "STATS", kv, "fetcher");
 }
@@ -447,7 +497,7 @@ wait_for_something(fetcher *fr, aa_err *err)
 }
 
 static aa_status
-turn(fetcher *fr, aa_err *err)
+turn_fetcher(fetcher *fr, aa_err *err)
 {
     bool          progress = false;
     size_t        got = 0;
@@ -460,13 +510,30 @@ turn(fetcher *fr, aa_err *err)
     look_for_silence(fr, now_us);
     if (st == AA_OK) st = send_offer(fr, now_us, err);
     if (st == AA_OK) st = pump(fr, &got, err);
-    show(fr, now_us);
+    show_fetcher(fr, now_us);
     if (st != AA_OK || progress || got > 0 || fr->done) return st;
     return wait_for_something(fr, err);
 }
 
+void
+fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
+{
+    fm->lost = aa_metrics_counter(ms, "autoassign_events_lost_total", "",
+                                  "Events that Kafka no longer had and that were skipped");
+    fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
+                                  "Gaps that were skipped because Kafka no longer had the events");
+    fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
+                                     "messages read from Kafka and sent to the sequencer");
+    fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
+                                 "messages among them that are no valid events");
+    fm->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
+                                      "partitions that the group has dealt to this fetcher");
+    fm->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
+                                     "messages sent that the sequencer has not acknowledged");
+}
+
 static aa_status
-init(fetcher *fr, aa_err *err)
+init_fetcher(fetcher *fr, aa_err *err)
 {
     aa_metrics  *ms = fr->ctx->ms;
     aa_link_keys keys = aa_link_keys_of(fr->cfg);
@@ -480,19 +547,13 @@ init(fetcher *fr, aa_err *err)
     fr->offer.decoding_digest = aa_conf_decoding_digest(fr->cfg);
     fr->heard_us =
         aa_now_us() - OFFER_ALONE_US; /* nobody yet: the first silence counts from here */
-    fr->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
-                                     "messages read from Kafka and sent to the sequencer");
-    fr->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
-                                 "messages among them that were no events");
-    fr->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
-                                      "partitions that the group has dealt to this fetcher");
-    fr->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
-                                     "messages sent that the sequencer has not said to have");
+    fetcher_metrics_init(&fr->mt, ms);
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
     st = decode_new(&fr->dc, fr->cfg, err);
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
+    aa_link_export(fr->ln, ms, "fetchers");
     return st;
 }
 
@@ -502,8 +563,8 @@ say_goodbye(fetcher *fr, aa_err *err)
 {
     char kv[64];
 
-    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->records),
-             aa_counter_get(fr->bad));
+    snprintf(kv, sizeof kv, "records=%" PRIu64 " bad=%" PRIu64, aa_counter_get(fr->mt.records),
+             aa_counter_get(fr->mt.bad));
     aa_log_write(AA_INFO, "FINAL", kv, "drained");
     supply_clear(&fr->su);
     fr->withdrawing = true;
@@ -520,9 +581,9 @@ fetcher_run(aa_context *ctx, aa_err *err)
     if (!fr) return aa_fail(err, AA_ENOMEM, "fetcher");
     fr->ctx = ctx;
     fr->cfg = ctx->cfg;
-    st = init(fr, err);
+    st = init_fetcher(fr, err);
     while (st == AA_OK && !fr->done)
-        st = turn(fr, err);
+        st = turn_fetcher(fr, err);
     aa_set_ready(ctx, false, "drained");
     if (st == AA_OK) st = say_goodbye(fr, err);
     aa_consumer_free(&fr->cs); /* leaves the group */

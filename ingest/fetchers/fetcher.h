@@ -11,8 +11,16 @@
 #define AA_INGEST_FETCHERS_FETCHER_H
 
 #include "common/base/status.h"
+#include "common/service/metrics.h"
 #include "common/service/program.h"
 
+typedef struct {
+    aa_counter *records, *bad, *lost, *gaps;
+    aa_gauge   *partitions, *in_flight;
+} fetcher_metrics;
+
+/** Register. The handles are ms's. */
+void fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms);
 /** Runs until SIGTERM. @errors AA_ECONFIG the sequencer refuses it, or no such topic; AA_EIO the
  *  consumer is of no more use; AA_ENOMEM */
 aa_status fetcher_run(aa_context *ctx, aa_err *err) __attribute__((warn_unused_result));

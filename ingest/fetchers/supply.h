@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
 #include "common/messages/wire_fetch.h"
 
 #define SUPPLY_NOT_READ SIZE_MAX

@@ -65,7 +65,7 @@ tabulate(critic *cr)
 }
 
 static aa_status
-allocate(critic *cr, aa_err *err)
+allocate_tables(critic *cr, aa_err *err)
 {
     const size_t S = cr->S, A = AA_ACTIONS, P = cr->nn.count;
     struct {
@@ -101,8 +101,8 @@ critic_new(critic **out, const aa_conf *cfg, aa_err *err)
     cr->rate = cfg->agent.critic_rate;
     aa_status st = aa_nn_init(&cr->nn, AA_STATE_INPUTS, AA_ACTIONS, (uint64_t)cfg->pipeline.seed,
                               AA_RNG_CRITIC, 0, err);
-    if (!st) st = allocate(cr, err);
-    if (st) {
+    if (st == AA_OK) st = allocate_tables(cr, err);
+    if (st != AA_OK) {
         critic_free(&cr);
         return st;
     }
@@ -246,10 +246,10 @@ critic_save(const critic *cr, aa_ckpt_writer *w, aa_err *err)
 {
     const saved_head head = head_of(cr);
     aa_status        st = aa_ckpt_begin(w, "critic", saved_bytes(cr), err);
-    if (!st) st = aa_ckpt_append(w, &head, sizeof head, err);
-    if (!st) st = aa_ckpt_append(w, cr->nn.w, aa_nn_bytes(&cr->nn), err);
-    if (!st) st = aa_ckpt_append(w, cr->target, cr->nn.count * sizeof(float), err);
-    if (!st) st = aa_ckpt_append(w, cr->chosen, cr->S * AA_ACTIONS * sizeof(double), err);
+    if (st == AA_OK) st = aa_ckpt_append(w, &head, sizeof head, err);
+    if (st == AA_OK) st = aa_ckpt_append(w, cr->nn.w, aa_nn_bytes(&cr->nn), err);
+    if (st == AA_OK) st = aa_ckpt_append(w, cr->target, cr->nn.count * sizeof(float), err);
+    if (st == AA_OK) st = aa_ckpt_append(w, cr->chosen, cr->S * AA_ACTIONS * sizeof(double), err);
     return st;
 }
 
@@ -260,7 +260,7 @@ critic_restore(critic *cr, aa_ckpt_reader *r, aa_err *err)
     size_t      len;
     saved_head  head = {0};
     aa_status   st = aa_ckpt_get(r, "critic", &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (len == saved_bytes(cr)) memcpy(&head, data, sizeof head);
     if (head.weights != cr->nn.count || head.states != cr->S)
         return aa_fail(err, AA_EPARSE, "critic: %zu bytes of another shape", len);

@@ -1,7 +1,8 @@
-/* learner/critic/critic - Q(s,a), the value of the Identity Agent's actions, by temporal differences: for
- * every mode but default, whose critic is learner/critic/worth.
+/* learner/critic/critic - Q(s,a), the value of the Identity Agent's actions, by temporal
+ * differences: for every mode but default, whose critic is learner/critic/worth.
  *
- * States are few (common/agent/agent_state.h), so Q is a network evaluated into a table after each update:
+ * States are few (common/agent/agent_state.h), so Q is a network evaluated into a table after each
+ * update:
  *
  *   V(s)   = sum_a p(a|s) Q(s,a)          p: how often the actor chose a in s, with one imagined
  *                                         choice of each legal action
@@ -10,8 +11,9 @@
  *   loss   = mean over the batch's decisions of 1/2 (Q(s,a) - y)^2, one Adam step per batch
  *   target network = 0.95 target + 0.05 network, per batch
  *
- * That is expected SARSA with the policy estimated from its own choices: the learner never sees
- * the actor. AutoAssign+ section 4.3 takes the actor's next action instead, which is noisier.
+ * That is expected SARSA (Sutton & Barto 2018, section 6.6) with the policy estimated from its own
+ * choices: the learner never sees the actor. Of AutoAssign+ (arXiv 2308.06965) we know the abstract
+ * and summaries: an actor guided by a critic network. What the critic computes is our reading.
  * Decisions are added up per (state, action) in their order, so the result does not depend on
  * anything else.
  */

@@ -1,14 +1,15 @@
 #include "learner/critic/reward.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "common/agent/mode.h"
 
 #define WINDOW 1000
 
 void
 reward_init(reward *rw, const aa_conf *cfg)
 {
-    *rw = (reward){.paper = strcmp(cfg->agent.mode, "paper") == 0,
+    *rw = (reward){.loss_drop = aa_mode_of(cfg)->reward == AA_REWARD_LOSS_DROP,
                    .row_cost = (float)cfg->agent.row_cost};
 }
 
@@ -17,7 +18,7 @@ reward_of(reward *rw, const reward_case *rc)
 {
     const float cost = rc->own_row ? rw->row_cost : 0.0f;
     float       r = 0.0f;
-    if (rw->paper) {
+    if (rw->loss_drop) {
         float mean = rw->st.events ? (float)rw->st.mean_loss : rc->loss;
         r = (isnan(rc->baseline) ? mean : rc->baseline) - rc->loss - cost;
     } else if (!isnan(rc->shared_loss)) {
@@ -30,7 +31,7 @@ reward_of(reward *rw, const reward_case *rc)
 }
 
 float
-reward_of_sweep(const reward *rw, bool own_row)
+reward_between(const reward *rw, bool own_row)
 {
     return own_row ? -rw->row_cost : 0.0f;
 }

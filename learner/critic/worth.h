@@ -1,5 +1,6 @@
-/* learner/critic/worth - the critic of the default mode: what a row of its own is worth to an ID, in loss
- * per event of the ID, by how often the ID is seen. One table V[field][bucket] (aa_freq_bucket).
+/* learner/critic/worth - the critic of the default mode: what a row of its own is worth to an ID,
+ * in loss per event of the ID, by how often the ID is seen. One table V[field][bucket]
+ * (aa_freq_bucket).
  *
  *   gain   = loss with the shared reading alone - loss, at an event whose ID holds a row
  *   V[b]  += a ((1-gamma) gain + gamma V[b'] - V[b])          TD(0)
@@ -20,7 +21,6 @@
 #include "common/config/conf.h"
 #include "common/state/checkpoint.h"
 
-/* Doubles only: plain bytes without padding, for checkpoints. */
 typedef struct {
     double v[AA_MAX_FIELDS][AA_FREQ_BUCKETS], count[AA_MAX_FIELDS][AA_FREQ_BUCKETS];
     double error_mean; /* mean |TD error| of about the last 10,000 events */
@@ -28,6 +28,7 @@ typedef struct {
 
 typedef struct {
     double      gamma, weight, least_rate;
+    size_t      F;
     worth_table t;
 } worth;
 

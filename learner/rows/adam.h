@@ -1,9 +1,9 @@
-/* learner/rows/adam - the optimizer of dense weights. Kingma & Ba 2015, algorithm 1, in the form of its
- * section 2 that needs no bias-corrected copies:
+/* learner/rows/adam - the optimizer of dense weights. Kingma & Ba 2015, algorithm 1, in the form at
+ * the end of its section 2 that needs no bias-corrected copies:
  *
  *   m = b1 m + (1-b1) g        v = b2 v + (1-b2) g^2
- *   w = w - rate_t m / (sqrt v + eps_t),   rate_t = rate sqrt(1-b2^t)/(1-b1^t),  eps_t = eps
- * sqrt(1-b2^t)
+ *   w = w - rate_t m / (sqrt v + eps_t)
+ *   rate_t = rate sqrt(1-b2^t) / (1-b1^t),  eps_t = eps sqrt(1-b2^t)
  *
  * with b1 = 0.9, b2 = 0.999, eps = 1e-8. One deviation: |m| < 1e-20 and v < 1e-30 become 0. A unit
  * that is off decays its moments for ever, and numbers below 1e-38 are slow; neither changes w by

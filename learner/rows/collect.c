@@ -37,7 +37,7 @@ collect_fini(collect *co)
 
 /* Where slot is, or the empty place where it would be. Multiplicative hashing, linear probing. */
 static uint32_t *
-find(const collect *co, uint32_t slot)
+find_cell(const collect *co, uint32_t slot)
 {
     size_t h = (slot * 0x9E3779B1u >> 7) & co->mask;
     while (co->place[h] != 0 && co->slot[co->place[h] - 1] != slot)
@@ -48,7 +48,7 @@ find(const collect *co, uint32_t slot)
 float *
 collect_at(collect *co, uint32_t slot)
 {
-    uint32_t *place = find(co, slot);
+    uint32_t *place = find_cell(co, slot);
     if (*place == 0) {
         AA_REQUIRE(co->count < co->cap);
         co->slot[co->count] = slot;
@@ -63,5 +63,5 @@ collect_clear(collect *co)
 {
     /* backwards: whoever was probed past is still there, so each slot is found */
     for (; co->count > 0; co->count--)
-        *find(co, co->slot[co->count - 1]) = 0;
+        *find_cell(co, co->slot[co->count - 1]) = 0;
 }

@@ -1,4 +1,5 @@
-/* learner/rows/collect - gradients of one optimizer step added up per row, for steps of several events.
+/* learner/rows/collect - gradients of one optimizer step added up per row, for steps of several
+ * events.
  *
  * A hash table from slot to a place in an array of gradients, in the order in which the rows were
  * first read; emptied after each step at the cost of what was in it.

@@ -3,22 +3,20 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/agent/agent_state.h"
-#include "common/base/status.h"
 #include "common/model/kernel.h"
+#include "common/model/row.h"
 
 enum { BLOCK = 64, LANES = 8 };
 
 rowform
 rowform_of(const aa_conf *cfg)
 {
-    rowform rf = {.bf16 = aa_row_bf16(cfg),
-                  .rowwise = aa_row_rowwise(cfg),
-                  .W = (size_t)cfg->model.dim + 1,
-                  .bytes = aa_row_bytes(cfg)};
-    rf.acc_count = rf.rowwise ? 2 : rf.W;
-    rf.w_bytes = rf.W * (rf.bf16 ? sizeof(uint16_t) : sizeof(float));
-    AA_REQUIRE(rf.bytes == rf.w_bytes + rf.acc_count * sizeof(float));
+    const rowform rf = {.format = cfg->model.row_format,
+                        .optimizer = cfg->model.row_optimizer,
+                        .W = aa_row_width((size_t)cfg->model.dim),
+                        .acc_count = aa_row_accumulators(cfg),
+                        .w_bytes = aa_row_weight_bytes(cfg),
+                        .bytes = aa_row_bytes(cfg)};
     return rf;
 }
 
@@ -79,7 +77,7 @@ narrow(uint16_t *restrict half, const float *restrict w, size_t n, uint32_t low,
 void
 rowform_read(const rowform *rf, const void *row, float *w)
 {
-    if (rf->bf16)
+    if (rf->format == AA_ROW_BF16)
         widen(w, row, rf->W);
     else
         memcpy(w, row, rf->w_bytes);
@@ -88,7 +86,7 @@ rowform_read(const rowform *rf, const void *row, float *w)
 void
 rowform_read_own(const rowform *rf, const void *row, const float *shared, float *x)
 {
-    if (rf->bf16) {
+    if (rf->format == AA_ROW_BF16) {
         widen_and_add(x, shared, row, rf->W);
         return;
     }
@@ -100,7 +98,7 @@ rowform_read_own(const rowform *rf, const void *row, const float *shared, float 
 void
 rowform_write(const rowform *rf, void *row, const float *w, uint64_t bits)
 {
-    if (rf->bf16)
+    if (rf->format == AA_ROW_BF16)
         narrow(row, w, rf->W, (uint32_t)bits, (uint32_t)(bits >> 32));
     else
         memcpy(row, w, rf->w_bytes);
@@ -110,7 +108,7 @@ void
 rowform_write_nearest(const rowform *rf, void *row, const float *w)
 {
     uint16_t *half = row;
-    if (!rf->bf16) {
+    if (rf->format != AA_ROW_BF16) {
         memcpy(row, w, rf->w_bytes);
         return;
     }
@@ -193,7 +191,7 @@ learn_adagrad(const rowform *rf, unsigned char *acc_at, float *w, const float *g
 void
 rowform_learn(const rowform *rf, void *row, float *w, const float *g, float rate, uint64_t bits)
 {
-    if (rf->rowwise)
+    if (rf->optimizer == AA_ROW_ROWWISE)
         learn_rowwise(rf, accumulators(rf, row), w, g, rate);
     else
         learn_adagrad(rf, accumulators(rf, row), w, g, rate);

@@ -22,11 +22,12 @@
 #include "common/config/conf.h"
 
 typedef struct {
-    bool   bf16, rowwise;
-    size_t W;         /* weights: K factors and the linear one */
-    size_t acc_count; /* accumulators */
-    size_t w_bytes;   /* of the weights */
-    size_t bytes;     /* of a row: aa_row_bytes */
+    enum aa_row_format    format;
+    enum aa_row_optimizer optimizer;
+    size_t                W;         /* weights: K factors and the linear one */
+    size_t                acc_count; /* accumulators */
+    size_t                w_bytes;   /* of the weights */
+    size_t                bytes;     /* of a row: aa_row_bytes */
 } rowform;
 
 rowform rowform_of(const aa_conf *cfg);
@@ -35,7 +36,7 @@ rowform rowform_of(const aa_conf *cfg);
 static inline bool
 rowform_plain(const rowform *rf)
 {
-    return !rf->bf16 && !rf->rowwise;
+    return rf->format == AA_ROW_FLOAT && rf->optimizer == AA_ROW_ADAGRAD;
 }
 
 /** w (W) = weights of the row. */

@@ -10,8 +10,8 @@ rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g, do
     for (size_t i = 0; i < K; i++)
         mean += g[i] * g[i] / (double)K;
     for (size_t i = 0; i < rf->W; i++) {
-        const size_t a = rf->rowwise ? i == K : i;
-        if (!rf->rowwise || i == K)
+        const size_t a = rf->optimizer == AA_ROW_ROWWISE ? i == K : i;
+        if (rf->optimizer != AA_ROW_ROWWISE || i == K)
             acc[a] += g[i] * g[i];
         else if (i == 0)
             acc[a] += mean;

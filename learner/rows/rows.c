@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/model/kernel.h"
-#include "learner/rows/rows_state.h"
+#include "learner/rows/rows_internal.h"
 
 /* Room for chunk idx in the list of chunks. */
 static aa_status
@@ -35,7 +35,7 @@ aa_status
 rows_make_chunk(rows *ro, size_t idx, aa_err *err)
 {
     aa_status st = grow_list(ro, idx, err);
-    if (st || ro->chunks[idx]) return st;
+    if (st != AA_OK || ro->chunks[idx]) return st;
     chunk *ch = aa_arena_alloc(ro->memory, chunk_bytes(ro));
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
@@ -76,7 +76,7 @@ fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
 {
     for (size_t i = 0; i < ro->W; i++)
         row[ro->W + i] = rk->accumulator;
-    row[2 * ro->W - 1] = rk->linear_accumulator;
+    row[aa_row_floats(ro->W) - 1] = rk->linear_accumulator;
 }
 
 static void
@@ -100,7 +100,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
     ro->bins = aa_lean_bins(cfg);
     ro->residual = aa_residual_rows(cfg);
     ro->one_by_one = cfg->model.step == 1;
-    ro->W = (size_t)cfg->model.dim + 1;
+    ro->W = aa_row_width((size_t)cfg->model.dim);
     ro->rf = rowform_of(cfg);
     ro->l2 = (float)cfg->model.row_l2;
     ro->init_sd = cfg->model.row_init;
@@ -115,7 +115,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
 static aa_status
 make_base(rows *ro, aa_err *err)
 {
-    ro->base = calloc((size_t)ro->bins * 2 * ro->W, sizeof *ro->base);
+    ro->base = calloc(ro->bins * aa_row_floats(ro->W), sizeof *ro->base);
     ro->composed = calloc((size_t)ro->shared * ro->W, sizeof *ro->composed);
     ro->base_changed = calloc(ro->bins, sizeof *ro->base_changed);
     if (!ro->base || !ro->composed || !ro->base_changed)
@@ -133,7 +133,7 @@ make_room_for_forms(rows *ro, aa_err *err)
 {
     if (rowform_plain(&ro->rf)) return AA_OK;
     const size_t shared = ro->shared ? ro->shared : 1; /* never NULL: that says plain */
-    ro->shared_rows = calloc(shared * 2 * ro->W, sizeof *ro->shared_rows);
+    ro->shared_rows = calloc(shared * aa_row_floats(ro->W), sizeof *ro->shared_rows);
     ro->scratch = calloc(2 * ro->W, sizeof *ro->scratch);
     if (!ro->shared_rows || !ro->scratch)
         return aa_fail(err, AA_ENOMEM, "shared rows of field %u", ro->field);
@@ -154,15 +154,15 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
     rows_begin(ro, 0);
     aa_status st = make_room_for_forms(ro, err);
     if (st == AA_OK && rows_composed(cfg)) st = make_base(ro, err);
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++) {
+    for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
-        if (st) break;
+        if (st != AA_OK) break;
         if (!ro->base) add_noise(ro, plain_at(ro, slot), slot, 0, 0);
         fresh_optimizer(ro, plain_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
-    if (st)
+    if (st != AA_OK)
         rows_free(&ro);
     else
         *out = ro;
@@ -232,8 +232,8 @@ aa_status
 rows_plan(rows *ro, const aa_op *op, aa_err *err)
 {
     aa_status st = check_op(ro, op, err);
-    if (!st && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
-    if (!st) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
+    if (st == AA_OK && op->kind != AA_OP_FREE) st = rows_make_chunk(ro, op->slot / CHUNK, err);
+    if (st == AA_OK) bit_put(ro->chunks[op->slot / CHUNK]->plan, op->slot, op->kind != AA_OP_FREE);
     return st;
 }
 
@@ -256,7 +256,8 @@ rows_begin(rows *ro, uint64_t seq)
 static uint64_t
 bits_of_store(rows *ro, uint32_t slot)
 {
-    return ro->rf.bf16 ? aa_rng_at(ro->round_start, (uint64_t)slot << 32 | ro->stores++) : 0;
+    if (ro->rf.format == AA_ROW_FLOAT) return 0;
+    return aa_rng_at(ro->round_start, (uint64_t)slot << 32 | ro->stores++);
 }
 
 void

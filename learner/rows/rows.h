@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/status.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
@@ -45,8 +45,8 @@ rows_composed(const aa_conf *cfg)
 aa_status rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void rows_free(rows **ro_p);
-/** After a snapshot: make the next piece of memory ready for another (common/state/arena). False: done.
- */
+/** After a snapshot: make the next piece of memory ready for another (common/state/arena).
+ *  False: done. */
 bool rows_tidy(rows *ro);
 
 /* ---- one batch: plan, then apply ---- */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "learner/rows/rows.h"
-#include "learner/rows/rows_state.h"
+#include "learner/rows/rows_internal.h"
 
 /* Shared rows that are sums: the base row of a bin is the mean of its rows over the positions, what
  * a position adds is the rest. */

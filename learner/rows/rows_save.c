@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "learner/rows/rows_state.h"
+#include "learner/rows/rows_internal.h"
 
 static bool
 is_live(const rows *ro, uint32_t slot)
@@ -22,7 +22,7 @@ rows_digest(const rows *ro, uint64_t d)
             const uint64_t head[3] = {ro->field, slot, ro->chunks[c]->born[i]};
             d = aa_digest(d, head, sizeof head);
             if (is_plain(ro, slot))
-                d = aa_digest(d, plain_at(ro, slot), 2 * ro->W * sizeof(float));
+                d = aa_digest(d, plain_at(ro, slot), aa_row_plain_bytes(ro->W));
             else
                 d = aa_digest(d, row_at(ro, slot), ro->rf.bytes);
         }
@@ -43,8 +43,10 @@ rows_served_digest(const rows *ro, uint64_t d)
     return d;
 }
 
-/* ---- checkpoint: section rows.<field> = head, [form, shared rows,] base rows, for each chunk its
- * index and bytes; what is between brackets only if own rows are not plain ---- */
+/* ---- checkpoint ---- */
+
+/* Section rows.<field> = head, [form, shared rows,] base rows, for each chunk its index and bytes.
+ * What is in brackets is there only if own rows are not plain. */
 
 typedef struct {
     uint64_t width, shared, base_bytes, chunks, live;
@@ -58,8 +60,8 @@ static saved_form
 form_of(const rows *ro)
 {
     saved_form sf = {{0}, {0}};
-    memcpy(sf.format, ro->rf.bf16 ? "bf16" : "float", ro->rf.bf16 ? 4 : 5);
-    memcpy(sf.optimizer, ro->rf.rowwise ? "rowwise" : "adagrad", 7);
+    snprintf(sf.format, sizeof sf.format, "%s", aa_row_format_text(ro->rf.format));
+    snprintf(sf.optimizer, sizeof sf.optimizer, "%s", aa_row_optimizer_text(ro->rf.optimizer));
     return sf;
 }
 
@@ -111,13 +113,13 @@ rows_save(const rows *ro, aa_ckpt_writer *w, aa_err *err)
         sizeof head + form_bytes(ro) + base_bytes(ro) + ro->chunks_made * (8 + chunk_bytes(ro));
     section_name(ro, name);
     aa_status st = aa_ckpt_begin(w, name, bytes, err);
-    if (!st) st = aa_ckpt_append(w, &head, sizeof head, err);
-    if (!st) st = save_form(ro, w, err);
-    if (!st && ro->base) st = aa_ckpt_append(w, ro->base, base_bytes(ro), err);
-    for (uint64_t c = 0; !st && c < ro->chunk_count; c++) {
+    if (st == AA_OK) st = aa_ckpt_append(w, &head, sizeof head, err);
+    if (st == AA_OK) st = save_form(ro, w, err);
+    if (st == AA_OK && ro->base) st = aa_ckpt_append(w, ro->base, base_bytes(ro), err);
+    for (uint64_t c = 0; st == AA_OK && c < ro->chunk_count; c++) {
         if (!ro->chunks[c]) continue;
         st = aa_ckpt_append(w, &c, sizeof c, err);
-        if (!st) st = aa_ckpt_append(w, ro->chunks[c], chunk_bytes(ro), err);
+        if (st == AA_OK) st = aa_ckpt_append(w, ro->chunks[c], chunk_bytes(ro), err);
     }
     return st;
 }
@@ -138,7 +140,7 @@ restore_chunk(rows *ro, uint64_t idx, const unsigned char *bytes, aa_err *err)
         return aa_fail(err, AA_EPARSE, "rows of field %u: chunk %llu", ro->field,
                        (unsigned long long)idx);
     aa_status st = rows_make_chunk(ro, idx, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     chunk *ch = ro->chunks[idx];
     memcpy(ch, bytes, chunk_bytes(ro));
     memcpy(ch->plan, ch->live, sizeof ch->plan);
@@ -157,7 +159,7 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
     saved_head  head;
     section_name(ro, name);
     aa_status st = aa_ckpt_get(r, name, &data, &len, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     const unsigned char *at = data;
     const size_t         each = 8 + chunk_bytes(ro);
     const size_t         before = sizeof head + form_bytes(ro) + base_bytes(ro);
@@ -174,17 +176,17 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
         ro->dirty_in[c] = 0;
     if (ro->base) memcpy(ro->base, at + sizeof head + form_bytes(ro), base_bytes(ro));
     at += before;
-    for (uint64_t c = 0; !st && c < head.chunks; c++, at += each) {
+    for (uint64_t c = 0; st == AA_OK && c < head.chunks; c++, at += each) {
         uint64_t idx;
         memcpy(&idx, at, sizeof idx);
         st = restore_chunk(ro, idx, at + sizeof idx, err);
     }
-    if (!st && (ro->live != head.live || ro->chunks_made != head.chunks))
+    if (st == AA_OK && (ro->live != head.live || ro->chunks_made != head.chunks))
         return aa_fail(err, AA_EPARSE, "%s: %llu live rows, not %llu", name,
                        (unsigned long long)ro->live, (unsigned long long)head.live);
-    for (uint32_t slot = 0; !st && slot < ro->shared; slot++)
+    for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++)
         if (!is_live(ro, slot))
             return aa_fail(err, AA_EPARSE, "%s: shared row %u is missing", name, slot);
-    if (!st) rows_touch_all(ro);
+    if (st == AA_OK) rows_touch_all(ro);
     return st;
 }

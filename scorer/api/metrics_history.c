@@ -21,7 +21,7 @@ name_length(const char *line, const char *end)
 }
 
 const char *
-figures_next(const char *text, const char **name, size_t *name_len, double *value)
+metrics_history_next(const char *text, const char **name, size_t *name_len, double *value)
 {
     while (text && *text) {
         const char *end = strchr(text, '\n'), *line = text;
@@ -50,14 +50,14 @@ holds(const char *at, size_t len, const char *part)
 }
 
 double
-figures_sum(const char *text, const char *metric, const char *label)
+metrics_history_sum(const char *text, const char *metric, const char *label)
 {
     const size_t n = strlen(metric);
     const char  *name;
     size_t       len;
     double       value, sum = 0;
     bool         any = false;
-    while ((text = figures_next(text, &name, &len, &value))) {
+    while ((text = metrics_history_next(text, &name, &len, &value))) {
         if (len < n || memcmp(name, metric, n) != 0 || (len > n && name[n] != '{')) continue;
         if (!holds(name + n, len - n, label)) continue;
         sum += value;

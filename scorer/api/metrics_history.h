@@ -8,8 +8,9 @@
 
 /** The next sample of text: *name (with its labels; *name_len) and *value. Returns where to go on,
  *  NULL: there is none. Comments and lines that make no sense are skipped. */
-const char *figures_next(const char *text, const char **name, size_t *name_len, double *value);
+const char *metrics_history_next(const char *text, const char **name, size_t *name_len,
+                                 double *value);
 /** Sum over all labels of a metric whose labels contain `label` ("": any). NaN: there is none. */
-double figures_sum(const char *text, const char *metric, const char *label);
+double metrics_history_sum(const char *text, const char *metric, const char *label);
 
 #endif

@@ -97,7 +97,7 @@ find_peers(page *pg, aa_err *err)
     for (const char *at = cfg->scorer.peers; *at;) {
         size_t    len = strcspn(at, ", ");
         aa_status st = len ? set_peer(pg, at, len, err) : AA_OK;
-        if (st) return st;
+        if (st != AA_OK) return st;
         at += len + (at[len] != '\0');
     }
     return AA_OK;
@@ -106,7 +106,7 @@ find_peers(page *pg, aa_err *err)
 /* ---- gathering ---- */
 
 static void
-ask(peer *pe)
+ask_process(peer *pe)
 {
     aa_err err = AA_ERR_INIT;
     free(pe->text);
@@ -115,7 +115,7 @@ ask(peer *pe)
     if (!pe->port[0])
         snprintf(pe->error, sizeof pe->error,
                  "its port is not known: scorer.peers, or http.*_port");
-    else if (peer_get(&pe->text, pe->host, pe->port, "/metrics", ASK_MS, &err))
+    else if (aa_http_get(&pe->text, pe->host, pe->port, "/metrics", ASK_MS, &err))
         snprintf(pe->error, sizeof pe->error, "%.150s", err.text);
     else
         pe->heard_ms = aa_wall_ms();
@@ -137,29 +137,29 @@ remember(page *pg)
     pg->time_s[pg->count] = (double)aa_wall_ms() / 1e3;
     for (size_t k = 0; k < KEPT; k++)
         pg->value[k][pg->count] =
-            figures_sum(pg->peer[kept[k].from].text, kept[k].metric, kept[k].label);
+            metrics_history_sum(pg->peer[kept[k].from].text, kept[k].metric, kept[k].label);
     pg->count++;
 }
 
 static json_t *
-number(double value)
+json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
 static json_t *
-figures_of(const peer *pe)
+metrics_of(const peer *pe)
 {
     json_t     *out = json_object();
     const char *name, *text = pe->text;
     size_t      len;
     double      value;
-    while ((text = figures_next(text, &name, &len, &value))) {
+    while ((text = metrics_history_next(text, &name, &len, &value))) {
         char key[NAME_SIZE];
         if (len >= sizeof key) continue;
         memcpy(key, name, len);
         key[len] = '\0';
-        json_object_set_new(out, key, number(value)); /* what is no text is left out */
+        json_object_set_new(out, key, json_number(value)); /* what is no text is left out */
     }
     return out;
 }
@@ -171,7 +171,7 @@ process_json(const peer *pe)
     snprintf(address, sizeof address, "%s:%s", pe->host, pe->port);
     return json_pack("{s:b, s:s, s:s, s:I, s:o}", "up", pe->text != NULL, "address",
                      pe->port[0] ? address : "", "error", pe->error, "heard_ms",
-                     (json_int_t)pe->heard_ms, "metrics", figures_of(pe));
+                     (json_int_t)pe->heard_ms, "metrics", metrics_of(pe));
 }
 
 static json_t *
@@ -184,7 +184,7 @@ history_json(const page *pg)
     for (size_t k = 0; k < KEPT; k++) {
         list = json_array();
         for (size_t i = 0; i < pg->count; i++)
-            json_array_append_new(list, number(pg->value[k][i]));
+            json_array_append_new(list, json_number(pg->value[k][i]));
         json_object_set_new(out, kept[k].name, list);
     }
     return out;
@@ -197,7 +197,8 @@ settings_json(const aa_conf *cfg)
     for (size_t f = 0; f < cfg->field_count; f++)
         json_array_append_new(fields, json_string(cfg->fields[f].name));
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "pipeline", cfg->pipeline.name, "mode",
-                     cfg->agent.mode, "model", cfg->model.kind, "dim", (json_int_t)cfg->model.dim,
+                     aa_agent_mode_text(cfg->agent.mode), "model",
+                     aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
                      "positions", (json_int_t)cfg->agent.positions, "token",
                      cfg->scorer.token[0] != '\0', "fields", fields);
 }
@@ -245,14 +246,14 @@ pause_ms(page *pg, int64_t ms)
 }
 
 static void *
-gather(void *arg)
+gather_metrics(void *arg)
 {
     page *pg = arg;
     do {
         peer  *own = &pg->peer[SCORER];
         size_t len;
         for (int p = 0; p < SCORER; p++)
-            ask(&pg->peer[p]);
+            ask_process(&pg->peer[p]);
         free(own->text);
         own->text = aa_metrics_render(pg->ctx->ms, &len);
         own->heard_ms = aa_wall_ms();
@@ -299,8 +300,10 @@ page_answer(void *arg, const aa_http_request *hq, aa_http_reply *hp)
     }
     if (strcmp(hq->method, "GET") == 0 || strcmp(hq->method, "HEAD") == 0) return true;
     free(hp->body);
-    *hp = (aa_http_reply){
-        .status = 405, .content_type = "text/plain", .body = copy_of("GET only\n", 9)};
+    *hp = (aa_http_reply){.status = 405,
+                          .allow = "GET, HEAD",
+                          .content_type = "text/plain",
+                          .body = copy_of("GET only\n", 9)};
     hp->body_len = hp->body ? 9 : 0;
     return true;
 }
@@ -317,11 +320,11 @@ page_open(page **out, const aa_context *ctx, aa_err *err)
     snprintf(pg->peer[SCORER].host, sizeof pg->peer[SCORER].host, "%s", ctx->cfg->http.bind);
     snprintf(pg->peer[SCORER].port, sizeof pg->peer[SCORER].port, "%d", aa_http_port(ctx));
     aa_status st = find_peers(pg, err);
-    if (!st && ctx->cfg->http.enabled) {
-        pg->runs = pthread_create(&pg->thread, NULL, gather, pg) == 0;
+    if (st == AA_OK && ctx->cfg->http.enabled) {
+        pg->runs = pthread_create(&pg->thread, NULL, gather_metrics, pg) == 0;
         if (!pg->runs) st = aa_fail(err, AA_EIO, "no thread for the page");
     }
-    if (st) page_close(&pg);
+    if (st != AA_OK) page_close(&pg);
     *out = pg;
     return st;
 }

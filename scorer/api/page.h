@@ -1,7 +1,7 @@
 /* scorer/api/page - the live page, and what it shows.
  *
  *   GET /                 scorer/api/page.html, which is part of the binary
- *   GET /v1/status        figures of all processes now, and some of them over time, as JSON
+ *   GET /v1/status        metrics of all processes now, and some of them over time, as JSON
  *   GET /v1/openapi.yaml  scorer/api/openapi.yaml
  *
  * A thread of its own asks the other processes' /metrics every scorer.page_every_ms, and keeps a

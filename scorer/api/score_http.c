@@ -62,7 +62,7 @@ answer_one(scorer *sc, const char *not_ready, parser parse, const aa_http_reques
 
 /* False: no memory; *out is gone then. */
 static bool
-append(char **out, size_t *len, size_t *cap, const char *text, size_t text_len)
+append_text(char **out, size_t *len, size_t *cap, const char *text, size_t text_len)
 {
     if (*len + text_len > *cap) {
         *cap = 2 * (*len + text_len);
@@ -86,7 +86,7 @@ batch_replies(scorer *sc, const char *not_ready, const score_json_list *ls, cons
 {
     char  *out = NULL;
     size_t cap = 0;
-    bool   good = append(&out, len, &cap, "{\"replies\":[", 12);
+    bool   good = append_text(&out, len, &cap, "{\"replies\":[", 12);
     for (size_t i = 0; i < ls->count && good; i++) {
         aa_score_reply reply;
         scorer_tally   one;
@@ -94,8 +94,8 @@ batch_replies(scorer *sc, const char *not_ready, const score_json_list *ls, cons
         ls->rq[i].token = (aa_text){token, strlen(token)};
         scorer_answer(sc, not_ready, &ls->rq[i], &reply, &one);
         char *text = score_json_reply(&reply, &one_len);
-        good = text && (i == 0 || append(&out, len, &cap, ",", 1)) &&
-               append(&out, len, &cap, text, one_len - 1); /* without its line end */
+        good = text && (i == 0 || append_text(&out, len, &cap, ",", 1)) &&
+               append_text(&out, len, &cap, text, one_len - 1); /* without its line end */
         if (!text) {
             free(out);
             out = NULL;
@@ -106,7 +106,7 @@ batch_replies(scorer *sc, const char *not_ready, const score_json_list *ls, cons
         tally->fallbacks += one.fallbacks;
         tally->rows_missing += one.rows_missing;
     }
-    if (good) append(&out, len, &cap, "]}\n", 3);
+    if (good) append_text(&out, len, &cap, "]}\n", 3);
     return out;
 }
 
@@ -151,6 +151,7 @@ score_http_answer(scorer *sc, const char *not_ready, size_t max_bytes, const aa_
         scorer_refuse(&reply, tally, HTTP_NOT_FOUND, "no such resource");
     } else if (strcmp(hq->method, "POST") != 0) {
         scorer_refuse(&reply, tally, HTTP_WRONG_METHOD, "only POST");
+        hp->allow = "POST";
     } else if (hq->body_len > max_bytes) {
         scorer_refuse(&reply, tally, AA_SCORE_TOO_LARGE, "%zu bytes, at most %zu", hq->body_len,
                       max_bytes);

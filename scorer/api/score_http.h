@@ -1,4 +1,4 @@
-/* scorer/api/score_http - the scoring resources of the HTTP door: JSON in, JSON out
+/* scorer/api/score_http - the scoring resources of the HTTP endpoint: JSON in, JSON out
  * (scorer/api/score_json).
  *
  *   POST /v1/score   a list's scores

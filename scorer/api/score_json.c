@@ -8,6 +8,8 @@
 
 #include <jansson.h>
 
+#include "common/base/utf8.h"
+
 #define NUMBER_BYTES 24
 #define SCORE_BYTES  24
 
@@ -55,7 +57,7 @@ ids_of(json_source *so, const json_t *list, const char *where, aa_text **out, si
     *count = n;
     for (size_t i = 0; i < n; i++) {
         aa_status st = id_of(so, json_array_get(list, i), where, (int)i, &(*out)[i], err);
-        if (st) return st;
+        if (st != AA_OK) return st;
     }
     return AA_OK;
 }
@@ -116,19 +118,19 @@ count_of(const json_t *root, const char *name, uint32_t *out, aa_err *err)
 }
 
 static aa_status
-fill(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
+fill_request(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
 {
     aa_status     st = check_members(so->root, rank, err);
     const json_t *items = json_object_get(so->root, "items");
     const json_t *context = json_object_get(so->root, "context");
-    if (st) return st;
+    if (st != AA_OK) return st;
     so->number = calloc(json_array_size(items) + json_array_size(context) + 1, NUMBER_BYTES);
     if (!so->number) return aa_fail(err, AA_ENOMEM, "%zu items", json_array_size(items));
     st = id_of(so, json_object_get(so->root, "user"), "user", -1, &rq->user, err);
-    if (!st) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
-    if (!st) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
-    if (!st) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
-    if (!st) st = count_of(so->root, "top", &rq->top, err);
+    if (st == AA_OK) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
+    if (st == AA_OK) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
+    if (st == AA_OK) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
+    if (st == AA_OK) st = count_of(so->root, "top", &rq->top, err);
     rq->rank = rank;
     rq->explain = json_is_true(json_object_get(so->root, "explain"));
     rq->request_id = (uint64_t)json_integer_value(json_object_get(so->root, "request_id"));
@@ -155,16 +157,25 @@ request_of(aa_score_request *rq, json_t *root, const json_error_t *je, bool rank
     else if (!json_is_object(root))
         st = aa_fail(err, AA_EPARSE, "expected a JSON object");
     else
-        st = fill(rq, so, rank, err);
-    if (st) aa_score_request_fini(rq);
+        st = fill_request(rq, so, rank, err);
+    if (st != AA_OK) aa_score_request_fini(rq);
     return st;
+}
+
+/* A body may begin with a byte order mark, as a file that a client sends may. */
+static json_t *
+parse_body(const void *body, size_t len, json_error_t *je)
+{
+    const size_t mark = len > 0 ? aa_utf8_mark(body, len) : 0;
+    const char  *text = len > mark ? (const char *)body + mark : "";
+    return json_loadb(text, len - mark, JSON_REJECT_DUPLICATES, je);
 }
 
 aa_status
 score_json_request(aa_score_request *rq, const void *body, size_t len, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     return request_of(rq, root, &je, false, err);
 }
 
@@ -172,7 +183,7 @@ aa_status
 score_json_rank(aa_score_request *rq, const void *body, size_t len, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     return request_of(rq, root, &je, true, err);
 }
 
@@ -180,7 +191,7 @@ aa_status
 score_json_batch(score_json_list *out, const void *body, size_t len, size_t max, aa_err *err)
 {
     json_error_t je;
-    json_t      *root = json_loadb(len ? body : "", len, JSON_REJECT_DUPLICATES, &je);
+    json_t      *root = parse_body(body, len, &je);
     json_t      *list = json_object_get(root, "requests");
     size_t       n = json_array_size(list);
     aa_status    st = AA_OK;
@@ -194,14 +205,14 @@ score_json_batch(score_json_list *out, const void *body, size_t len, size_t max,
         st = aa_fail(err, AA_EPARSE, "%zu requests, at most %zu", n, max);
     else if (!(out->rq = calloc(n + 1, sizeof *out->rq)))
         st = aa_fail(err, AA_ENOMEM, "%zu requests", n);
-    for (size_t i = 0; i < n && !st; i++) {
+    for (size_t i = 0; i < n && st == AA_OK; i++) {
         aa_err  why = AA_ERR_INIT;
         json_t *one = json_incref(json_array_get(list, i));
         st = request_of(&out->rq[i], one, &je, json_object_get(one, "top") != NULL, &why);
-        if (st) aa_fail(err, st, "requests[%zu]: %.200s", i, why.text);
-        out->count += !st;
+        if (st != AA_OK) aa_fail(err, st, "requests[%zu]: %.200s", i, why.text);
+        out->count += st == AA_OK;
     }
-    if (st) score_json_batch_fini(out);
+    if (st != AA_OK) score_json_batch_fini(out);
     return st;
 }
 
@@ -225,12 +236,12 @@ explanation_of(const aa_score_reading *rd)
 
 /* IDs may be any bytes. */
 static json_t *
-text_of(aa_text text)
+json_text_of(aa_text text)
 {
     json_t *js = json_stringn(text.data, text.len);
     char   *plain = js ? NULL : malloc(text.len + 1);
     for (size_t i = 0; plain && i < text.len; i++)
-        plain[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+        plain[i] = (char)(text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?');
     if (plain) js = json_stringn(plain, text.len);
     free(plain);
     return js;
@@ -258,7 +269,7 @@ put_score(char *out, float score)
     char     text[9];
     for (size_t i = 9; i > 0; i--, digits /= 10)
         text[i - 1] = (char)('0' + digits % 10);
-    memcpy(out, "0.", 2);
+    out[0] = '0', out[1] = '.';
     for (; zeros > 0; zeros--)
         out[len++] = '0';
     memcpy(out + len, text, sizeof text);
@@ -297,7 +308,7 @@ score_json_reply(const aa_score_reply *rp, size_t *len)
     } else {
         if (rp->item_count) failed |= json_object_set_new(root, "items", list = json_array());
         for (size_t i = 0; i < rp->item_count; i++)
-            failed |= json_array_append_new(list, text_of(rp->item[i]));
+            failed |= json_array_append_new(list, json_text_of(rp->item[i]));
         failed |= json_object_set_new(root, "scores", list = json_array());
         for (size_t i = 0; i < rp->score_count; i++)
             failed |= json_array_append_new(list, json_real((double)rp->score[i]));
@@ -383,7 +394,7 @@ copy_items(const json_t *list)
 
 /* What can be wrong with a reply that is JSON. */
 static aa_status
-check_reply(const aa_score_reply *rp, aa_err *err)
+check_json_reply(const aa_score_reply *rp, aa_err *err)
 {
     if (rp->item_count && rp->item_count != rp->score_count)
         return aa_fail(err, AA_EPARSE, "%zu items, but %zu scores", rp->item_count,
@@ -433,8 +444,8 @@ score_json_read_reply(aa_score_reply *rp, const char *text, size_t len, aa_err *
     rp->version = (uint64_t)json_integer_value(json_object_get(root, "version"));
     if (json_is_string(error))
         snprintf(rp->error, sizeof rp->error, "%s", json_string_value(error));
-    st = check_reply(rp, err);
-    if (st) aa_score_reply_fini(rp);
+    st = check_json_reply(rp, err);
+    if (st != AA_OK) aa_score_reply_fini(rp);
 out:
     json_decref(root);
     return st;

@@ -21,13 +21,13 @@ typedef struct {
 _Static_assert(sizeof(idmap_entry) == ENTRY_BYTES, "one cache line");
 
 typedef struct {
-    epoch_node   node;
+    reclaim_node node;
     size_t       mask;  /* capacity - 1 */
     idmap_entry *entry; /* (mask + 1) */
 } idmap_table;
 
 struct idmap {
-    epoch                 *ep; /* borrowed */
+    reclaim               *rl; /* borrowed */
     _Atomic(idmap_table *) table;
     size_t                 used, live; /* updater's: entries with a key; those not dead */
 };
@@ -49,7 +49,7 @@ float_of(uint32_t bits)
 }
 
 static void
-table_destroy(epoch_node *node)
+table_destroy(reclaim_node *node)
 {
     idmap_table *tbl = (idmap_table *)node;
     free(tbl->entry);
@@ -73,7 +73,7 @@ table_new(size_t capacity)
 
 /* The key's entry, or the free one where it belongs. */
 static idmap_entry *
-probe(const idmap_table *tbl, uint64_t key)
+probe_key(const idmap_table *tbl, uint64_t key)
 {
     for (size_t i = (size_t)key & tbl->mask;; i = (i + 1) & tbl->mask) {
         idmap_entry *en = &tbl->entry[i];
@@ -86,8 +86,9 @@ static bool
 entry_read(const idmap_entry *en, aa_assignment *out)
 {
     uint32_t seq, dead;
+    unsigned tries = 0;
     do {
-        seq = seqlock_read_begin(&en->lock);
+        seq = seqlock_read_begin(&en->lock, &tries);
         out->run_id = atomic_load_explicit(&en->run_id, memory_order_acquire);
         out->version = atomic_load_explicit(&en->version, memory_order_acquire);
         out->born = atomic_load_explicit(&en->born, memory_order_acquire);
@@ -132,22 +133,22 @@ rebuild(idmap *im, aa_err *err)
         aa_assignment a;
         uint64_t      key = atomic_load(&old->entry[i].key);
         if (!key || !entry_read(&old->entry[i], &a)) continue;
-        idmap_entry *en = probe(tbl, key);
+        idmap_entry *en = probe_key(tbl, key);
         entry_write(en, &a);
         atomic_store(&en->key, key);
     }
     im->used = im->live;
     atomic_store(&im->table, tbl);
-    epoch_retire(im->ep, &old->node, table_destroy);
+    reclaim_retire(im->rl, &old->node, table_destroy);
     return AA_OK;
 }
 
 idmap *
-idmap_new(epoch *ep)
+idmap_new(reclaim *rl)
 {
     idmap *im = calloc(1, sizeof *im);
     if (!im) return NULL;
-    im->ep = ep;
+    im->rl = rl;
     idmap_table *tbl = table_new(FIRST_CAPACITY);
     if (!tbl) {
         free(im);
@@ -172,7 +173,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
 {
     AA_REQUIRE(key != 0);
     idmap_table *tbl = atomic_load(&im->table);
-    idmap_entry *en = probe(tbl, key);
+    idmap_entry *en = probe_key(tbl, key);
     bool         found = atomic_load(&en->key) == key;
     *applied = false;
     if (found) {
@@ -186,8 +187,8 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
     } else {
         if ((im->used + 1) * 4 > (tbl->mask + 1) * 3) {
             aa_status st = rebuild(im, err);
-            if (st) return st;
-            en = probe(atomic_load(&im->table), key);
+            if (st != AA_OK) return st;
+            en = probe_key(atomic_load(&im->table), key);
         }
         im->used++;
         im->live++;
@@ -201,7 +202,7 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
 bool
 idmap_delete(idmap *im, uint64_t key)
 {
-    idmap_entry *en = probe(atomic_load(&im->table), key);
+    idmap_entry *en = probe_key(atomic_load(&im->table), key);
     if (atomic_load(&en->key) != key || atomic_load(&en->dead)) return false;
     seqlock_write_begin(&en->lock);
     atomic_store_explicit(&en->dead, 1, memory_order_release);
@@ -232,7 +233,7 @@ idmap_prefetch(const idmap *im, uint64_t key)
 bool
 idmap_get(const idmap *im, uint64_t key, aa_assignment *out)
 {
-    const idmap_entry *en = probe(atomic_load(&im->table), key);
+    const idmap_entry *en = probe_key(atomic_load(&im->table), key);
     if (atomic_load_explicit(&en->key, memory_order_acquire) != key) return false;
     return entry_read(en, out);
 }

@@ -14,13 +14,13 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/reclaim.h"
 
 typedef struct idmap idmap;
 
-/** ep is kept (borrowed). NULL: out of memory. */
-idmap *idmap_new(epoch *ep);
+/** rl is kept (borrowed). NULL: out of memory. */
+idmap *idmap_new(reclaim *rl);
 void   idmap_free(idmap **im_p);
 
 /**
@@ -41,7 +41,7 @@ size_t idmap_bytes(const idmap *im);
 
 /** The key will be asked for soon: fetch its place from memory. @thread as idmap_get */
 void idmap_prefetch(const idmap *im, uint64_t key);
-/** True and *out if the key is there. @thread a reader between epoch_enter and _exit; updater */
+/** True and *out if the key is there. @thread a reader between reclaim_enter and _exit; updater */
 bool idmap_get(const idmap *im, uint64_t key, aa_assignment *out);
 
 /** All live entries with this run_id, folded in no particular order: equal contents, equal value.

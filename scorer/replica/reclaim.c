@@ -12,90 +12,90 @@
 typedef struct {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t era; /* 0: outside */
     atomic_bool taken;
-} epoch_place;
+} reclaim_place;
 
-struct epoch {
-    epoch_place      place[EPOCH_READERS];
+struct reclaim {
+    reclaim_place    place[RECLAIM_READERS];
     _Atomic uint64_t era;     /* 1, 2, 3, ... */
-    epoch_node      *retired; /* updater's; newest first */
+    reclaim_node    *retired; /* updater's; newest first */
 };
 
-epoch *
-epoch_new(void)
+reclaim *
+reclaim_new(void)
 {
-    epoch *ep = aligned_alloc(CACHE_LINE_BYTES, sizeof *ep);
-    if (!ep) return NULL;
-    for (int i = 0; i < EPOCH_READERS; i++) {
-        atomic_init(&ep->place[i].era, 0);
-        atomic_init(&ep->place[i].taken, false);
+    reclaim *rl = aligned_alloc(CACHE_LINE_BYTES, sizeof *rl);
+    if (!rl) return NULL;
+    for (int i = 0; i < RECLAIM_READERS; i++) {
+        atomic_init(&rl->place[i].era, 0);
+        atomic_init(&rl->place[i].taken, false);
     }
-    atomic_init(&ep->era, 1);
-    ep->retired = NULL;
-    return ep;
+    atomic_init(&rl->era, 1);
+    rl->retired = NULL;
+    return rl;
 }
 
 void
-epoch_free(epoch **ep_p)
+reclaim_free(reclaim **rl_p)
 {
-    epoch *ep = *ep_p;
-    if (!ep) return;
-    epoch_reclaim(ep);
-    AA_REQUIRE(!ep->retired);
-    free(ep);
-    *ep_p = NULL;
+    reclaim *rl = *rl_p;
+    if (!rl) return;
+    reclaim_now(rl);
+    AA_REQUIRE(!rl->retired);
+    free(rl);
+    *rl_p = NULL;
 }
 
 int
-epoch_join(epoch *ep)
+reclaim_join(reclaim *rl)
 {
-    for (int i = 0; i < EPOCH_READERS; i++) {
+    for (int i = 0; i < RECLAIM_READERS; i++) {
         bool expected = false;
-        if (atomic_compare_exchange_strong(&ep->place[i].taken, &expected, true)) return i;
+        if (atomic_compare_exchange_strong(&rl->place[i].taken, &expected, true)) return i;
     }
     return -1;
 }
 
 void
-epoch_leave(epoch *ep, int reader)
+reclaim_leave(reclaim *rl, int reader)
 {
-    AA_REQUIRE(atomic_load(&ep->place[reader].era) == 0);
-    atomic_store(&ep->place[reader].taken, false);
+    AA_REQUIRE(atomic_load(&rl->place[reader].era) == 0);
+    atomic_store(&rl->place[reader].taken, false);
 }
 
 void
-epoch_enter(epoch *ep, int reader)
+reclaim_enter(reclaim *rl, int reader)
 {
-    atomic_store(&ep->place[reader].era, atomic_load(&ep->era));
+    atomic_store(&rl->place[reader].era, atomic_load(&rl->era));
 }
 
 void
-epoch_exit(epoch *ep, int reader)
+reclaim_exit(reclaim *rl, int reader)
 {
-    atomic_store_explicit(&ep->place[reader].era, 0, memory_order_release);
+    atomic_store_explicit(&rl->place[reader].era, 0, memory_order_release);
 }
 
 void
-epoch_retire(epoch *ep, epoch_node *node, void (*destroy)(epoch_node *node))
+reclaim_retire(reclaim *rl, reclaim_node *node, void (*destroy)(reclaim_node *node))
 {
     if (!node) return;
     node->destroy = destroy;
-    node->era = atomic_fetch_add(&ep->era, 1); /* whoever enters from now on cannot reach it */
-    node->next = ep->retired;
-    ep->retired = node;
-    epoch_reclaim(ep);
+    node->era = atomic_fetch_add(&rl->era, 1); /* whoever enters from now on cannot reach it */
+    node->next = rl->retired;
+    rl->retired = node;
+    reclaim_now(rl);
 }
 
 void
-epoch_reclaim(epoch *ep)
+reclaim_now(reclaim *rl)
 {
-    if (!ep->retired) return;
+    if (!rl->retired) return;
     uint64_t oldest = UINT64_MAX; /* era of the reader that has been inside longest */
-    for (int i = 0; i < EPOCH_READERS; i++) {
-        uint64_t era = atomic_load(&ep->place[i].era);
+    for (int i = 0; i < RECLAIM_READERS; i++) {
+        uint64_t era = atomic_load(&rl->place[i].era);
         if (era && era < oldest) oldest = era;
     }
-    for (epoch_node **at = &ep->retired; *at;) {
-        epoch_node *node = *at;
+    for (reclaim_node **at = &rl->retired; *at;) {
+        reclaim_node *node = *at;
         if (node->era < oldest) {
             *at = node->next;
             node->destroy(node);

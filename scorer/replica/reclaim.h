@@ -2,7 +2,7 @@
  *
  * Readers load shared pointers without a lock; the updater swaps a pointer and retires the old
  * object. An object is freed once every reader that was inside when it was retired has left
- * (epoch-based reclamation). A reader costs two stores; it never waits.
+ * (epoch-based reclamation, RCU-like). A reader costs two stores; it never waits.
  *
  * Pointers that are protected this way are stored and loaded with sequential consistency: that is
  * what orders "reader announced itself" against "updater swapped, then looked for readers".
@@ -12,34 +12,34 @@
 
 #include <stdint.h>
 
-#define EPOCH_READERS 64
+#define RECLAIM_READERS 64
 
-typedef struct epoch epoch;
+typedef struct reclaim reclaim;
 
 /* First member of every object that can be retired. */
-typedef struct epoch_node epoch_node;
-struct epoch_node {
-    epoch_node *next;
-    uint64_t    era;
-    void (*destroy)(epoch_node *node);
+typedef struct reclaim_node reclaim_node;
+struct reclaim_node {
+    reclaim_node *next;
+    uint64_t      era;
+    void (*destroy)(reclaim_node *node);
 };
 
-epoch *epoch_new(void); /* NULL: out of memory */
+reclaim *reclaim_new(void); /* NULL: out of memory */
 /** Frees everything retired. @pre no reader is inside */
-void epoch_free(epoch **ep_p);
+void reclaim_free(reclaim **rl_p);
 
-/** A place for one reading thread: 0..EPOCH_READERS-1, or -1 when all are taken. @thread any */
-int  epoch_join(epoch *ep);
-void epoch_leave(epoch *ep, int reader);
+/** A place for one reading thread: 0..RECLAIM_READERS-1, or -1 when all are taken. @thread any */
+int  reclaim_join(reclaim *rl);
+void reclaim_leave(reclaim *rl, int reader);
 
 /** Between these two, what the reader loads stays valid. Not nested. @thread the reader's */
-void epoch_enter(epoch *ep, int reader);
-void epoch_exit(epoch *ep, int reader);
+void reclaim_enter(reclaim *rl, int reader);
+void reclaim_exit(reclaim *rl, int reader);
 
 /** The object can no longer be reached; destroy it when no reader can hold it. NULL: nothing.
  *  @thread updater */
-void epoch_retire(epoch *ep, epoch_node *node, void (*destroy)(epoch_node *node));
+void reclaim_retire(reclaim *rl, reclaim_node *node, void (*destroy)(reclaim_node *node));
 /** Free what can be freed. Called by retire; call it now and then besides. @thread updater */
-void epoch_reclaim(epoch *ep);
+void reclaim_now(reclaim *rl);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/messages/batch.h"
 #include "common/model/dense.h"
 #include "common/model/model.h"
+#include "common/model/row.h"
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
@@ -22,17 +23,17 @@
 
 /* Immutable once published. */
 typedef struct {
-    epoch_node    node;
+    reclaim_node  node;
     aa_assignment a;
 } replica_new_id;
 
 typedef struct {
-    epoch_node node;
-    uint64_t   run_id, version, events;
-    int64_t    newest_kafka_ms, oldest_kafka_ms;
-    bool       residual_rows;
-    size_t     count;
-    float      w[]; /* (count) */
+    reclaim_node node;
+    uint64_t     run_id, version, events;
+    int64_t      newest_kafka_ms, oldest_kafka_ms;
+    bool         residual_rows;
+    size_t       count;
+    float        w[]; /* (count) */
 } replica_dense;
 
 typedef struct {
@@ -46,7 +47,7 @@ struct replica {
     aa_model_shape           shape;
     const aa_model_kind     *kind;
     size_t                   W; /* K+1 */
-    epoch                   *ep;
+    reclaim                 *rl;
     replica_field            field[AA_MAX_FIELDS];       /* (F) */
     _Atomic(replica_dense *) dense;                      /* NULL: none yet */
     uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
@@ -77,7 +78,7 @@ struct replica_reader {
 };
 
 static void
-plain_destroy(epoch_node *node)
+plain_destroy(reclaim_node *node)
 {
     free(node);
 }
@@ -89,20 +90,19 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
         return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
                        cfg->field_count);
     const aa_model_kind *kind = aa_model_find(cfg->model.kind);
-    if (!kind) return aa_fail(err, AA_ECONFIG, "model.kind: no model '%s'", cfg->model.kind);
-    replica *rp = calloc(1, sizeof *rp);
+    replica             *rp = calloc(1, sizeof *rp);
     if (!rp) return aa_fail(err, AA_ENOMEM, "replica");
     rp->cfg = cfg;
     rp->kind = kind;
     aa_model_shape_of(&rp->shape, cfg);
-    rp->W = rp->shape.K + 1;
-    rp->ep = epoch_new();
+    rp->W = aa_row_width(rp->shape.K);
+    rp->rl = reclaim_new();
     rp->row = calloc(rp->W, sizeof *rp->row);
-    rp->items = names_new();
-    bool complete = rp->ep && rp->row && rp->items;
+    rp->items = rp->rl ? names_new(rp->rl) : NULL;
+    bool complete = rp->rl && rp->row && rp->items;
     for (size_t f = 0; complete && f < rp->shape.F; f++) {
-        rp->field[f].ids = idmap_new(rp->ep);
-        rp->field[f].rows = rowset_new(rp->W, rp->ep);
+        rp->field[f].ids = idmap_new(rp->rl);
+        rp->field[f].rows = rowset_new(rp->W, rp->rl);
         complete = rp->field[f].ids && rp->field[f].rows;
     }
     if (!complete) {
@@ -124,10 +124,10 @@ replica_free(replica **rp_p)
         free(atomic_load(&rp->field[f].new_id));
     }
     free(atomic_load(&rp->dense));
-    epoch_free(&rp->ep);
+    names_free(&rp->items);
+    reclaim_free(&rp->rl);
     free(rp->row);
     aa_bytes_fini(&rp->name);
-    names_free(&rp->items);
     free(rp);
     *rp_p = NULL;
 }
@@ -172,7 +172,7 @@ apply_new_id(replica *rp, replica_field *fi, const aa_assignment *a, replica_eff
         return AA_OK;
     }
     atomic_store(&fi->new_id, fresh);
-    if (held) epoch_retire(rp->ep, &held->node, plain_destroy);
+    if (held) reclaim_retire(rp->rl, &held->node, plain_destroy);
     *effect = REPLICA_APPLIED;
     return AA_OK;
 }
@@ -187,10 +187,11 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     *effect = REPLICA_OLD;
     if (!fi) return AA_EPARSE;
     aa_status st = value ? aa_wire_unpack_assignment(&a, value, len, err) : AA_OK;
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (k->kind == AA_KEY_NEW_ID) {
         st = apply_new_id(rp, fi, value ? &a : NULL, effect, err);
         applied = *effect == REPLICA_APPLIED;
+        if (applied && value && a.modulo > 0 && k->field == REPLICA_ITEM) names_show_all(rp->items);
     } else if (k->id == 0) {
         return aa_fail(err, AA_EPARSE, "assignment of ID key 0");
     } else if (value) {
@@ -198,11 +199,28 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     } else {
         applied = idmap_delete(fi->ids, k->id);
     }
-    if (st) return st;
+    if (st != AA_OK) return st;
     if (applied) *effect = REPLICA_APPLIED;
+    if (applied && k->kind == AA_KEY_ASSIGNMENT && k->field == REPLICA_ITEM)
+        names_show(rp->items, k->id, value != NULL);
     if (value && a.run_id > rp->assignments_run) rp->assignments_run = a.run_id;
     if (value) note_version(rp, a.run_id, a.version);
     return AA_OK;
+}
+
+/* Does the assigner hold this ID? In hash mode it holds none, and reads any. */
+static bool
+is_held(const replica_field *fi, uint64_t key)
+{
+    const replica_new_id *fresh = atomic_load(&fi->new_id);
+    aa_assignment         a;
+    return (fresh && fresh->a.modulo > 0) || idmap_get(fi->ids, key, &a);
+}
+
+aa_status
+replica_tick(replica *rp, int64_t now_ms, aa_err *err)
+{
+    return names_tick(rp->items, now_ms, err);
 }
 
 aa_status
@@ -213,16 +231,16 @@ replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t
     size_t      text_len = 0;
     bool        applied = false;
     *effect = REPLICA_OLD;
-    if (!field_of(rp, k, err)) return AA_EPARSE;
+    const replica_field *fi = field_of(rp, k, err);
+    if (!fi) return AA_EPARSE;
     aa_status st =
         value ? aa_wire_unpack_name(&rp->name, &text, &text_len, value, len, err) : AA_OK;
-    if (st || k->field != REPLICA_ITEM) return st; /* others are not ranked */
-    if (!value)
-        applied = names_delete(rp->items, k->id);
-    else if (aa_id_key(text, text_len) != k->id)
+    if (st != AA_OK || k->field != REPLICA_ITEM) return st; /* others are not ranked */
+    if (!value) return AA_OK; /* whether an item is ranked is what its assignment says */
+    if (aa_id_key(text, text_len) != k->id)
         st = aa_fail(err, AA_EPARSE, "a name of another ID key");
     else
-        st = names_put(rp->items, k->id, text, text_len, &applied, err);
+        st = names_put(rp->items, k->id, text, text_len, is_held(fi, k->id), &applied, err);
     if (applied) *effect = REPLICA_APPLIED;
     return st;
 }
@@ -240,8 +258,8 @@ replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t 
         return aa_fail(err, AA_EPARSE, "slot %llu out of range", (unsigned long long)k->id);
     if (value) {
         aa_status st = aa_wire_unpack_row(&rh, rp->row, rp->W, value, len, err);
-        if (!st) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
-        if (st) return st;
+        if (st == AA_OK) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
+        if (st != AA_OK) return st;
         if (rh.run_id > rp->model_run) rp->model_run = rh.run_id;
         note_version(rp, rh.run_id, rh.version);
     } else {
@@ -252,7 +270,7 @@ replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t 
 }
 
 static aa_status
-check_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
+check_dense_shape(const replica *rp, const aa_dense_message *d, aa_err *err)
 {
     const aa_model_shape *sh = &rp->shape;
     size_t                want = rp->kind->weight_count(sh);
@@ -279,8 +297,8 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
     *effect = REPLICA_OLD;
     if (!value && !held) return AA_OK;
     aa_status st = value ? aa_wire_unpack_dense(&d, value, len, err) : AA_OK;
-    if (!st && value) st = check_shape(rp, &d, err);
-    if (st) goto out;
+    if (st == AA_OK && value) st = check_dense_shape(rp, &d, err);
+    if (st != AA_OK) goto out;
     if (value) {
         if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
         fresh = malloc(sizeof *fresh + d.w_count * sizeof fresh->w[0]);
@@ -300,7 +318,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
         note_version(rp, d.run_id, d.version);
     }
     atomic_store(&rp->dense, fresh);
-    if (held) epoch_retire(rp->ep, &held->node, plain_destroy);
+    if (held) reclaim_retire(rp->rl, &held->node, plain_destroy);
     *effect = REPLICA_APPLIED;
 out:
     aa_dense_message_fini(&d);
@@ -314,8 +332,8 @@ replica_apply(replica *rp, const void *key, size_t key_len, const void *value, s
     aa_topic_key k;
     *effect = REPLICA_OLD;
     aa_status st = aa_topic_key_get(&k, key, key_len, err);
-    if (st) return st;
-    epoch_reclaim(rp->ep);
+    if (st != AA_OK) return st;
+    reclaim_now(rp->rl);
     if (k.lane != (uint32_t)rp->cfg->pipeline.lane) {
         *effect = REPLICA_OTHER_LANE;
         return AA_OK;
@@ -394,10 +412,10 @@ replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     replica_reader *rr = calloc(1, sizeof *rr);
     if (!rr) return aa_fail(err, AA_ENOMEM, "replica reader");
     rr->rp = rp;
-    rr->place = epoch_join(rp->ep);
+    rr->place = reclaim_join(rp->rl);
     if (rr->place < 0) {
         free(rr);
-        return aa_fail(err, AA_EFULL, "more than %d readers of one replica", EPOCH_READERS);
+        return aa_fail(err, AA_EFULL, "more than %d readers of one replica", RECLAIM_READERS);
     }
     rr->fixed = calloc(F * W, sizeof *rr->fixed);
     rr->x = calloc(BLOCK_ITEMS * F * W, sizeof *rr->x);
@@ -418,7 +436,7 @@ replica_reader_close(replica_reader **rr_p)
 {
     replica_reader *rr = *rr_p;
     if (!rr) return;
-    epoch_leave(rr->rp->ep, rr->place);
+    reclaim_leave(rr->rp->rl, rr->place);
     free(rr->fixed);
     free(rr->x);
     free(rr->second);
@@ -432,7 +450,8 @@ replica_reader_close(replica_reader **rr_p)
 void
 replica_pin(replica_reader *rr)
 {
-    epoch_enter(rr->rp->ep, rr->place);
+    AA_REQUIRE(!rr->pinned);
+    reclaim_enter(rr->rp->rl, rr->place);
     rr->pinned = true;
     rr->dense = atomic_load(&rr->rp->dense);
 }
@@ -440,14 +459,16 @@ replica_pin(replica_reader *rr)
 void
 replica_unpin(replica_reader *rr)
 {
+    AA_REQUIRE(rr->pinned);
     rr->pinned = false;
-    epoch_exit(rr->rp->ep, rr->place);
+    reclaim_exit(rr->rp->rl, rr->place);
 }
 
-const names *
-replica_items(const replica *rp)
+const names_list *
+replica_items(const replica_reader *rr)
 {
-    return rp->items;
+    AA_REQUIRE(rr->pinned);
+    return names_now(rr->rp->items);
 }
 
 /* Is this row the one that the assignment speaks of? */
@@ -506,9 +527,9 @@ read_own(const replica_reader *rr, const rowset *rows, const aa_assignment *a, b
     rd->version = residual && rd->version > rh.version ? rd->version : rh.version;
 }
 
-/* An ID that was never seen reads as the field's "new ID" record says. @pre inside the epoch */
+/* An ID that was never seen reads as the field's "new ID" record says. @pre inside the reclaim */
 static void
-find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
+find_reading(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *answer)
 {
     fd->a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
     fd->known = idmap_get(fi->ids, key, &fd->a);
@@ -519,10 +540,10 @@ find(const replica_field *fi, uint64_t key, replica_found *fd, replica_answer *a
     if (fd->a.modulo) fd->a.slot = (uint32_t)(key % fd->a.modulo);
 }
 
-/* The reading of one ID: x (W) is written. @pre inside the epoch */
+/* The reading of one ID: x (W) is written. @pre inside the reclaim */
 static void
-gather(const replica_reader *rr, const replica_dense *dense, size_t f, const replica_found *fd,
-       float *x, aa_score_reading *rd, replica_answer *answer)
+gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
+               const replica_found *fd, float *x, aa_score_reading *rd, replica_answer *answer)
 {
     const replica_field *fi = &rr->rp->field[f];
     const aa_assignment *a = &fd->a;
@@ -539,12 +560,12 @@ gather(const replica_reader *rr, const replica_dense *dense, size_t f, const rep
 
 /* The same from the key. */
 static void
-find_and_gather(const replica_reader *rr, const replica_dense *dense, size_t f, uint64_t key,
-                float *x, aa_score_reading *rd, replica_answer *answer)
+find_and_gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
+                        uint64_t key, float *x, aa_score_reading *rd, replica_answer *answer)
 {
     replica_found fd;
-    find(&rr->rp->field[f], key, &fd, answer);
-    gather(rr, dense, f, &fd, x, rd, answer);
+    find_reading(&rr->rp->field[f], key, &fd, answer);
+    gather_reading(rr, dense, f, &fd, x, rd, answer);
 }
 
 /* Where n <= LOOKUP_ITEMS items stand, into found; their rows are on the way from memory. */
@@ -555,7 +576,7 @@ look_up(replica_reader *rr, const uint64_t *item, size_t n, replica_answer *answ
     for (size_t i = 0; i < n; i++)
         idmap_prefetch(fi->ids, item[i]);
     for (size_t i = 0; i < n; i++) {
-        find(fi, item[i], &rr->found[i], answer);
+        find_reading(fi, item[i], &rr->found[i], answer);
         if (rr->found[i].a.slot != AA_NO_SLOT) rowset_prefetch(fi->rows, rr->found[i].a.slot);
     }
 }
@@ -571,8 +592,8 @@ score_block(replica_reader *rr, const replica_dense *dense, const replica_found 
         aa_score_reading rd;
         float           *x = rr->x + b * F * W;
         memcpy(x, rr->fixed, F * W * sizeof *x);
-        gather(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
-               reading ? &reading[b] : &rd, answer);
+        gather_reading(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
+                       reading ? &reading[b] : &rd, answer);
     }
     rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
     for (size_t b = 0; b < B; b++)
@@ -600,7 +621,7 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         aa_score_reading rd, *into = &rd;
         if (f == REPLICA_ITEM) continue;
         if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
-        find_and_gather(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
+        find_and_gather_reading(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
     }
     for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
         size_t left = n - i, at = i % LOOKUP_ITEMS;
@@ -621,11 +642,11 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
 {
     replica_answer answer = {0};
     *a = (aa_assignment){.slot = AA_NO_SLOT, .alt_slot = AA_NO_SLOT};
-    epoch_enter(rr->rp->ep, rr->place);
-    const replica_dense *dense = atomic_load(&rr->rp->dense);
-    bool                 known = dense && idmap_get(rr->rp->field[f].ids, key, a);
-    if (known) find_and_gather(rr, dense, f, key, x, rd, &answer);
-    epoch_exit(rr->rp->ep, rr->place);
+    const bool pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    bool known = rr->dense && idmap_get(rr->rp->field[f].ids, key, a);
+    if (known) find_and_gather_reading(rr, rr->dense, f, key, x, rd, &answer);
+    if (!pinned) replica_unpin(rr);
     return known;
 }
 
@@ -633,9 +654,10 @@ bool
 replica_read_row(replica_reader *rr, size_t f, uint32_t slot, float *w)
 {
     aa_row_head rh;
-    epoch_enter(rr->rp->ep, rr->place);
+    const bool  pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
     bool there = rowset_get(rr->rp->field[f].rows, slot, &rh, w);
-    epoch_exit(rr->rp->ep, rr->place);
+    if (!pinned) replica_unpin(rr);
     return there;
 }
 

@@ -1,5 +1,5 @@
-/* scorer/replica/replica - a read-only copy of what the pipeline knows, built from its two compacted
- * topics.
+/* scorer/replica/replica - a read-only copy of what the pipeline knows, built from its two
+ * compacted topics.
  *
  * Records may come twice and late. Each carries (run_id, version); one that is below what is held
  * for its key changes nothing, and a newer run wins whatever its version. After a restart the
@@ -10,13 +10,16 @@
  *   unknown                  the field's "new ID" record
  *   shared (born 0)          (1-mix)*row[slot] + mix*row[slot+1]
  *   unique (born > 0)        its own row, if that row is of the same run and was made by the same
- *                            batch (row.born == born; a row that does not say: row.version >=
- * born), else its shared alternative: never half a row, never another owner's. With residual rows
- * (the dense message says so) the own row is added to the shared alternative A row that is not
- * there (and slot AA_NO_SLOT) reads as zeros.
+ *                            batch (row.born == born; a row that does not say:
+ *                            row.version >= born), else its shared alternative: never half a
+ *                            row, never another owner's. With residual rows (the dense message
+ *                            says so) the own row is added to the shared alternative.
+ * A row that is not there (and slot AA_NO_SLOT) reads as zeros.
  *
  * Threads: one updater applies records; every thread that scores has a replica_reader of its own.
- * Readers take no lock and never wait for the updater (scorer/replica/reclaim, scorer/replica/seqlock).
+ * Readers take no lock. A reader waits only if the updater is inside a write of the very row or
+ * entry that it reads (a few dozen stores; scorer/replica/seqlock), and never for memory to be freed
+ * (scorer/replica/reclaim).
  */
 #ifndef AA_SCORER_REPLICA_REPLICA_H
 #define AA_SCORER_REPLICA_REPLICA_H
@@ -27,11 +30,12 @@
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
-#include "common/messages/wire.h"
 #include "common/messages/wire_score.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/names.h"
 
-enum { REPLICA_USER = 0, REPLICA_ITEM = 1 }; /* fields of a request; further ones are its context */
+/* fields of a request; further ones are its context */
+enum { REPLICA_USER = AA_USER_FIELD, REPLICA_ITEM = AA_RANKED_FIELD };
 
 typedef struct replica        replica;
 typedef struct replica_reader replica_reader;
@@ -68,6 +72,10 @@ aa_status replica_apply_row(replica *rp, const aa_topic_key *k, const void *valu
 aa_status replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *effect,
                               aa_err *err) __attribute__((warn_unused_result));
 
+/** Time passes: memory of what went long ago is used again. @errors AA_ENOMEM nothing changed */
+aa_status replica_tick(replica *rp, int64_t now_ms, aa_err *err)
+    __attribute__((warn_unused_result));
+
 typedef struct {
     uint64_t assignments[AA_MAX_FIELDS], rows[AA_MAX_FIELDS]; /* held now */
     uint64_t bytes;                                           /* tables and dense weights */
@@ -94,11 +102,13 @@ aa_status replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
 void replica_reader_close(replica_reader **rr_p);
 
-/** Between these two, every replica_score uses the same dense weights. @thread the reader's */
+/** Between these two, replica_score and replica_read_id use the same dense weights. Not nested.
+ *  @thread the reader's */
 void replica_pin(replica_reader *rr);
 void replica_unpin(replica_reader *rr);
-/** The known items; their texts stay as long as the replica. @thread any */
-const names *replica_items(const replica *rp);
+/** The known items: those that the assigner holds and whose text has come. They and their texts stay
+ *  until replica_unpin. @pre pinned. @thread the reader's */
+const names_list *replica_items(const replica_reader *rr);
 
 typedef struct {
     uint64_t version; /* of the dense weights */
@@ -125,7 +135,7 @@ aa_status replica_score(replica_reader *rr, const uint64_t *key, const uint64_t 
                         float *score, aa_score_reading *reading, replica_answer *answer,
                         aa_err *err) __attribute__((warn_unused_result));
 
-/* ---- the table as a whole, for `export` ---- */
+/* ---- the table as a whole, for `export`; pinned or not ---- */
 /** x (K+1): what an ID reads now; *a: its assignment. False: never seen. @thread the reader's */
 bool replica_read_id(replica_reader *rr, size_t field, uint64_t key, float *x, aa_assignment *a,
                      aa_score_reading *rd);

@@ -24,13 +24,13 @@ typedef struct {
 } rowset_row;
 
 typedef struct {
-    epoch_node    node;
+    reclaim_node  node;
     size_t        count;
     void *_Atomic chunk[]; /* (count) CHUNK_ROWS rows of `stride` bytes, or NULL */
 } rowset_directory;
 
 struct rowset {
-    epoch                      *ep; /* borrowed */
+    reclaim                    *rl; /* borrowed */
     size_t                      width, stride;
     _Atomic(rowset_directory *) directory;
     size_t                      live, chunks; /* updater's */
@@ -46,7 +46,7 @@ directory_new(size_t count)
 }
 
 static void
-directory_destroy(epoch_node *node)
+directory_destroy(reclaim_node *node)
 {
     free(node);
 }
@@ -64,7 +64,7 @@ row_at(const rowset *rs, uint32_t slot)
 }
 
 static aa_status
-make_room(rowset *rs, uint32_t slot, aa_err *err)
+make_slot_room(rowset *rs, uint32_t slot, aa_err *err)
 {
     rowset_directory *dir = atomic_load(&rs->directory);
     size_t            chunk_idx = slot / CHUNK_ROWS;
@@ -77,7 +77,7 @@ make_room(rowset *rs, uint32_t slot, aa_err *err)
         for (size_t i = 0; i < dir->count; i++)
             atomic_init(&grown->chunk[i], atomic_load(&dir->chunk[i]));
         atomic_store(&rs->directory, grown);
-        epoch_retire(rs->ep, &dir->node, directory_destroy);
+        reclaim_retire(rs->rl, &dir->node, directory_destroy);
         dir = grown;
     }
     if (!atomic_load(&dir->chunk[chunk_idx])) {
@@ -90,11 +90,11 @@ make_room(rowset *rs, uint32_t slot, aa_err *err)
 }
 
 rowset *
-rowset_new(size_t width, epoch *ep)
+rowset_new(size_t width, reclaim *rl)
 {
     rowset *rs = calloc(1, sizeof *rs);
     if (!rs) return NULL;
-    rs->ep = ep;
+    rs->rl = rl;
     rs->width = width;
     rs->stride = (sizeof(rowset_row) + width * sizeof(float) + 7) / 8 * 8;
     rs->scratch = calloc(width, sizeof *rs->scratch);
@@ -134,8 +134,8 @@ rowset_put(rowset *rs, uint32_t slot, const aa_row_head *rh, const float *w, boo
 {
     *applied = false;
     if (slot >= ROWSET_MAX_SLOTS) return aa_fail(err, AA_EPARSE, "slot %u out of range", slot);
-    aa_status st = make_room(rs, slot, err);
-    if (st) return st;
+    aa_status st = make_slot_room(rs, slot, err);
+    if (st != AA_OK) return st;
     rowset_row *row = row_at(rs, slot);
     if (!is_news(row, rh)) return AA_OK;
     if (atomic_load(&row->state) != ROW_LIVE) rs->live++;
@@ -194,8 +194,9 @@ rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w)
     const rowset_row *row = row_at(rs, slot);
     if (!row) return false;
     uint32_t seq, state;
+    unsigned tries = 0;
     do {
-        seq = seqlock_read_begin(&row->lock);
+        seq = seqlock_read_begin(&row->lock, &tries);
         state = atomic_load_explicit(&row->state, memory_order_acquire);
         rh->run_id = atomic_load_explicit(&row->run_id, memory_order_acquire);
         rh->version = atomic_load_explicit(&row->version, memory_order_acquire);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/reclaim.h"
 
 /* Slots are given out lowest first, so a number beyond this is damage, not growth. */
@@ -20,8 +20,8 @@
 
 typedef struct rowset rowset;
 
-/** Rows of `width` floats. ep is kept (borrowed). NULL: out of memory. */
-rowset *rowset_new(size_t width, epoch *ep);
+/** Rows of `width` floats. rl is kept (borrowed). NULL: out of memory. */
+rowset *rowset_new(size_t width, reclaim *rl);
 void    rowset_free(rowset **rs_p);
 
 /**
@@ -42,7 +42,7 @@ size_t rowset_bytes(const rowset *rs); /* @thread updater */
 /** The row will be asked for soon: fetch it from memory. @thread as rowset_get */
 void rowset_prefetch(const rowset *rs, uint32_t slot);
 /** True, and *rh and w (width) written, if the row is there; else w is unspecified.
- *  @thread a reader between epoch_enter and _exit; updater */
+ *  @thread a reader between reclaim_enter and _exit; updater */
 bool rowset_get(const rowset *rs, uint32_t slot, aa_row_head *rh, float *w);
 
 /** Fold field, slot and values of all rows with this run_id into d, by ascending slot.

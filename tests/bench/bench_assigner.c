@@ -107,7 +107,7 @@ run(const aa_conf *cfg, const uint64_t *key, size_t events)
         assigner_stats_get(as, f, &st[f]);
     printf("assigner_ids_per_s %.0f mode=%s ids=%" PRIu64 " rows=%" PRIu64 " bytes_per_id=%.1f "
            "slowest_batch_ms=%.2f digest=%016" PRIx64 "\n",
-           (double)timed / seconds, cfg->agent.mode, st[0].ids + st[1].ids,
+           (double)timed / seconds, aa_agent_mode_text(cfg->agent.mode), st[0].ids + st[1].ids,
            st[0].rows_unique + st[1].rows_unique,
            (double)(st[0].table_bytes + st[1].table_bytes) / (double)(st[0].ids + st[1].ids),
            slowest * 1e3, assigner_digest(as));
@@ -120,11 +120,12 @@ run(const aa_conf *cfg, const uint64_t *key, size_t events)
 int
 main(int argc, char **argv)
 {
-    static const char *const mode[] = {"default", "paper", "rule",   "threshold",
-                                       "unique",  "hash",  "random", "shared-only"};
-    size_t                   events = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
-    uint64_t                 ids = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
-    uint64_t                *key = make_keys(events, ids);
+    static const enum aa_agent_mode mode[] = {AA_MODE_DEFAULT,   AA_MODE_PAPER,      AA_MODE_RULE,
+                                              AA_MODE_THRESHOLD, AA_MODE_UNIQUE,     AA_MODE_HASH,
+                                              AA_MODE_RANDOM,    AA_MODE_SHARED_ONLY};
+    size_t                          events = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
+    uint64_t                        ids = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
+    uint64_t                       *key = make_keys(events, ids);
     for (size_t i = 0; i < sizeof mode / sizeof *mode; i++) {
         aa_conf cfg;
         aa_err  err = AA_ERR_INIT;
@@ -133,8 +134,8 @@ main(int argc, char **argv)
         for (size_t a = 0; a < given; a++)
             one |= strncmp(argv[3 + a], "agent.mode=", 11) == 0;
         check(aa_conf_load(&cfg, NULL, (const char *const *)argv + 3, given, &err), &err);
-        if (one && strcmp(cfg.agent.mode, mode[i]) != 0) continue;
-        snprintf(cfg.agent.mode, sizeof cfg.agent.mode, "%s", mode[i]);
+        if (one && cfg.agent.mode != mode[i]) continue;
+        cfg.agent.mode = mode[i];
         cfg.fields[0].hash_rows = cfg.fields[1].hash_rows = (int64_t)ids / 10;
         run(&cfg, key, events);
     }

@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "schemas/event.pb-c.h"
+#include "tests/one_event.h"
 
 enum { MESSAGES = 4096, ROOM = 160 };
 
@@ -32,6 +33,8 @@ fill_protobuf(int text_ids)
             ia.item_case = AUTOASSIGN__INTERACTION__ITEM_ITEM_ID;
             ia.item_id = (ProtobufCBinaryData){il, (uint8_t *)item};
         }
+        ia.given_label_case = AUTOASSIGN__INTERACTION__GIVEN_LABEL_LABEL;
+        ia.given_time_case = AUTOASSIGN__INTERACTION__GIVEN_TIME_TIMESTAMP_MS;
         ia.label = i % 2;
         ia.timestamp_ms = 1700000000000 + i;
         len_of[i] = autoassign__interaction__pack(&ia, message[i]);
@@ -51,13 +54,14 @@ fill_json(void)
 static void
 measure(decode *dc, const char *what, double seconds)
 {
-    uint64_t key[AA_MAX_FIELDS], events = 0, bad = 0;
-    float    label;
-    int64_t  time_ms, started_us = aa_now_us(), now_us = started_us;
+    one_event        ev;
+    const aa_columns col = one_event_columns(&ev);
+    uint64_t         events = 0, bad = 0;
+    int64_t          started_us = aa_now_us(), now_us = started_us;
 
     while ((double)(now_us - started_us) < seconds * 1e6) {
         for (int i = 0; i < MESSAGES; i++)
-            bad += decode_message(dc, message[i], len_of[i], 0, key, &label, &time_ms) != DECODE_OK;
+            bad += decode_message(dc, message[i], len_of[i], 0, &col, 0) != DECODE_OK;
         events += MESSAGES;
         now_us = aa_now_us();
     }

@@ -16,7 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
 #include "common/links/link.h"
 #include "common/links/rpc.h"
 #include "common/messages/wire_score.h"

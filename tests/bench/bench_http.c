@@ -2,7 +2,7 @@
  *
  *   bench_http [section.key=value]...
  *
- * The scorer's doors as they are, in this process: a replica of ITEMS items with rows of their own,
+ * The scorer's endpoints as they are, in this process: a replica of ITEMS items with rows of their own,
  * an updater that applies UPDATES_PER_S rows a second and the dense weights, in bursts as
  * publications come, and a client with CONNECTIONS keep-alive connections that sends RATE requests
  * a second of CANDIDATES random items.
@@ -12,7 +12,7 @@
  * omission). Starting up does not count: WARM requests go first, are waited for, and a new clock
  * begins. ROUNDS rounds of a second each are measured, all of them in the p50 and p99; the best
  * round's p99 is what a machine that others use allowed at its quietest. Beside it: the same client
- * and connections asking for /healthz (what the door, loopback and the client cost with nothing
+ * and connections asking for /healthz (what the server, loopback and the client cost with nothing
  * scored), the forward pass with nothing around it, how late the client itself was, CPU time of
  * client and server, how long this process's threads waited for a processor, and what others took
  * of the machine meanwhile. Where others are busy, `chrt -r 10 bench_http` shows what is the
@@ -71,7 +71,7 @@ typedef struct {
     aa_conf        cfg;
     loaded_replica lr;
     aa_context     ctx;
-    meters         me;
+    scorer_metrics sm;
     serve         *se;
     ask            score[BODIES], health;
     atomic_bool    stop, stop_rankings;
@@ -221,7 +221,7 @@ static void *
 rank(void *arg)
 {
     bench *b = arg;
-    int    fd = connect_to(aa_door_port(b->ctx.door));
+    int    fd = connect_to(aa_http_server_port(b->ctx.http));
     for (size_t i = 0; i < RANKINGS || !atomic_load(&b->stop_rankings); i++)
         b->ranking_ms[i % RANKINGS] = rank_once(fd);
     close(fd);
@@ -388,10 +388,12 @@ open_server(bench *b)
     snprintf(b->cfg.scorer.listen, sizeof b->cfg.scorer.listen, "tcp://127.0.0.1:*");
     b->ctx = (aa_context){.cfg = &b->cfg, .ms = aa_metrics_new()};
     AA_REQUIRE(b->ctx.ms);
-    meters_init(&b->me, b->ctx.ms, &b->cfg);
-    check(aa_door_open(&b->ctx.door, "127.0.0.1", 0, 1024, b->ctx.ms, &err), &err);
-    check(serve_open(&b->se, &b->ctx, b->lr.rp, &b->me, NULL, NULL, &err), &err);
-    serve_set_not_ready(b->se, NULL);
+    scorer_metrics_init(&b->sm, b->ctx.ms, &b->cfg);
+    check(aa_http_server_open(&b->ctx.http, "127.0.0.1", 0, &(aa_http_limits){1024, 15000, 10000},
+                              b->ctx.ms, &err),
+          &err);
+    check(serve_open(&b->se, &b->ctx, b->lr.rp, &b->sm, NULL, NULL, &err), &err);
+    serve_set_not_ready(b->se, NULL, false);
 }
 
 static void
@@ -410,7 +412,7 @@ close_all(bench *b, const connection *cn)
         free(b->score[r].text);
     free(b->health.text);
     serve_close(&b->se);
-    aa_door_close(&b->ctx.door);
+    aa_http_server_close(&b->ctx.http);
     aa_metrics_free(&b->ctx.ms);
     loaded_replica_fini(&b->lr);
 }
@@ -436,11 +438,11 @@ measure_scores(bench *b, connection *cn, times *ti)
 }
 
 static void
-measure_door(const bench *b, connection *cn, times *ti)
+measure_healthz(const bench *b, connection *cn, times *ti)
 {
     run_client(cn, &b->health, 1, 2 * RATE, ti);
     double p50 = quantile(ti->ms, ti->n, 50);
-    printf(", \"score_http_door_p50_ms\": %.3f, \"score_http_door_p99_ms\": %.3f, "
+    printf(", \"score_http_healthz_p50_ms\": %.3f, \"score_http_healthz_p99_ms\": %.3f, "
            "\"score_http_forward_us\": %.1f",
            p50, quantile(ti->ms, ti->n, 99), time_forward(b));
 }
@@ -478,13 +480,13 @@ main(int argc, char **argv)
     make_requests(&b);
     open_server(&b);
     for (size_t c = 0; c < CONNECTIONS; c++) {
-        cn[c].fd = connect_to(aa_door_port(b.ctx.door));
+        cn[c].fd = connect_to(aa_http_server_port(b.ctx.http));
         if (fcntl(cn[c].fd, F_SETFL, O_NONBLOCK) < 0) perror("bench_http: fcntl");
     }
     begin(&b, &updater, update);
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* be on time: this thread's sleeps, only */
     size_t failed = measure_scores(&b, cn, &ti);
-    measure_door(&b, cn, &ti);
+    measure_healthz(&b, cn, &ti);
     failed += measure_rankings(&b, cn, &ti);
     atomic_store(&b.stop, true);
     pthread_join(updater, NULL);

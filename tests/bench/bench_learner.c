@@ -53,9 +53,9 @@ measure(const aa_conf *cfg, const aa_assigned_batch *all, double least_s)
         auc = ms.slice[METRIC_ALL].auc;
         learner_free(&le);
     }
-    printf("learner_events_per_s{model=\"%s\",step=\"%lld\"} %.0f\n", cfg->model.kind,
-           (long long)cfg->model.step, (double)events / spent);
-    printf("learner_auc{model=\"%s\",step=\"%lld\"} %.4f\n", cfg->model.kind,
+    printf("learner_events_per_s{model=\"%s\",step=\"%lld\"} %.0f\n",
+           aa_model_id_text(cfg->model.kind), (long long)cfg->model.step, (double)events / spent);
+    printf("learner_auc{model=\"%s\",step=\"%lld\"} %.4f\n", aa_model_id_text(cfg->model.kind),
            (long long)cfg->model.step, auc);
     fflush(stdout);
     aa_reward_batch_fini(&out);
@@ -64,15 +64,16 @@ measure(const aa_conf *cfg, const aa_assigned_batch *all, double least_s)
 int
 main(int argc, char **argv)
 {
-    static const char *const models[] = {"deepfm", "fm", "mlp", "widedeep", "dcn"};
-    static const int64_t     steps[] = {1, 8, 64, 256};
-    const double             least_s = argc > 1 ? strtod(argv[1], NULL) : 1.0;
-    static aa_conf           cfg;
+    static const enum aa_model_id models[] = {AA_MODEL_DEEPFM, AA_MODEL_FM, AA_MODEL_MLP,
+                                              AA_MODEL_WIDEDEEP, AA_MODEL_DCN};
+    static const int64_t          steps[] = {1, 8, 64, 256};
+    const double                  least_s = argc > 1 ? strtod(argv[1], NULL) : 1.0;
+    static aa_conf                cfg;
     aa_conf_defaults(&cfg);
     aa_assigned_batch *all = make_batches(&cfg);
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
-            snprintf(cfg.model.kind, sizeof cfg.model.kind, "%s", models[m]);
+            cfg.model.kind = models[m];
             cfg.model.step = steps[s];
             measure(&cfg, all, least_s);
         }

@@ -15,7 +15,7 @@
 
 #include <jansson.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/config/conf.h"
@@ -153,7 +153,7 @@ main(int argc, char **argv)
     aa_err        err = AA_ERR_INIT;
 
     aa_conf_defaults(&be.cfg);
-    snprintf(be.cfg.agent.mode, sizeof be.cfg.agent.mode, "unique");
+    be.cfg.agent.mode = AA_MODE_UNIQUE;
     be.cfg.model.step = 64;
     if (argc <= 2 && !mkdtemp(folder)) return 1;
     snprintf(be.cfg.checkpoint.dir, sizeof be.cfg.checkpoint.dir, "%s",

@@ -67,7 +67,7 @@ def main():
             ["CPU per event, `model.step` 1: ingest, assigner, learner", " + ".join(f"{c:.2f}" for c in cpu1) + " µs"],
             ["CPU per event, `model.step` 64", " + ".join(f"{c:.2f}" for c in cpu64) + " µs"],
             ["events/s of a replay on these cores, step 1 and 64", f"{m['events_per_s']['step1']:.0f}, {m['events_per_s']['step64']:.0f}"],
-            ["IDs seen, of which hold a row of their own", f"{ids}, {share:.0%}"],
+            ["IDs seen; share that holds an own row", f"{ids}, {share:.0%}"],
             ["assigner, bytes per ID (index, entry, publication)", f"{per_id_assigner:.0f}"],
             ["learner, bytes per row (weights and optimizer, `model.dim` 16)", f"{per_row:.0f}"],
             ["scorer, bytes per ID (its rows among them)", f"{per_id_scorer:.0f}"],
@@ -104,52 +104,78 @@ def main():
 
     print(f"""# Sizing
 
-Computed by `tests/bench/sizing.py` from what `tests/bench/sizing.sh` measures (its Kafka, a generated stream of {events:,} events, the whole pipeline twice, a scorer that builds itself);
-`EVENTS=5000000 tests/bench/sizing.sh` measures again and writes this page. Default settings unless said otherwise. Machine: {m['machine']}, {m['cores']} cores, other work beside it: CPU time per event and bytes are of use elsewhere, rates less so
-(`make bench` and `make scaling` measure rates and memory by dimension with more care).
+How much memory, disk and CPU time a pipeline needs. `tests/bench/sizing.py` computes this page
+from what `tests/bench/sizing.sh` measures: a generated stream of {events:,} events in a Kafka of
+its own, the whole pipeline twice, and a scorer that builds itself. `EVENTS=5000000 make sizing`
+measures again and writes this page.
+
+Settings are the defaults unless another value is named. The machine is an {m['machine']} with
+{m['cores']} cores and other work beside it. Bytes, and CPU time per event, hold elsewhere too;
+rates less so. `make bench` and `make scaling` measure rates, and memory by dimension, with more
+care.
 
 ## What was measured
 
 {measured}
 
-## Memory, disk, and a scorer's start, by IDs (all fields together)
+## Memory, disk and a scorer's start
 
-With {share:.0%} of the IDs holding rows of their own, as measured; `fields.<name>.budget_rows` bounds rows, `agent.forget_events` bounds IDs. A full table of {IDS[1]:,} IDs would take the learner {size(IDS[1] * per_row)}.
+IDs are those of all fields together. {share:.0%} of them hold an own row, as measured.
+`fields.<name>.budget_rows` bounds rows, `agent.forget_events` bounds IDs. A full table of
+{IDS[1]:,} IDs would take the learner {size(IDS[1] * per_row)}.
 
 {table(["IDs", "assigner", "learner", "both, at a checkpoint", "each scorer", "checkpoints on disk (3)", "compacted topics", "scorer's start"], mem_rows)}
 
-- IDs: {per_id_assigner:.0f} B · IDs. Rows: {per_row:.0f} B · rows = 2 · 4 · (dim + 1) B · rows. A checkpoint is written by a forked child; what changes meanwhile is there twice: plan for up to twice as much.
-- Dense weights, critic and actor are below 1 MB. Kafka clients take 50 to 300 MB per process (read-ahead, queues).
-- Rows of one field end at 2<sup>30</sup>, IDs at 2<sup>32</sup>. From 10<sup>8</sup> IDs on set `agent.forget_events`: most of them will never come back.
-- Compacted topics: what is left after compaction; segments that are not compacted yet come on top (64 MiB and more per partition).
+- An ID takes {per_id_assigner:.0f} B in the assigner. A row takes {per_row:.0f} B = 2 · 4 · (dim +
+  1) B in the learner.
+- A forked child writes a checkpoint. Memory that changes meanwhile exists twice: plan for up to
+  twice as much.
+- Dense weights, critic and actor take less than 1 MB. Kafka clients take 50 to 300 MB per process
+  (read-ahead, queues).
+- A field has at most 2<sup>30</sup> rows and 2<sup>32</sup> IDs. From 10<sup>8</sup> IDs on, set
+  `agent.forget_events`: most of the IDs will never return.
+- The column *compacted topics* counts what remains after compaction. Segments that are not
+  compacted yet come on top (64 MiB and more per partition).
 
-## Cores, by events per second
+## Cores
 
-CPU time of ingest + assigner + learner. Assigner and learner are one thread each, so one lane ends where the slower one fills a core; lanes (`pipeline.lane`) are counted for {BUSY:.0%} of a core. Scorers come on top: they apply
-{1 / m['scorer']['cpu_us_per_record']:.2g} million records per second and core, and score as `make bench` says.
+The table shows the CPU time of ingest + assigner + learner. Assigner and learner have one thread
+each. One lane is full when the slower of them fills its core; the table plans lanes
+(`pipeline.lane`) for {BUSY:.0%} of a core. Scorers come on top. A scorer applies {1 /
+m['scorer']['cpu_us_per_record']:.2g} million records per second and core; `make bench` prints how
+fast it scores.
 
 {table(["events/s", "cores, `model.step` 1", "lanes", "cores, `model.step` 64", "lanes"], core_rows)}
 
-`model.step` 64 trains 64 events at a time: cheaper, and a little less accurate (`make bench` prints both AUCs).
+`model.step` 64 trains 64 events at a time. It is faster and a little less accurate; `make bench`
+prints both AUCs.
 
-ingest is one thread too, and JSON, decompression and TLS cost it more than the protobuf measured here. Where that fills its core, fetchers (`ingest.role`) read and decode in other processes; the one that orders and batches keeps
-about a quarter of the work (`tests/bench/fetchers.sh` prints both, for JSON). That adds cores and saves none: on two cores nothing becomes faster.
+ingest has one thread too. JSON, decompression and TLS cost it more than the protobuf measured
+here. If ingest fills its core, fetchers (`ingest.role`) read and decode in other processes. The
+sequencer keeps about a quarter of the work; `tests/bench/fetchers.sh` prints both, for JSON.
+Fetchers use more cores and save none: on two cores nothing becomes faster.
 
 ## Kafka, per day and replica
 
 {table(["events/s", "interactions", "assignments and model, as in this replay", "at most"], volume_rows)}
 
-What changed is published every `publish.every_ms` (500 ms), a row or an ID once however often it changed: at most two rows and two assignments per event (the last column, reached at low rates), fewer per event the faster they come.
-Compaction takes it back. A longer `publish.every_ms` makes it less, and scores older.
+Changes are published every `publish.every_ms` (500 ms). A row or an ID is published once, however
+often it changed. At most two rows and two assignments change per event: that is the last column,
+reached at low rates. At higher rates fewer records per event are published. Compaction removes the
+older ones. A longer `publish.every_ms` publishes less, and scores are older.
 
 ## Recovery
 
-Time until everything is caught up after a machine was lost for 30 s: restoring the checkpoint (read at {size(DISK)}/s, an assumption), then the events of the outage and of the last {CHECKPOINT_S} s
-(`checkpoint.every_ms`), read again at the rate that is left, in as many lanes as the table above says (`model.step` 1).
+The table shows the time until everything has caught up after a machine was lost for 30 s. That is
+the restore of the checkpoint, read at {size(DISK)}/s (an assumption), and then the events of the
+outage and of the last {CHECKPOINT_S} s (`checkpoint.every_ms`). They are read again at the rate
+that is left, in as many lanes as in the table of cores (`model.step` 1).
 
 {table(["IDs", "restore"] + [f"{power(r)} events/s" for r in RATES], recovery_rows)}
 
-Scorers go on answering from what they have; a new one needs the time of the first table. The restored run publishes everything once more, which takes the producer about as long as a scorer's start.""")
+Scorers answer from what they have meanwhile. A new scorer needs the start time of the first table.
+The restored run publishes everything once more, which takes the producer about as long as a
+scorer's start.""")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ pipeline_sample_cpu scorer
 declare -p PIPELINE_CPU_TICKS >"$OUT/cpu-scorer"
 pipeline_stop
 
-ticks() { (source "$OUT/cpu-$1"; echo "${PIPELINE_CPU_TICKS[$2]}"); }
+ticks() { (source /dev/stdin <"$OUT/cpu-$1"; echo "${PIPELINE_CPU_TICKS[$2]}"); }
 ckpt() { find "$OUT/step1/checkpoints" -path "*/$1/*.ckpt" -printf '%s\n' | sort -n | tail -n 1; }
 jq -n --slurpfile a "$OUT/step1/assigner.json" --slurpfile l "$OUT/step1/learner.json" \
     --slurpfile i "$OUT/step1/ingest.json" --slurpfile i64 "$OUT/step64/ingest.json" \

@@ -20,7 +20,7 @@ DONE=0 NEXT=0 RESTARTS=0 OWN_EXITS=0
 BROKER_JOB=0
 
 plan() {
-    local i kind target r
+    local i kind target targets r
     RANDOM=$(($2 % 32768))
     for ((i = 0; i < $1; i++)); do
         r=$((RANDOM % 100))
@@ -36,15 +36,15 @@ plan() {
         elif ((r < 96)); then kind=stop-writer target=forks
         else kind=kill-all target=all; fi
         case $target in
-        any) target=(ingest assigner learner scorer) ;;
-        saves) target=(ingest assigner learner) ;;
-        forks) target=(assigner learner) ;;
-        *) target=("$target") ;;
+        any) targets=(ingest assigner learner scorer) ;;
+        saves) targets=(ingest assigner learner) ;;
+        forks) targets=(assigner learner) ;;
+        *) targets=("$target") ;;
         esac
-        PLAN[i]="$kind ${target[RANDOM % ${#target[@]}]} $((RANDOM % 1200))"
+        PLAN[i]="$kind ${targets[RANDOM % ${#targets[@]}]} $((RANDOM % 1200))"
         [[ $kind != stop* ]] || PLAN[i]="${PLAN[i]% *} $((300 + RANDOM % 3700))"
+        # shellcheck disable=SC2034 # chaos.sh waits so long
         GAP[i]=$((50 + RANDOM % 900))
-        unset target
     done
 }
 

@@ -6,7 +6,7 @@ EVENTS=300000
 IN_FLIGHT=6
 DEPTH=4
 GROWTH_KB=8192 # of a process in 8 s of standstill: far less than the stream that waits
-SETTINGS=(event.label=as-is links.in_flight=$IN_FLIGHT pipeline.depth=$DEPTH ingest.batch_events=128
+SETTINGS=(event.label=as-is "links.in_flight=$IN_FLIGHT" "pipeline.depth=$DEPTH" ingest.batch_events=128
     ingest.partition_queue_events=2000 kafka.queued.max.messages.kbytes=1024 kafka.queued.min.messages=1000)
 
 outcome() {

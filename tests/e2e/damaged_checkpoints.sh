@@ -70,7 +70,7 @@ check inspect_shows_what_the_assigner_holds shows assigner '  field item ids [1-
 check inspect_shows_what_the_learner_holds shows learner '  rows [1-9]' '  auc 0\.'
 
 # Files of another format version, newer or older than the build: refused by its number, never misread.
-set_version() { printf "\\x$2" | dd of="$1" bs=1 seek=8 conv=notrunc status=none; } # set_version FILE HEX
+set_version() { printf "%b" "\\x$2" | dd of="$1" bs=1 seek=8 conv=notrunc status=none; } # set_version FILE HEX
 shows_version() { ! "$PIPELINE_BIN/inspect" "$1" 2>&1 | grep -v "format version $2, this build reads"; }
 other_version() { # other_version PROCESS HEX NUMBER
     local file

@@ -14,9 +14,11 @@ awk -v n=$EVENTS 'BEGIN {
 }' >"$STREAM"
 
 command_for() { # command_for OUT MODES SEEDS: into COMMAND
+    local modes
+    read -ra modes <<<"$2"
     COMMAND=(python3 -B "$ROOT/tests/eval/evaluate.py" --broker "$AUTOASSIGN_TEST_BROKER"
         --programs "$PIPELINE_BIN" --topic-tool "$TOPIC_TOOL" --out "$1" --streams "$STREAM:3"
-        --modes $2 --seeds "$3")
+        --modes "${modes[@]}" --seeds "$3")
 }
 evaluate() { command_for "$@"; "${COMMAND[@]}"; }
 finished() { find "$1/runs" -name run.json 2>/dev/null | wc -l; }

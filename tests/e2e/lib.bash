@@ -8,8 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pipeline.sh"
 TEST=$(basename "$0" .sh)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/autoassign-$TEST.XXXXXX")
 UNIQUE=$TEST-$$-$RANDOM # names topics and groups
+# shellcheck disable=SC2034 # the tests use it
 SHARED_DATA=${AUTOASSIGN_DATA:-$ROOT/../shared/data}
 failures=0
+# shellcheck disable=SC2034 # the tests use it
 TOPIC_TOOL=${PIPELINE_BIN%/bin}/tests/tools/topic
 SLOWER=0 # pid of the process that stops and continues others
 
@@ -59,13 +61,13 @@ record_file() {
     pipeline_tool record --partitions 4 "$1" >"$WORK/record.log" 2>&1 ||
         { cat "$WORK/record.log" >&2; die "record failed"; }
 }
-# replay SECONDS [COMMAND]: all four processes to the end of the topic, the scorer caught up, all stopped.
-# COMMAND is run once they are started.
+# replay SECONDS [COMMAND [SCORER_SECONDS]]: all four processes to the end of the topic, the scorer caught up (within
+# 30 s), all stopped. COMMAND is run once they are started.
 replay() {
     pipeline_start assigner learner scorer ingest
     ${2:-:}
     pipeline_wait_end "$1" || return 1
-    wait_until 30 pipeline_scorer_caught_up || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
+    wait_until "${3:-30}" pipeline_scorer_caught_up || { echo "the scorer did not catch up"; pipeline_show_log scorer; return 1; }
     pipeline_stop
 }
 

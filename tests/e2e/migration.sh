@@ -9,8 +9,9 @@ init_run one checkpoint.every_events=10000
 record_file "$WORK/stream.csv"
 OLD=("${PIPELINE_ARGS[@]}")
 
-users=($(tail -n +2 "$WORK/stream.csv" | cut -d, -f1 | sort -u | shuf -n 12 --random-source=<(yes)) new-user)
-items=($(tail -n +2 "$WORK/stream.csv" | cut -d, -f2 | sort -u | shuf -n 60 --random-source=<(yes)) new-item)
+sample() { tail -n +2 "$WORK/stream.csv" | cut -d, -f"$1" | sort -u | shuf -n "$2" --random-source=<(yes); } # sample COLUMN COUNT
+mapfile -t users < <(sample 1 12; echo new-user)
+mapfile -t items < <(sample 2 60; echo new-item)
 ask() { # every user with every item, at the running scorer
     local user
     for user in "${users[@]}"; do pipeline_tool score "$user" "${items[@]}" || return 1; done

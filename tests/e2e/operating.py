@@ -2,14 +2,13 @@
 """Static checks of what operators get.
 
   operating.py metrics FILE...   every metric and label in dashboards and alerts is in these /metrics
-                                 texts, one file per process
+                                 texts, one file per process, and every metric there is in docs/METRICS.md
   operating.py prometheus URL    a Prometheus that scrapes a live pipeline: all four up, rules evaluate,
                                  every panel's and alert's expression is answered, panels have data
   operating.py compose           docker-compose.yaml: shapes, references, health checks, limits; what
                                  Prometheus scrapes and Grafana reads is there
   operating.py logs              every log id of the code is in docs/OPERATING.md's tables
 """
-import glob
 import json
 import re
 import sys
@@ -52,6 +51,10 @@ def metrics(files):
             for key, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', found.group(2) or ""):
                 labels.setdefault(key, set()).add(value)
     wrong, checked = [], 0
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/METRICS.md").read_text(), re.M))
+    for name in have:
+        if name not in listed and re.sub(r"_(bucket|sum|count)$", "", name) not in listed:
+            wrong.append(f"{name} is not in docs/METRICS.md: tests/unit/test_metrics_reference.c has to register it")
     for where, expr in expressions():
         for name, matchers in re.findall(r"\b((?:autoassign|process)_\w+)(?:\{([^}]*)\})?", expr):
             checked += 1
@@ -168,14 +171,14 @@ def compose():
 def logs():
     page = (ROOT / "docs/OPERATING.md").read_text()
     wrong, count = [], 0
-    for file in sorted(glob.glob(str(ROOT / "*/*.c"))):
-        code = Path(file).read_text()
+    for file in sorted(f for room in ("common", *PROCESSES, "tools") for f in ROOT.glob(f"{room}/**/*.c")):
+        code = file.read_text()
         for found in re.findall(
             r'aa_(?:log_write|log|error|warn|info)\(\s*(?:AA_(?:ERROR|WARN|INFO|DEBUG),\s*)?"([A-Z][A-Z-]+)"', code
         ):
             count += 1
             if f"| `{found}` |" not in page:
-                wrong.append(f"{Path(file).relative_to(ROOT)}: log id {found} is not in docs/OPERATING.md")
+                wrong.append(f"{file.relative_to(ROOT)}: log id {found} is not in docs/OPERATING.md")
     if count < 30:
         wrong.append(f"only {count} log calls found: is the pattern right?")
     for name in re.findall(r"- alert: (\w+)", (ROOT / "compose/prometheus/alerts.yml").read_text()):

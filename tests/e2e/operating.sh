@@ -157,7 +157,7 @@ fi
 # Installed from nothing but what the image's build is given (.dockerignore), without building again.
 install_from_context() {
     mkdir "$WORK/context"
-    (cd "$ROOT" && tar -c $(sed -n 's/^!//p' .dockerignore) | tar -x -C "$WORK/context") &&
+    (cd "$ROOT" && sed -n 's/^!//p' .dockerignore | tar -c -T - | tar -x -C "$WORK/context") &&
         env -u MAKEFLAGS -u MAKELEVEL make -C "$WORK/context" -o all install BUILD="${PIPELINE_BIN%/bin}" \
             PREFIX="$WORK/installed" >"$WORK/said" 2>&1 || { tail -n 5 "$WORK/said"; return 1; }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything locked at once: Kafka by TLS and SASL/SCRAM, links with CURVE keys, the scorer's doors with a token
+# Everything locked at once: Kafka by TLS and SASL/SCRAM, links with CURVE keys, the scorer's endpoints with a token
 # and limits, processes of a normal user. It works with the right keys and not with wrong ones, and no secret
 # shows in logs, metrics or files of others. A broker of the test's own.
 source "$(dirname "$0")/lib.bash"
@@ -57,7 +57,7 @@ check every_event_counts equal "$(figure learner events)" $EVENTS
 must scorer_catches_up wait_until 60 pipeline_scorer_caught_up
 if ((EUID == 0)); then check processes_run_as_a_normal_user equal "$(owner_of scorer)" "$STRANGER"; else ok processes_run_as_a_normal_user; fi
 
-# ---- the scorer's doors ----
+# ---- the scorer's endpoints ----
 port=$(grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/scorer.log" | grep -oE '[0-9]+$')
 ask() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 -H "Authorization: Bearer $1" --data-binary "$2" "http://127.0.0.1:$port/v1/score"; }
 question='{"user":"u1","items":["i1","i2"]}'

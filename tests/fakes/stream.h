@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/base/status.h"
 #include "common/config/conf.h"

@@ -43,8 +43,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* Now and then begin anew from a valid file of a few sections, which takes the place of seed files.
- */
+/* Now and then begin anew from a valid file of a few sections,
+ * which takes the place of seed files. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {

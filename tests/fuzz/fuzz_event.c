@@ -5,6 +5,7 @@
 #include "common/config/conf.h"
 #include "ingest/decode/decode.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/one_event.h"
 
 static aa_conf cfg[3]; /* both formats; with a threshold and seconds; JSON only, three fields */
 static decode *dc[3];
@@ -15,10 +16,10 @@ start(void)
     aa_err err = AA_ERR_INIT;
     for (size_t i = 0; i < 3; i++)
         aa_conf_defaults(&cfg[i]);
-    strcpy(cfg[1].event.label, "threshold");
-    strcpy(cfg[1].event.time_unit, "s");
-    strcpy(cfg[2].event.format, "json");
-    strcpy(cfg[2].model.loss, "mse");
+    cfg[1].event.label = AA_LABEL_THRESHOLD;
+    cfg[1].event.time_unit = AA_TIME_UNIT_S;
+    cfg[2].event.format = AA_EVENT_FORMAT_JSON;
+    cfg[2].model.loss = AA_LOSS_MSE;
     cfg[2].fields[2] = cfg[2].fields[1];
     strcpy(cfg[2].fields[2].name, "device");
     strcpy(cfg[2].fields[2].json, "device");
@@ -32,18 +33,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!dc[0]) start();
     for (size_t i = 0; i < 3; i++) {
-        uint64_t key[AA_MAX_FIELDS] = {0};
-        float    label = NAN;
-        int64_t  time_ms = INT64_MIN;
-        int64_t  kafka_ms = size % 2 ? 1700000000000 : -1;
-        if (decode_message(dc[i], data, size, kafka_ms, key, &label, &time_ms) != DECODE_OK) {
+        one_event        ev = {.label = {NAN}, .time_ms = {INT64_MIN}};
+        const aa_columns col = one_event_columns(&ev);
+        int64_t          kafka_ms = size % 2 ? 1700000000000 : -1;
+        if (decode_message(dc[i], data, size, kafka_ms, &col, 0) != DECODE_OK) {
             AA_REQUIRE(decode_why(dc[i])[0]);
             continue;
         }
         for (size_t f = 0; f < cfg[i].field_count; f++)
-            AA_REQUIRE(key[f] != 0);
-        AA_REQUIRE(isfinite(label));
-        AA_REQUIRE(time_ms >= cfg[i].event.time_min_ms && time_ms <= cfg[i].event.time_max_ms);
+            AA_REQUIRE(ev.key[f] != 0);
+        AA_REQUIRE(isfinite(ev.label[0]));
+        AA_REQUIRE(ev.time_ms[0] >= cfg[i].event.time_min_ms);
+        AA_REQUIRE(ev.time_ms[0] <= cfg[i].event.time_max_ms);
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 /* What Kafka hands back beside values: keys of the compacted topics (the first byte is even) and
  * the metadata of commits (odd). A key that is accepted is written back as the same bytes; metadata
  * that names an epoch of a lane still does after another lane's commit has been put before it. */
-#include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "ingest/resume.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -44,7 +44,7 @@ commit(const uint8_t *data, size_t size)
     const uint64_t newest = epoch_in(text, OWN, &seq_again);
     AA_REQUIRE(!ours || (epoch > 0 && newest >= epoch));
 
-    if (resume_metadata(next, 7, 9, OTHER, text, &err) != AA_OK) return;
+    if (resume_metadata(next, 7, 9, OTHER, 11, text, &err) != AA_OK) return;
     AA_REQUIRE(resume_parse(next, OTHER, &epoch, &seq) && epoch == 7 && seq == 9);
     AA_REQUIRE(!resume_parse(next, OWN, &epoch, &seq));
     AA_REQUIRE(epoch_in(next, OWN, &seq) == newest && (newest == 0 || seq == seq_again));
@@ -80,7 +80,8 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
     }
     for (unsigned lane = 0; lane <= seed / 2 % 4; lane++) {
         snprintf(before, sizeof before, "%s", text);
-        if (resume_metadata(text, seed % 100 + 1, seed, 5 - lane, before, &err) != AA_OK) break;
+        if (resume_metadata(text, seed % 100 + 1, seed, 5 - lane, seed % 3, before, &err) != AA_OK)
+            break;
     }
     data[0] = 1;
     memcpy(data + 1, text, strlen(text));

@@ -56,7 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start();
     fuzz_file_write(folder, "x", data + 1, size - 1);
     AA_REQUIRE(load_new(&ld, &err) == AA_OK);
-    if (load_file(ld, path, data[0] % 2 ? 1000 : 1, &err) != AA_OK) {
+    if (load_file(ld, path, data[0] % LOAD_UNITS, &err) != AA_OK) {
         AA_REQUIRE(strncmp(err.text, path, strlen(path)) == 0);
         goto out;
     }

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "common/messages/wire.h"
+#include "common/messages/wire_topic.h"
 #include "scorer/replica/replica.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
@@ -24,7 +25,7 @@ start(void)
     if (cfg.field_count) return;
     aa_conf_defaults(&cfg);
     cfg.model.dim = K;
-    snprintf(cfg.model.kind, sizeof cfg.model.kind, "fm");
+    cfg.model.kind = AA_MODEL_FM;
     AA_REQUIRE(aa_conf_finish(&cfg, &err) == AA_OK);
 }
 
@@ -87,10 +88,12 @@ score_all(replica *rp)
     for (size_t f = 0; f < F; f++)
         for (uint64_t id = 0; id < IDS; id++)
             (void)replica_read_id(rr, f, id, x, &a, &reading[0]);
-    for (size_t i = 0; i < names_end(replica_items(rp)); i++) {
+    replica_pin(rr);
+    for (size_t i = 0; i < names_end(replica_items(rr)); i++) {
         aa_text text;
-        if (names_get(replica_items(rp), i, &item[0], &text)) AA_REQUIRE(text.len > 0);
+        if (names_get(replica_items(rr), i, &item[0], &text)) AA_REQUIRE(text.len > 0);
     }
+    replica_unpin(rr);
     replica_reader_close(&rr);
 }
 

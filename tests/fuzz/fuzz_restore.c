@@ -5,7 +5,7 @@
  *   which u8, then per edit: section u8, kind u8, offset u24, value u8, (value bytes)
  * so it stays small, and is the same whatever the build's sections weigh. */
 #include "assigner/assigner.h"
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "ingest/resume.h"
 #include "learner/learner.h"
 #include "tests/checkpoint_repair.h"
@@ -17,16 +17,19 @@ enum { MAX_EDITS = 64, MAX_SECTIONS = 40, ROOM = 64 * 255 };
 enum { REPLACE, INSERT, CUT, SPECIAL, NEAR, DROP, KINDS };
 
 typedef struct {
-    const char *mode, *process;
-    aa_conf     cfg;
-    uint8_t    *data; /* (len) the checkpoint's bytes; NULL: not made yet */
-    size_t      len;
+    enum aa_agent_mode mode;
+    const char        *process;
+    aa_conf            cfg;
+    uint8_t           *data; /* (len) the checkpoint's bytes; NULL: not made yet */
+    size_t             len;
 } origin;
 
 static origin origins[] = {
-    {.mode = "default", .process = "learner"}, {.mode = "default", .process = "assigner"},
-    {.mode = "default", .process = "ingest"},  {.mode = "paper", .process = "learner"},
-    {.mode = "paper", .process = "assigner"},
+    {.mode = AA_MODE_DEFAULT, .process = "learner"},
+    {.mode = AA_MODE_DEFAULT, .process = "assigner"},
+    {.mode = AA_MODE_DEFAULT, .process = "ingest"},
+    {.mode = AA_MODE_PAPER, .process = "learner"},
+    {.mode = AA_MODE_PAPER, .process = "assigner"},
 };
 enum { ORIGINS = sizeof origins / sizeof *origins };
 
@@ -115,7 +118,7 @@ origin_of(uint8_t which)
     aa_conf_defaults(&og->cfg);
     fuzz_folder_make(folder);
     snprintf(og->cfg.checkpoint.dir, sizeof og->cfg.checkpoint.dir, "%s", folder);
-    snprintf(og->cfg.agent.mode, sizeof og->cfg.agent.mode, "%s", og->mode);
+    og->cfg.agent.mode = og->mode;
     og->cfg.model.dim = 2;
     og->cfg.hidden[0] = 3;
     og->cfg.hidden_count = 1;

@@ -78,9 +78,9 @@ metrics(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     at = text;
-    while ((at = figures_next(at, &name, &len, &value)))
+    while ((at = metrics_history_next(at, &name, &len, &value)))
         AA_REQUIRE(name >= text && name + len <= at && at <= text + size);
-    (void)figures_sum(text, "autoassign_auc", "window=\"recent\"");
+    (void)metrics_history_sum(text, "autoassign_auc", "window=\"recent\"");
     free(text);
 }
 
@@ -112,8 +112,7 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
         "\1{\"items\": [9223372036854775807, \"\\u00e9\\ud83d\\ude00\"], \"user\": \"\\\"\"}",
         "\3{\"user\": \"u1\", \"top\": 3, \"items\": [1, 2, 3, 4], \"deadline_ms\": 50}",
         "\4{\"requests\": [{\"user\": 1, \"items\": [2]}, {\"user\": 1, \"top\": 2}]}",
-        "\5{\"items\": [\"a\", \"b\"], \"scores\": [0.61, 0.18], \"version\": 12, \"request_id\": "
-        "7}",
+        "\5{\"items\": [\"a\", \"b\"], \"scores\": [0.6, 0.2], \"version\": 12, \"request_id\": 7}",
         "\5{\"scores\": [0.5], \"version\": 3, \"explanations\": [{\"slot\": 1, \"known\": true}]}",
         "\5{\"error\": \"user: empty ID\", \"status\": 400}",
         "\6# HELP a b\nautoassign_auc{window=\"recent\"} 0.7\nautoassign_events_total 1e6 17\n",

@@ -3,7 +3,7 @@
 # every option of the processes' containers (user, read-only root, capabilities, limits, volume, health checks,
 # restart policy, names on a network of their own), Prometheus' configuration, drain, crash, restart, upgrade.
 #   sudo make image-test [BASE=IMAGE] [COMPOSE=docker-compose]
-# BASE     a Debian 12 image that podman can pull; without it debootstrap makes one (once)
+# BASE     a Debian 13 image that podman can pull; without it debootstrap makes one (once)
 # COMPOSE  the command that reads the file; `docker compose` if there is one, else docker-compose
 # No image registry is needed: Kafka and Prometheus come from stand-ins (tests/image/Dockerfile); Grafana is left out.
 # Root, for podman's networks. All that podman keeps is in build/image (clean: `make clean`): containers, images and
@@ -13,6 +13,7 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 "$ROOT/scripts/deps.sh" packages kafka containers || exit 1
 AUTOASSIGN_TEST_BROKER=in-a-container
 source "$(dirname "$0")/../e2e/lib.bash"
+source "$ROOT/scripts/debian.sh"
 
 HOME_DIR=$ROOT/build/image
 SOCKET=$WORK/podman.sock
@@ -74,14 +75,11 @@ network_config_dir = "$HOME_DIR/networks"
 END
 }
 
-# A Debian 12 image from the mirror that apt uses here.
+# A Debian 13 image from the mirror that apt uses here.
 make_base() {
-    local mirror
-    BASE=localhost/autoassign-base:bookworm
+    BASE=localhost/autoassign-base:trixie
     ! podman image exists "$BASE" || return 0
-    mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' | awk '$2 == "bookworm" { print $1; exit }')
-    say "making a Debian 12 image with debootstrap"
-    debootstrap --variant=minbase bookworm "$WORK/base" "${mirror%/}" >"$HOME_DIR/debootstrap.log" 2>&1 &&
+    debian_root trixie "$WORK/base" "$HOME_DIR/debootstrap.log" &&
         tar -C "$WORK/base" -c . | podman import - "$BASE" >>"$HOME_DIR/debootstrap.log" 2>&1 ||
         { tail -n 5 "$HOME_DIR/debootstrap.log"; return 1; }
     rm -rf "$WORK/base"
@@ -114,8 +112,9 @@ flock -n 7 || die "another image test runs in this checkout"
 SCORER_PORT=$(free_port) PROMETHEUS_PORT=$(free_port)
 export SCORER_PORT PROMETHEUS_PORT
 write_settings
-for what in "rm -af" "volume prune -f" "network prune -f"; do # what a run that was killed has left
-    podman $what >/dev/null || die "podman cannot use $HOME_DIR; remove it"
+for what in "rm -a" "volume prune" "network prune"; do # what a run that was killed has left
+    read -ra words <<<"$what"
+    podman "${words[@]}" -f >/dev/null || die "podman cannot use $HOME_DIR; remove it"
 done
 [[ -n ${BASE:-} ]] || must a_base_image make_base
 must the_image_builds build_image "$IMAGES" -f "$ROOT/compose/Dockerfile" "$ROOT"

@@ -1,5 +1,5 @@
-/* tests/integration/process - our programs as processes of their own, and an HTTP client for them.
- */
+/* tests/integration/process - our programs as processes of their own,
+ * and an HTTP client for them. */
 #ifndef AA_TESTS_INTEGRATION_PROCESS_H
 #define AA_TESTS_INTEGRATION_PROCESS_H
 

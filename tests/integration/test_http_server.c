@@ -1,4 +1,4 @@
-/* The HTTP door over real sockets, requests written byte by byte: a client library would repair
+/* The HTTP server over real sockets, requests written byte by byte: a client library would repair
  * what these tests break. */
 #include "common/service/http_server.h"
 
@@ -31,12 +31,12 @@
 #define CONNECTIONS 20
 
 typedef struct {
-    aa_metrics *ms;
-    aa_door    *dr;
+    aa_metrics     *ms;
+    aa_http_server *hs;
 } fixture;
 
 static int
-open_door(void **state)
+open_server(void **state)
 {
     fixture *fx = calloc(1, sizeof *fx);
     aa_err   err = AA_ERR_INIT;
@@ -44,18 +44,20 @@ open_door(void **state)
     fx->ms = aa_metrics_new();
     assert_non_null(fx->ms);
     aa_counter_add(aa_metrics_counter(fx->ms, "x_total", "", "h"), 42);
-    if (aa_door_open(&fx->dr, "127.0.0.1", 0, CONNECTIONS, fx->ms, &err)) fail_msg("%s", err.text);
-    assert_in_range(aa_door_port(fx->dr), 1, 65535);
+    if (aa_http_server_open(&fx->hs, "127.0.0.1", 0, &(aa_http_limits){CONNECTIONS, 15000, 10000},
+                            fx->ms, &err))
+        fail_msg("%s", err.text);
+    assert_in_range(aa_http_server_port(fx->hs), 1, 65535);
     *state = fx;
     return 0;
 }
 
 static int
-close_door(void **state)
+close_server(void **state)
 {
     fixture *fx = *state;
-    aa_door_close(&fx->dr);
-    assert_null(fx->dr);
+    aa_http_server_close(&fx->hs);
+    assert_null(fx->hs);
     aa_metrics_free(&fx->ms);
     free(fx);
     return 0;
@@ -152,7 +154,7 @@ check_reply(char *reply, const char *status, const char *header, const char *bod
 static void
 healthz_is_ok_while_the_process_lives(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(get(port, "/healthz"), "200", "text/plain", "ok\n");
 }
 
@@ -160,18 +162,18 @@ static void
 readyz_follows_set_ready(void **state)
 {
     fixture *fx = *state;
-    int      port = aa_door_port(fx->dr);
+    int      port = aa_http_server_port(fx->hs);
     check_reply(get(port, "/readyz"), "503", "text/plain", "not ready: starting\n");
-    aa_door_set_ready(fx->dr, true, "");
+    aa_http_server_set_ready(fx->hs, true, "");
     check_reply(get(port, "/readyz"), "200", "text/plain", "ok\n");
-    aa_door_set_ready(fx->dr, false, "restoring");
+    aa_http_server_set_ready(fx->hs, false, "restoring");
     check_reply(get(port, "/readyz?verbose"), "503", "text/plain", "not ready: restoring\n");
 }
 
 static void
 metrics_are_rendered(void **state)
 {
-    char *reply = get(aa_door_port(((fixture *)*state)->dr), "/metrics");
+    char *reply = get(aa_http_server_port(((fixture *)*state)->hs), "/metrics");
     assert_non_null(strstr(reply, "\n# TYPE x_total counter\nx_total 42\n"));
     check_reply(reply, "200", "Content-Type: text/plain; version=0.0.4", NULL);
 }
@@ -179,7 +181,7 @@ metrics_are_rendered(void **state)
 static void
 head_is_get_without_a_body(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
                 "200", "Content-Length: 3", "");
 }
@@ -187,7 +189,7 @@ head_is_get_without_a_body(void **state)
 static void
 other_methods_and_paths_are_refused(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "POST /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
                                "Content-Length: 2\r\n\r\nhi"),
                 "405", "Allow: GET, HEAD", "GET or HEAD only\n");
@@ -201,7 +203,7 @@ other_methods_and_paths_are_refused(void **state)
 static void
 several_requests_share_a_connection(void **state)
 {
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     check_reply(exchange(port, "GET /nope HTTP/1.1\r\nHost: h\r\n\r\n"
                                "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
                 "404", "HTTP/1.1 200 OK", NULL);
@@ -226,9 +228,9 @@ static void
 handler_sees_the_whole_request(void **state)
 {
     fixture *fx = *state;
-    int      port = aa_door_port(fx->dr);
+    int      port = aa_http_server_port(fx->hs);
     char     arg[] = "arg";
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     check_reply(exchange(port, "POST /score%20it?user=a%20b&n=2 HTTP/1.1\r\nHost: h\r\n"
                                "Authorization: bearer s3cret\r\nConnection: close\r\n"
                                "Content-Length: 3\r\n\r\n\x01\x02\x03"),
@@ -241,8 +243,8 @@ handler_sees_the_whole_request(void **state)
     check_reply(exchange(port, "GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: Basic abc\r\n"
                                "Connection: close\r\n\r\n"),
                 "201", "", "arg GET /x [] [] 0 0");
-    check_reply(get(port, "/healthz"), "200", "", "ok\n"); /* the door's own stay its own */
-    aa_door_set_handler(fx->dr, NULL, NULL);
+    check_reply(get(port, "/healthz"), "200", "", "ok\n"); /* the server answers its own itself */
+    aa_http_server_set_handler(fx->hs, NULL, NULL);
     check_reply(get(port, "/x"), "404", "", NULL);
 }
 
@@ -250,11 +252,11 @@ static void
 body_of_the_longest_length_is_taken(void **state)
 {
     fixture *fx = *state;
-    int      fd = connect_to(aa_door_port(fx->dr));
+    int      fd = connect_to(aa_http_server_port(fx->hs));
     char     head[256], arg[] = "arg", want[64], *body = malloc(AA_HTTP_BODY_BYTES);
     assert_non_null(body);
     memset(body, 1, AA_HTTP_BODY_BYTES);
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     snprintf(head, sizeof head,
              "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
              AA_HTTP_BODY_BYTES);
@@ -272,11 +274,12 @@ body_announced_too_long_is_refused_before_it_is_sent(void **state)
     static const char *const lengths[] = {"8388609", "99999999999999999"};
     fixture                 *fx = *state;
     char                     text[256], arg[] = "arg";
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     for (size_t i = 0; i < 2; i++) {
         snprintf(text, sizeof text, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: %s\r\n\r\n",
                  lengths[i]);
-        check_reply(exchange(aa_door_port(fx->dr), text), "413", "", "the body is too long\n");
+        check_reply(exchange(aa_http_server_port(fx->hs), text), "413", "",
+                    "the body is too long\n");
     }
 }
 
@@ -287,21 +290,21 @@ body_that_grows_too_long_is_refused(void **state)
     char        arg[] = "arg", chunk[65536];
     const char *head = "POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
                        "Transfer-Encoding: chunked\r\n\r\n";
-    int         fd = connect_to(aa_door_port(fx->dr));
+    int         fd = connect_to(aa_http_server_port(fx->hs));
     bool        open = send_all(fd, head, strlen(head));
     size_t      sent = 0;
     memset(chunk, 'x', sizeof chunk);
-    aa_door_set_handler(fx->dr, echo, arg);
+    aa_http_server_set_handler(fx->hs, echo, arg);
     for (; open && sent < 4 * (size_t)AA_HTTP_BODY_BYTES; sent += sizeof chunk)
         open = send_all(fd, "10000\r\n", 7) && send_all(fd, chunk, sizeof chunk) &&
                send_all(fd, "\r\n", 2);
     close(fd);
     assert_false(open); /* the server hung up long before */
-    check_reply(get(aa_door_port(fx->dr), "/healthz"), "200", "", "ok\n");
+    check_reply(get(aa_http_server_port(fx->hs), "/healthz"), "200", "", "ok\n");
 }
 
 static void
-malformed_requests_do_not_stop_the_door(void **state)
+malformed_requests_do_not_stop_the_server(void **state)
 {
     static const char *const bad[] = {
         "\r\n\r\n",
@@ -314,7 +317,7 @@ malformed_requests_do_not_stop_the_door(void **state)
         "POST /x?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "GET /x?unfinished HTTP/1.1\r\nHost:",
     };
-    int port = aa_door_port(((fixture *)*state)->dr);
+    int port = aa_http_server_port(((fixture *)*state)->hs);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct timeval wait = {.tv_usec = 200000}; /* for some there is no answer */
         int            fd = connect_to(port);
@@ -331,7 +334,7 @@ malformed_requests_do_not_stop_the_door(void **state)
 static void
 request_line_and_headers_without_end_are_refused(void **state)
 {
-    int   port = aa_door_port(((fixture *)*state)->dr);
+    int   port = aa_http_server_port(((fixture *)*state)->hs);
     int   fd = connect_to(port);
     char *big = malloc(1 << 20);
     assert_non_null(big);
@@ -346,45 +349,230 @@ request_line_and_headers_without_end_are_refused(void **state)
     check_reply(get(port, "/healthz"), "200", "", "ok\n");
 }
 
-/* The limit is of connections at the same time: one more gets its answer when another ends. */
-static void
-connections_beyond_the_limit_wait_until_others_end(void **state)
+/* ---- too many connections, and slow ones ---- */
+
+static const char health[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+static const char half[] = "POST /x HTTP/1.1\r\nHost: x\r\nX";
+
+static double
+metric(fixture *fx, const char *name)
 {
-    int           port = aa_door_port(((fixture *)*state)->dr);
-    int           fds[CONNECTIONS], late;
-    const char   *ask = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    struct pollfd answer;
-    for (size_t i = 0; i < CONNECTIONS; i++)
+    size_t len;
+    char  *text = aa_metrics_render(fx->ms, &len), line[128];
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char  *at = strstr(text, line);
+    const double value = at ? strtod(at + strlen(line), NULL) : -1;
+    free(text);
+    return value;
+}
+
+static void
+an_idle_connection_gives_way_to_a_new_one(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_http_server_port(fx->hs), fds[CONNECTIONS];
+    char     byte;
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         fds[i] = connect_to(port);
-    pause_ms(200); /* all are accepted */
-    late = connect_to(port);
-    assert_true(send_all(late, ask, strlen(ask)));
-    answer = (struct pollfd){.fd = late, .events = POLLIN};
-    assert_int_equal(poll(&answer, 1, 300), 0);
+        while (metric(fx, "autoassign_http_connections") < (double)(i + 1))
+            pause_ms(1);
+    }
+    check_reply(exchange(port, health), "200", "", "ok\n");
+    assert_int_equal(recv(fds[0], &byte, 1, 0), 0); /* the one that was idle longest */
+    assert_int_equal((int)metric(fx, "autoassign_http_evicted_connections_total"), 1);
     for (size_t i = 0; i < CONNECTIONS; i++)
         close(fds[i]);
-    assert_int_equal(poll(&answer, 1, DEADLINE_MS), 1);
-    char *reply = receive_all(late);
-    assert_int_equal(strncmp(reply, "HTTP/1.1 200", 12), 0);
+}
+
+static void
+health_checks_are_answered_when_all_connections_are_busy(void **state)
+{
+    fixture *fx = *state;
+    char     arg[] = "arg";
+    int      port = aa_http_server_port(fx->hs), fds[CONNECTIONS];
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        fds[i] = connect_to(port);
+        assert_true(send_all(fds[i], half, sizeof half - 1));
+    }
+    while (metric(fx, "autoassign_http_connections") < CONNECTIONS)
+        pause_ms(1);
+    pause_ms(100); /* their bytes have come too */
+    check_reply(exchange(port, health), "200", "", "ok\n");
+    check_reply(exchange(port, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n"), "503", "",
+                "too many connections\n");
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+}
+
+static void
+a_request_that_takes_too_long_is_given_up(void **state)
+{
+    fixture             *fx = *state;
+    aa_err               err = AA_ERR_INIT;
+    aa_metrics          *ms = aa_metrics_new();
+    const fixture        was = *fx;
+    const int64_t        until_ms = aa_now_ms() + DEADLINE_MS;
+    const aa_http_limits limits = {CONNECTIONS, 15000, 300};
+    fx->ms = ms;
+    assert_int_equal(aa_http_server_open(&fx->hs, "127.0.0.1", 0, &limits, ms, &err), AA_OK);
+    int  fd = connect_to(aa_http_server_port(fx->hs));
+    bool open = send_all(fd, half, sizeof half - 1);
+    for (; open && aa_now_ms() < until_ms; pause_ms(20)) /* a byte now and then: never idle */
+        open = send_all(fd, "a", 1);
+    assert_false(open);
+    assert_true(metric(fx, "autoassign_http_slow_requests_total") >= 1);
+    close(fd);
+    aa_http_server_close(&fx->hs);
+    aa_metrics_free(&ms);
+    *fx = was;
+}
+
+/* ---- RFC 9110, 9112 ---- */
+
+static void
+a_request_that_two_readers_could_read_differently_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "Host: h\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
+        "Content-Length: 0\r\n\r\n",
+    };
+    fixture *fx = *state;
+    char     arg[] = "arg", text[512];
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "POST /x HTTP/1.1\r\n%s", bad[i]);
+        char *reply = exchange(aa_http_server_port(fx->hs), text); /* ends: it is closed */
+        if (strncmp(reply, "HTTP/1.1 400", 12) != 0) fail_msg("%s\nanswer: %s", text, reply);
+        free(reply);
+    }
+    check_reply(exchange(aa_http_server_port(fx->hs), "GET /healthz HTTP/1.0\r\n\r\n"), "200", "",
+                "ok\n");
+}
+
+static void
+an_absolute_target_is_its_path(void **state)
+{
+    fixture *fx = *state;
+    int      port = aa_http_server_port(fx->hs);
+    check_reply(exchange(port, "GET http://h:80/healthz HTTP/1.1\r\nHost: h\r\n"
+                               "Connection: close\r\n\r\n"),
+                "200", "", "ok\n");
+    check_reply(exchange(port, "GET http://h HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+                "404", "", "there is no /\n");
+}
+
+static void
+a_chunked_body_that_is_too_long_is_answered(void **state)
+{
+    fixture    *fx = *state;
+    char        arg[] = "arg", chunk[65536];
+    const char *head = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    int         fd = connect_to(aa_http_server_port(fx->hs));
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    assert_true(send_all(fd, head, strlen(head)));
+    memset(chunk, 'x', sizeof chunk);
+    for (size_t sent = 0; sent <= AA_HTTP_BODY_BYTES; sent += sizeof chunk)
+        assert_true(send_all(fd, "10000\r\n", 7) && send_all(fd, chunk, sizeof chunk) &&
+                    send_all(fd, "\r\n", 2));
+    assert_true(send_all(fd, "0\r\n\r\n", 5));
+    check_reply(receive_all(fd), "413", "", "the body is too long\n");
+    close(fd);
+}
+
+/* ---- the end ---- */
+
+static void
+a_lingering_server_answers_and_ends_connections(void **state)
+{
+    fixture *fx = *state;
+    char     arg[] = "arg";
+    aa_http_server_set_handler(fx->hs, echo, arg);
+    aa_http_server_linger(fx->hs);
+    char *reply = exchange(aa_http_server_port(fx->hs), "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(strncmp(reply, "HTTP/1.1 201", 12), 0);
+    assert_non_null(strstr(reply, "Connection: close"));
     free(reply);
-    close(late);
+    aa_http_server_set_handler(fx->hs, NULL, NULL); /* never "there is no /x", which is for good */
+    reply = exchange(aa_http_server_port(fx->hs), "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(strncmp(reply, "HTTP/1.1 503", 12), 0);
+    free(reply);
+}
+
+typedef struct {
+    int         port;
+    atomic_bool stop;
+    atomic_int  answered, refused, cut;
+} asker;
+
+static void *
+ask_on(void *arg)
+{
+    asker *as = arg;
+    while (!atomic_load(&as->stop)) {
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)as->port)};
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int  fd = socket(AF_INET, SOCK_STREAM, 0);
+        char reply[16] = "";
+        if (connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
+            atomic_fetch_add(&as->refused, 1);
+        else if (send_all(fd, health, sizeof health - 1) && recv(fd, reply, 12, MSG_WAITALL) == 12)
+            atomic_fetch_add(&as->answered, 1);
+        else
+            atomic_fetch_add(&as->cut, 1);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void
+a_client_of_a_server_that_drains_is_answered_or_refused_never_cut_off(void **state)
+{
+    enum { ASKERS = 8 };
+    fixture  *fx = *state;
+    asker     as = {.port = aa_http_server_port(fx->hs)};
+    pthread_t thread[ASKERS];
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, ask_on, &as), 0);
+    while (atomic_load(&as.answered) < 200)
+        pause_ms(1);
+    aa_http_server_drain(fx->hs, DEADLINE_MS);
+    while (atomic_load(&as.refused) < ASKERS)
+        pause_ms(1);
+    atomic_store(&as.stop, true);
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(atomic_load(&as.cut), 0);
 }
 
 static void
 port_in_use_is_an_error_that_names_it(void **state)
 {
-    fixture *fx = *state;
-    char     want[128];
-    aa_err   err = AA_ERR_INIT;
-    aa_door *second = NULL;
-    int      port = aa_door_port(fx->dr);
-    assert_int_equal(aa_door_open(&second, "127.0.0.1", port, CONNECTIONS, fx->ms, &err), AA_EIO);
+    fixture        *fx = *state;
+    char            want[128];
+    aa_err          err = AA_ERR_INIT;
+    aa_http_server *second = NULL;
+    int             port = aa_http_server_port(fx->hs);
+    assert_int_equal(aa_http_server_open(&second, "127.0.0.1", port,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
+                     AA_EIO);
     snprintf(want, sizeof want, "http: cannot listen on 127.0.0.1 port %d: Address already in use",
              port);
     assert_string_equal(err.text, want);
     assert_null(second);
-    assert_int_equal(aa_door_open(&second, "192.0.2.1", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
-    assert_int_equal(aa_door_open(&second, "no such host", 0, CONNECTIONS, fx->ms, &err), AA_EIO);
+    assert_int_equal(aa_http_server_open(&second, "192.0.2.1", 0,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
+                     AA_EIO);
+    assert_int_equal(aa_http_server_open(&second, "no such host", 0,
+                                         &(aa_http_limits){CONNECTIONS, 15000, 10000}, fx->ms,
+                                         &err),
+                     AA_EIO);
     assert_int_equal(strncmp(err.text, "http.bind: no such host: ", 25), 0);
 }
 
@@ -432,17 +620,17 @@ static void
 taking_the_handler_back_waits_for_its_call(void **state)
 {
     fixture  *fx = *state;
-    int       port = aa_door_port(fx->dr);
+    int       port = aa_http_server_port(fx->hs);
     slow_call sc = {0};
     pthread_t client, timer;
     void     *reply;
-    aa_door_set_handler(fx->dr, slow_handler, &sc);
+    aa_http_server_set_handler(fx->hs, slow_handler, &sc);
     assert_int_equal(pthread_create(&client, NULL, request_slowly, &port), 0);
     wait_for(&sc.begun);
     assert_int_equal(pthread_create(&timer, NULL, release_later, &sc), 0);
-    aa_door_set_ready(fx->dr, true, ""); /* must not wait */
+    aa_http_server_set_ready(fx->hs, true, ""); /* must not wait */
     assert_int_equal(atomic_load(&sc.ended), 0);
-    aa_door_set_handler(fx->dr, NULL, NULL);
+    aa_http_server_set_handler(fx->hs, NULL, NULL);
     assert_int_equal(atomic_load(&sc.ended), 1);
     assert_int_equal(pthread_join(timer, NULL), 0);
     assert_int_equal(pthread_join(client, &reply), 0);
@@ -500,7 +688,7 @@ program_announces_its_port_and_stops_on_sigterm(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_door, close_door)
+#define T(name) cmocka_unit_test_setup_teardown(name, open_server, close_server)
     const struct CMUnitTest tests[] = {
         T(healthz_is_ok_while_the_process_lives),
         T(readyz_follows_set_ready),
@@ -512,9 +700,16 @@ main(void)
         T(body_of_the_longest_length_is_taken),
         T(body_announced_too_long_is_refused_before_it_is_sent),
         T(body_that_grows_too_long_is_refused),
-        T(malformed_requests_do_not_stop_the_door),
+        T(malformed_requests_do_not_stop_the_server),
         T(request_line_and_headers_without_end_are_refused),
-        T(connections_beyond_the_limit_wait_until_others_end),
+        T(an_idle_connection_gives_way_to_a_new_one),
+        T(health_checks_are_answered_when_all_connections_are_busy),
+        T(a_request_that_takes_too_long_is_given_up),
+        T(a_request_that_two_readers_could_read_differently_is_refused),
+        T(an_absolute_target_is_its_path),
+        T(a_chunked_body_that_is_too_long_is_answered),
+        T(a_lingering_server_answers_and_ends_connections),
+        T(a_client_of_a_server_that_drains_is_answered_or_refused_never_cut_off),
         T(port_in_use_is_an_error_that_names_it),
         T(taking_the_handler_back_waits_for_its_call),
         cmocka_unit_test(program_announces_its_port_and_stops_on_sigterm),

@@ -48,10 +48,9 @@ teardown(void **state)
 
 /* Run it, and read what it said. */
 static int
-inspect(const char *argument, char *said, size_t size)
+inspect_with(const char *const *argv, char *said, size_t size)
 {
-    process           pc;
-    const char *const argv[] = {"inspect", argument, NULL};
+    process pc;
     process_start(&pc, folder, argv);
     const int code = process_wait(&pc);
     FILE     *f = fopen(pc.out_path, "r");
@@ -61,25 +60,48 @@ inspect(const char *argument, char *said, size_t size)
     return code;
 }
 
+static int
+inspect(const char *argument, char *said, size_t size)
+{
+    const char *const argv[] = {"inspect", argument, NULL};
+    return inspect_with(argv, said, size);
+}
+
 static void
 whole_file_is_listed(void **state)
 {
-    char said[4096];
+    char said[8192];
     (void)state;
     assert_int_equal(inspect(path, said, sizeof said), 0);
     assert_non_null(strstr(said, "process        learner\n"));
     assert_non_null(strstr(said, "pipeline       films\n"));
     assert_non_null(strstr(said, "epoch          3\n"));
-    assert_non_null(strstr(said, "sections       3\n"));
+    assert_non_null(strstr(said, "sections       4\n"));
     assert_non_null(strstr(said, "rows.0"));
     assert_non_null(strstr(said, "state\n  batch 7\n  events 448\n"));
     assert_non_null(strstr(said, "verified       yes\n"));
 }
 
 static void
+settings_are_listed_and_compared_with_a_configuration(void **state)
+{
+    char        said[8192];
+    const char *argv[] = {"inspect", "-o", "model.dim=8", "-o", "agent.gamma=0.5", path, NULL};
+    (void)state;
+    assert_int_equal(inspect_with(argv, said, sizeof said), 0);
+    assert_non_null(strstr(said, "settings\n  fields=user,item\n"));
+    assert_non_null(strstr(said, "\n  model.dim=16\n"));
+    assert_non_null(strstr(said, "\ndiffers        model.dim (16, now 8)\n"));
+    assert_non_null(strstr(said, "\nmay differ     agent.gamma (0.9, now 0.5)\n"));
+    argv[2] = "model.dum=8";
+    assert_int_equal(inspect_with(argv, said, sizeof said), 2);
+    assert_non_null(strstr(said, "model.dum"));
+}
+
+static void
 damaged_and_missing_files_are_refused(void **state)
 {
-    char said[4096];
+    char said[8192];
     (void)state;
     assert_int_equal(truncate(path, 500), 0);
     assert_int_equal(inspect(path, said, sizeof said), 1);
@@ -111,10 +133,10 @@ format_of_another_version_is_refused_by_its_number(void **state)
 static void
 usage_is_shown_when_there_is_nothing_to_do(void **state)
 {
-    char said[4096];
+    char said[8192];
     (void)state;
     assert_int_equal(inspect(NULL, said, sizeof said), 2);
-    assert_non_null(strstr(said, "usage: inspect FILE"));
+    assert_non_null(strstr(said, "usage: inspect [-c FILE]"));
     assert_int_equal(inspect("--help", said, sizeof said), 0);
     assert_int_equal(inspect("--nonsense", said, sizeof said), 2);
 }
@@ -124,6 +146,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whole_file_is_listed, setup, teardown),
+        cmocka_unit_test_setup_teardown(settings_are_listed_and_compared_with_a_configuration,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_and_missing_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(format_of_another_version_is_refused_by_its_number, setup,
                                         teardown),

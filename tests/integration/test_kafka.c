@@ -1,5 +1,7 @@
 /* common/kafka/kafka on librdkafka's mock broker. */
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_consumer.h"
+#include "common/kafka/kafka_producer.h"
+#include "common/kafka/kafka_reader.h"
 
 #include <poll.h>
 #include <setjmp.h>

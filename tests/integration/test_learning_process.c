@@ -1,6 +1,5 @@
 /* assigner and learner as processes. The test plays ingest, and stands between the two as a relay
- * that loses what it is told to lose. No broker: publishing is off.
- */
+ * that loses what it is told to lose. No broker: publishing is off. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,18 +17,21 @@ enum { F = 2, EVENTS = 64, LINKS = 6 };
 /* ingest --events--> assigner --assigned-- [relay] --served--> learner
  *                    assigner <--rewards-- [relay] <--told---- learner            */
 typedef struct {
-    char       dir[64], endpoint[5][128];
-    process    assigner, learner;
-    aa_conf    cfg;
-    aa_err     err;
-    aa_link   *events, *assigned, *served, *rewards, *told;
-    aa_bytes   by;
-    aa_control got; /* last control message that ingest got, and its kind */
-    char       got_kind;
-    uint64_t   credited, resends, rewards_seen;
-    uint64_t   lose_reward, lose_assigned; /* sequence number to lose once; 0: none */
-    char       lose_kind;                  /* of message to lose once; 0: none */
-    char       want_kind;                  /* stop looking at such a message; 0: none */
+    char        dir[64], endpoint[5][128];
+    process     assigner, learner;
+    aa_conf     cfg;
+    aa_err      err;
+    aa_link    *events, *assigned, *served, *rewards, *told;
+    aa_bytes    by;
+    aa_control  got; /* last control message that ingest got, and its kind */
+    char        got_kind;
+    uint64_t    credited, resends, rewards_seen;
+    uint64_t    lose_reward, lose_assigned; /* sequence number to lose once; 0: none */
+    char        lose_kind;                  /* of message to lose once; 0: none */
+    char        want_kind;                  /* stop looking at such a message; 0: none */
+    bool        http;                       /* each process serves HTTP */
+    float       label;                      /* of all events; 0: as they come */
+    const char *loss;                       /* model.loss=... */
 } fixture;
 
 #define check_ok(fx, call)                                                                         \
@@ -60,12 +62,14 @@ running(const process *pc)
 static void
 start(fixture *fx, process *pc, const char *name, const char *assigned, const char *rewards)
 {
-    char events[160], down[160], up[160], ckpt[128], seed[64];
+    char events[160], down[160], up[160], ckpt[128], seed[64], http[64], port[64];
     snprintf(events, sizeof events, "links.events=%s", fx->endpoint[0]);
     snprintf(down, sizeof down, "links.assigned=%s", assigned);
     snprintf(up, sizeof up, "links.rewards=%s", rewards);
     snprintf(ckpt, sizeof ckpt, "checkpoint.dir=%s", fx->dir);
     snprintf(seed, sizeof seed, "pipeline.seed=%d", (int)fx->cfg.pipeline.seed);
+    snprintf(http, sizeof http, "http.enabled=%s", fx->http ? "true" : "false");
+    snprintf(port, sizeof port, "http.%s_port=0", name);
     const char *argv[] = {name,
                           "-o",
                           events,
@@ -80,7 +84,11 @@ start(fixture *fx, process *pc, const char *name, const char *assigned, const ch
                           "-o",
                           "publish.enabled=false",
                           "-o",
-                          "http.enabled=false",
+                          fx->loss,
+                          "-o",
+                          http,
+                          "-o",
+                          port,
                           NULL};
     process_start(pc, fx->dir, argv);
 }
@@ -103,6 +111,7 @@ setup(void **state)
     fixture *fx = calloc(1, sizeof *fx);
     if (!fx) return -1;
     *state = fx;
+    fx->loss = "model.loss=logloss";
     aa_conf_defaults(&fx->cfg);
     char dir[] = "/tmp/test_learning.XXXXXX";
     if (!mkdtemp(dir)) return -1;
@@ -251,7 +260,7 @@ send_events(fixture *fx, uint64_t run_id, uint64_t seq)
         uint64_t draw = (seq * EVENTS + i) * 2654435761u;
         b.key[i * F] = 1 + draw % 16;
         b.key[i * F + 1] = 1000 + (draw >> 8) % 16;
-        b.label[i] = (draw >> 16) % 3 ? 0.0f : 1.0f;
+        b.label[i] = fx->label != 0.0f ? fx->label : (draw >> 16) % 3 ? 0.0f : 1.0f;
         b.time_ms[i] = (int64_t)(seq * EVENTS + i);
     }
     check_ok(fx, aa_wire_pack_events(&fx->by, &b, &fx->err));
@@ -276,7 +285,8 @@ barrier(fixture *fx, uint64_t run_id, uint64_t epoch, uint64_t seq, bool final)
 static void
 hears(fixture *fx, aa_msg_kind kind, uint64_t run_id)
 {
-    wait_until(turn(fx) && fx->got_kind == (char)kind && fx->got.hd.run_id == run_id);
+    bool came; /* what comes behind it in the same turn must not hide it */
+    wait_until(turn_until(fx, kind, &came) && came && fx->got.hd.run_id == run_id);
 }
 
 /* Both digests, as the processes print them at the end of the stream. */
@@ -575,6 +585,128 @@ garbage_and_foreign_messages_are_refused_and_the_stream_goes_on(void **state)
     assert_true(running(&fx->learner));
 }
 
+/* Both once more, with HTTP servers and this loss. */
+static void
+start_again(fixture *fx, const char *loss)
+{
+    stop_now(&fx->assigner);
+    stop_now(&fx->learner);
+    fx->http = true;
+    fx->loss = loss;
+    check_ok(fx, aa_conf_load(&fx->cfg, NULL, &loss, 1, &fx->err));
+    start_assigner(fx);
+    start_learner(fx);
+}
+
+/* The square of such an error is more than a float holds. */
+static void
+a_model_that_has_diverged_ends_the_learner_and_is_not_called_a_bad_message(void **state)
+{
+    fixture *fx = *state;
+    start_again(fx, "model.loss=mse");
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, 2);
+    fx->label = 3e38f;
+    send_events(fx, 10, 3);
+    wait_until(turn(fx) && !running(&fx->learner));
+    assert_int_equal(process_wait(&fx->learner), 1);
+    assert_true(process_said(&fx->learner, "id=MODEL-DIVERGED", NULL, 0));
+    assert_true(process_said(&fx->learner, "status=AA_EDIVERGED", NULL, 0));
+    assert_false(process_said(&fx->learner, "id=MESSAGE-REFUSED", NULL, 0));
+}
+
+/* ---- runs of old, and what /readyz says ---- */
+
+/* The clock of an ingest that was restarted has stepped back. */
+static void
+an_open_of_an_older_run_is_refused_and_told_what_to_go_above(void **state)
+{
+    fixture *fx = *state;
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, 2);
+    wait_until(turn(fx) && fx->credited == 2);
+    open_run(fx, 7, 0, 0);
+    hears(fx, AA_MSG_RESET, 7);
+    assert_int_equal(fx->got.newest_run_id, 10);
+    assert_true(process_said(&fx->assigner, "id=RUN-REFUSED", NULL, 0));
+    assert_true(process_said(&fx->assigner, "run 7 is older than run 10", NULL, 0));
+    fx->credited = 2;
+    send_range(fx, 10, 3, 4); /* the run that is under way goes on */
+    wait_until(turn(fx) && fx->credited == 4);
+
+    stop_now(&fx->assigner); /* a new one knows of no run, but the learner does */
+    start_assigner(fx);
+    open_run(fx, 8, 0, 0);
+    hears(fx, AA_MSG_RESET, 8);
+    assert_int_equal(fx->got.newest_run_id, 10);
+    assert_non_null(strstr(fx->got.reason, "learner: run 8 is older than run 10"));
+    open_run(fx, 11, 0, 0);
+    hears(fx, AA_MSG_OPENED, 11);
+    send_range(fx, 11, 1, 2);
+    wait_until(turn(fx) && fx->credited == 2);
+}
+
+/* What /readyz of pc says. */
+static bool
+says_ready(const process *pc, const char *want)
+{
+    char port[16] = "", body[200] = "";
+    if (!process_said(pc, "bind=127.0.0.1 port=", port, sizeof port)) return false;
+    http_ask(atoi(port), "GET", "/readyz", "", "", body, sizeof body);
+    return strncmp(body, want, strlen(want)) == 0;
+}
+
+/* ingest's pings every 200 ms, for so long; true: both were ready all the time. */
+static bool
+stay_ready(fixture *fx, const aa_control *ping, int64_t for_ms)
+{
+    bool ready = true;
+    for (int64_t until_ms = aa_now_ms() + for_ms, next_ms = 0; aa_now_ms() < until_ms;) {
+        turn(fx);
+        process_pause();
+        if (aa_now_ms() < next_ms) continue;
+        next_ms = aa_now_ms() + 200;
+        tell(fx, AA_MSG_PING, ping);
+        ready = ready && says_ready(&fx->assigner, "ok") && says_ready(&fx->learner, "ok");
+    }
+    return ready;
+}
+
+static void
+readyz_follows_the_run_and_who_is_heard(void **state)
+{
+    fixture         *fx = *state;
+    const aa_control ping = {.hd = {.run_id = 10, .seq = 2}};
+    start_again(fx, "model.loss=logloss");
+    wait_until(turn(fx) &&
+               says_ready(&fx->assigner, "not ready: no run is open: waiting for ingest") &&
+               says_ready(&fx->learner, "not ready: no run is open: waiting for the assigner"));
+    open_run(fx, 10, 0, 0);
+    hears(fx, AA_MSG_OPENED, 10);
+    send_range(fx, 10, 1, 2);
+    wait_until(turn(fx) && fx->credited == 2);
+    wait_until(turn(fx) && says_ready(&fx->assigner, "ok") && says_ready(&fx->learner, "ok"));
+    assert_true(stay_ready(fx, &ping, 5000)); /* idle, longer than is taken for silence */
+
+    wait_until(turn(fx) && says_ready(&fx->assigner, "not ready: ingest has been silent"));
+    assert_true(says_ready(&fx->learner, "ok")); /* it hears the assigner */
+    tell(fx, AA_MSG_PING, &ping);
+    wait_until(turn(fx) && says_ready(&fx->assigner, "ok"));
+
+    kill(fx->learner.pid, SIGSTOP);
+    wait_until(turn(fx) && (tell(fx, AA_MSG_PING, &ping),
+                            says_ready(&fx->assigner, "not ready: the learner has been silent")));
+    kill(fx->learner.pid, SIGCONT);
+    wait_until(turn(fx) && (tell(fx, AA_MSG_PING, &ping), says_ready(&fx->assigner, "ok")));
+
+    send_events(fx, 10, 9); /* a gap */
+    hears(fx, AA_MSG_RESET, 10);
+    wait_until(turn(fx) && says_ready(&fx->assigner, "not ready: no run is open"));
+    wait_until(turn(fx) && says_ready(&fx->learner, "not ready: the assigner has been silent"));
+}
+
 static void
 sigterm_drains_with_exit_code_0(void **state)
 {
@@ -604,6 +736,9 @@ main(void)
         TEST(an_epoch_that_cannot_be_saved_is_given_up_and_the_next_is_saved),
         TEST(somebody_elses_open_is_refused_and_the_run_goes_on),
         TEST(garbage_and_foreign_messages_are_refused_and_the_stream_goes_on),
+        TEST(a_model_that_has_diverged_ends_the_learner_and_is_not_called_a_bad_message),
+        TEST(an_open_of_an_older_run_is_refused_and_told_what_to_go_above),
+        TEST(readyz_follows_the_run_and_who_is_heard),
         TEST(sigterm_drains_with_exit_code_0),
     };
     return cmocka_run_group_tests_name("assigner and learner", tests, NULL, NULL);

@@ -238,14 +238,29 @@ server_may_die_and_return(void **state)
     aa_link_close(&server);
 }
 
+/* The metric as it is rendered has this value. */
+static void
+check_metric(aa_metrics *ms, const char *name, uint64_t want)
+{
+    char   line[160];
+    size_t len;
+    char  *text = aa_metrics_render(ms, &len);
+    assert_non_null(text);
+    snprintf(line, sizeof line, "\n%s %llu\n", name, (unsigned long long)want);
+    if (!strstr(text, line)) fail_msg("no%s", line);
+    free(text);
+}
+
 static void
 answer_to_a_vanished_peer_is_lost_and_counted(void **state)
 {
     (void)state;
     char endpoint[128];
     endpoint_ipc(endpoint, sizeof endpoint, "vanish");
-    aa_link *server = open_link(AA_LINK_BIND, endpoint, NULL);
-    aa_link *client = open_link(AA_LINK_CONNECT, endpoint, NULL);
+    aa_link    *server = open_link(AA_LINK_BIND, endpoint, NULL);
+    aa_link    *client = open_link(AA_LINK_CONNECT, endpoint, NULL);
+    aa_metrics *ms = aa_metrics_new();
+    aa_link_export(server, ms, "events");
     send_text(client, AA_MSG_OPEN, "hello");
     expect_text(server, AA_MSG_OPEN, "hello");
     aa_link_close(&client);
@@ -255,6 +270,7 @@ answer_to_a_vanished_peer_is_lost_and_counted(void **state)
         send_text(server, AA_MSG_OPENED, "are you there");
         assert_int_equal(aa_link_poll(&server, 1, NULL, 0, 5, NULL, NULL), AA_OK);
     }
+    check_metric(ms, "autoassign_link_lost_messages_total{link=\"events\"}", aa_link_lost(server));
     /* its successor is somebody else, and gets answers again */
     client = open_link(AA_LINK_CONNECT, endpoint, NULL);
     send_text(client, AA_MSG_OPEN, "me again");
@@ -263,6 +279,7 @@ answer_to_a_vanished_peer_is_lost_and_counted(void **state)
     expect_text(client, AA_MSG_OPENED, "welcome");
     aa_link_close(&client);
     aa_link_close(&server);
+    aa_metrics_free(&ms);
 }
 
 static void
@@ -392,10 +409,12 @@ garbage_of_other_zmq_peers_is_counted_and_dropped(void **state)
     char        endpoint[128], text[256];
     aa_msg_kind kind;
     endpoint_ipc(endpoint, sizeof endpoint, "garbage");
-    aa_link *server = open_link(AA_LINK_BIND, endpoint, NULL);
-    void    *ctx = zmq_ctx_new();
-    void    *dealer = zmq_socket(ctx, ZMQ_DEALER);
-    int      linger = 0;
+    aa_metrics *ms = aa_metrics_new();
+    aa_link    *server = open_link(AA_LINK_BIND, endpoint, NULL);
+    aa_link_export(server, ms, "events");
+    void *ctx = zmq_ctx_new();
+    void *dealer = zmq_socket(ctx, ZMQ_DEALER);
+    int   linger = 0;
     assert_int_equal(zmq_setsockopt(dealer, ZMQ_LINGER, &linger, sizeof linger), 0);
     assert_int_equal(zmq_connect(dealer, endpoint), 0);
     const struct {
@@ -417,12 +436,15 @@ garbage_of_other_zmq_peers_is_counted_and_dropped(void **state)
         }
         assert_int_equal(recv_within(server, DEADLINE_MS, &kind, text, sizeof text), AA_EPARSE);
         assert_int_equal(aa_link_garbage(server), i + 1);
+        check_metric(ms, "autoassign_link_damaged_messages_total{link=\"events\"}", i + 1);
     }
     assert_int_equal(zmq_send(dealer, "Pgood", 5, 0), 5);
     expect_text(server, AA_MSG_PING, "good");
     zmq_close(dealer);
     zmq_ctx_term(ctx);
+    check_metric(ms, "autoassign_link_lost_messages_total{link=\"events\"}", 0);
     aa_link_close(&server);
+    aa_metrics_free(&ms);
 }
 
 static void

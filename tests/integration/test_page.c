@@ -1,5 +1,5 @@
 /* The scorer's live page: what it is made of, with and without anything that flows, and in a real
- * browser if chromium is installed. The other processes are played by doors of this test. */
+ * browser if chromium is installed. The other processes are played by HTTP servers of this test. */
 #include "common/service/http_server.h"
 
 #include <setjmp.h>
@@ -15,11 +15,11 @@
 enum { PEERS = 3, DOM_BYTES = 1 << 20 };
 
 typedef struct {
-    char        dir[64];
-    process     scorer;
-    int         port;
-    aa_metrics *ms[PEERS];
-    aa_door    *door[PEERS];
+    char            dir[64];
+    process         scorer;
+    int             port;
+    aa_metrics     *ms[PEERS];
+    aa_http_server *server[PEERS];
 } fixture;
 
 static void
@@ -58,7 +58,7 @@ tear_down(void **state)
         assert_int_equal(process_wait(&fx->scorer), 0);
     }
     for (size_t p = 0; p < PEERS; p++) {
-        aa_door_close(&fx->door[p]);
+        aa_http_server_close(&fx->server[p]);
         aa_metrics_free(&fx->ms[p]);
     }
     snprintf(command, sizeof command, "rm -r '%s'", fx->dir);
@@ -73,7 +73,7 @@ gauge(aa_metrics *ms, const char *name, const char *labels, double value)
     aa_gauge_set(aa_metrics_gauge(ms, name, labels, "Played."), value);
 }
 
-/* ingest, assigner and learner, each a door with some figures. */
+/* ingest, assigner and learner, each an HTTP server with some metrics. */
 static void
 play_the_others(fixture *fx, char *peers, size_t size)
 {
@@ -82,9 +82,11 @@ play_the_others(fixture *fx, char *peers, size_t size)
     for (size_t p = 0; p < PEERS; p++) {
         aa_err err = AA_ERR_INIT;
         fx->ms[p] = aa_metrics_new();
-        assert_int_equal(aa_door_open(&fx->door[p], "127.0.0.1", 0, 100, fx->ms[p], &err), AA_OK);
+        assert_int_equal(aa_http_server_open(&fx->server[p], "127.0.0.1", 0,
+                                             &(aa_http_limits){100, 15000, 10000}, fx->ms[p], &err),
+                         AA_OK);
         len += (size_t)snprintf(peers + len, size - len, "%s%s=127.0.0.1:%d", p ? "," : "", name[p],
-                                aa_door_port(fx->door[p]));
+                                aa_http_server_port(fx->server[p]));
     }
     gauge(fx->ms[0], "autoassign_consumer_lag", "topic=\"t\"", 4321);
     gauge(fx->ms[1], "autoassign_ids", "field=\"user\"", 1000);

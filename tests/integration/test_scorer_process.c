@@ -1,4 +1,4 @@
-/* The scorer as a process: librdkafka's mock broker, both doors, the score client, SIGTERM. */
+/* The scorer as a process: librdkafka's mock broker, both endpoints, the score client, SIGTERM. */
 #include "scorer/replica/replica.h"
 
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
-#include "common/kafka/kafka.h"
+#include "common/kafka/kafka_producer.h"
 #include "common/links/rpc.h"
 #include "common/messages/wire_score.h"
 #include "common/model/model.h"
@@ -79,7 +79,7 @@ prepare(void **state)
     mock_brokers_start(&fx->mb, &fx->cfg, 2);
     fx->partition = -1;
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     snprintf(fx->dir, sizeof fx->dir, "/tmp/autoassign-test-XXXXXX");
     assert_non_null(mkdtemp(fx->dir));
     snprintf(fx->listen, sizeof fx->listen, "ipc://%s/score", fx->dir);
@@ -168,7 +168,7 @@ static void
 publish_model(fixture *fx, uint64_t version)
 {
     aa_model_shape       sh;
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     float                w[16] = {0.25f};
     aa_model_shape_of(&sh, &fx->cfg);
     aa_dense_message d = {.run_id = 1,
@@ -274,7 +274,7 @@ metric_value(fixture *fx, const char *name)
 /* ---- tests ---- */
 
 static void
-without_kafka_every_door_says_not_yet(void **state)
+without_kafka_every_endpoint_says_not_yet(void **state)
 {
     fixture *fx = *state;
     float    score[2];
@@ -293,7 +293,7 @@ without_kafka_every_door_says_not_yet(void **state)
 }
 
 static void
-both_doors_and_the_client_give_the_replicas_scores(void **state)
+both_endpoints_and_the_client_give_the_replicas_scores(void **state)
 {
     fixture *fx = *state;
     float    got[2], want[2];
@@ -337,14 +337,14 @@ both_doors_and_the_client_give_the_replicas_scores(void **state)
     assert_int_equal(process_wait(&client), 1);
     assert_true(process_said(&client, "score: 401: wrong token", NULL, 0));
 
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{door=\"zmq\","
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{endpoint=\"zmq\","
                                            "status=\"200\"}"),
                      2);
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{door=\"http\","
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_requests_total{endpoint=\"http\","
                                            "status=\"401\"}"),
                      1);
     wait_until(metric_value(fx, "autoassign_scorer_lag") < 1);
-    assert_int_equal((int)metric_value(fx, "autoassign_scorer_rows{field=\"item\"}"), 2);
+    wait_until((int)metric_value(fx, "autoassign_scorer_rows{field=\"item\"}") == 2);
     assert_int_equal((int)metric_value(fx, "autoassign_scorer_version"), 7);
 }
 
@@ -406,10 +406,10 @@ publish_name(fixture *fx, const char *item)
 
 /* What the client prints for the best of all known items. */
 static void
-check_ranking(fixture *fx, const char *door, const char *address, const char *want)
+check_ranking(fixture *fx, const char *option, const char *address, const char *want)
 {
     process     client;
-    const char *argv[] = {"score", door, address, "--token", "secret", "--top", "2", "u1", NULL};
+    const char *argv[] = {"score", option, address, "--token", "secret", "--top", "2", "u1", NULL};
     process_start(&client, fx->dir, argv);
     assert_int_equal(process_wait(&client), 0);
     char *said = file_text(client.out_path);
@@ -480,7 +480,7 @@ how_far_it_is_behind_is_said_in_seconds_and_versions(void **state)
 }
 
 static void
-both_doors_rank_all_known_items(void **state)
+both_endpoints_rank_all_known_items(void **state)
 {
     fixture *fx = *state;
     float    score[2];
@@ -488,6 +488,8 @@ both_doors_rank_all_known_items(void **state)
     create_topics(fx);
     publish_name(fx, "i1");
     publish_name(fx, "nobody");
+    publish_name(fx, "gone"); /* the assigner does not hold it: not ranked */
+    publish_assignment(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key("nobody", 6), 0, 0);
     publish_everything(fx);
     wait_until(is_ready(fx) && metric_value(fx, "autoassign_scorer_known_items") > 1);
     expected(fx, "i1", score);
@@ -561,13 +563,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(without_kafka_every_door_says_not_yet,
+        cmocka_unit_test_setup_teardown(without_kafka_every_endpoint_says_not_yet,
                                         start_where_no_broker_is, stop),
-        TEST(both_doors_and_the_client_give_the_replicas_scores),
+        TEST(both_endpoints_and_the_client_give_the_replicas_scores),
         TEST(what_is_published_later_shows_in_the_scores),
         cmocka_unit_test_setup_teardown(not_all_read_is_not_ready, prepare, stop),
         TEST(how_far_it_is_behind_is_said_in_seconds_and_versions),
-        TEST(both_doors_rank_all_known_items),
+        TEST(both_endpoints_rank_all_known_items),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),
         TEST(the_client_tells_usage_errors_from_refusals),

@@ -1,4 +1,4 @@
-/* The scorer's doors in this process, over real sockets: what is queued, what is refused, what a
+/* The scorer's endpoints in this process, over real sockets: what is queued, what is refused, what a
  * long request may keep from others; all beside an updater. Clean under ThreadSanitizer. */
 #include "scorer/serve.h"
 
@@ -33,7 +33,7 @@ typedef struct {
     aa_conf        cfg;
     loaded_replica lr;
     aa_context     ctx;
-    meters         me;
+    scorer_metrics sm;
     serve         *se;
     pthread_t      updater;
     atomic_bool    stop;
@@ -56,7 +56,7 @@ update(void *arg)
 }
 
 static int
-open_doors_at(void **state, int threads, int queue, double max_per_s)
+open_endpoints_at(void **state, int threads, int queue, double max_per_s)
 {
     fixture *fx = calloc(1, sizeof *fx);
     assert_non_null(fx);
@@ -70,39 +70,41 @@ open_doors_at(void **state, int threads, int queue, double max_per_s)
     snprintf(fx->cfg.scorer.listen, sizeof fx->cfg.scorer.listen, "tcp://127.0.0.1:*");
     loaded_replica_init(&fx->lr, &fx->cfg, ITEMS, ITEMS);
     fx->ctx = (aa_context){.cfg = &fx->cfg, .ms = aa_metrics_new()};
-    meters_init(&fx->me, fx->ctx.ms, &fx->cfg);
-    assert_int_equal(aa_door_open(&fx->ctx.door, "127.0.0.1", 0, 1024, fx->ctx.ms, &fx->err),
+    scorer_metrics_init(&fx->sm, fx->ctx.ms, &fx->cfg);
+    assert_int_equal(aa_http_server_open(&fx->ctx.http, "127.0.0.1", 0,
+                                         &(aa_http_limits){1024, 15000, 10000}, fx->ctx.ms,
+                                         &fx->err),
                      AA_OK);
-    assert_int_equal(serve_open(&fx->se, &fx->ctx, fx->lr.rp, &fx->me, NULL, NULL, &fx->err),
+    assert_int_equal(serve_open(&fx->se, &fx->ctx, fx->lr.rp, &fx->sm, NULL, NULL, &fx->err),
                      AA_OK);
-    serve_set_not_ready(fx->se, NULL);
+    serve_set_not_ready(fx->se, NULL, false);
     assert_int_equal(pthread_create(&fx->updater, NULL, update, fx), 0);
     *state = fx;
     return 0;
 }
 
 static int
-open_doors(void **state, int threads, int queue)
+open_endpoints(void **state, int threads, int queue)
 {
-    return open_doors_at(state, threads, queue, 0);
+    return open_endpoints_at(state, threads, queue, 0);
 }
 
 static int
 three_requests_a_second(void **state)
 {
-    return open_doors_at(state, 2, 256, 3);
+    return open_endpoints_at(state, 2, 256, 3);
 }
 
 static int
 two_threads(void **state)
 {
-    return open_doors(state, 2, 256);
+    return open_endpoints(state, 2, 256);
 }
 
 static int
 a_short_queue(void **state)
 {
-    return open_doors(state, 1, 2);
+    return open_endpoints(state, 1, 2);
 }
 
 static int
@@ -112,7 +114,7 @@ tear_down(void **state)
     atomic_store(&fx->stop, true);
     pthread_join(fx->updater, NULL);
     serve_close(&fx->se);
-    aa_door_close(&fx->ctx.door);
+    aa_http_server_close(&fx->ctx.http);
     aa_metrics_free(&fx->ctx.ms);
     loaded_replica_fini(&fx->lr);
     free(fx);
@@ -125,7 +127,7 @@ static int
 connect_to(const fixture *fx)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)aa_door_port(fx->ctx.door))};
+                             .sin_port = htons((uint16_t)aa_http_server_port(fx->ctx.http))};
     struct timeval     patience = {.tv_sec = 60};
     int                fd = socket(AF_INET, SOCK_STREAM, 0);
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -257,7 +259,8 @@ what_the_queue_has_no_room_for_is_refused_at_once_and_nothing_stays_unanswered(v
         fd[i] = connect_to(fx);
     for (size_t i = 0; i < MANY; i++)
         send_to(fd[i], "/v1/rank", rank_all);
-    assert_int_equal(http_ask(aa_door_port(fx->ctx.door), "GET", "/healthz", "", "", NULL, 0), 200);
+    assert_int_equal(
+        http_ask(aa_http_server_port(fx->ctx.http), "GET", "/healthz", "", "", NULL, 0), 200);
     for (size_t i = 0; i < MANY; i++) {
         int status = receive(fd[i], NULL);
         answered += status == 200;
@@ -284,9 +287,9 @@ a_ranking_past_its_deadline_stops_with_503(void **state)
     close(fd);
 }
 
-/* The limit is of both doors together: what one takes, the other has not. */
+/* The limit is of both endpoints together: what one takes, the other has not. */
 static void
-more_a_second_than_the_limit_are_refused_at_both_doors(void **state)
+more_a_second_than_the_limit_are_refused_at_both_endpoints(void **state)
 {
     enum { ASKED = 60 };
     fixture         *fx = *state;
@@ -360,7 +363,7 @@ every_kind_of_request_is_answered_beside_each_other_and_updates(void **state)
         pthread_join(client[i], &bad);
         assert_null(bad);
     }
-    assert_int_equal(meters_requests(&fx->me, METERS_HTTP), LOAD_CONNECTIONS * LOAD_ROUNDS);
+    assert_int_equal(scorer_metrics_requests(&fx->sm, SCORER_HTTP), LOAD_CONNECTIONS * LOAD_ROUNDS);
 }
 
 int
@@ -374,7 +377,7 @@ main(void)
         cmocka_unit_test_setup_teardown(
             what_the_queue_has_no_room_for_is_refused_at_once_and_nothing_stays_unanswered,
             a_short_queue, tear_down),
-        cmocka_unit_test_setup_teardown(more_a_second_than_the_limit_are_refused_at_both_doors,
+        cmocka_unit_test_setup_teardown(more_a_second_than_the_limit_are_refused_at_both_endpoints,
                                         three_requests_a_second, tear_down),
         cmocka_unit_test_setup_teardown(a_ranking_past_its_deadline_stops_with_503, two_threads,
                                         tear_down),

@@ -4,6 +4,11 @@
  *   topic count BROKER TOPIC                     messages in it
  *   topic forget BROKER TOPIC PARTITION OFFSET   delete those before OFFSET, as retention does
  *   topic remove BROKER TOPIC                    delete the topic
+ *   topic grow BROKER TOPIC COUNT                add partitions, so that it has COUNT
+ *   topic transact BROKER TOPIC PARTITION commit|abort
+ *                                                as write, in one transaction that ends like that
+ *   topic leaders BROKER TOPIC                   a line per partition: its number, its leader (-1: none),
+ *                                                how many replicas are in sync
  *   topic read BROKER TOPIC                      one JSON object per message, to the end seen at
  *                                                the start: partition, offset, key, value, headers
  *
@@ -31,24 +36,25 @@ die(const char *what, const char *why)
 }
 
 static rd_kafka_t *
-open_client(rd_kafka_type_t type, const char *broker)
+open_client(rd_kafka_type_t type, const char *broker, const char *transactional_id)
 {
     char             why[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (rd_kafka_conf_set(conf, "bootstrap.servers", broker, why, sizeof why) ||
         (type == RD_KAFKA_CONSUMER &&
-         rd_kafka_conf_set(conf, "group.id", "topic-tool", why, sizeof why)))
+         rd_kafka_conf_set(conf, "group.id", "topic-tool", why, sizeof why)) ||
+        (transactional_id &&
+         rd_kafka_conf_set(conf, "transactional.id", transactional_id, why, sizeof why)))
         die(broker, why);
     rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
     if (!rk) die("client", why);
     return rk;
 }
 
-static int
-write_lines(const char *broker, const char *topic, int32_t partition)
+static void
+send_lines(rd_kafka_t *rk, const char *topic, int32_t partition)
 {
-    rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker);
-    char       *line = malloc(MAX_LINE);
+    char *line = malloc(MAX_LINE);
     if (!line) die("line", "out of memory");
     while (fgets(line, MAX_LINE, stdin)) {
         size_t              len = strcspn(line, "\n");
@@ -59,6 +65,55 @@ write_lines(const char *broker, const char *topic, int32_t partition)
     }
     free(line);
     if (rd_kafka_flush(rk, TIMEOUT_MS)) die(topic, "not delivered within 10 s");
+}
+
+static int
+write_lines(const char *broker, const char *topic, int32_t partition)
+{
+    rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker, NULL);
+    send_lines(rk, topic, partition);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+static void
+must(rd_kafka_error_t *error)
+{
+    if (error) die("transaction", rd_kafka_error_string(error));
+}
+
+static int
+transact(const char *broker, const char *topic, int32_t partition, bool commit)
+{
+    rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker, topic);
+    must(rd_kafka_init_transactions(rk, TIMEOUT_MS));
+    must(rd_kafka_begin_transaction(rk));
+    send_lines(rk, topic, partition);
+    must(commit ? rd_kafka_commit_transaction(rk, TIMEOUT_MS)
+                : rd_kafka_abort_transaction(rk, TIMEOUT_MS));
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+static int
+grow(const char *broker, const char *topic, size_t count)
+{
+    char                      why[512];
+    rd_kafka_t               *rk = open_client(RD_KAFKA_PRODUCER, broker, NULL);
+    rd_kafka_queue_t         *queue = rd_kafka_queue_new(rk);
+    rd_kafka_NewPartitions_t *request = rd_kafka_NewPartitions_new(topic, count, why, sizeof why);
+    const rd_kafka_topic_result_t **done;
+    size_t                          n;
+    if (!request) die(topic, why);
+    rd_kafka_CreatePartitions(rk, &request, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+    if (!ev) die(topic, "no answer within 10 s");
+    if (rd_kafka_event_error(ev)) die(topic, rd_kafka_event_error_string(ev));
+    done = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(ev), &n);
+    if (n != 1 || rd_kafka_topic_result_error(done[0])) die(topic, "no partitions added");
+    rd_kafka_event_destroy(ev);
+    rd_kafka_NewPartitions_destroy(request);
+    rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
     return 0;
 }
@@ -66,7 +121,7 @@ write_lines(const char *broker, const char *topic, int32_t partition)
 static int
 forget(const char *broker, const char *topic, int32_t partition, int64_t offset)
 {
-    rd_kafka_t                      *rk = open_client(RD_KAFKA_PRODUCER, broker);
+    rd_kafka_t                      *rk = open_client(RD_KAFKA_PRODUCER, broker, NULL);
     rd_kafka_queue_t                *queue = rd_kafka_queue_new(rk);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_DeleteRecords_t        *request;
@@ -90,7 +145,7 @@ forget(const char *broker, const char *topic, int32_t partition, int64_t offset)
 static int
 remove_topic(const char *broker, const char *topic)
 {
-    rd_kafka_t                     *rk = open_client(RD_KAFKA_PRODUCER, broker);
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_PRODUCER, broker, NULL);
     rd_kafka_queue_t               *queue = rd_kafka_queue_new(rk);
     rd_kafka_DeleteTopic_t         *request = rd_kafka_DeleteTopic_new(topic);
     const rd_kafka_topic_result_t **done;
@@ -185,7 +240,7 @@ read_partition(rd_kafka_t *rk, rd_kafka_topic_t *rkt, const char *topic, int32_t
 static int
 read_topic(const char *broker, const char *topic, bool count_only)
 {
-    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker);
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker, NULL);
     rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
     const struct rd_kafka_metadata *md;
     rd_kafka_resp_err_t             ke = rd_kafka_metadata(rk, 0, rkt, &md, TIMEOUT_MS);
@@ -201,6 +256,24 @@ read_topic(const char *broker, const char *topic, bool count_only)
     return 0;
 }
 
+static int
+show_leaders(const char *broker, const char *topic)
+{
+    rd_kafka_t                     *rk = open_client(RD_KAFKA_CONSUMER, broker, NULL);
+    rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *md;
+    rd_kafka_resp_err_t             ke = rd_kafka_metadata(rk, 0, rkt, &md, TIMEOUT_MS);
+    if (ke) die(topic, rd_kafka_err2str(ke));
+    for (int p = 0; p < md->topics[0].partition_cnt; p++) {
+        const struct rd_kafka_metadata_partition *pt = &md->topics[0].partitions[p];
+        printf("%d %d %d\n", (int)pt->id, (int)pt->leader, pt->isr_cnt);
+    }
+    rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(rkt);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -209,9 +282,16 @@ main(int argc, char **argv)
     if (argc == 6 && !strcmp(argv[1], "forget"))
         return forget(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10),
                       strtoll(argv[5], NULL, 10));
+    if (argc == 6 && !strcmp(argv[1], "transact"))
+        return transact(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10),
+                        !strcmp(argv[5], "commit"));
+    if (argc == 5 && !strcmp(argv[1], "grow"))
+        return grow(argv[2], argv[3], (size_t)strtoul(argv[4], NULL, 10));
     if (argc == 4 && !strcmp(argv[1], "remove")) return remove_topic(argv[2], argv[3]);
+    if (argc == 4 && !strcmp(argv[1], "leaders")) return show_leaders(argv[2], argv[3]);
     if (argc == 4 && !strcmp(argv[1], "read")) return read_topic(argv[2], argv[3], false);
     if (argc == 4 && !strcmp(argv[1], "count")) return read_topic(argv[2], argv[3], true);
-    die("usage", "topic write|forget|remove|count|read BROKER TOPIC ...: see its head");
+    die("usage", "topic write|transact|forget|grow|remove|count|leaders|read BROKER TOPIC ...: see "
+                 "its head");
     return 2;
 }

@@ -15,8 +15,8 @@
 static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 31, 33, 127, 4226};
 #define SIZE_COUNT (sizeof sizes / sizeof *sizes)
 
-/* Both walk the same gradients; some weights get none for long stretches, like units that are off.
- */
+/* Both walk the same gradients;
+ * some weights get none for long stretches, like units that are off. */
 static void
 check_walk(size_t n, uint64_t steps, float scale, double rate)
 {

@@ -38,7 +38,7 @@ small_counts_have_buckets_of_their_own_and_the_last_is_open(void **state)
 }
 
 static void
-states_are_distinct_and_their_inputs_stay_within_one(void **state)
+states_are_distinct_say_what_they_are_of_and_their_inputs_stay_within_one(void **state)
 {
     (void)state;
     for (uint32_t k = 1; k <= 15; k++) {
@@ -47,6 +47,8 @@ states_are_distinct_and_their_inputs_stay_within_one(void **state)
             for (uint32_t pos = 1; pos <= k + 1; pos++) {
                 uint32_t s = aa_state_idx(b, pos, k);
                 assert_int_equal(s, next++);
+                assert_int_equal(aa_state_bucket(s, k), b);
+                assert_int_equal(aa_state_position(s, k), pos);
                 float x[AA_STATE_INPUTS];
                 aa_state_input(s, k, x);
                 for (size_t i = 0; i < AA_STATE_INPUTS; i++)
@@ -63,7 +65,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bucket_floors_rise_and_are_their_own_bucket),
         cmocka_unit_test(small_counts_have_buckets_of_their_own_and_the_last_is_open),
-        cmocka_unit_test(states_are_distinct_and_their_inputs_stay_within_one),
+        cmocka_unit_test(states_are_distinct_say_what_they_are_of_and_their_inputs_stay_within_one),
     };
     return cmocka_run_group_tests_name("common/agent/agent_state", tests, NULL, NULL);
 }

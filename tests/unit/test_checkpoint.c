@@ -171,7 +171,7 @@ what_was_saved_is_read_back(void **state)
     assert_string_equal(info.process, "learner");
     assert_string_equal(info.pipeline, "films");
     assert_int_equal(info.config_digest, aa_conf_digest(&fx->cfg));
-    assert_int_equal(info.section_count, 3);
+    assert_int_equal(info.section_count, 4); /* and the settings */
     aa_ckpt_section_at(r, 2, &name, &len, &digest);
     assert_string_equal(name, "text");
     assert_int_equal(len, 3);
@@ -287,7 +287,7 @@ somebody_elses_checkpoint_is_refused(void **state)
     assert_int_equal(open_status(&fx->cfg, "learner", 3, "No such file"), AA_EIO);
 
     fx->cfg.agent.positions++;
-    assert_int_equal(open_status(&fx->cfg, "learner", 1, "another configuration"), AA_ECONFIG);
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "agent.positions (8, now 9)"), AA_ECONFIG);
     fx->cfg.agent.positions--;
 
     aa_ckpt_writer *w = NULL; /* makes the folder of another process, pipeline, lane */
@@ -315,8 +315,41 @@ somebody_elses_checkpoint_is_refused(void **state)
     free(bytes);
 }
 
-/* Newer or older, and whole as far as its own version goes: the number is named, nothing is read.
- */
+/* Newer or older, and whole as far as its own version goes:
+ * the number is named, nothing is read. */
+static void
+settings_that_do_not_shape_the_state_may_change(void **state)
+{
+    fixture *fx = *state;
+    save(fx, 1);
+    fx->cfg.model.row_rate = 0.05;
+    fx->cfg.agent.rows_least = 100;
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, ""), AA_OK);
+    fx->cfg.model.dim = 8;
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "other settings, model.dim (16, now 8):"),
+                     AA_ECONFIG);
+}
+
+/* It has a digest of them only: what differs cannot be said. */
+static void
+checkpoint_without_its_settings_is_taken_with_the_same_ones(void **state)
+{
+    fixture *fx = *state;
+    uint8_t *bytes = NULL;
+    save(fx, 1);
+    size_t len = read_file(fx, 1, &bytes), at = 0;
+    while (at + 9 < len && memcmp(bytes + at, "settings", 9) != 0)
+        at++;
+    assert_true(at + 9 < len);
+    bytes[at] = 'S'; /* another section */
+    repair_checkpoint(bytes, len);
+    write_file(fx, 1, bytes, len);
+    free(bytes);
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, ""), AA_OK);
+    fx->cfg.model.row_rate = 0.05;
+    assert_int_equal(open_status(&fx->cfg, "learner", 1, "another configuration"), AA_ECONFIG);
+}
+
 static void
 format_of_another_version_is_refused_by_its_number(void **state)
 {
@@ -660,6 +693,8 @@ main(void)
         TEST(flipped_bit_anywhere_is_refused),
         TEST(appended_bytes_are_refused),
         TEST(somebody_elses_checkpoint_is_refused),
+        TEST(settings_that_do_not_shape_the_state_may_change),
+        TEST(checkpoint_without_its_settings_is_taken_with_the_same_ones),
         TEST(format_of_another_version_is_refused_by_its_number),
         TEST(things_that_are_no_files_are_refused),
         TEST(last_ones_are_kept),

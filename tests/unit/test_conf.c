@@ -119,7 +119,7 @@ file_sets_every_type_and_leaves_the_rest(void **state)
                     "  time_min_ms: -5\n");
     assert_string_equal(cfg->pipeline.name, "films-2");
     assert_true(cfg->pipeline.seed == INT64_MAX);
-    assert_string_equal(cfg->model.kind, "fm");
+    assert_int_equal(cfg->model.kind, AA_MODEL_FM);
     assert_int_equal(cfg->model.dim, 8);
     assert_true(cfg->model.row_rate == 0.05);
     assert_int_equal(cfg->hidden_count, 0);
@@ -249,8 +249,10 @@ static const struct {
     {"kafka:\n  a: \"a\\0b\"\n", "f:2: kafka.a: control character in the value"},
     {"kafka:\n  a: " X256 X256 X256 X256 "\n", "f:2: kafka.a: 1024 bytes, at most 1023"},
     {"fields: {}\n", "f:1: fields: at least one field is needed"},
-    {"fields: {a: , b: , c: , d: , e: , f: , g: , h: , i: }\n",
-     "f:1: fields.i: more than 8 fields"},
+    {"fields: {a: , b: , c: , d: , e: , f: , g: , h: , i: , j: , k: , l: , m: , n: , o: , p: , q: "
+     ", "
+     "r: , s: , t: , u: , v: , w: , x: , y: , z: , aa: , bb: , cc: , dd: , ee: , ff: , gg: }\n",
+     "f:1: fields.gg: more than 32 fields"},
     /* what YAML has and this file has not */
     {"model: &m {dim: 3}\n", "f:1: anchors and aliases are not supported"},
     {"model: *m\n", "f:1: anchors and aliases are not supported"},
@@ -293,6 +295,18 @@ static const struct {
     {"agent:\n  mode: hash\n", "fields.user.hash_rows: agent.mode hash needs it above 0"},
     {"fields: {u: {budget_rows: 4294967295}}\n",
      "fields.u.budget_rows: more than 4294967271 beside 24 shared rows"},
+    {"fields:\n  user:\n  leak: {json: label}\n",
+     "fields.leak.json: \"label\" is event.label_field: an ID that is the label gives the answer "
+     "away"},
+    {"event:\n  label_field: item\n",
+     "fields.item.json: \"item\" is event.label_field: an ID that is the label gives the answer "
+     "away"},
+    {"fields: {a: {json: x}, b: {json: x}}\n", "fields.b.json: \"x\" is also fields.a.json"},
+    {"fields: {a: , b: {json: a}}\n", "fields.b.json: \"a\" is also fields.a.json"},
+    {"fields: {a: , timestamp_ms: }\n",
+     "fields.timestamp_ms.json: \"timestamp_ms\" is event.time_field"},
+    {"event: {label_field: t, time_field: t}\n",
+     "event.label_field: \"t\" is also event.time_field"},
 };
 
 static void
@@ -305,6 +319,14 @@ bad_file_says_line_key_and_what_is_wrong(void **state)
             fail_msg("file:\n%s\ngot  (%s) %s\nwant %s", bad_files[i].text, aa_status_name(st),
                      err.text, bad_files[i].error);
     }
+}
+
+static void
+a_file_may_begin_with_a_byte_order_mark(void **state)
+{
+    aa_conf *cfg = *state;
+    parse_good(cfg, "\xef\xbb\xbftopics:\n  model: bom\n");
+    assert_string_equal(cfg->topics.model, "bom");
 }
 
 /* ---- hostile files ---- */
@@ -426,7 +448,7 @@ later_layers_win(void **state)
     assert_string_equal(err.text, "");
     assert_int_equal(st, AA_OK);
     assert_int_equal(cfg->model.dim, 7);
-    assert_string_equal(cfg->model.kind, "mlp");
+    assert_int_equal(cfg->model.kind, AA_MODEL_MLP);
     assert_int_equal(cfg->model.step, 7);
     assert_string_equal(cfg->fields[0].json, "uid");
     assert_string_equal(kafka_value(cfg, "group.id"), "g=h");
@@ -537,6 +559,30 @@ cross_check_names_file_and_line(void **state)
     remove(path);
 }
 
+/* The name of a field without `json:` is derived: the line is the field's. */
+static void
+cross_check_of_a_derived_name_names_the_line_it_is_derived_from(void **state)
+{
+    char              path[32], want[160];
+    aa_err            err = AA_ERR_INIT;
+    const char *const text = "fields:\n  user:\n  label:\n    threshold: 3\n";
+    write_file(path, text, strlen(text));
+    assert_int_equal(aa_conf_load(*state, path, NULL, 0, &err), AA_ECONFIG);
+    snprintf(want, sizeof want, "%s:3: fields.label.json: \"label\" is event.label_field", path);
+    assert_memory_equal(err.text, want, strlen(want));
+    remove(path);
+}
+
+/* Protobuf has no names. */
+static void
+names_of_json_do_not_matter_where_all_is_protobuf(void **state)
+{
+    aa_err err = AA_ERR_INIT;
+    assert_int_equal(
+        parse(*state, "event: {format: protobuf}\nfields: {user: , item: , label: }\n", &err),
+        AA_OK);
+}
+
 /* ---- digest ---- */
 
 static void
@@ -566,24 +612,101 @@ digest_covers_what_processes_must_agree_on_and_no_more(void **state)
     assert_true(aa_conf_digest(cfg) != digest);
 }
 
-/* A checkpoint of a build that did not know how else to store rows is one of rows stored so. */
+/* Of the defaults, since release 1.0. */
+#define DIGEST_OF_DEFAULTS 0x6c5f3de536682ade
+
+/* Checkpoints hold the digest: another one would refuse those that are there. Change the numbers
+ * only with the format's version, or when a setting comes or goes. */
+static void
+digests_of_a_configuration_stay_from_build_to_build(void **state)
+{
+    static const char *const other[] = {"agent.mode=shared-only",
+                                        "model.kind=dcn",
+                                        "model.loss=mse",
+                                        "event.format=protobuf",
+                                        "event.time_unit=s",
+                                        "event.label=threshold",
+                                        "model.dim=8"};
+    aa_conf                 *cfg = *state;
+    aa_err                   err = AA_ERR_INIT;
+    assert_int_equal(aa_conf_digest(cfg), DIGEST_OF_DEFAULTS);
+    assert_int_equal(aa_conf_decoding_digest(cfg), 0x4f84828eb6e02156);
+    assert_int_equal(aa_conf_load(cfg, NULL, other, sizeof other / sizeof *other, &err), AA_OK);
+    assert_int_equal(aa_conf_digest(cfg), 0x6927b1327beb2adf);
+    assert_int_equal(aa_conf_decoding_digest(cfg), 0x35349adbafdf58b1);
+}
+
+/* A new setting must be left out at the value that does what builds before it did; otherwise their
+ * checkpoints are refused. */
 static void
 younger_settings_count_only_where_they_are_not_as_before(void **state)
 {
     static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise"};
     static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad"};
-    /* what release 1.0's checkpoints have; a new setting that is not left out at the value that says
-     * what was done before it makes them unusable */
-    const uint64_t digest_of_defaults = UINT64_C(0x6C5F3DE536682ADE);
-    aa_conf       *cfg = *state;
-    aa_err         err = AA_ERR_INIT;
+    aa_conf                 *cfg = *state;
+    aa_err                   err = AA_ERR_INIT;
     for (size_t i = 0; i < 2; i++) {
         aa_conf_defaults(cfg);
         assert_int_equal(aa_conf_load(cfg, NULL, before, 2, &err), AA_OK);
-        assert_true(aa_conf_digest(cfg) == digest_of_defaults);
+        assert_true(aa_conf_digest(cfg) == DIGEST_OF_DEFAULTS);
         assert_int_equal(aa_conf_load(cfg, NULL, &other[i], 1, &err), AA_OK);
-        assert_true(aa_conf_digest(cfg) != digest_of_defaults);
+        assert_true(aa_conf_digest(cfg) != DIGEST_OF_DEFAULTS);
     }
+}
+
+/* ---- choices ---- */
+
+static void
+a_choice_is_the_constant_of_its_text_and_prints_as_that_text(void **state)
+{
+    aa_conf *cfg = *state;
+    aa_err   err = AA_ERR_INIT;
+    for (unsigned mode = 0; mode < aa_agent_mode_count; mode++) {
+        char              set[64];
+        const char *const all[] = {"fields.user.hash_rows=1", "fields.item.hash_rows=1", set};
+        snprintf(set, sizeof set, "agent.mode=%s", aa_agent_mode_text(mode));
+        assert_int_equal(aa_conf_load(cfg, NULL, all, 3, &err), AA_OK);
+        assert_int_equal(cfg->agent.mode, mode);
+    }
+    assert_string_equal(aa_agent_mode_text(AA_MODE_SHARED_ONLY), "shared-only");
+}
+
+/* "auto", "a" and "avro" begin alike: only a whole text is a choice. */
+static void
+a_text_that_begins_like_a_choice_is_none(void **state)
+{
+    static const char *const bad[] = {"event.format=avro", "event.format=a", "event.format=autos",
+                                      "event.format=auto|json", "event.time_unit=sec"};
+    aa_conf                 *cfg = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        aa_err err = AA_ERR_INIT;
+        assert_int_equal(aa_conf_load(cfg, NULL, &bad[i], 1, &err), AA_ECONFIG);
+        assert_non_null(strstr(err.text, "is not one of"));
+    }
+}
+
+static void
+where_a_replay_begins_is_parsed_once(void **state)
+{
+    static const struct {
+        const char    *text;
+        aa_replay_from from;
+    } good[] = {{"ingest.replay_from=beginning", {AA_FROM_BEGINNING, 0}},
+                {"ingest.replay_from=offset:0", {AA_FROM_OFFSET, 0}},
+                {"ingest.replay_from=offset:25", {AA_FROM_OFFSET, 25}},
+                {"ingest.replay_from=time:999999999999999999", {AA_FROM_TIME, 999999999999999999}}};
+    static const char *const bad[] = {
+        "ingest.replay_from=offset:-1", "ingest.replay_from=time:", "ingest.replay_from=time:1s",
+        "ingest.replay_from=begin", "ingest.replay_from=offset:1000000000000000000"};
+    aa_conf *cfg = *state;
+    aa_err   err = AA_ERR_INIT;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(aa_conf_load(cfg, NULL, &good[i].text, 1, &err), AA_OK);
+        assert_int_equal(cfg->replay_from.kind, good[i].from.kind);
+        assert_int_equal(cfg->replay_from.value, good[i].from.value);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(aa_conf_load(cfg, NULL, &bad[i], 1, &err), AA_ECONFIG);
 }
 
 int
@@ -598,6 +721,7 @@ main(void)
         T(kafka_properties_pass_through_with_their_lines),
         T(empty_files_are_the_defaults),
         T(bad_file_says_line_key_and_what_is_wrong),
+        T(a_file_may_begin_with_a_byte_order_mark),
         T(deep_nesting_is_refused_where_it_begins),
         T(huge_scalars_are_refused),
         T(too_many_kafka_properties_are_refused),
@@ -608,8 +732,14 @@ main(void)
         T(unreadable_files_are_named),
         T(file_beyond_the_limit_and_binary_file_are_refused),
         T(cross_check_names_file_and_line),
+        T(cross_check_of_a_derived_name_names_the_line_it_is_derived_from),
+        T(names_of_json_do_not_matter_where_all_is_protobuf),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
+        T(digests_of_a_configuration_stay_from_build_to_build),
         T(younger_settings_count_only_where_they_are_not_as_before),
+        T(a_choice_is_the_constant_of_its_text_and_prints_as_that_text),
+        T(a_text_that_begins_like_a_choice_is_none),
+        T(where_a_replay_begins_is_parsed_once),
     };
     return cmocka_run_group_tests_name("common/config/conf", tests, NULL, NULL);
 }

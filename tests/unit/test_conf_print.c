@@ -1,4 +1,4 @@
-/* Runs from the top folder: compares compose/autoassign.yaml and CONFIGURATION.md with the code.
+/* Runs from the top folder: compares compose/autoassign.yaml and docs/CONFIGURATION.md with the code.
  * `make reference` (REFERENCE=write in the environment) writes them instead. */
 #include "common/config/conf.h"
 
@@ -247,7 +247,7 @@ reference_is_up_to_date(void **state)
 {
     (void)state;
     char *text = print_reference();
-    check_file("CONFIGURATION.md", text);
+    check_file("docs/CONFIGURATION.md", text);
     free(text);
 }
 

@@ -81,8 +81,8 @@ without_discount_values_become_mean_rewards(void **state)
     critic_free(&cr);
 }
 
-/* a pays nothing but leads to b, where each stay pays 1: V(b) = 1/(1-gamma), Q(a,up) = gamma V(b)
- */
+/* a pays nothing but leads to b, where each stay pays 1:
+ * V(b) = 1/(1-gamma), Q(a,up) = gamma V(b) */
 static void
 discounted_values_reach_the_fixed_point(void **state)
 {

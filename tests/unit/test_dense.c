@@ -13,8 +13,8 @@
 #include "tests/check.h"
 
 /* Sums of up to 130 products of N(0,1) numbers in float: each step rounds by 2^-24 of a partial sum
- * that is below 50, so 130 * 50 * 6e-8 = 4e-4 is a bound and 1e-4 what a right kernel stays under.
- */
+ * that is below 50, so 130 * 50 * 6e-8 = 4e-4 is a bound and 1e-4
+ * what a right kernel stays under. */
 #define ATOL 1e-4
 #define RTOL 1e-5
 

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_event.h"
+
 #include "common/base/hash.h"
 #include "ingest/decode/decode.h"
 #include "tests/check.h"
@@ -30,21 +32,20 @@ check_round_trip(const char *user, const char *item, double label, int64_t time_
     encode_event ev = event_of(user, item, label, time_ms);
     assert_int_equal(decode_new(&dc, &cfg, &err), AA_OK);
     for (int json = 0; json < 2; json++) {
-        char     message[1000];
-        size_t   len = 0;
-        uint64_t key[AA_MAX_FIELDS];
-        float    got_label;
-        int64_t  got_time_ms;
+        char             message[1000];
+        size_t           len = 0;
+        one_event        got;
+        const aa_columns col = one_event_columns(&got);
         if (json)
             assert_int_equal(encode_json(&cfg, &ev, message, sizeof message, &len, &err), AA_OK);
         else
             assert_int_equal(encode_protobuf(&ev, message, sizeof message, &len, &err), AA_OK);
-        decode_reason why = decode_message(dc, message, len, -1, key, &got_label, &got_time_ms);
+        decode_reason why = decode_message(dc, message, len, -1, &col, 0);
         if (why != DECODE_OK) fail_msg("%s: %s", decode_slug(why), decode_why(dc));
-        assert_true(key[0] == aa_id_key(user, strlen(user)));
-        assert_true(key[1] == aa_id_key(item, strlen(item)));
-        check_close(got_label, label, 0, 1e-6, json);
-        assert_int_equal(got_time_ms, time_ms);
+        assert_true(got.key[0] == aa_id_key(user, strlen(user)));
+        assert_true(got.key[1] == aa_id_key(item, strlen(item)));
+        check_close(got.label[0], label, 0, 1e-6, json);
+        assert_int_equal(got.time_ms[0], time_ms);
     }
     decode_free(&dc);
 }
@@ -75,7 +76,7 @@ json_follows_the_configured_names_and_unit(void **state)
     snprintf(cfg.fields[0].json, sizeof cfg.fields[0].json, "uid");
     snprintf(cfg.event.label_field, sizeof cfg.event.label_field, "stars");
     snprintf(cfg.event.time_field, sizeof cfg.event.time_field, "at");
-    snprintf(cfg.event.time_unit, sizeof cfg.event.time_unit, "s");
+    cfg.event.time_unit = AA_TIME_UNIT_S;
     assert_int_equal(encode_json(&cfg, &ev, message, sizeof message - 1, &len, &err), AA_OK);
     message[len] = '\0';
     assert_string_equal(message, "{\"uid\":\"u\",\"item\":7,\"stars\":4.5,\"at\":1.5}");

@@ -24,7 +24,8 @@ static void
 the_budget_holds_under_a_flood_in_every_mode_that_gives_rows(void **state)
 {
     (void)state;
-    const char *const mode[] = {"default", "paper", "threshold", "rule", "random"};
+    const enum aa_agent_mode mode[] = {AA_MODE_DEFAULT, AA_MODE_PAPER, AA_MODE_THRESHOLD,
+                                       AA_MODE_RULE, AA_MODE_RANDOM};
     for (size_t i = 0; i < 5; i++) {
         world wo;
         world_conf(&wo, mode[i]);
@@ -52,7 +53,7 @@ the_budget_holds_under_a_flood_in_every_mode_that_gives_rows(void **state)
 static void
 two_holders(world *wo)
 {
-    world_conf(wo, "rule");
+    world_conf(wo, AA_MODE_RULE);
     wo->cfg.fields[0].budget_rows = 2;
     wo->cfg.fields[0].threshold = 4;
     wo->cfg.fields[1].threshold = 1 << 30;
@@ -120,7 +121,7 @@ rows_follow_when_popularity_jumps(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.fields[0].budget_rows = 10;
     wo.cfg.fields[0].threshold = 3;
     world_open(&wo);
@@ -141,7 +142,7 @@ a_refused_promotion_is_no_decision_of_the_actors(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default"); /* as long as rows cost nothing it always asks */
+    world_conf(&wo, AA_MODE_DEFAULT); /* as long as rows cost nothing it always asks */
     wo.cfg.fields[0].budget_rows = 1;
     wo.cfg.agent.sweep_every = 1000;
     world_open(&wo);
@@ -161,17 +162,21 @@ a_budget_in_bytes_is_one_of_rows(void **state)
 {
     (void)state;
     static const struct {
-        const char *mode, *format, *optimizer;
-        int64_t     row_bytes; /* 16 weights: as many accumulators, or two */
-    } cases[] = {{"default", "float", "adagrad", 128},
-                 {"rule", "float", "adagrad", 128},
-                 {"default", "bf16", "rowwise", 40}};
+        enum aa_agent_mode    mode;
+        enum aa_row_format    format;
+        enum aa_row_optimizer optimizer;
+        int64_t               row_bytes; /* 16 weights: as many accumulators, or two */
+    } cases[] = {{AA_MODE_DEFAULT, AA_ROW_FLOAT, AA_ROW_ADAGRAD, 128},
+                 {AA_MODE_RULE, AA_ROW_FLOAT, AA_ROW_ADAGRAD, 128},
+                 {AA_MODE_DEFAULT, AA_ROW_BF16, AA_ROW_ADAGRAD, 96},
+                 {AA_MODE_DEFAULT, AA_ROW_FLOAT, AA_ROW_ROWWISE, 72},
+                 {AA_MODE_DEFAULT, AA_ROW_BF16, AA_ROW_ROWWISE, 40}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int64_t row_bytes = cases[i].row_bytes;
         world         wo;
         world_conf(&wo, cases[i].mode);
-        strcpy(wo.cfg.model.row_format, cases[i].format);
-        strcpy(wo.cfg.model.row_optimizer, cases[i].optimizer);
+        wo.cfg.model.row_format = cases[i].format;
+        wo.cfg.model.row_optimizer = cases[i].optimizer;
         wo.cfg.model.dim = 15;
         wo.cfg.fields[0].budget_bytes = 7 * row_bytes + row_bytes - 1;
         wo.cfg.fields[1].budget_bytes = 7 * row_bytes;
@@ -194,7 +199,7 @@ forgetting_bounds_the_table_and_spares_ids_with_rows(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.agent.forget_events = 500;
     wo.cfg.fields[0].threshold = wo.cfg.fields[1].threshold = 5;
     wo.cfg.agent.quiet_events = 1 << 30;
@@ -223,7 +228,7 @@ one_field_and_eight_fields_work_as_two_do(void **state)
     const size_t count[] = {1, 3, 8};
     for (size_t i = 0; i < 3; i++) {
         world wo;
-        world_conf(&wo, "default");
+        world_conf(&wo, AA_MODE_DEFAULT);
         for (size_t f = wo.cfg.field_count; f < count[i]; f++) {
             wo.cfg.fields[f] = wo.cfg.fields[0];
             snprintf(wo.cfg.fields[f].name, sizeof wo.cfg.fields[f].name, "field%zu", f);
@@ -244,7 +249,7 @@ an_event_batch_of_other_fields_is_refused(void **state)
     (void)state;
     world  wo;
     aa_err err = AA_ERR_INIT;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     world_open(&wo);
     assert_int_equal(aa_event_batch_reserve(&wo.in, 1, 3, NULL), AA_OK);
     wo.in.hd.seq = 1;

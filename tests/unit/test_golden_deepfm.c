@@ -72,7 +72,7 @@ typedef struct {
 static deepfm
 deepfm_forward(void)
 {
-    const aa_model_kind *kind = aa_model_find("deepfm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_DEEPFM);
     deepfm               df = {.shape = read_values("shape"),
                                .x = read_values("x"),
                                .w = read_values("w"),
@@ -115,8 +115,8 @@ check_loss(const char *name, float (*loss)(float, float), float (*grad)(float, f
         losses[b] = loss(df.logit[b], df.label.as_float[b]);
         df.dlogit[b] = grad(df.logit[b], df.label.as_float[b]);
     }
-    aa_model_find("deepfm")->backward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.dlogit,
-                                      df.scratch, df.dx, df.dw);
+    aa_model_find(AA_MODEL_DEEPFM)
+        ->backward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.dlogit, df.scratch, df.dx, df.dw);
     check_values("logit", df.logit, df.B);
     check_values(name, losses, df.B);
     snprintf(key, sizeof key, "%s_dx", name);
@@ -170,7 +170,7 @@ adagrad_steps_are_those_of_pytorch(void **state)
     float         *x = calloc(2 * w.n, sizeof *x), *dx = x + w.n;
     assert_non_null(x);
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, "paper"); /* its shared rows stand for themselves */
+    cfg.agent.mode = AA_MODE_PAPER; /* its shared rows stand for themselves */
     cfg.model.dim = (int64_t)w.n - 1;
     cfg.model.row_init = cfg.model.row_l2 = 0.0;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "assigner/assigner.h"
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"
 #include "tests/check.h"
@@ -39,12 +39,12 @@ id_of(size_t i)
 }
 
 static void
-set_up(fixture *fx, const char *mode)
+set_up(fixture *fx, enum aa_agent_mode mode)
 {
     aa_err err = AA_ERR_INIT;
     *fx = (fixture){0};
     aa_conf_defaults(&fx->cfg);
-    snprintf(fx->cfg.agent.mode, sizeof fx->cfg.agent.mode, "%s", mode);
+    fx->cfg.agent.mode = mode;
     fx->cfg.model.dim = K;
     ckpt_folder_make(&fx->cfg);
     assert_int_equal(aa_conf_finish(&fx->cfg, &err), AA_OK);
@@ -175,10 +175,11 @@ static void
 imported_ids_read_what_was_imported_in_every_mode(void **state)
 {
     (void)state;
-    static const char *const mode[] = {"default", "rule", "random", "paper", "threshold"};
+    const enum aa_agent_mode mode[] = {AA_MODE_DEFAULT, AA_MODE_RULE, AA_MODE_RANDOM, AA_MODE_PAPER,
+                                       AA_MODE_THRESHOLD};
     for (size_t i = 0; i < sizeof mode / sizeof *mode; i++) {
         fixture fx;
-        print_message("mode %s\n", mode[i]);
+        print_message("mode %s\n", aa_agent_mode_text(mode[i]));
         set_up(&fx, mode[i]);
         import_all(&fx);
         take_rows(&fx);
@@ -193,7 +194,7 @@ a_full_table_has_no_shared_reading(void **state)
 {
     (void)state;
     fixture fx;
-    set_up(&fx, "unique");
+    set_up(&fx, AA_MODE_UNIQUE);
     assert_int_equal(fx.shared, 0);
     aa_err             err = AA_ERR_INIT;
     aa_assignment      a;
@@ -211,7 +212,7 @@ what_cannot_be_imported_is_refused(void **state)
     fixture       fx;
     aa_err        err = AA_ERR_INIT;
     aa_assignment a;
-    set_up(&fx, "default");
+    set_up(&fx, AA_MODE_DEFAULT);
     const aa_import_id good = {.key = 7, .own = true, .position = 2, .place = 1.0f};
     aa_import_id       bad = good;
     assert_int_equal(assigner_import(fx.as, 0, &good, &a, &err), AA_OK);
@@ -237,7 +238,7 @@ a_budget_bounds_imported_rows(void **state)
     aa_err        err = AA_ERR_INIT;
     aa_assignment a;
     size_t        own = 0;
-    set_up(&fx, "default");
+    set_up(&fx, AA_MODE_DEFAULT);
     assigner_free(&fx.as);
     fx.cfg.fields[0].budget_rows = 3;
     assert_int_equal(assigner_new(&fx.as, &fx.cfg, &err), AA_OK);

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_event.h"
+
 enum { S = 1000000 };
 
 typedef struct {
@@ -22,20 +24,20 @@ typedef struct {
 } fixture;
 
 static fixture *
-make(const char *run, size_t partitions, const resume *from)
+make(enum aa_run_kind run, size_t partitions, const resume *from)
 {
     fixture    *fx = calloc(1, sizeof *fx);
     resume_part part[4] = {0};
     resume      fresh = {.part = part, .part_count = partitions};
     assert_non_null(fx);
     aa_conf_defaults(&fx->cfg);
-    snprintf(fx->cfg.ingest.run, sizeof fx->cfg.ingest.run, "%s", run);
+    fx->cfg.ingest.run = run;
     fx->cfg.ingest.batch_events = 10;
     fx->cfg.links.in_flight = 2;
     fx->cfg.checkpoint.every_events = 0;
     fx->now_us = 5 * S;
     for (size_t i = 0; i < partitions; i++)
-        part[i] = (resume_part){(int32_t)i, 0, *run == 'r' ? 1000 : RESUME_NO_END};
+        part[i] = (resume_part){(int32_t)i, 0, run == AA_RUN_REPLAY ? 1000 : RESUME_NO_END};
     assert_int_equal(ingest_new(&fx->in, &fx->cfg, &fx->err), AA_OK);
     assert_int_equal(ingest_begin(fx->in, from ? from : &fresh, 100, fx->now_us, &fx->err), AA_OK);
     return fx;
@@ -81,8 +83,10 @@ static void
 push(fixture *fx, int n)
 {
     while (n-- > 0) {
-        uint64_t key[2] = {(uint64_t)fx->pushed + 1, 7};
-        order_push(ingest_order(fx->in), 0, fx->pushed, key, 1, fx->pushed, 3);
+        const uint64_t   key[2] = {(uint64_t)fx->pushed + 1, 7};
+        one_event        ev = one_event_of(key, 2, 1, fx->pushed);
+        const aa_columns col = one_event_columns(&ev);
+        order_push(ingest_order(fx->in), 0, fx->pushed, &col, 0, 3);
         fx->pushed++;
     }
 }
@@ -99,7 +103,7 @@ open_names_the_commit_and_comes_again_each_second_until_answered(void **state)
     (void)state;
     resume_part part[1] = {{0, 30, 1000}};
     resume      from = {.epoch = 4, .seq = 3, .part = part, .part_count = 1};
-    fixture    *fx = make("replay", 1, &from);
+    fixture    *fx = make(AA_RUN_REPLAY, 1, &from);
     fx->pushed = 30;
     push(fx, 20);
     for (int i = 0; i < 3; i++) {
@@ -124,7 +128,7 @@ static void
 batches_are_cut_by_count_and_held_back_without_credit(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     open_up(fx);
     push(fx, 35);
     for (uint64_t seq = 1; seq <= 2; seq++) {
@@ -159,7 +163,7 @@ static void
 action_that_was_not_done_comes_again_unchanged(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     open_up(fx);
     push(fx, 25);
     for (int i = 0; i < 3; i++) {
@@ -176,7 +180,7 @@ static void
 replay_ends_with_the_rest_a_final_barrier_and_a_commit(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     open_up(fx);
     push(fx, 13);
     expect_send(fx, AA_MSG_EVENTS);
@@ -212,7 +216,7 @@ empty_replay_ends_at_once(void **state)
     (void)state;
     resume_part part[2] = {{0, 50, 50}, {1, 0, 0}};
     resume      from = {.epoch = 9, .seq = 5, .digest = 77, .part = part, .part_count = 2};
-    fixture    *fx = make("replay", 2, &from);
+    fixture    *fx = make(AA_RUN_REPLAY, 2, &from);
     open_up(fx);
     expect_send(fx, AA_MSG_BARRIER);
     assert_true(fx->act.control->final);
@@ -231,7 +235,7 @@ static void
 barriers_stand_at_event_counts_and_one_is_under_way_at_a_time(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     fx->cfg.checkpoint.every_events = 15;
     fx->cfg.links.in_flight = 100;
     open_up(fx);
@@ -263,7 +267,7 @@ static void
 stopped_replay_leaves_the_unfinished_batch_unsent(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     open_up(fx);
     push(fx, 17);
     expect_send(fx, AA_MSG_EVENTS);
@@ -288,7 +292,7 @@ static void
 stopped_live_pipeline_sends_the_unfinished_batch(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     open_up(fx);
     push(fx, 3);
     expect_wait(fx);
@@ -308,12 +312,12 @@ static void
 stop_with_nothing_new_needs_no_barrier(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     open_up(fx);
     ingest_stop(fx->in, fx->now_us);
     expect(fx, INGEST_DRAINED, 0);
     unmake(fx);
-    fx = make("live", 1, NULL);
+    fx = make(AA_RUN_LIVE, 1, NULL);
     ingest_stop(fx->in, fx->now_us); /* not even opened */
     expect(fx, INGEST_DRAINED, 0);
     unmake(fx);
@@ -323,7 +327,7 @@ static void
 drain_that_nobody_answers_is_given_up(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     open_up(fx);
     push(fx, 3);
     expect_wait(fx);
@@ -343,7 +347,7 @@ static void
 live_batch_leaves_when_it_has_waited(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     fx->cfg.ingest.batch_wait_ms = 50;
     open_up(fx);
     push(fx, 2);
@@ -364,7 +368,7 @@ static void
 live_barriers_come_by_time_and_only_when_something_moved(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     fx->cfg.checkpoint.every_ms = 1000;
     open_up(fx);
     fx->now_us += 3 * S;
@@ -391,7 +395,7 @@ static void
 pings_go_out_while_nothing_else_does(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     open_up(fx);
     expect_wait(fx);
     assert_int_equal(fx->act.due_us, fx->now_us + S / 5);
@@ -408,7 +412,7 @@ static void
 reset_begins_again_after_a_bounded_growing_backoff(void **state)
 {
     (void)state;
-    fixture    *fx = make("replay", 1, NULL);
+    fixture    *fx = make(AA_RUN_REPLAY, 1, NULL);
     uint64_t    run_id = 100;
     int64_t     waited = 0;
     aa_control  c = {.hd = {.run_id = 99}, .reason = "unknown run"};
@@ -450,7 +454,7 @@ epoch_that_could_not_be_saved_is_given_up_and_the_next_barrier_tries_again(void 
 {
     (void)state;
     ingest_stats is;
-    fixture     *fx = make("replay", 1, NULL);
+    fixture     *fx = make(AA_RUN_REPLAY, 1, NULL);
     fx->cfg.checkpoint.every_events = 10;
     open_up(fx);
     push(fx, 60);
@@ -503,7 +507,7 @@ static void
 stop_after_an_epoch_that_was_not_saved_still_sets_a_barrier(void **state)
 {
     (void)state;
-    fixture *fx = make("live", 1, NULL);
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
     open_up(fx);
     push(fx, 10);
     expect_send(fx, AA_MSG_EVENTS);
@@ -530,7 +534,7 @@ epoch_that_downstream_cannot_restore_is_remembered_until_the_next_commit(void **
     resume       last = {.epoch = 9, .seq = 5, .last_epoch = 9, .part = part, .part_count = 1};
     resume       older = {.epoch = 8, .seq = 4, .last_epoch = 9, .part = part, .part_count = 1};
     aa_control   c = {.hd = {.run_id = 100}, .epoch = 9, .reason = "learner: damaged"};
-    fixture     *fx = make("replay", 1, &last);
+    fixture     *fx = make(AA_RUN_REPLAY, 1, &last);
     expect_send(fx, AA_MSG_OPEN);
     ingest_control(fx->in, AA_MSG_RESET, &c, fx->now_us);
     ingest_stats_get(fx->in, &is);
@@ -560,7 +564,7 @@ static void
 ping_names_what_was_sent_last_and_the_barrier_without_an_answer(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     fx->cfg.checkpoint.every_events = 10;
     open_up(fx);
     push(fx, 15);
@@ -582,7 +586,7 @@ static void
 silence_of_downstream_is_noticed_and_so_is_its_return(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     assert_false(ingest_answered(fx->in, fx->now_us)); /* no run yet */
     open_up(fx);
     push(fx, 10);
@@ -605,7 +609,7 @@ static void
 a_run_that_nobody_opens_is_noticed(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     expect_send(fx, AA_MSG_OPEN);
     fx->now_us += 5 * S - 1;
     assert_false(ingest_silent(fx->in, fx->now_us)); /* checkpoints may be large */
@@ -627,7 +631,7 @@ static void
 an_open_that_could_not_be_sent_is_not_due_at_once(void **state)
 {
     (void)state;
-    fixture *fx = make("replay", 1, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
     fx->now_us += 10 * S;
     ingest_step(fx->in, fx->now_us, &fx->act); /* and no ingest_done: the link was full */
     assert_int_equal(fx->act.act, INGEST_SEND);
@@ -640,7 +644,7 @@ static void
 letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
 {
     (void)state;
-    fixture        *fx = make("replay", 1, NULL);
+    fixture        *fx = make(AA_RUN_REPLAY, 1, NULL);
     aa_kafka_record rec = {.offset = 10, .value = "?", .len = 1};
     deadletter     *dl = deadletter_new(&rec, DECODE_MALFORMED, "test");
     open_up(fx);
@@ -663,6 +667,202 @@ letters_go_out_in_order_and_are_behind_the_committed_position(void **state)
     unmake(fx);
 }
 
+/* A transaction's marker, say, behind the last event: retention will delete it. */
+static void
+offsets_without_events_are_committed_though_nothing_else_comes(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    fx->cfg.checkpoint.every_ms = 1000;
+    open_up(fx);
+    push(fx, 10);
+    expect_send(fx, AA_MSG_EVENTS);
+    fx->now_us += 1 * S;
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 1);
+    expect(fx, INGEST_COMMIT, 0);
+    expect_wait(fx);
+    order_pass(ingest_order(fx->in), 0, 11);
+    fx->now_us += 1 * S;
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 2);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.act, INGEST_COMMIT);
+    assert_int_equal(fx->act.commit->part[0].position, 11);
+    ingest_done(fx->in, &fx->act, fx->now_us);
+    fx->now_us += 5 * S;
+    expect_send(fx, AA_MSG_PING); /* and only once */
+    expect_wait(fx);
+    unmake(fx);
+}
+
+/* ---- what cannot be done now ---- */
+
+static void
+pings_go_on_while_a_commit_is_tried_again(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    end(fx);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 1);
+    for (int i = 0; i < 60; i++) { /* 12 s: longer than anybody downstream waits for a word */
+        ingest_step(fx->in, fx->now_us, &fx->act);
+        assert_int_equal(fx->act.act, INGEST_COMMIT);
+        ingest_put_off(fx->in, fx->now_us + S / 5);
+        if (i > 0) expect_send(fx, AA_MSG_PING);
+        assert_int_equal(fx->act.kind == AA_MSG_PING ? fx->act.control->epoch : 0, 0);
+        expect_wait(fx);
+        assert_in_range(fx->act.due_us, fx->now_us + 1, fx->now_us + S / 5);
+        fx->now_us += S / 5;
+        tell(fx, AA_MSG_CREDIT, 0, 0);
+        assert_false(ingest_silent(fx->in, fx->now_us));
+    }
+    expect(fx, INGEST_COMMIT, 0);
+    expect_send(fx, AA_MSG_END);
+    unmake(fx);
+}
+
+static void
+pings_go_on_while_a_letter_is_tried_again_and_nothing_overtakes_it(void **state)
+{
+    (void)state;
+    fixture        *fx = make(AA_RUN_LIVE, 1, NULL);
+    aa_kafka_record rec = {.offset = 10, .value = "?", .len = 1};
+    deadletter     *dl = deadletter_new(&rec, DECODE_MALFORMED, "test");
+    open_up(fx);
+    fx->pushed = 11;
+    order_push_letter(ingest_order(fx->in), 0, &dl);
+    push(fx, 10);
+    for (int i = 0; i < 10; i++) {
+        ingest_step(fx->in, fx->now_us, &fx->act);
+        assert_int_equal(fx->act.act, INGEST_LETTER);
+        ingest_put_off(fx->in, fx->now_us + S / 5);
+        fx->now_us += S / 5 - 1;
+        if (i > 0) expect_send(fx, AA_MSG_PING);
+        expect_wait(fx);
+        fx->now_us += 1;
+    }
+    expect(fx, INGEST_LETTER, 0);
+    expect_send(fx, AA_MSG_EVENTS);
+    unmake(fx);
+}
+
+static void
+message_that_the_link_does_not_take_comes_again_after_a_pause(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    push(fx, 10);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EFULL, fx->now_us), AA_OK);
+    expect_wait(fx);
+    assert_int_equal(fx->act.due_us, fx->now_us + S / 5);
+    fx->now_us = fx->act.due_us;
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(fx->act.batch->hd.seq, 1);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_OK, fx->now_us), AA_OK);
+    expect_wait(fx);
+    unmake(fx);
+}
+
+static void
+message_that_cannot_be_sent_for_a_local_fault_ends_the_process(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_REPLAY, 1, NULL);
+    open_up(fx);
+    push(fx, 10);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.kind, AA_MSG_EVENTS);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EIO, fx->now_us), AA_EIO);
+    assert_int_equal(ingest_sent(fx->in, &fx->act, AA_EPARSE, fx->now_us), AA_EPARSE);
+    unmake(fx);
+}
+
+/* ---- stops and restarts that meet ---- */
+
+static void
+stop_while_a_run_is_opening_is_not_forgotten_by_a_restart(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    expect_send(fx, AA_MSG_OPEN);
+    ingest_stop(fx->in, fx->now_us);
+    ingest_restart(fx->in, "the next moment", fx->now_us);
+    expect(fx, INGEST_DRAINED, 0);
+    ingest_abandon(fx->in);
+    assert_true(ingest_idle(fx->in));
+    unmake(fx);
+}
+
+static void
+drain_that_a_reset_ends_is_given_up(void **state)
+{
+    (void)state;
+    fixture *fx = make(AA_RUN_LIVE, 1, NULL);
+    open_up(fx);
+    push(fx, 3);
+    expect_wait(fx);
+    ingest_stop(fx->in, fx->now_us);
+    expect_send(fx, AA_MSG_EVENTS);
+    ingest_restart(fx->in, "the commit was refused", fx->now_us);
+    expect(fx, INGEST_GIVEN_UP, 0);
+    assert_string_equal(ingest_reason(fx->in), "the commit was refused");
+    ingest_abandon(fx->in);
+    ingest_stop(fx->in, fx->now_us);
+    expect(fx, INGEST_DRAINED, 0); /* nothing was sent since */
+    unmake(fx);
+}
+
+/* ---- run ids only grow ---- */
+
+static void
+next_run_is_above_every_run_that_is_known_whatever_the_clock_says(void **state)
+{
+    (void)state;
+    fixture   *fx = make(AA_RUN_LIVE, 1, NULL);
+    resume     re = {.run = 0};
+    aa_control c = {.hd = {.run_id = 100}, .newest_run_id = 5000, .reason = "an older run"};
+
+    assert_true(ingest_next_run(fx->in, &re, 7777) == 7777); /* the clock is ahead */
+    assert_true(ingest_next_run(fx->in, &re, 100) == 101);   /* it has stepped back */
+    re.run = 400;                                            /* of the last commit */
+    assert_true(ingest_next_run(fx->in, &re, 100) == 401);
+
+    expect_send(fx, AA_MSG_OPEN);
+    ingest_control(fx->in, AA_MSG_RESET, &c, fx->now_us); /* downstream knows a newer one */
+    ingest_stats is;
+    ingest_stats_get(fx->in, &is);
+    assert_int_equal(is.newest_run, 5000);
+    assert_true(ingest_next_run(fx->in, &re, 100) == 5001);
+    assert_true(ingest_next_run(fx->in, &re, 6000) == 6000);
+    expect_wait(fx);
+    fx->now_us = fx->act.due_us;
+    expect(fx, INGEST_REOPEN, 0);
+    unmake(fx);
+}
+
+static void
+commit_names_the_run_that_made_it(void **state)
+{
+    (void)state;
+    resume_part part[1] = {{0, 30, 30}};
+    resume      from = {.epoch = 4, .seq = 3, .run = 40, .part = part, .part_count = 1};
+    fixture    *fx = make(AA_RUN_REPLAY, 1, &from);
+    open_up(fx);
+    expect_send(fx, AA_MSG_BARRIER);
+    tell(fx, AA_MSG_DURABLE, 0, 5);
+    ingest_step(fx->in, fx->now_us, &fx->act);
+    assert_int_equal(fx->act.act, INGEST_COMMIT);
+    assert_int_equal(fx->act.commit->run, 100);
+    unmake(fx);
+}
+
 /* ---- exactly once: whatever happens, the end is the same ---- */
 
 enum { EVENTS = 500, PARTITIONS = 3 };
@@ -678,10 +878,11 @@ feed_some(ingest *in, size_t read[PARTITIONS], uint64_t r)
 {
     for (size_t p = 0; p < PARTITIONS; p++) {
         for (uint64_t n = r % 40; n > 0 && read[p] < EVENTS; n--, read[p]++) {
-            uint64_t key[2] = {read[p] * PARTITIONS + p + 1, p + 1};
+            const uint64_t   key[2] = {read[p] * PARTITIONS + p + 1, p + 1};
+            one_event        ev = one_event_of(key, 2, 1, (int64_t)(read[p] / 3 * 7));
+            const aa_columns col = one_event_columns(&ev);
             if (order_room(ingest_order(in), p) == 0) break;
-            order_push(ingest_order(in), p, (int64_t)read[p], key, 1, (int64_t)(read[p] / 3 * 7),
-                       0);
+            order_push(ingest_order(in), p, (int64_t)read[p], &col, 0, 0);
         }
         if (read[p] == EVENTS) order_end(ingest_order(in), p, EVENTS);
         r /= 3;
@@ -725,7 +926,7 @@ downstream(world *wd, ingest *in, const ingest_act *act, int64_t now_us)
 static uint64_t
 run_to_end(uint64_t seed, bool trouble, uint64_t *ingest_digest)
 {
-    fixture *fx = make("replay", PARTITIONS, NULL);
+    fixture *fx = make(AA_RUN_REPLAY, PARTITIONS, NULL);
     world    wd = {.run_id = 1000};
     size_t   read[PARTITIONS];
     uint64_t s = seed | 1, barrier_epoch = 0;
@@ -752,14 +953,17 @@ run_to_end(uint64_t seed, bool trouble, uint64_t *ingest_digest)
             if (act.kind == AA_MSG_BARRIER) barrier_epoch = act.control->epoch;
             downstream(&wd, fx->in, &act, fx->now_us);
             ingest_done(fx->in, &act, fx->now_us);
-        } else if (act.act == INGEST_COMMIT) {
+        } else if (act.act == INGEST_COMMIT && trouble && next_random(&s) % 2 == 0)
+            ingest_put_off(fx->in, fx->now_us + 300000);
+        else if (act.act == INGEST_COMMIT) {
             bool lost = trouble && next_random(&s) % 4 == 0; /* committed, but we never heard */
             assert_int_equal(resume_copy(&wd.committed, act.commit, &err), AA_OK);
             if (lost)
                 ingest_restart(fx->in, "lost", fx->now_us);
             else
                 ingest_done(fx->in, &act, fx->now_us);
-        } else if (act.act == INGEST_REOPEN || act.act == INGEST_DRAINED)
+        } else if (act.act == INGEST_REOPEN || act.act == INGEST_DRAINED ||
+                   act.act == INGEST_GIVEN_UP)
             reopen(&wd, fx->in, read, fx->now_us); /* drained: the process is started again */
         if (next_random(&s) % 3 == 0) ingest_control(fx->in, AA_MSG_CREDIT, &c, fx->now_us);
         if (trouble && next_random(&s) % 60 == 0)
@@ -814,6 +1018,15 @@ main(void)
         cmocka_unit_test(a_run_that_nobody_opens_is_noticed),
         cmocka_unit_test(an_open_that_could_not_be_sent_is_not_due_at_once),
         cmocka_unit_test(letters_go_out_in_order_and_are_behind_the_committed_position),
+        cmocka_unit_test(offsets_without_events_are_committed_though_nothing_else_comes),
+        cmocka_unit_test(pings_go_on_while_a_commit_is_tried_again),
+        cmocka_unit_test(pings_go_on_while_a_letter_is_tried_again_and_nothing_overtakes_it),
+        cmocka_unit_test(message_that_the_link_does_not_take_comes_again_after_a_pause),
+        cmocka_unit_test(message_that_cannot_be_sent_for_a_local_fault_ends_the_process),
+        cmocka_unit_test(stop_while_a_run_is_opening_is_not_forgotten_by_a_restart),
+        cmocka_unit_test(drain_that_a_reset_ends_is_given_up),
+        cmocka_unit_test(next_run_is_above_every_run_that_is_known_whatever_the_clock_says),
+        cmocka_unit_test(commit_names_the_run_that_made_it),
         cmocka_unit_test(
             resets_stops_lost_commits_and_failed_checkpoints_change_nothing_in_the_end),
     };

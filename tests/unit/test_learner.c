@@ -17,12 +17,12 @@
 static aa_conf cfg;
 
 static void
-use_defaults(const char *kind, int64_t step)
+use_defaults(enum aa_model_id kind, int64_t step)
 {
     aa_conf_defaults(&cfg);
     cfg.agent.positions = 5;
     cfg.model.dense_rate = 0.001; /* streams are short */
-    strcpy(cfg.model.kind, kind);
+    cfg.model.kind = kind;
     cfg.model.step = step;
 }
 
@@ -30,7 +30,7 @@ use_defaults(const char *kind, int64_t step)
 static void
 use_plain_rows(void)
 {
-    strcpy(cfg.agent.mode, "paper");
+    cfg.agent.mode = AA_MODE_PAPER;
     cfg.agent.positions = 15;
 }
 
@@ -103,11 +103,10 @@ static void
 every_model_learns_and_repeats_bit_by_bit(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"fm", "mlp", "widedeep", "deepfm", "dcn"};
-    static const int64_t     steps[] = {1, 7, 64};
-    for (size_t m = 0; m < 5; m++)
+    static const int64_t steps[] = {1, 7, 64};
+    for (unsigned kind = 0; kind < aa_model_id_count; kind++)
         for (size_t s = 0; s < 3; s++) {
-            use_defaults(kinds[m], steps[s]);
+            use_defaults(kind, steps[s]);
             learner *a = fresh(), *b = fresh();
             feed(a, 5, 0, 100);
             feed(b, 5, 0, 100);
@@ -116,8 +115,8 @@ every_model_learns_and_repeats_bit_by_bit(void **state)
             assert_int_equal(ms.slice[METRIC_ALL].events, 20000);
             /* chance is 0.5 with a standard deviation of 0.004 (recent: 0.01) */
             if (!(ms.slice[METRIC_ALL].auc > 0.55 && ms.recent.auc > 0.57))
-                fail_msg("%s, step %zu: auc %g, recent %g", kinds[m], (size_t)steps[s],
-                         ms.slice[METRIC_ALL].auc, ms.recent.auc);
+                fail_msg("%s, step %zu: auc %g, recent %g", aa_model_id_text(kind),
+                         (size_t)steps[s], ms.slice[METRIC_ALL].auc, ms.recent.auc);
             assert_true(learner_digest(a) == learner_digest(b));
             assert_true(learner_served_digest(a) == learner_served_digest(b));
             learner_free(&a);
@@ -129,7 +128,7 @@ static void
 digest_tells_streams_and_seeds_apart(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     learner *a = fresh(), *b = fresh();
     feed(a, 5, 0, 3);
     feed(b, 6, 0, 3);
@@ -204,10 +203,10 @@ event_by_event_fm_equals_plain_double(void **state)
 {
     (void)state;
     for (int mse = 0; mse < 2; mse++) {
-        use_defaults("fm", 1);
+        use_defaults(AA_MODEL_FM, 1);
         use_plain_rows();
         cfg.model.dim = 4;
-        strcpy(cfg.model.loss, mse ? "mse" : "logloss");
+        cfg.model.loss = mse ? AA_LOSS_MSE : AA_LOSS_LOGLOSS;
         learner          *le = fresh();
         fm_ref            fm = {0};
         aa_assigned_batch b = {0};
@@ -257,7 +256,7 @@ static void
 gradient_of_a_row_given_away_in_the_same_step_is_dropped(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 8);
+    use_defaults(AA_MODEL_DEEPFM, 8);
     use_plain_rows();
     cfg.model.row_init = 0.0; /* promoted rows are copies */
     learner          *le = fresh();
@@ -289,7 +288,7 @@ static void
 ops_after_the_last_event_are_applied(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 64);
+    use_defaults(AA_MODEL_DEEPFM, 64);
     learner          *le = fresh();
     aa_assigned_batch b = {0};
     aa_reward_batch   out = {0};
@@ -317,8 +316,8 @@ static void
 an_id_without_any_row_reads_zeros_and_teaches_none(void **state)
 {
     (void)state;
-    use_defaults("fm", 1);
-    strcpy(cfg.agent.mode, "hash"); /* no shared rows */
+    use_defaults(AA_MODEL_FM, 1);
+    cfg.agent.mode = AA_MODE_HASH; /* no shared rows */
     learner          *le = fresh();
     aa_assigned_batch b = {0};
     aa_reward_batch   out = {0};
@@ -334,13 +333,37 @@ an_id_without_any_row_reads_zeros_and_teaches_none(void **state)
     aa_reward_batch_fini(&out);
 }
 
+/* A broker that is always behind: each call takes less than changed since the last one. */
+static void
+under_lasting_pressure_rows_of_each_field_are_published(void **state)
+{
+    (void)state;
+    enum { CALLS = 20, TAKEN = 4 };
+    size_t sent[2] = {0, 0};
+    use_defaults(AA_MODEL_DEEPFM, 1);
+    learner *le = fresh();
+    for (size_t call = 0; call < CALLS; call++) {
+        learner_change ch[TAKEN];
+        size_t         count;
+        aa_err         err = AA_ERR_INIT;
+        feed(le, 3, call, call + 1);
+        assert_int_equal(learner_changes(le, false, ch, TAKEN, &count, &err), AA_OK);
+        assert_int_equal(count, TAKEN);
+        for (size_t c = 0; c < count; c++)
+            sent[ch[c].field]++;
+    }
+    assert_int_equal(sent[0], CALLS * TAKEN / 2);
+    assert_int_equal(sent[1], CALLS * TAKEN / 2);
+    learner_free(&le);
+}
+
 /* Whoever collects changes holds the learner's rows: the digest of scorers, made from them. */
 static void
 changes_rebuild_what_is_served(void **state)
 {
     (void)state;
     enum { SLOTS = 4000, W = 17 };
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     learner *le = fresh();
     float(*copy)[SLOTS][W] = calloc(2, sizeof *copy);
     bool(*live)[SLOTS] = calloc(2, sizeof *live);
@@ -377,15 +400,15 @@ changes_rebuild_what_is_served(void **state)
 
 /* ---- rewards ---- */
 
-/* Two learners of equal past; one reads the ID's own row and compares, the other reads the shared.
- */
+/* Two learners of equal past; one reads the ID's own row and compares,
+ * the other reads the shared. */
 static void
 gain_is_the_loss_difference_of_the_two_readings(void **state)
 {
     (void)state;
     static const int64_t steps[] = {1, 64};
     for (size_t s = 0; s < 2; s++) {
-        use_defaults("deepfm", steps[s]);
+        use_defaults(AA_MODEL_DEEPFM, steps[s]);
         cfg.agent.row_cost = 0.01;
         learner          *own = fresh(), *shared = fresh();
         aa_assigned_batch b = {0};
@@ -424,8 +447,8 @@ static void
 paper_mode_rewards_the_drop_of_the_loss(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
-    strcpy(cfg.agent.mode, "paper");
+    use_defaults(AA_MODEL_DEEPFM, 1);
+    cfg.agent.mode = AA_MODE_PAPER;
     cfg.agent.row_cost = 0.1;
     learner          *le = fresh();
     aa_assigned_batch b = {0};
@@ -450,7 +473,7 @@ static void
 sweep_decisions_follow_those_of_the_events(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     cfg.agent.row_cost = 0.1;
     learner          *le = fresh();
     aa_assigned_batch b = {0};
@@ -476,7 +499,7 @@ static void
 rewards_of_the_last_batches_are_kept(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     cfg.pipeline.depth = 2;
     learner          *le = fresh();
     stream            sr;
@@ -526,16 +549,17 @@ a_restored_learner_goes_on_bit_by_bit(void **state)
 {
     (void)state;
     static const struct {
-        int64_t     step;
-        const char *format, *optimizer;
-    } cases[] = {{1, "float", "adagrad"},
-                 {64, "float", "adagrad"},
-                 {1, "bf16", "rowwise"},
-                 {64, "bf16", "rowwise"}};
+        int64_t               step;
+        enum aa_row_format    format;
+        enum aa_row_optimizer optimizer;
+    } cases[] = {{1, AA_ROW_FLOAT, AA_ROW_ADAGRAD},
+                 {64, AA_ROW_FLOAT, AA_ROW_ADAGRAD},
+                 {1, AA_ROW_BF16, AA_ROW_ROWWISE},
+                 {64, AA_ROW_BF16, AA_ROW_ROWWISE}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        use_defaults("deepfm", cases[c].step);
-        strcpy(cfg.model.row_format, cases[c].format);
-        strcpy(cfg.model.row_optimizer, cases[c].optimizer);
+        use_defaults(AA_MODEL_DEEPFM, cases[c].step);
+        cfg.model.row_format = cases[c].format;
+        cfg.model.row_optimizer = cases[c].optimizer;
         ckpt_folder_make(&cfg);
         learner        *a = fresh(), *b = fresh();
         aa_ckpt_reader *r = NULL;
@@ -565,11 +589,44 @@ a_restored_learner_goes_on_bit_by_bit(void **state)
     }
 }
 
+/* Checkpoints of up to 8 fields are as they were when 8 was the most. */
+static void
+as_many_fields_as_are_allowed_are_learned_and_restored(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {8, AA_MAX_FIELDS};
+    for (size_t i = 0; i < 2; i++) {
+        use_defaults(AA_MODEL_DEEPFM, 16);
+        cfg.field_count = counts[i];
+        for (size_t f = 2; f < counts[i]; f++) {
+            cfg.fields[f] = cfg.fields[1];
+            snprintf(cfg.fields[f].name, sizeof cfg.fields[f].name, "f%zu", f);
+        }
+        ckpt_folder_make(&cfg);
+        learner        *a = fresh(), *b = fresh();
+        aa_ckpt_reader *r = NULL;
+        aa_err          err = AA_ERR_INIT;
+        const void     *data;
+        size_t          len = 0;
+        feed(a, 8, 0, 3);
+        write_checkpoint(a, 1);
+        assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
+        assert_int_equal(aa_ckpt_get(r, "worth", &data, &len, &err), AA_OK);
+        assert_int_equal(len, (2 * counts[i] * AA_FREQ_BUCKETS + 1) * sizeof(double));
+        if (learner_restore(b, r, &err) != AA_OK) fail_msg("%s", err.text);
+        aa_ckpt_close(&r);
+        assert_true(learner_digest(a) == learner_digest(b));
+        learner_free(&a);
+        learner_free(&b);
+        ckpt_folder_remove(&cfg);
+    }
+}
+
 static void
 a_checkpoint_of_another_shape_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     ckpt_folder_make(&cfg);
     learner        *a = fresh(), *b;
     aa_ckpt_reader *r = NULL;
@@ -644,7 +701,7 @@ static void
 malformed_batches_are_refused_and_change_nothing(void **state)
 {
     (void)state;
-    use_defaults("deepfm", 1);
+    use_defaults(AA_MODEL_DEEPFM, 1);
     learner *a = fresh(), *control = fresh();
     feed(a, 2, 0, 10);
     feed(control, 2, 0, 10);
@@ -675,16 +732,47 @@ malformed_batches_are_refused_and_change_nothing(void **state)
     learner_free(&control);
 }
 
+/* ---- a model that is not finite any more ---- */
+
+/* Weights near the end of float's range: the first prediction overflows. */
+static void
+a_model_that_has_diverged_is_no_bad_batch(void **state)
+{
+    (void)state;
+    stream            sr;
+    size_t            count;
+    aa_assigned_batch b = {0};
+    aa_reward_batch   out = {0};
+    aa_err            err = AA_ERR_INIT;
+    use_defaults(AA_MODEL_DEEPFM, 1);
+    learner *le = fresh();
+    learner_dense(le, &count);
+    float *w = malloc(count * sizeof *w);
+    assert_non_null(w);
+    for (size_t i = 0; i < count; i++)
+        w[i] = 1e38f;
+    assert_int_equal(learner_import_dense(le, w, count, &err), AA_OK);
+    stream_init(&sr, &cfg, 3);
+    stream_next(&sr, &b, 200);
+    assert_int_equal(learner_step(le, &b, &out, NULL, &err), AA_EDIVERGED);
+    assert_non_null(strstr(err.text, "batch 1: loss"));
+    free(w);
+    stream_fini(&sr);
+    aa_assigned_batch_fini(&b);
+    aa_reward_batch_fini(&out);
+    learner_free(&le);
+}
+
 static void
 one_to_three_fields_and_modes_without_shared_rows_run(void **state)
 {
     (void)state;
-    static const char *const modes[] = {"default", "paper", "unique"};
+    static const enum aa_agent_mode modes[] = {AA_MODE_DEFAULT, AA_MODE_PAPER, AA_MODE_UNIQUE};
     for (size_t F = 1; F <= 3; F++)
         for (size_t m = 0; m < 3; m++) {
-            use_defaults("deepfm", F == 2 ? 1 : 16);
+            use_defaults(AA_MODEL_DEEPFM, F == 2 ? 1 : 16);
             cfg.field_count = F;
-            strcpy(cfg.agent.mode, modes[m]);
+            cfg.agent.mode = modes[m];
             learner *le = fresh();
             feed(le, 11, 0, 5);
             metric_summary ms;
@@ -705,14 +793,17 @@ main(void)
         cmocka_unit_test(gradient_of_a_row_given_away_in_the_same_step_is_dropped),
         cmocka_unit_test(ops_after_the_last_event_are_applied),
         cmocka_unit_test(an_id_without_any_row_reads_zeros_and_teaches_none),
+        cmocka_unit_test(under_lasting_pressure_rows_of_each_field_are_published),
         cmocka_unit_test(changes_rebuild_what_is_served),
         cmocka_unit_test(gain_is_the_loss_difference_of_the_two_readings),
         cmocka_unit_test(paper_mode_rewards_the_drop_of_the_loss),
         cmocka_unit_test(sweep_decisions_follow_those_of_the_events),
         cmocka_unit_test(rewards_of_the_last_batches_are_kept),
         cmocka_unit_test(a_restored_learner_goes_on_bit_by_bit),
+        cmocka_unit_test(as_many_fields_as_are_allowed_are_learned_and_restored),
         cmocka_unit_test(a_checkpoint_of_another_shape_is_refused_and_changes_nothing),
         cmocka_unit_test(malformed_batches_are_refused_and_change_nothing),
+        cmocka_unit_test(a_model_that_has_diverged_is_no_bad_batch),
         cmocka_unit_test(one_to_three_fields_and_modes_without_shared_rows_run),
     };
     return cmocka_run_group_tests_name("learner/learner", tests, NULL, NULL);

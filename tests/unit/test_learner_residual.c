@@ -32,13 +32,13 @@ typedef struct {
 } ref;
 
 static learner *
-fresh(const char *mode)
+fresh(enum aa_agent_mode mode)
 {
     learner *le = NULL;
     aa_err   err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, mode);
-    strcpy(cfg.model.kind, "fm");
+    cfg.agent.mode = mode;
+    cfg.model.kind = AA_MODEL_FM;
     cfg.agent.positions = P;
     cfg.model.dim = K;
     if (learner_new(&le, &cfg, &err)) fail_msg("%s", err.text);
@@ -159,7 +159,7 @@ ref_gain(ref *re, const aa_assigned_batch *b, size_t at, double x[F][W], double 
 {
     const size_t   f = at % F;
     const double   y = (double)b->label[at / F];
-    const uint32_t bucket = AA_STATE_IDX(b->state[at]) / (P + 1);
+    const uint32_t bucket = aa_state_bucket(AA_STATE_IDX(b->state[at]), P);
     const uint32_t next = b->next_state[at] / (P + 1);
     double         other[F][W];
     memcpy(other, x, sizeof other);
@@ -204,7 +204,7 @@ static void
 predictions_gains_and_worth_are_those_of_plain_double(void **state)
 {
     (void)state;
-    learner          *le = fresh("default");
+    learner          *le = fresh(AA_MODE_DEFAULT);
     ref              *re = calloc(1, sizeof *re);
     aa_assigned_batch b = {0};
     aa_reward_batch   out = {0};
@@ -219,7 +219,8 @@ predictions_gains_and_worth_are_those_of_plain_double(void **state)
             ref_event(re, &b, e, prediction[e], out.reward + e * F);
         for (size_t at = 0; at < EVENTS * F; at++) /* worth as of the end of the batch */
             check_close((double)out.advantage[at],
-                        re->worth[at % F][AA_STATE_IDX(b.state[at]) / (P + 1)], 1e-6, 1e-4, at);
+                        re->worth[at % F][aa_state_bucket(AA_STATE_IDX(b.state[at]), P)], 1e-6,
+                        1e-4, at);
     }
     assert_true(re->count[0][3] > 10.0);
     learner_free(&le);
@@ -238,7 +239,7 @@ the_mode_decides_about_the_critic_only(void **state)
     aa_err            err = AA_ERR_INIT;
     uint64_t          served[2];
     for (size_t m = 0; m < 2; m++) {
-        learner *le = fresh(m ? "random" : "default");
+        learner *le = fresh(m ? AA_MODE_RANDOM : AA_MODE_DEFAULT);
         make_batch(&b, 1);
         if (learner_step(le, &b, &out[m], NULL, &err)) fail_msg("%s", err.text);
         served[m] = learner_served_digest(le);
@@ -260,7 +261,7 @@ a_price_of_rows_is_in_the_reward_and_not_in_their_worth(void **state)
     aa_reward_batch   out[2] = {{.n = 0}, {.n = 0}};
     aa_err            err = AA_ERR_INIT;
     for (size_t m = 0; m < 2; m++) {
-        learner *le = fresh("default");
+        learner *le = fresh(AA_MODE_DEFAULT);
         learner_free(&le);
         cfg.agent.row_cost = m ? 0.125 : 0.0;
         assert_int_equal(learner_new(&le, &cfg, &err), AA_OK);
@@ -281,7 +282,7 @@ static void
 own_rows_and_shared_readings_come_together_or_not_at_all(void **state)
 {
     (void)state;
-    learner          *le = fresh("rule");
+    learner          *le = fresh(AA_MODE_RULE);
     aa_assigned_batch b = {0};
     aa_reward_batch   out = {0};
     aa_err            err = AA_ERR_INIT;

@@ -51,7 +51,7 @@ load_bytes(fixture *fx, const void *data, size_t len)
     assert_non_null(out);
     assert_int_equal(fwrite(data, 1, len, out), len);
     assert_int_equal(fclose(out), 0);
-    return load_file(fx->ld, fx->path, 1000, &fx->err);
+    return load_file(fx->ld, fx->path, LOAD_UNIT_TOLD, &fx->err);
 }
 
 static aa_status
@@ -171,7 +171,7 @@ gzip_is_read_and_a_cut_off_one_is_refused(void **state)
     for (int i = 0; i < 5000; i++)
         gzprintf(gz, "%d,%d,%d,%d\n", i * 7919 % 1000, i % 77, i % 2, i);
     assert_int_equal(gzclose(gz), Z_OK);
-    assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+    assert_int_equal(load_file(fx->ld, fx->path, LOAD_UNIT_TOLD, &fx->err), AA_OK);
     check_count(fx, 5000);
     check_row(fx, 4999, "81", "71", 1, 4999000);
     FILE  *in = fopen(fx->path, "rb");
@@ -207,9 +207,9 @@ static void
 missing_file_is_an_io_error(void **state)
 {
     fixture *fx = *state;
-    assert_int_equal(load_file(fx->ld, "/nowhere/at/all.csv", 1000, &fx->err), AA_EIO);
+    assert_int_equal(load_file(fx->ld, "/nowhere/at/all.csv", LOAD_UNIT_TOLD, &fx->err), AA_EIO);
     assert_non_null(strstr(fx->err.text, "/nowhere/at/all.csv: No such file"));
-    assert_int_equal(load_file(fx->ld, "/tmp", 1000, &fx->err), AA_EIO);
+    assert_int_equal(load_file(fx->ld, "/tmp", LOAD_UNIT_TOLD, &fx->err), AA_EIO);
 }
 
 static void
@@ -277,7 +277,7 @@ sort_is_by_time_and_stable(void **state)
         fclose(out);
         load_free(&fx->ld);
         assert_int_equal(load_new(&fx->ld, &fx->err), AA_OK);
-        assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+        assert_int_equal(load_file(fx->ld, fx->path, LOAD_UNIT_TOLD, &fx->err), AA_OK);
         assert_int_equal(load_sort(fx->ld, &fx->err), AA_OK);
         size_t          count;
         const load_row *row = load_rows(fx->ld, &count);
@@ -298,7 +298,7 @@ many_ids_are_kept_apart(void **state)
     for (int i = 0; i < 100000; i++)
         fprintf(out, "user-%d,%d,1,%d\n", i % 30000, i % 7, i);
     fclose(out);
-    assert_int_equal(load_file(fx->ld, fx->path, 1000, &fx->err), AA_OK);
+    assert_int_equal(load_file(fx->ld, fx->path, LOAD_UNIT_TOLD, &fx->err), AA_OK);
     load_describe(fx->ld, &facts);
     assert_int_equal(facts.users, 30000);
     assert_int_equal(facts.items, 7);
@@ -327,6 +327,38 @@ random_bytes_are_survived(void **state)
     }
 }
 
+static void
+units_are_told_from_the_size_of_timestamps(void **state)
+{
+    fixture          *fx = *state;
+    const char *const files[] = {
+        "a,b,1,1588687728\na,b,1,99\n", "user,item,rating,timestamp\na,b,1,1588687728923\n",
+        "a,b,1,1588687728923456\n", "a,b,1,1588687728923456789\n", "a,b,1,-751075200000\n"};
+    const int64_t want_ms[] = {1588687728000, 1588687728923, 1588687728923, 1588687728923,
+                               -751075200000};
+    for (size_t i = 0; i < 5; i++) {
+        load_free(&fx->ld);
+        assert_int_equal(load_new(&fx->ld, &fx->err), AA_OK);
+        if (load_text(fx, files[i]) != AA_OK) fail_msg("%s", fx->err.text);
+        size_t          count;
+        const load_row *row = load_rows(fx->ld, &count);
+        assert_int_equal(row[0].time_ms, want_ms[i]);
+    }
+}
+
+static void
+timestamps_that_look_like_two_units_are_refused_unless_one_is_said(void **state)
+{
+    fixture *fx = *state;
+    check_wrong(fx, "a,b,1,1588687728923\na,b,1,1588687728\n", 2, "--time-unit");
+    check_wrong(fx, "a,b,1,1588687728\na,b,1,1588687728923\n", 2, "--time-unit");
+    check_wrong(fx, "user,item,label,timestamp_ms\na,b,1,1588687728923456\n", 2, "out of range");
+    assert_int_equal(load_text(fx, "a,b,1,1588687728923\n"), AA_OK);
+    assert_int_equal(load_file(fx->ld, fx->path, LOAD_UNIT_S, &fx->err), AA_EPARSE);
+    assert_int_equal(load_file(fx->ld, fx->path, LOAD_UNIT_MS, &fx->err), AA_OK);
+    assert_int_equal(load_text(fx, "user,item,label,timestamp_ms\na,b,1,5\n"), AA_OK);
+}
+
 int
 main(void)
 {
@@ -348,6 +380,8 @@ main(void)
         TEST(sort_is_by_time_and_stable),
         TEST(many_ids_are_kept_apart),
         TEST(random_bytes_are_survived),
+        TEST(units_are_told_from_the_size_of_timestamps),
+        TEST(timestamps_that_look_like_two_units_are_refused_unless_one_is_said),
     };
     return cmocka_run_group_tests_name("tools/load", tests, NULL, NULL);
 }

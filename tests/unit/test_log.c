@@ -239,17 +239,6 @@ threads_write_whole_lines(void **state)
     free(cp.text);
 }
 
-static void
-level_names_parse_and_others_do_not(void **state)
-{
-    (void)state;
-    aa_log_level level = AA_DEBUG;
-    assert_int_equal(aa_log_level_parse("error", &level), AA_OK);
-    assert_int_equal(level, AA_ERROR);
-    assert_int_equal(aa_log_level_parse("loud", &level), AA_ECONFIG);
-    assert_int_equal(level, AA_ERROR);
-}
-
 int
 main(void)
 {
@@ -261,7 +250,6 @@ main(void)
         cmocka_unit_test(repeats_are_counted_and_none_is_lost),
         cmocka_unit_test(more_ids_than_the_table_holds_lose_nothing),
         cmocka_unit_test(threads_write_whole_lines),
-        cmocka_unit_test(level_names_parse_and_others_do_not),
     };
     return cmocka_run_group_tests_name("common/base/log", tests, NULL, NULL);
 }

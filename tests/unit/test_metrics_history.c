@@ -29,7 +29,7 @@ samples_are_found_with_their_labels(void **state)
     size_t      len, count = 0;
     double      value;
     (void)state;
-    while ((at = figures_next(at, &name, &len, &value)))
+    while ((at = metrics_history_next(at, &name, &len, &value)))
         if (++count == 1) {
             assert_int_equal(len, strlen("a{f=\"x y\",q=\"\\\"}\"}"));
             check_close(value, 1.5, 0, 0, 0);
@@ -41,14 +41,14 @@ static void
 sums_are_over_the_labels_that_are_not_asked_for(void **state)
 {
     (void)state;
-    check_close(figures_sum(text, "a", ""), 3.5, 0, 0, 0);
-    check_close(figures_sum(text, "a", "f=\"z\""), 2, 0, 0, 0);
-    check_close(figures_sum(text, "c", ""), 4, 0, 0, 0);
-    check_close(figures_sum(text, "d", ""), 5, 0, 0, 0);
-    assert_true(isinf(figures_sum(text, "b", "")));
-    assert_true(isnan(figures_sum(text, "nowhere", "")));
-    assert_true(isnan(figures_sum("", "a", "")));
-    assert_true(isnan(figures_sum(NULL, "a", "")));
+    check_close(metrics_history_sum(text, "a", ""), 3.5, 0, 0, 0);
+    check_close(metrics_history_sum(text, "a", "f=\"z\""), 2, 0, 0, 0);
+    check_close(metrics_history_sum(text, "c", ""), 4, 0, 0, 0);
+    check_close(metrics_history_sum(text, "d", ""), 5, 0, 0, 0);
+    assert_true(isinf(metrics_history_sum(text, "b", "")));
+    assert_true(isnan(metrics_history_sum(text, "nowhere", "")));
+    assert_true(isnan(metrics_history_sum("", "a", "")));
+    assert_true(isnan(metrics_history_sum(NULL, "a", "")));
 }
 
 static void
@@ -61,8 +61,8 @@ what_our_own_metrics_say_comes_back(void **state)
     aa_gauge_set(aa_metrics_gauge(ms, "autoassign_x", "field=\"item\"", "X."), 0.2);
     aa_counter_add(aa_metrics_counter(ms, "autoassign_y_total", "", "Y."), 12345678901);
     char *own = aa_metrics_render(ms, &len);
-    check_close(figures_sum(own, "autoassign_x", ""), 0.3, 1e-15, 0, 0);
-    check_close(figures_sum(own, "autoassign_y_total", ""), 12345678901, 0, 0, 0);
+    check_close(metrics_history_sum(own, "autoassign_x", ""), 0.3, 1e-15, 0, 0);
+    check_close(metrics_history_sum(own, "autoassign_y_total", ""), 12345678901, 0, 0, 0);
     free(own);
     aa_metrics_free(&ms);
 }

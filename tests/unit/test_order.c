@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_event.h"
+
 static order *
 make(bool merge, size_t n, aa_event_batch *b)
 {
@@ -34,8 +36,10 @@ unmake(order **od, aa_event_batch *b)
 static void
 push(order *od, size_t idx, int64_t offset, int64_t time_ms)
 {
-    uint64_t key = idx * 1000 + (uint64_t)offset;
-    order_push(od, idx, offset, &key, 0, time_ms, 7 * time_ms);
+    const uint64_t   key = idx * 1000 + (uint64_t)offset;
+    one_event        ev = one_event_of(&key, 1, 0, time_ms);
+    const aa_columns col = one_event_columns(&ev);
+    order_push(od, idx, offset, &col, 0, 7 * time_ms);
 }
 
 static void
@@ -196,7 +200,7 @@ room_is_bounded_for_events_and_for_letters(void **state)
     order_take(od, &b, 10);
     assert_int_equal(order_room(od, 0), 10);
     for (int64_t i = 0; i < 9; i++) {
-        deadletter *dl = deadletter_new(&rec, DECODE_TOO_LARGE, "");
+        deadletter *dl = deadletter_new(&rec, DECODE_MALFORMED, "");
         assert_true(order_room(od, 0) > 0);
         order_push_letter(od, 0, &dl);
     }
@@ -333,6 +337,35 @@ any_arrival_gives_the_same_order(void **state)
     }
 }
 
+static void
+position_steps_over_offsets_that_hold_no_event(void **state)
+{
+    (void)state;
+    aa_event_batch b;
+    order         *od = make(false, 2, &b);
+    order_pass(od, 1, 7); /* nothing but markers */
+    assert_int_equal(order_position(od, 1), 7);
+    push(od, 0, 0, 5);
+    push(od, 0, 1, 5);
+    push_bad(od, 0, 3);
+    order_pass(od, 0, 9);
+    assert_int_equal(order_position(od, 0), 0); /* what has come has not left */
+    assert_int_equal(order_take(od, &b, 1), 1);
+    assert_int_equal(order_position(od, 0), 1);
+    assert_int_equal(order_take(od, &b, 9), 1);
+    assert_int_equal(order_position(od, 0), 2); /* the letter is next */
+    deadletter *dl = order_take_letter(od);
+    assert_non_null(dl);
+    deadletter_free(&dl);
+    assert_int_equal(order_position(od, 0), 9);
+    push(od, 0, 12, 5);
+    order_pass(od, 0, 4); /* older: nothing new */
+    assert_int_equal(order_position(od, 0), 9);
+    assert_int_equal(order_take(od, &b, 9), 1);
+    assert_int_equal(order_position(od, 0), 13);
+    unmake(&od, &b);
+}
+
 int
 main(void)
 {
@@ -347,6 +380,7 @@ main(void)
         cmocka_unit_test(live_takes_what_has_arrived_without_waiting),
         cmocka_unit_test(begin_forgets_everything_and_may_have_more_partitions),
         cmocka_unit_test(any_arrival_gives_the_same_order),
+        cmocka_unit_test(position_steps_over_offsets_that_hold_no_event),
     };
     return cmocka_run_group_tests_name("ingest/order", tests, NULL, NULL);
 }

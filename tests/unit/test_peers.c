@@ -138,16 +138,16 @@ sends(fixture *fx, char name, uint64_t run_id, int32_t partition, uint32_t attem
     fe->attempt = attempt;
     fe->n = n;
     for (size_t i = 0; i < n; i++) {
+        aa_columns_default(&fe->columns, i, F);
         fe->offset[i] = offset + (int64_t)i;
         fe->key[i * F] = fe->key[i * F + 1] = 1;
-        fe->label[i] = 0;
-        fe->time_ms[i] = fe->arrival_ms[i] = 0;
+        fe->arrival_ms[i] = 0;
     }
     verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
     if (verdict != PEERS_TAKEN) return verdict;
     assert_int_equal(fx->part[idx].partition, partition);
     for (size_t i = 0; i < n; i++)
-        order_push(fx->od, idx, fe->offset[i], &fe->key[i * F], 0, 0, 0);
+        order_push(fx->od, idx, fe->offset[i], &fe->columns, i, 0);
     return verdict;
 }
 
@@ -469,7 +469,7 @@ letters_count_as_records(void **state)
     fe->attempt = 1;
     for (int64_t i = 0; i <= ROOM; i++) {
         const aa_fetched_letter le = {.offset = 100 + i};
-        assert_int_equal(aa_fetched_add_letter(fe, &le, "", "", &fx->err), AA_OK);
+        assert_int_equal(aa_fetched_add_letter(fe, &le, "", "", "", &fx->err), AA_OK);
     }
     assert_int_equal(peers_fetched(fx->pe, fx->od, &from, fe, &idx), PEERS_GAP);
     fe->attempt = 2;
@@ -499,7 +499,7 @@ sends_large_letter(fixture *fx, const aa_fetch *ft, uint64_t seq, const char *va
     fe->hd = (aa_header){.run_id = 50, .seq = seq};
     fe->partition = 1;
     fe->attempt = ft->po.attempt[0];
-    assert_int_equal(aa_fetched_add_letter(fe, &le, NULL, value, &fx->err), AA_OK);
+    assert_int_equal(aa_fetched_add_letter(fe, &le, NULL, value, NULL, &fx->err), AA_OK);
     verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
     if (verdict != PEERS_TAKEN) return verdict;
     dl = deadletter_new(&rec, DECODE_MALFORMED, "test");

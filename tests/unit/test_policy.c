@@ -29,7 +29,7 @@ static void
 rule_gives_a_row_at_exactly_the_threshold_of_earlier_events(void **state)
 {
     (void)state;
-    const char *const mode[] = {"rule", "threshold"};
+    const enum aa_agent_mode mode[] = {AA_MODE_RULE, AA_MODE_THRESHOLD};
     for (size_t i = 0; i < 2; i++) {
         world wo;
         world_conf(&wo, mode[i]);
@@ -53,7 +53,7 @@ a_threshold_of_nothing_gives_a_row_at_the_first_event(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.fields[0].threshold = 0;
     world_open(&wo);
     world_one(&wo, 1, 2, 1.0f);
@@ -67,7 +67,7 @@ shared_positions_follow_the_doublings_of_what_was_seen(void **state)
     (void)state;
     const uint32_t want[] = {1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5};
     world          wo;
-    world_conf(&wo, "shared-only");
+    world_conf(&wo, AA_MODE_SHARED_ONLY);
     world_open(&wo);
     for (size_t n = 0; n < sizeof want / sizeof *want; n++) {
         world_one(&wo, 1, 1000 + n, 0.5f); /* the label is the first mean: no lean */
@@ -85,7 +85,7 @@ threshold_has_one_shared_row(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "threshold");
+    world_conf(&wo, AA_MODE_THRESHOLD);
     world_open(&wo);
     assert_int_equal(first_unique(&wo), 1);
     world_random(&wo, 1, 5, 100, 1000, 1);
@@ -100,7 +100,7 @@ promotion_copies_the_shared_row_that_the_id_would_have_read(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.fields[0].threshold = 3;
     wo.cfg.fields[1].threshold = 1000;
     world_open(&wo);
@@ -124,8 +124,8 @@ promotion_copies_the_shared_row_that_the_id_would_have_read(void **state)
     world_close(&wo);
 }
 
-/* ID 1 gets a row, then falls silent while others go on. Returns the event at which it was freed.
- */
+/* ID 1 gets a row, then falls silent while others go on.
+ * Returns the event at which it was freed. */
 static size_t
 silence_until_freed(world *wo, size_t events)
 {
@@ -142,7 +142,7 @@ a_silent_id_gives_its_row_back_and_stands_where_the_ladder_puts_it(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.fields[0].threshold = 4;
     wo.cfg.agent.quiet_events = 50;
     wo.cfg.agent.quiet_gaps = 10;
@@ -166,7 +166,7 @@ a_slow_id_is_given_the_silence_of_its_own_gaps(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     wo.cfg.fields[0].threshold = 4;
     wo.cfg.agent.quiet_events = 50;
     wo.cfg.agent.quiet_gaps = 10;
@@ -184,7 +184,7 @@ unique_gives_every_id_a_fresh_row_for_ever(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "unique");
+    world_conf(&wo, AA_MODE_UNIQUE);
     world_open(&wo);
     world_random(&wo, 3, 20, 50, 500, 1);
     assert_int_equal(stats(&wo, 0).rows_unique, stats(&wo, 0).ids_seen);
@@ -202,7 +202,7 @@ hash_reads_the_key_modulo_the_rows_which_are_there_from_the_start(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "hash");
+    world_conf(&wo, AA_MODE_HASH);
     world_open(&wo);
     world_one(&wo, 100, 37, 1.0f);
     assert_int_equal(wo.ops[AA_OP_INIT], 32);
@@ -222,7 +222,7 @@ random_acts_at_the_given_rates(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "random");
+    world_conf(&wo, AA_MODE_RANDOM);
     wo.cfg.agent.random_ascend = 0.1;
     wo.cfg.agent.random_descend = 0.25;
     world_open(&wo);
@@ -245,7 +245,7 @@ paper_moves_one_position_at_a_time_from_one_to_k_plus_one(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "paper");
+    world_conf(&wo, AA_MODE_PAPER);
     wo.cfg.agent.quiet_events = 20;
     wo.cfg.agent.reward_window = 3;
     world_open(&wo);
@@ -276,7 +276,7 @@ paper_warms_its_shared_rows_at_random_before_anyone_moves(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "paper");
+    world_conf(&wo, AA_MODE_PAPER);
     wo.cfg.agent.warm_up_events = 500;
     world_open(&wo);
     size_t read[5] = {0};
@@ -298,7 +298,7 @@ paper_compares_with_the_mean_of_the_last_losses(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "paper");
+    world_conf(&wo, AA_MODE_PAPER);
     wo.cfg.agent.reward_window = 3;
     wo.cfg.pipeline.depth = 2;
     world_open(&wo);
@@ -322,7 +322,7 @@ buckets_of_frequency_account_for_every_id_and_action(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     world_open(&wo);
     world_random(&wo, 8, 20, 100, 300, 1);
     for (uint32_t f = 0; f < 2; f++) {
@@ -353,13 +353,13 @@ settings_that_do_not_fit_the_mode_are_refused(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "hash");
+    world_conf(&wo, AA_MODE_HASH);
     wo.cfg.fields[1].hash_rows = 0;
     aa_err err = AA_ERR_INIT;
     assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_ECONFIG);
     assert_null(wo.as);
     assert_non_null(strstr(err.text, "hash_rows"));
-    world_conf(&wo, "unique");
+    world_conf(&wo, AA_MODE_UNIQUE);
     wo.cfg.fields[0].budget_rows = 7;
     assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_ECONFIG);
     assert_non_null(strstr(err.text, "budget_rows"));
@@ -373,7 +373,7 @@ default_gives_rows_to_whoever_comes_while_they_cost_nothing(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 30;
     wo.cfg.agent.rows_share = 0;
     wo.cfg.agent.sweep_every = 1000;
@@ -396,7 +396,7 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 40;
     wo.cfg.agent.rows_share = 0.1;
     wo.cfg.agent.sweep_every = 50;
@@ -414,7 +414,7 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
             assert_int_equal(unique, wo.out.next_state[j] % 6 == 5);
         }
         for (size_t j = 0; j < wo.out.sweep_count; j++) {
-            assert_int_equal(AA_STATE_IDX(wo.out.sweep_state[j]) % 6, 5);
+            assert_int_equal(aa_state_position(AA_STATE_IDX(wo.out.sweep_state[j]), 5), 6);
             assert_int_equal(AA_STATE_ACTION(wo.out.sweep_state[j]), AA_DESCEND);
         }
         swept += wo.out.sweep_count;
@@ -426,21 +426,21 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
     world_close(&wo);
 }
 
-/* What an ID without a row does, against the choice as assigner/policy/bid.h has it, from outside. */
+/* What an ID without a row does, against the choice as assigner/policy/row_actor.h has it, from outside. */
 static void
-default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
+default_ascends_as_often_as_its_index_over_the_price_says(void **state)
 {
     (void)state;
     enum { N = 4000 };
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 1 << 20;
     wo.cfg.agent.policy_rate = 0;
     wo.cfg.agent.swap_margin = 1;
     wo.cfg.agent.sweep_every = 1 << 30;
-    /* nobody came twice: the gap is taken to be 1000; new IDs bid 0.02 * 0.5 / 10 */
-    const double bid = 0.001 / 1001.0;
-    wo.cfg.agent.row_cost = bid * 1.2;
+    /* nobody came twice: the gap is taken to be 1000; the worth of a row to a new ID is 0.02 * 0.5 / 10 */
+    const double index = 0.001 / 1001.0;
+    wo.cfg.agent.row_cost = index * 1.2;
     world_open(&wo);
     for (uint64_t n = 1; n <= N; n++) {
         uint64_t key[2] = {n, n};
@@ -450,7 +450,7 @@ default_ascends_as_often_as_its_bid_over_the_price_says(void **state)
     const double x = 1 / 1.2, p = pow(x, 4) / (1 + pow(x, 4)), sd = sqrt(p * (1 - p) / N);
     for (uint32_t f = 0; f < 2; f++) {
         check_close((double)stats(&wo, f).promotions / N, p, 4 * sd, 0.0, f);
-        check_close(stats(&wo, f).price, bid * 1.2, 1e-12, 1e-6, f);
+        check_close(stats(&wo, f).price, index * 1.2, 1e-12, 1e-6, f);
     }
     world_close(&wo);
 }
@@ -460,7 +460,7 @@ default_begins_at_the_prior_and_learns_from_there(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 10;
     wo.cfg.agent.rows_share = 0.05;
     wo.cfg.agent.policy_rate = 0.5;
@@ -477,12 +477,12 @@ default_begins_at_the_prior_and_learns_from_there(void **state)
         moved += fabs((double)assigner_worth(wo.as, 0)[b] / aa_worth_prior(&wo.cfg, b) - 1) > 1e-3;
     assert_true(moved > 2);
     world_close(&wo);
-    world_conf(&wo, "rule");
+    world_conf(&wo, AA_MODE_RULE);
     world_open(&wo);
     assert_null(assigner_worth(wo.as, 0));
     assert_null(assigner_policy(wo.as, 0, &states));
     world_close(&wo);
-    world_conf(&wo, "paper");
+    world_conf(&wo, AA_MODE_PAPER);
     world_open(&wo);
     assert_non_null(assigner_policy(wo.as, 0, &states));
     assert_int_equal(states, aa_state_count(5));
@@ -511,7 +511,7 @@ main(void)
         cmocka_unit_test(default_gives_rows_to_whoever_comes_while_they_cost_nothing),
         cmocka_unit_test(
             default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own),
-        cmocka_unit_test(default_ascends_as_often_as_its_bid_over_the_price_says),
+        cmocka_unit_test(default_ascends_as_often_as_its_index_over_the_price_says),
         cmocka_unit_test(default_begins_at_the_prior_and_learns_from_there),
     };
     return cmocka_run_group_tests_name("assigner/policy/policy", tests, NULL, NULL);

@@ -148,7 +148,7 @@ a_flood_never_exceeds_the_budget_and_drives_the_price_up(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 40;
     wo.cfg.agent.rows_share = 0.02;
     world_open(&wo);
@@ -173,7 +173,7 @@ without_pressure_the_price_falls_to_nothing(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 40;
     wo.cfg.agent.rows_share = 0;
     world_open(&wo);
@@ -194,7 +194,7 @@ rows_go_to_whoever_is_worth_them_now(void **state)
 {
     (void)state;
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = 24;
     wo.cfg.agent.rows_share = 0;
     wo.cfg.agent.policy_rate = 0;
@@ -222,7 +222,7 @@ saved_and_restored(const world *wo)
 {
     aa_ckpt_writer *w;
     aa_ckpt_reader *r;
-    assigner       *as;
+    assigner       *as = NULL;
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
     if (st == AA_OK) st = assigner_save(wo->as, w, &err);
@@ -234,6 +234,47 @@ saved_and_restored(const world *wo)
     aa_ckpt_close(&r);
     assert_true(assigner_digest(as) == assigner_digest(wo->as));
     return as;
+}
+
+static size_t
+section_bytes(const world *wo, const char *name)
+{
+    aa_ckpt_reader *r;
+    aa_err          err = AA_ERR_INIT;
+    const void     *data;
+    size_t          len = 0;
+    if (aa_ckpt_open(&r, &wo->cfg, "assigner", 1, &err) != AA_OK ||
+        aa_ckpt_get(r, name, &data, &len, &err) != AA_OK)
+        fail_msg("%s", err.text);
+    aa_ckpt_close(&r);
+    return len;
+}
+
+/* Checkpoints of up to 8 fields are as they were when 8 was the most. */
+static void
+as_many_fields_as_are_allowed_are_assigned_and_restored(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {2, 8, 9, AA_MAX_FIELDS};
+    for (size_t i = 0; i < 4; i++) {
+        world wo;
+        world_conf(&wo, AA_MODE_DEFAULT);
+        wo.cfg.field_count = counts[i];
+        for (size_t f = 2; f < counts[i]; f++) {
+            wo.cfg.fields[f] = wo.cfg.fields[1];
+            snprintf(wo.cfg.fields[f].name, sizeof wo.cfg.fields[f].name, "f%zu", f);
+        }
+        wo.cfg.agent.rows_least = 64;
+        ckpt_folder_make(&wo.cfg);
+        world_open(&wo);
+        world_random(&wo, 3, 40, 30, 60, 1);
+        assert_true(wo.rows[counts[i] - 1] > 0);
+        assigner *as = saved_and_restored(&wo);
+        assert_int_equal(section_bytes(&wo, "price.state"), counts[i] <= 8 ? 328 : 1096);
+        assigner_free(&as);
+        world_close(&wo);
+        ckpt_folder_remove(&wo.cfg);
+    }
 }
 
 /* The batch that the world has just assigned, by another assigner. */
@@ -257,7 +298,7 @@ a_long_round_is_done_in_steps_and_goes_on_after_a_checkpoint(void **state)
     (void)state;
     enum { ROWS = 40000, BATCH = 1000 };
     world wo;
-    world_conf(&wo, "default");
+    world_conf(&wo, AA_MODE_DEFAULT);
     wo.cfg.agent.rows_least = ROWS;
     wo.cfg.agent.rows_share = 0;
     wo.cfg.agent.sweep_every = BATCH;
@@ -304,6 +345,7 @@ main(void)
         cmocka_unit_test(without_pressure_the_price_falls_to_nothing),
         cmocka_unit_test(rows_go_to_whoever_is_worth_them_now),
         cmocka_unit_test(a_long_round_is_done_in_steps_and_goes_on_after_a_checkpoint),
+        cmocka_unit_test(as_many_fields_as_are_allowed_are_assigned_and_restored),
     };
     return cmocka_run_group_tests_name("assigner/policy/price", tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static aa_status
 run_well(aa_context *ctx, aa_err *err)
 {
     aa_set_ready(ctx, true, "");
-    if (aa_http_port(ctx) != 0) return aa_fail(err, AA_EIO, "there is no door");
+    if (aa_http_port(ctx) != 0) return aa_fail(err, AA_EIO, "there is no HTTP server");
     if (!ctx->ms || ctx->cfg->model.dim != 8) return aa_fail(err, AA_EIO, "context");
     return aa_stop_requested() ? aa_fail(err, AA_EIO, "stopped") : AA_OK;
 }

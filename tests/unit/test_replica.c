@@ -474,10 +474,9 @@ other_lanes_are_left_alone(void **state)
 static void
 scores_are_the_models_own_whatever_the_length_of_the_list(void **state)
 {
-    static const char  *kinds[] = {"fm", "mlp", "widedeep", "deepfm", "dcn"};
     static const size_t length[] = {1, 2, 63, 64, 65, 129, 200};
     (void)state;
-    for (size_t m = 0; m < sizeof kinds / sizeof kinds[0]; m++) {
+    for (unsigned kind = 0; kind < aa_model_id_count; kind++) {
         void    *fixture_state = NULL;
         float    score[200];
         uint64_t item[200], key[F] = {900, 0};
@@ -485,7 +484,7 @@ scores_are_the_models_own_whatever_the_length_of_the_list(void **state)
         fixture *fx = fixture_state;
         replica_reader_close(&fx->rr);
         replica_free(&fx->rp);
-        snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "%s", kinds[m]);
+        fx->cfg.model.kind = kind;
         assert_int_equal(replica_new(&fx->rp, &fx->cfg, &fx->err), AA_OK);
         assert_int_equal(replica_reader_open(&fx->rr, fx->rp, &fx->err), AA_OK);
         float *dense = put_basics(fx), user[W], x[W];
@@ -505,8 +504,8 @@ scores_are_the_models_own_whatever_the_length_of_the_list(void **state)
                 row_of((float)i * 0.01f - 1, x);
                 float want = model_score(fx, dense, user, x);
                 if (memcmp(&score[i], &want, sizeof want) != 0)
-                    fail_msg("%s, %zu of %zu: got %.9g want %.9g", kinds[m], i, length[l],
-                             (double)score[i], (double)want);
+                    fail_msg("%s, %zu of %zu: got %.9g want %.9g", aa_model_id_text(kind), i,
+                             length[l], (double)score[i], (double)want);
             }
         }
         free(dense);
@@ -700,20 +699,43 @@ random_bytes_and_bit_flips_never_break_the_replica(void **state)
 }
 
 static void
-a_scorer_needs_a_user_and_an_item_field_and_a_model(void **state)
+a_scorer_needs_a_user_and_an_item_field(void **state)
 {
     fixture *fx = *state;
     replica *rp = NULL;
     fx->cfg.field_count = 1;
     assert_int_equal(replica_new(&rp, &fx->cfg, &fx->err), AA_ECONFIG);
     fx->cfg.field_count = 2;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "none");
-    assert_int_equal(replica_new(&rp, &fx->cfg, &fx->err), AA_ECONFIG);
     assert_null(rp);
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "deepfm");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+/* ---- pinned readers ---- */
+
+static void
+reading_the_table_while_pinned_keeps_the_pinned_weights(void **state)
+{
+    fixture         *fx = *state;
+    replica_effect   effect;
+    replica_answer   answer;
+    aa_score_reading rd[2];
+    aa_assignment    a;
+    float            x[W];
+    free(put_basics(fx));
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 9, (aa_assignment){.run_id = 1, .version = 1});
+    const float before = score_one(fx, 1, 9, rd, &answer);
+    replica_pin(fx->rr);
+    assert_true(replica_read_row(fx->rr, ITEM, 0, x));
+    assert_true(replica_read_id(fx->rr, ITEM, 9, x, &a, rd));
+    for (uint64_t version = 2; version < 6; version++) /* would be put where the pinned ones were */
+        free(put_dense(fx, 1, version, version, &effect));
+    check_close((double)score_one(fx, 1, 9, rd, &answer), (double)before, 0, 0, 0);
+    assert_int_equal(answer.version, 1);
+    replica_unpin(fx->rr);
+    score_one(fx, 1, 9, rd, &answer);
+    assert_int_equal(answer.version, 5);
+}
 
 int
 main(void)
@@ -728,6 +750,7 @@ main(void)
         TEST(a_residual_row_is_added_to_the_shared_reading),
         TEST(a_row_that_does_not_say_when_it_was_born_goes_by_its_version),
         TEST(rows_that_are_not_there_read_as_zeros),
+        TEST(reading_the_table_while_pinned_keeps_the_pinned_weights),
         TEST(other_lanes_are_left_alone),
         TEST(scores_are_the_models_own_whatever_the_length_of_the_list),
         TEST(the_order_of_arrival_does_not_matter),
@@ -735,7 +758,7 @@ main(void)
         TEST(many_ids_and_rows_are_found_again),
         TEST(damaged_records_are_refused_and_change_nothing),
         TEST(random_bytes_and_bit_flips_never_break_the_replica),
-        TEST(a_scorer_needs_a_user_and_an_item_field_and_a_model),
+        TEST(a_scorer_needs_a_user_and_an_item_field),
     };
     return cmocka_run_group_tests_name("scorer/replica/replica", tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "assigner/assigner.h"
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "learner/learner.h"
 
@@ -39,14 +39,14 @@ typedef struct {
     } while (0)
 
 static void
-open_all(fixture *fx, const char *mode, const char *kind, bool small_rows)
+open_all(fixture *fx, enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows)
 {
     aa_conf_defaults(&fx->cfg);
-    strcpy(fx->cfg.model.row_format, small_rows ? "bf16" : "float");
-    strcpy(fx->cfg.model.row_optimizer, small_rows ? "rowwise" : "adagrad");
+    fx->cfg.model.row_format = small_rows ? AA_ROW_BF16 : AA_ROW_FLOAT;
+    fx->cfg.model.row_optimizer = small_rows ? AA_ROW_ROWWISE : AA_ROW_ADAGRAD;
     fx->cfg.model.dim = 8;
-    snprintf(fx->cfg.agent.mode, sizeof fx->cfg.agent.mode, "%s", mode);
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "%s", kind);
+    fx->cfg.agent.mode = mode;
+    fx->cfg.model.kind = kind;
     for (size_t f = 0; f < fx->cfg.field_count; f++)
         if (!fx->cfg.fields[f].hash_rows) fx->cfg.fields[f].hash_rows = 16;
     check_ok(fx, assigner_new(&fx->as, &fx->cfg, &fx->err));
@@ -132,7 +132,7 @@ publish_model(fixture *fx, bool all)
     d.w = learner_dense(fx->le, &w_count);
     d.w_count = w_count;
     memcpy(d.hidden, fx->cfg.hidden, sizeof d.hidden);
-    snprintf(d.model, sizeof d.model, "%.31s", fx->cfg.model.kind);
+    snprintf(d.model, sizeof d.model, "%.31s", aa_model_id_text(fx->cfg.model.kind));
     check_ok(fx, aa_wire_pack_dense(&fx->by, &d, &fx->err));
     put(fx, AA_KEY_DENSE, 0, 0, false);
 }
@@ -188,7 +188,7 @@ one_event(fixture *fx, uint64_t n, uint64_t seed)
 }
 
 static size_t
-run_mode(const char *mode, const char *kind, bool small_rows, uint64_t seed)
+run_mode(enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows, uint64_t seed)
 {
     fixture *fx = calloc(1, sizeof *fx);
     size_t   compared = 0;
@@ -205,7 +205,7 @@ run_mode(const char *mode, const char *kind, bool small_rows, uint64_t seed)
     publish_model(fx, true);
     assert_int_equal(replica_served_digest(fx->rp), learner_served_digest(fx->le));
     publish_assignments(fx, true);
-    if (strcmp(mode, "unique") == 0) /* elsewhere mixes are published when they moved enough */
+    if (mode == AA_MODE_UNIQUE) /* elsewhere mixes are published when they moved enough */
         assert_int_equal(replica_assignments_digest(fx->rp), assigned);
     if (aa_residual_rows(&fx->cfg)) assert_true(fx->own_compared > EVENTS / 100);
     close_all(fx);
@@ -216,15 +216,13 @@ run_mode(const char *mode, const char *kind, bool small_rows, uint64_t seed)
 static void
 compare_in_every_mode(bool small_rows)
 {
-    static const char *modes[] = {"default",   "paper", "unique", "hash",
-                                  "threshold", "rule",  "random", "shared-only"};
-    static const char *kinds[] = {"fm", "mlp", "widedeep", "deepfm", "dcn"};
-    const uint64_t     seed = 31337;
+    const uint64_t seed = 31337;
     printf("seed %llu\n", (unsigned long long)seed);
-    for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
-        const char *kind = kinds[m % (sizeof kinds / sizeof kinds[0])];
-        size_t      compared = run_mode(modes[m], kind, small_rows, seed);
-        printf("%s, %s: %zu of %d events compared\n", modes[m], kind, compared, EVENTS);
+    for (unsigned mode = 0; mode < aa_agent_mode_count; mode++) {
+        const enum aa_model_id kind = mode % aa_model_id_count;
+        const size_t           compared = run_mode(mode, kind, small_rows, seed);
+        printf("%s, %s: %zu of %d events compared\n", aa_agent_mode_text(mode),
+               aa_model_id_text(kind), compared, EVENTS);
         assert_true(compared > EVENTS / 100);
     }
 }

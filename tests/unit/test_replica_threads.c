@@ -16,11 +16,12 @@
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
+#include "scorer/replica/seqlock.h"
 
 enum { WIDTH = 17, SLOTS = 4, WIDE = 65536, WRITES = 60000, READS = 100000, READERS = 3 };
 
 typedef struct {
-    epoch           *ep;
+    reclaim         *rl;
     rowset          *rs;
     idmap           *im;
     atomic_bool      stop;
@@ -48,12 +49,12 @@ static void *
 read_on(void *arg)
 {
     shared *sh = arg;
-    int     place = epoch_join(sh->ep);
+    int     place = reclaim_join(sh->rl);
     for (uint64_t n = 0; !atomic_load(&sh->stop); n++) {
         aa_row_head   rh;
         aa_assignment a;
         float         w[WIDTH];
-        epoch_enter(sh->ep, place);
+        reclaim_enter(sh->rl, place);
         if (rowset_get(sh->rs, (uint32_t)(n * 31 % WIDE), &rh, w))
             atomic_fetch_add(&sh->torn, !row_is_whole(&rh, w));
         if (rowset_get(sh->rs, (uint32_t)(n % SLOTS), &rh, w)) {
@@ -66,10 +67,10 @@ read_on(void *arg)
             atomic_fetch_add(&sh->found, 1);
             atomic_fetch_add(&sh->torn, !assignment_is_whole(&a));
         }
-        epoch_exit(sh->ep, place);
+        reclaim_exit(sh->rl, place);
         atomic_fetch_add(&sh->reads, 1);
     }
-    epoch_leave(sh->ep, place);
+    reclaim_leave(sh->rl, place);
     return NULL;
 }
 
@@ -104,9 +105,9 @@ readers_never_see_half_a_record_while_tables_grow(void **state)
 {
     (void)state;
     pthread_t thread[READERS];
-    shared    sh = {.ep = epoch_new()};
-    sh.rs = rowset_new(WIDTH, sh.ep);
-    sh.im = idmap_new(sh.ep);
+    shared    sh = {.rl = reclaim_new()};
+    sh.rs = rowset_new(WIDTH, sh.rl);
+    sh.im = idmap_new(sh.rl);
     for (int i = 0; i < READERS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_on, &sh), 0);
     for (uint64_t version = 1; version <= WRITES || atomic_load(&sh.reads) < READS; version++)
@@ -118,18 +119,71 @@ readers_never_see_half_a_record_while_tables_grow(void **state)
     assert_true(atomic_load(&sh.found) > 0);
     idmap_free(&sh.im);
     rowset_free(&sh.rs);
-    epoch_free(&sh.ep);
+    reclaim_free(&sh.rl);
 }
 
-/* ---- epochs by themselves ---- */
+/* ---- a writer that loses the processor within a write ---- */
 
 typedef struct {
-    epoch_node node;
-    int       *destroyed;
+    seqlock          lock;
+    _Atomic uint32_t word;
+    atomic_bool      begun;
+    uint32_t         got;
+    int64_t          cpu_us; /* that the reading took */
+} stalled;
+
+static int64_t
+thread_cpu_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void *
+read_stalled(void *arg)
+{
+    stalled      *sd = arg;
+    uint32_t      seq;
+    unsigned      tries = 0;
+    const int64_t from_us = thread_cpu_us();
+    atomic_store(&sd->begun, true);
+    do {
+        seq = seqlock_read_begin(&sd->lock, &tries);
+        sd->got = atomic_load_explicit(&sd->word, memory_order_acquire);
+    } while (seqlock_read_again(&sd->lock, seq));
+    sd->cpu_us = thread_cpu_us() - from_us;
+    return NULL;
+}
+
+static void
+a_reader_that_meets_a_stalled_writer_leaves_it_the_processor(void **state)
+{
+    (void)state;
+    const struct timespec stall = {.tv_nsec = 200 * 1000000L};
+    stalled               sd = {.word = 1};
+    pthread_t             thread;
+    seqlock_write_begin(&sd.lock);
+    assert_int_equal(pthread_create(&thread, NULL, read_stalled, &sd), 0);
+    while (!atomic_load(&sd.begun))
+        sched_yield();
+    nanosleep(&stall, NULL); /* the stall itself */
+    atomic_store_explicit(&sd.word, 2, memory_order_release);
+    seqlock_write_end(&sd.lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sd.got, 2);
+    assert_true(sd.cpu_us < 60000); /* it slept for most of the stall */
+}
+
+/* ---- reclamation by itself ---- */
+
+typedef struct {
+    reclaim_node node;
+    int         *destroyed;
 } thing;
 
 static void
-thing_destroy(epoch_node *node)
+thing_destroy(reclaim_node *node)
 {
     thing *th = (thing *)node;
     (*th->destroyed)++;
@@ -137,36 +191,36 @@ thing_destroy(epoch_node *node)
 }
 
 static void
-retire_one(epoch *ep, int *destroyed)
+retire_one(reclaim *rl, int *destroyed)
 {
     thing *th = calloc(1, sizeof *th);
     th->destroyed = destroyed;
-    epoch_retire(ep, &th->node, thing_destroy);
+    reclaim_retire(rl, &th->node, thing_destroy);
 }
 
 static void
 what_a_reader_may_hold_is_not_freed(void **state)
 {
     (void)state;
-    int    destroyed = 0;
-    epoch *ep = epoch_new();
-    int    early = epoch_join(ep), late = epoch_join(ep);
-    retire_one(ep, &destroyed);
+    int      destroyed = 0;
+    reclaim *rl = reclaim_new();
+    int      early = reclaim_join(rl), late = reclaim_join(rl);
+    retire_one(rl, &destroyed);
     assert_int_equal(destroyed, 1); /* nobody inside */
-    epoch_enter(ep, early);
-    retire_one(ep, &destroyed);
-    epoch_enter(ep, late); /* after it was taken out: cannot hold it */
-    epoch_reclaim(ep);
+    reclaim_enter(rl, early);
+    retire_one(rl, &destroyed);
+    reclaim_enter(rl, late); /* after it was taken out: cannot hold it */
+    reclaim_now(rl);
     assert_int_equal(destroyed, 1);
-    epoch_exit(ep, early);
-    epoch_reclaim(ep);
+    reclaim_exit(rl, early);
+    reclaim_now(rl);
     assert_int_equal(destroyed, 2);
-    retire_one(ep, &destroyed);
+    retire_one(rl, &destroyed);
     assert_int_equal(destroyed, 2);
-    epoch_exit(ep, late);
-    epoch_leave(ep, late);
-    epoch_leave(ep, early);
-    epoch_free(&ep);
+    reclaim_exit(rl, late);
+    reclaim_leave(rl, late);
+    reclaim_leave(rl, early);
+    reclaim_free(&rl);
     assert_int_equal(destroyed, 3);
 }
 
@@ -174,13 +228,13 @@ static void
 there_is_a_limit_of_readers_and_places_are_used_again(void **state)
 {
     (void)state;
-    epoch *ep = epoch_new();
-    for (int i = 0; i < EPOCH_READERS; i++)
-        assert_int_equal(epoch_join(ep), i);
-    assert_int_equal(epoch_join(ep), -1);
-    epoch_leave(ep, 7);
-    assert_int_equal(epoch_join(ep), 7);
-    epoch_free(&ep);
+    reclaim *rl = reclaim_new();
+    for (int i = 0; i < RECLAIM_READERS; i++)
+        assert_int_equal(reclaim_join(rl), i);
+    assert_int_equal(reclaim_join(rl), -1);
+    reclaim_leave(rl, 7);
+    assert_int_equal(reclaim_join(rl), 7);
+    reclaim_free(&rl);
 }
 
 int
@@ -188,6 +242,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_never_see_half_a_record_while_tables_grow),
+        cmocka_unit_test(a_reader_that_meets_a_stalled_writer_leaves_it_the_processor),
         cmocka_unit_test(what_a_reader_may_hold_is_not_freed),
         cmocka_unit_test(there_is_a_limit_of_readers_and_places_are_used_again),
     };

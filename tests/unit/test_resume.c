@@ -21,7 +21,7 @@ metadata_is_read_back_and_only_for_its_lane(void **state)
     char     text[AA_KAFKA_METADATA];
     uint64_t epoch = 0, seq = 0;
     aa_err   err = AA_ERR_INIT;
-    assert_int_equal(resume_metadata(text, 12, UINT64_MAX, 3, "", &err), AA_OK);
+    assert_int_equal(resume_metadata(text, 12, UINT64_MAX, 3, 0, "", &err), AA_OK);
     assert_true(resume_parse(text, 3, &epoch, &seq));
     assert_int_equal(epoch, 12);
     assert_true(seq == UINT64_MAX);
@@ -42,6 +42,9 @@ foreign_metadata_is_no_commit_of_ours(void **state)
                                    "epoch=0 seq=6 lane=0",
                                    " epoch=5 seq=6 lane=0",
                                    "epoch=5 seq=6 lane=0;",
+                                   "epoch=5 seq=6 lane=0 run=",
+                                   "epoch=5 seq=6 lane=0 run=-1",
+                                   "epoch=5 seq=6 lane=0 run=7 ",
                                    ";epoch=5 seq=6 lane=0",
                                    "epoch=5 seq=6 lane=1;epoch=5 seq=6 lane=0",
                                    "seq=6 epoch=5 lane=0",
@@ -78,13 +81,13 @@ commit_keeps_the_tags_of_lanes_that_were_there_before(void **state)
     aa_err          err = AA_ERR_INIT;
     aa_kafka_offset po[] = {{0, 10, ""}, {1, 10, "epoch=2 seq=20 lane=0"}};
     uint64_t        epoch = 0, seq = 0;
-    assert_int_equal(resume_metadata(text, 3, 30, 0, "somebody else's", &err), AA_OK);
+    assert_int_equal(resume_metadata(text, 3, 30, 0, 0, "somebody else's", &err), AA_OK);
     assert_string_equal(text, "epoch=3 seq=30 lane=0");
     snprintf(po[0].metadata, sizeof po[0].metadata, "%s", text);
-    assert_int_equal(resume_metadata(text, 1, 5, 7, po[0].metadata, &err), AA_OK);
+    assert_int_equal(resume_metadata(text, 1, 5, 7, 0, po[0].metadata, &err), AA_OK);
     assert_string_equal(text, "epoch=1 seq=5 lane=7;epoch=3 seq=30 lane=0");
     snprintf(po[0].metadata, sizeof po[0].metadata, "%s", text);
-    assert_int_equal(resume_metadata(text, 2, 9, 7, po[0].metadata, &err), AA_OK);
+    assert_int_equal(resume_metadata(text, 2, 9, 7, 0, po[0].metadata, &err), AA_OK);
     assert_string_equal(text, "epoch=2 seq=9 lane=7;epoch=3 seq=30 lane=0");
     assert_true(resume_parse(text, 7, &epoch, &seq)); /* its own offset */
     assert_false(resume_parse(text, 0, &epoch, &seq));
@@ -99,6 +102,29 @@ commit_keeps_the_tags_of_lanes_that_were_there_before(void **state)
     assert_false(resume_metadata_without(without, 5, text));
 }
 
+/* The clock's value stands in it: it must not fall with the clock, nor with a rollback. */
+static void
+commit_keeps_the_newest_run_of_its_lane(void **state)
+{
+    (void)state;
+    char            text[AA_KAFKA_METADATA];
+    aa_err          err = AA_ERR_INIT;
+    uint64_t        epoch = 0, seq = 0;
+    aa_kafka_offset po[] = {{0, 10, "epoch=3 seq=30 lane=0 run=900;epoch=1 seq=1 lane=1 run=990"},
+                            {1, 10, "epoch=2 seq=20 lane=0"}}; /* of an older program */
+    assert_true(resume_parse(po[0].metadata, 0, &epoch, &seq));
+    assert_int_equal(epoch, 3);
+    assert_int_equal(seq, 30);
+    assert_true(resume_parse(po[1].metadata, 0, &epoch, &seq));
+    assert_true(resume_newest_run(po, 2, 0) == 900);
+    assert_true(resume_newest_run(po, 2, 1) == 990);
+    assert_true(resume_newest_run(&po[1], 1, 0) == 0);
+    assert_int_equal(resume_metadata(text, 4, 40, 0, 1000, po[0].metadata, &err), AA_OK);
+    assert_string_equal(text, "epoch=4 seq=40 lane=0 run=1000;epoch=1 seq=1 lane=1 run=990");
+    assert_int_equal(resume_metadata(text, 2, 20, 0, 500, po[0].metadata, &err), AA_OK);
+    assert_string_equal(text, "epoch=2 seq=20 lane=0 run=900;epoch=1 seq=1 lane=1 run=990");
+}
+
 static void
 more_lanes_than_fit_are_an_error(void **state)
 {
@@ -108,7 +134,7 @@ more_lanes_than_fit_are_an_error(void **state)
     int64_t   lane = 0;
     aa_status st = AA_OK;
     for (; lane < 1000 && st == AA_OK; lane++) {
-        st = resume_metadata(text, 1000000000, 1000000000, lane, before, &err);
+        st = resume_metadata(text, 1000000000, 1000000000, lane, UINT64_MAX / 2, before, &err);
         snprintf(before, sizeof before, "%s", text);
     }
     assert_int_equal(st, AA_EPARSE);
@@ -175,7 +201,8 @@ checkpoint_gives_back_what_was_saved(void **state)
                                     .letters = 3,
                                     .batches = 70,
                                     .digest = 0xfeedfacecafebeef,
-                                    .final = true};
+                                    .final = true,
+                                    .run = 1234};
     aa_conf_defaults(&cfg);
     ckpt_folder_make(&cfg);
     assert_int_equal(resume_reserve(&re, 2, &err), AA_OK);
@@ -191,11 +218,60 @@ checkpoint_gives_back_what_was_saved(void **state)
     assert_int_equal(got.batches, 70);
     assert_true(got.digest == 0xfeedfacecafebeef);
     assert_true(got.final);
+    assert_int_equal(got.run, 1234);
     assert_int_equal(got.part_count, 2);
     assert_int_equal(got.part[1].partition, 5);
     assert_int_equal(got.part[0].end, 600);
     assert_true(got.part[1].end == RESUME_NO_END);
     resume_fini(&got);
+    resume_fini(&re);
+    ckpt_folder_remove(&cfg);
+}
+
+static void
+checkpoint_of_an_older_program_is_read(void **state)
+{
+    (void)state;
+    const uint64_t  figures[6] = {70, 1000, 3, 70, 0xfeed, 1};
+    const int64_t   part[3] = {2, 500, 600};
+    aa_conf         cfg;
+    aa_err          err = AA_ERR_INIT;
+    aa_ckpt_writer *w = NULL;
+    resume          got = {0};
+    aa_conf_defaults(&cfg);
+    ckpt_folder_make(&cfg);
+    assert_int_equal(aa_ckpt_create(&w, &cfg, "ingest", 7, &err), AA_OK);
+    assert_int_equal(aa_ckpt_section(w, "figures", figures, sizeof figures, &err), AA_OK);
+    assert_int_equal(aa_ckpt_section(w, "partitions", part, sizeof part, &err), AA_OK);
+    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
+    assert_int_equal(resume_load(&got, &cfg, 7, &err), AA_OK);
+    assert_int_equal(got.seq, 70);
+    assert_true(got.digest == 0xfeed);
+    assert_true(got.final);
+    assert_true(got.run == 0); /* not known */
+    assert_int_equal(got.part[0].position, 500);
+    resume_fini(&got);
+    ckpt_folder_remove(&cfg);
+}
+
+/* It stood still, and another ingest of the lane has gone on: its checkpoint is not overwritten. */
+static void
+checkpoint_of_a_newer_run_is_noticed(void **state)
+{
+    (void)state;
+    aa_conf cfg;
+    aa_err  err = AA_ERR_INIT;
+    resume  re = {.epoch = 7, .seq = 70, .run = 500};
+    aa_conf_defaults(&cfg);
+    ckpt_folder_make(&cfg);
+    assert_false(resume_overtaken(&cfg, 7, 400)); /* none there */
+    assert_int_equal(resume_reserve(&re, 1, &err), AA_OK);
+    re.part[0] = (resume_part){0, 500, 600};
+    assert_int_equal(resume_save(&re, &cfg, &err), AA_OK);
+    assert_true(resume_overtaken(&cfg, 7, 400));
+    assert_false(resume_overtaken(&cfg, 7, 500));
+    assert_false(resume_overtaken(&cfg, 7, 501)); /* after a rollback */
+    assert_false(resume_overtaken(&cfg, 8, 400));
     resume_fini(&re);
     ckpt_folder_remove(&cfg);
 }
@@ -294,7 +370,7 @@ without_a_usable_checkpoint_nothing_begins_silently_from_scratch(void **state)
         if (epoch != 7) damage(&cfg, epoch);
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_EPARSE);
     assert_int_equal(find(&cfg, 8, 80, 5), -AA_EPARSE);
-    strcpy(cfg.checkpoint.on_damage, "fresh");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FRESH;
     assert_int_equal(find(&cfg, 8, 80, 0), 0);
     ckpt_folder_remove(&cfg);
 }
@@ -305,7 +381,7 @@ policy_fail_never_goes_back(void **state)
     (void)state;
     static aa_conf cfg;
     save_some(&cfg);
-    strcpy(cfg.checkpoint.on_damage, "fail");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FAIL;
     assert_int_equal(find(&cfg, 8, 80, 0), 8);
     assert_int_equal(find(&cfg, 8, 80, 8), -AA_EPARSE);
     damage(&cfg, 8);
@@ -322,7 +398,7 @@ checkpoint_of_another_configuration_is_not_gone_back_from(void **state)
     save_some(&cfg);
     cfg.agent.positions++;
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
-    strcpy(cfg.checkpoint.on_damage, "fresh");
+    cfg.checkpoint.on_damage = AA_ON_DAMAGE_FRESH;
     assert_int_equal(find(&cfg, 8, 80, 0), -AA_ECONFIG);
     ckpt_folder_remove(&cfg);
 }
@@ -360,6 +436,9 @@ main(void)
         cmocka_unit_test(foreign_metadata_is_no_commit_of_ours),
         cmocka_unit_test(newest_epoch_of_the_lane_counts),
         cmocka_unit_test(commit_keeps_the_tags_of_lanes_that_were_there_before),
+        cmocka_unit_test(commit_keeps_the_newest_run_of_its_lane),
+        cmocka_unit_test(checkpoint_of_an_older_program_is_read),
+        cmocka_unit_test(checkpoint_of_a_newer_run_is_noticed),
         cmocka_unit_test(more_lanes_than_fit_are_an_error),
         cmocka_unit_test(commit_counts_unless_it_is_older_than_the_state),
         cmocka_unit_test(replay_keeps_its_ends_and_takes_no_partition_that_came_later),

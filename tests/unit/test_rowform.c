@@ -9,24 +9,21 @@
 
 #include <cmocka.h>
 
-#include "common/agent/agent_state.h"
 #include "common/base/rng.h"
 #include "tests/check.h"
 
 enum { W_MAX = 130, ROW_MAX = W_MAX * 8, MIDDLE = 0x8000 };
 
-static const char *const formats[] = {"float", "bf16"}, *const optimizers[] = {"adagrad",
-                                                                               "rowwise"};
 /* either side of vector widths, and past the blocks of 64 */
 static const int64_t dims[] = {1, 2, 6, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129};
 
 static rowform
-form(const char *format, const char *optimizer, int64_t dim)
+form(enum aa_row_format format, enum aa_row_optimizer optimizer, int64_t dim)
 {
     aa_conf cfg;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.model.row_format, format);
-    strcpy(cfg.model.row_optimizer, optimizer);
+    cfg.model.row_format = format;
+    cfg.model.row_optimizer = optimizer;
     cfg.model.dim = dim;
     return rowform_of(&cfg);
 }
@@ -41,10 +38,10 @@ static void
 a_row_of_16_factors_takes_136_102_76_or_42_bytes(void **state)
 {
     (void)state;
-    assert_int_equal(form("float", "adagrad", 16).bytes, 136);
-    assert_int_equal(form("bf16", "adagrad", 16).bytes, 102);
-    assert_int_equal(form("float", "rowwise", 16).bytes, 76);
-    assert_int_equal(form("bf16", "rowwise", 16).bytes, 42);
+    assert_int_equal(form(AA_ROW_FLOAT, AA_ROW_ADAGRAD, 16).bytes, 136);
+    assert_int_equal(form(AA_ROW_BF16, AA_ROW_ADAGRAD, 16).bytes, 102);
+    assert_int_equal(form(AA_ROW_FLOAT, AA_ROW_ROWWISE, 16).bytes, 76);
+    assert_int_equal(form(AA_ROW_BF16, AA_ROW_ROWWISE, 16).bytes, 42);
     assert_true(rowform_plain(&(rowform){0}));
 }
 
@@ -64,7 +61,7 @@ rounding_is_the_definitions_bit_for_bit_at_every_length(void **state)
 {
     (void)state;
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
-        const rowform rf = form("bf16", "rowwise", dims[d]);
+        const rowform rf = form(AA_ROW_BF16, AA_ROW_ROWWISE, dims[d]);
         unsigned char row[ROW_MAX];
         float         w[W_MAX], got[W_MAX];
         for (uint64_t t = 0; t < 200; t++) {
@@ -89,7 +86,7 @@ rounding_is_unbiased_and_its_bits_do_not_repeat(void **state)
 {
     (void)state;
     enum { N = 40000, W = 17 };
-    const rowform rf = form("bf16", "rowwise", W - 1);
+    const rowform rf = form(AA_ROW_BF16, AA_ROW_ROWWISE, W - 1);
     unsigned char row[ROW_MAX];
     float         w[W], got[W];
     double        sum[W] = {0}, both[W] = {0};
@@ -116,7 +113,7 @@ static void
 what_fits_16_bits_is_stored_exactly_whatever_the_bits(void **state)
 {
     (void)state;
-    const rowform rf = form("bf16", "adagrad", 16);
+    const rowform rf = form(AA_ROW_BF16, AA_ROW_ADAGRAD, 16);
     unsigned char row[ROW_MAX], again[ROW_MAX];
     float         w[17], got[17];
     draw(w, 17, 1.0, 6);
@@ -135,7 +132,7 @@ static void
 nearest_rounding_is_to_even_at_ties(void **state)
 {
     (void)state;
-    const rowform rf = form("bf16", "adagrad", 3);
+    const rowform rf = form(AA_ROW_BF16, AA_ROW_ADAGRAD, 3);
     unsigned char row[ROW_MAX];
     const float unit = 0x1p-7f, w[4] = {1.0f + 0.5f * unit, 1.0f + 1.5f * unit, 1.0f + 0.51f * unit,
                                         -1.0f - 0.49f * unit};
@@ -154,7 +151,7 @@ steps_too_small_for_16_bits_are_not_lost(void **state)
 {
     (void)state;
     enum { STEPS = 100000 };
-    const rowform rf = form("bf16", "rowwise", 1);
+    const rowform rf = form(AA_ROW_BF16, AA_ROW_ROWWISE, 1);
     unsigned char row[ROW_MAX];
     float         w[2] = {1.0f, 1.0f};
     const float   step = 0.001f * 0x1p-8f;
@@ -175,7 +172,7 @@ steps_too_small_for_16_bits_are_not_lost(void **state)
 /* Steps of a row as the definition has them. Floats: within float rounding. bf16: the definition
  * gets what is stored, so that each step is compared by itself, before it is rounded. */
 static void
-check_learning(const char *format, const char *optimizer, int64_t dim)
+check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64_t dim)
 {
     const rowform rf = form(format, optimizer, dim);
     unsigned char row[ROW_MAX];
@@ -200,7 +197,7 @@ check_learning(const char *format, const char *optimizer, int64_t dim)
         for (size_t i = 0; i < rf.W; i++) {
             check_close((double)w[i], w_ref[i], 1e-6, 1e-5, i);
             const float stored =
-                rf.bf16 ? rowform_round_ref(w[i], rowform_bits_ref(bits, i)) : w[i];
+                format == AA_ROW_BF16 ? rowform_round_ref(w[i], rowform_bits_ref(bits, i)) : w[i];
             assert_memory_equal(&got[i], &stored, sizeof stored);
         }
     }
@@ -216,9 +213,9 @@ every_form_learns_as_the_definition_at_every_length(void **state)
 {
     (void)state;
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
-        for (size_t f = 0; f < 2; f++)
-            for (size_t o = 0; o < 2; o++)
-                check_learning(formats[f], optimizers[o], dims[d]);
+        for (unsigned f = 0; f < aa_row_format_count; f++)
+            for (unsigned o = 0; o < aa_row_optimizer_count; o++)
+                check_learning(f, o, dims[d]);
 }
 
 /* The kernels, compiled for several instruction sets, against the same sums in the same order
@@ -228,7 +225,7 @@ the_vector_kernels_have_the_bits_of_plain_loops(void **state)
 {
     (void)state;
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
-        const rowform  rf = form("float", "rowwise", dims[d]);
+        const rowform  rf = form(AA_ROW_FLOAT, AA_ROW_ROWWISE, dims[d]);
         const size_t   K = rf.W - 1;
         unsigned char  row[ROW_MAX];
         float          w[W_MAX], g[W_MAX], want[W_MAX], acc[2];
@@ -268,7 +265,7 @@ rounded_rows_descend_along_the_finite_differences_of_the_loss(void **state)
 {
     (void)state;
     enum { W = 17, N = 20000 };
-    const rowform rf = form("bf16", "rowwise", W - 1);
+    const rowform rf = form(AA_ROW_BF16, AA_ROW_ROWWISE, W - 1);
     unsigned char first[ROW_MAX], row[ROW_MAX];
     float         w[W], v[W], g[W];
     double        mean[W] = {0}, at[W], dot = 0.0;

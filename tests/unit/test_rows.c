@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/agent/agent_state.h"
+#include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "learner/rows/rowform.h"
@@ -22,12 +22,12 @@ static aa_conf cfg;
 
 /* With `positions` shared positions, learning in steps of so many events. */
 static rows *
-table_of(const char *mode, int64_t positions, int64_t step)
+table_of(enum aa_agent_mode mode, int64_t positions, int64_t step)
 {
     rows  *ro = NULL;
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, mode);
+    cfg.agent.mode = mode;
     cfg.agent.positions = positions;
     cfg.model.step = step;
     cfg.model.dim = K;
@@ -40,14 +40,14 @@ table_of(const char *mode, int64_t positions, int64_t step)
 static rows *
 table(void)
 {
-    return table_of("paper", SHARED, 1);
+    return table_of(AA_MODE_PAPER, SHARED, 1);
 }
 
 /* Residual rows, shared rows that are sums: 5 positions of 3 bins. */
 static rows *
 residual_table(int64_t step)
 {
-    return table_of("default", 5, step);
+    return table_of(AA_MODE_DEFAULT, 5, step);
 }
 
 static aa_op
@@ -121,7 +121,7 @@ modes_without_shared_rows_start_empty(void **state)
     rows_stats rs;
     aa_err     err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
-    strcpy(cfg.agent.mode, "unique");
+    cfg.agent.mode = AA_MODE_UNIQUE;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
     rows_stats_get(ro, &rs);
     assert_int_equal(rs.live, 0);
@@ -205,7 +205,7 @@ a_step_moves_each_row_once_by_the_sum_of_its_gradients(void **state)
 {
     (void)state;
     enum { READINGS = 3000 };
-    rows  *ro = table_of("paper", SHARED, READINGS);
+    rows  *ro = table_of(AA_MODE_PAPER, SHARED, READINGS);
     double w[SHARED][W], g[SHARED][W] = {{0}};
     float  x[W], dx[W];
     aa_err err = AA_ERR_INIT;
@@ -600,15 +600,16 @@ only_modes_with_lean_bins_have_sums(void **state)
 {
     (void)state;
     static const struct {
-        const char *mode;
-        bool        sums;
-    } cases[] = {{"default", true},    {"rule", true},   {"random", true},  {"shared-only", true},
-                 {"threshold", false}, {"paper", false}, {"unique", false}, {"hash", false}};
+        enum aa_agent_mode mode;
+        bool               sums;
+    } cases[] = {{AA_MODE_DEFAULT, true},     {AA_MODE_RULE, true},       {AA_MODE_RANDOM, true},
+                 {AA_MODE_SHARED_ONLY, true}, {AA_MODE_THRESHOLD, false}, {AA_MODE_PAPER, false},
+                 {AA_MODE_UNIQUE, false},     {AA_MODE_HASH, false}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         rows      *ro = NULL;
         rows_stats rs;
         aa_conf_defaults(&cfg);
-        strcpy(cfg.agent.mode, cases[c].mode);
+        cfg.agent.mode = cases[c].mode;
         assert_int_equal(rows_composed(&cfg), cases[c].sums);
         assert_int_equal(rows_new(&ro, 0, &cfg, NULL), AA_OK);
         rows_stats_get(ro, &rs);
@@ -616,7 +617,7 @@ only_modes_with_lean_bins_have_sums(void **state)
         rows_free(&ro);
     }
     cfg.agent.lean_bins = 1;
-    strcpy(cfg.agent.mode, "default");
+    cfg.agent.mode = AA_MODE_DEFAULT;
     assert_false(rows_composed(&cfg));
 }
 
@@ -660,7 +661,7 @@ a_table_comes_back_from_a_checkpoint(void **state)
     rows_free(&b);
     cfg.model.dim = K; /* as many shared rows, but no sums */
     cfg.agent.positions = SHARED;
-    strcpy(cfg.agent.mode, "paper");
+    cfg.agent.mode = AA_MODE_PAPER;
     assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
     assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
     rows_free(&b);
@@ -672,19 +673,21 @@ a_table_comes_back_from_a_checkpoint(void **state)
 /* ---- forms in which own rows are stored ---- */
 
 static const struct {
-    const char *format, *optimizer;
-} forms[] = {{"bf16", "adagrad"}, {"float", "rowwise"}, {"bf16", "rowwise"}};
+    enum aa_row_format    format;
+    enum aa_row_optimizer optimizer;
+} forms[] = {
+    {AA_ROW_BF16, AA_ROW_ADAGRAD}, {AA_ROW_FLOAT, AA_ROW_ROWWISE}, {AA_ROW_BF16, AA_ROW_ROWWISE}};
 
 #define FORMS (sizeof forms / sizeof *forms)
 
 static rows *
-formed_table(size_t form, const char *mode, int64_t step)
+formed_table(size_t form, enum aa_agent_mode mode, int64_t step)
 {
-    rows  *ro = table_of(mode, strcmp(mode, "paper") == 0 ? SHARED : 5, step), *formed = NULL;
+    rows  *ro = table_of(mode, mode == AA_MODE_PAPER ? SHARED : 5, step), *formed = NULL;
     aa_err err = AA_ERR_INIT;
     rows_free(&ro); /* for the configuration */
-    strcpy(cfg.model.row_format, forms[form].format);
-    strcpy(cfg.model.row_optimizer, forms[form].optimizer);
+    cfg.model.row_format = forms[form].format;
+    cfg.model.row_optimizer = forms[form].optimizer;
     assert_int_equal(rows_new(&formed, 1, &cfg, &err), AA_OK);
     return formed;
 }
@@ -693,7 +696,7 @@ formed_table(size_t form, const char *mode, int64_t step)
 static void
 check_own_row(size_t form, int64_t step)
 {
-    rows         *ro = formed_table(form, "default", step);
+    rows         *ro = formed_table(form, AA_MODE_DEFAULT, step);
     const rowform rf = rowform_of(&cfg);
     const float   zeros[W] = {0};
     float         x[W], dx[W], was[W];
@@ -719,7 +722,7 @@ check_own_row(size_t form, int64_t step)
         rowform_learn_ref(&rf, w, acc, g, 0.2);
         rows_read(ro, SHARED + 3, 0.0f, x);
         for (size_t i = 0; i < W; i++) /* less than a unit in the last place of 8 bits away */
-            check_close((double)x[i], w[i], 1e-6, rf.bf16 ? 1.0 / 128.0 : 1e-5, i);
+            check_close((double)x[i], w[i], 1e-6, rf.format == AA_ROW_BF16 ? 1.0 / 128.0 : 1e-5, i);
     }
     rows_free(&ro);
 }
@@ -753,7 +756,7 @@ static void
 a_table_of_every_form_goes_on_from_a_checkpoint_bit_by_bit(void **state)
 {
     (void)state;
-    static const char *const modes[] = {"default", "paper"};
+    static const enum aa_agent_mode modes[] = {AA_MODE_DEFAULT, AA_MODE_PAPER};
     for (size_t form = 0; form < FORMS; form++)
         for (size_t m = 0; m < 2; m++) {
             rows           *a = formed_table(form, modes[m], 1), *b = NULL;
@@ -784,18 +787,18 @@ static void
 a_checkpoint_of_another_form_is_refused_by_name(void **state)
 {
     (void)state;
-    rows           *a = formed_table(2, "default", 1), *b = NULL;
+    rows           *a = formed_table(2, AA_MODE_DEFAULT, 1), *b = NULL;
     aa_ckpt_reader *r = NULL;
     aa_err          err = AA_ERR_INIT;
     ckpt_folder_make(&cfg);
     write_checkpoint(a, 1);
     assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
-    strcpy(cfg.model.row_optimizer, "adagrad");
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
     assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
     assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
     assert_non_null(strstr(err.text, "bf16 with rowwise, not bf16 with adagrad"));
     rows_free(&b);
-    strcpy(cfg.model.row_format, "float"); /* plain: has no name in its section */
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain: has no name in its section */
     assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
     assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
     rows_free(&b);
@@ -808,7 +811,7 @@ a_checkpoint_of_another_form_is_refused_by_name(void **state)
 static uint64_t
 digest_after(uint64_t seed, uint64_t batch, uint32_t slot, uint32_t before)
 {
-    rows       *ro = formed_table(2, "default", 1), *other = NULL;
+    rows       *ro = formed_table(2, AA_MODE_DEFAULT, 1), *other = NULL;
     const float dx[W] = {0.3f, -0.2f, 0.1f, 0.7f, 0.9f, -0.4f};
     float       x[W];
     rows_free(&ro);
@@ -843,7 +846,7 @@ changes_of_every_form_hold_what_is_read(void **state)
 {
     (void)state;
     for (size_t form = 0; form < FORMS; form++) {
-        rows          *ro = formed_table(form, "default", 1);
+        rows          *ro = formed_table(form, AA_MODE_DEFAULT, 1);
         learner_change ch[64];
         float          x[W];
         for (uint64_t seq = 1; seq <= 40; seq++)
@@ -865,7 +868,7 @@ rows_from_outside_are_read_as_they_were_given_if_they_fit(void **state)
 {
     (void)state;
     for (size_t form = 0; form < FORMS; form++) {
-        rows       *ro = formed_table(form, "default", 1);
+        rows       *ro = formed_table(form, AA_MODE_DEFAULT, 1);
         const float beside[W] = {0.5f, 0.25f, -0.5f, 1.0f, 0.0f, 2.0f};
         const float own[W] = {1.0f, -0.75f, 0.125f, 0.0f, 3.0f, -2.0f};
         float       x[W], got[W];
@@ -883,7 +886,7 @@ static void
 the_figures_count_shared_rows_as_they_are(void **state)
 {
     (void)state;
-    rows      *ro = formed_table(2, "default", 1);
+    rows      *ro = formed_table(2, AA_MODE_DEFAULT, 1);
     rows_stats rs;
     rows_stats_get(ro, &rs);
     assert_int_equal(rs.row_bytes, 2 * W + 8);

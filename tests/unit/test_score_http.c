@@ -1,5 +1,5 @@
 /* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/api/openapi.yaml
- * says what the HTTP door does. */
+ * says what the HTTP endpoint does. */
 #include "scorer/api/score_http.h"
 
 #include <setjmp.h>
@@ -55,11 +55,21 @@ name_item(fixture *fx, uint32_t i, aa_bytes *by)
     feed(fx, AA_KEY_NAME, REPLICA_ITEM, aa_id_key_number(i), by);
 }
 
+/* The assigner holds an item, with its own row. */
+static void
+hold_item(fixture *fx, uint32_t i, uint64_t version, aa_bytes *by)
+{
+    aa_assignment a = {
+        .run_id = 1, .version = 1 + version, .slot = 9 + i, .born = 2, .position = 9};
+    assert_int_equal(aa_wire_pack_assignment(by, &a, &fx->err), AA_OK);
+    feed(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key_number(i), by);
+}
+
 /* ITEMS items with rows of their own, all named. */
 static void
 fill(fixture *fx)
 {
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
     float                w[8] = {0}, row[W];
     aa_bytes             by = {0};
@@ -81,11 +91,9 @@ fill(fixture *fx)
         feed(fx, AA_KEY_ROW, f, 0, &by);
     }
     for (uint32_t i = 0; i < ITEMS; i++) {
-        aa_assignment a = {.run_id = 1, .version = 3, .slot = 9 + i, .born = 2, .position = 9};
-        aa_row_head   rh = {.run_id = 1, .version = 4, .born = 2};
+        aa_row_head rh = {.run_id = 1, .version = 4, .born = 2};
         aa_rng_normal(row, W, 1, SEED, AA_RNG_TEST, 10 + i);
-        assert_int_equal(aa_wire_pack_assignment(&by, &a, &fx->err), AA_OK);
-        feed(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key_number(i), &by);
+        hold_item(fx, i, 2, &by);
         assert_int_equal(aa_wire_pack_row(&by, &rh, row, W, &fx->err), AA_OK);
         feed(fx, AA_KEY_ROW, REPLICA_ITEM, 9 + i, &by);
         name_item(fx, i, &by);
@@ -102,7 +110,7 @@ set_up(void **state)
     yaml_parser_t parser;
     aa_conf_defaults(&fx->cfg);
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     fx->cfg.hidden_count = 0;
     assert_int_equal(fx->cfg.field_count, 2);
     assert_int_equal(replica_new(&fx->rp, &fx->cfg, &fx->err), AA_OK);
@@ -267,11 +275,20 @@ all_known_items_are_ranked_as_their_scores_say(void **state)
 }
 
 static void
-a_list_is_ranked_and_ties_keep_its_order(void **state)
+a_body_may_begin_with_a_byte_order_mark(void **state)
+{
+    fixture *fx = *state;
+    json_decref(
+        ask(fx, "/v1/score", "POST", "\xef\xbb\xbf{\"user\":\"u\",\"items\":[\"x\"]}", 200));
+    json_decref(ask(fx, "/v1/score", "POST", "\xef\xbb\xbf", 400));
+}
+
+static void
+equal_scores_of_a_list_are_ranked_by_id(void **state)
 {
     fixture *fx = *state;
     json_t  *root = ask(fx, "/v1/rank", "POST",
-                        "{\"user\":\"u\",\"top\":9,\"items\":[\"x\",5,\"y\",\"z\"]}", 200);
+                        "{\"user\":\"u\",\"top\":9,\"items\":[\"z\",5,\"y\",\"x\"]}", 200);
     json_t  *items = json_object_get(root, "items");
     bool     five_first = score_of(fx, "5") > score_of(fx, "x");
     assert_int_equal(json_array_size(items), 4);
@@ -284,8 +301,36 @@ a_list_is_ranked_and_ties_keep_its_order(void **state)
     json_decref(root);
 }
 
+/* Scorers hear of items in different orders, and are to rank alike. */
 static void
-a_forgotten_item_is_not_ranked_until_it_is_named_again(void **state)
+equal_scores_of_known_items_are_ranked_by_id(void **state)
+{
+    static const char *const tied[] = {"tie-c", "tie-a", "tie-b", "tie-aa"};
+    fixture                 *fx = *state;
+    aa_bytes                 by = {0};
+    char                     order[64] = "";
+    for (size_t i = 0; i < 4; i++) { /* all read the same shared row */
+        aa_assignment a = {.run_id = 1, .version = 3, .position = 1};
+        const size_t  len = strlen(tied[i]);
+        assert_int_equal(aa_wire_pack_assignment(&by, &a, &fx->err), AA_OK);
+        feed(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key(tied[i], len), &by);
+        assert_int_equal(aa_wire_pack_name(&by, tied[i], len, &fx->err), AA_OK);
+        feed(fx, AA_KEY_NAME, REPLICA_ITEM, aa_id_key(tied[i], len), &by);
+    }
+    json_t *root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":10000}", 200), *item;
+    size_t  i;
+    json_array_foreach(json_object_get(root, "items"), i, item)
+    {
+        const char *text = json_string_value(item);
+        if (strncmp(text, "tie-", 4) == 0) strcat(strcat(order, text), " ");
+    }
+    assert_string_equal(order, "tie-a tie-aa tie-b tie-c ");
+    json_decref(root);
+    aa_bytes_fini(&by);
+}
+
+static void
+a_forgotten_item_is_not_ranked_until_it_is_held_again(void **state)
 {
     fixture *fx = *state;
     aa_bytes by = {0};
@@ -293,12 +338,13 @@ a_forgotten_item_is_not_ranked_until_it_is_named_again(void **state)
     uint32_t best =
         (uint32_t)atoi(json_string_value(json_array_get(json_object_get(root, "items"), 0)));
     json_decref(root);
+    feed(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key_number(best), NULL);
     feed(fx, AA_KEY_NAME, REPLICA_ITEM, aa_id_key_number(best), NULL);
     root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":1}", 200);
     assert_int_not_equal(atoi(json_string_value(json_array_get(json_object_get(root, "items"), 0))),
                          best);
     json_decref(root);
-    name_item(fx, best, &by);
+    hold_item(fx, best, 3, &by); /* the text is still known: ingest need not send it again */
     root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":1}", 200);
     assert_int_equal(atoi(json_string_value(json_array_get(json_object_get(root, "items"), 0))),
                      best);
@@ -349,7 +395,7 @@ every_refusal_is_one_that_the_description_names(void **state)
 }
 
 static void
-every_resource_of_the_door_is_described(void **state)
+every_resource_of_the_endpoint_is_described(void **state)
 {
     fixture    *fx = *state;
     const char *get[] = {"/", "/v1/status", "/v1/openapi.yaml", "/healthz", "/readyz", "/metrics"};
@@ -573,11 +619,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(all_known_items_are_ranked_as_their_scores_say),
-        TEST(a_list_is_ranked_and_ties_keep_its_order),
-        TEST(a_forgotten_item_is_not_ranked_until_it_is_named_again),
+        TEST(equal_scores_of_a_list_are_ranked_by_id),
+        TEST(a_body_may_begin_with_a_byte_order_mark),
+        TEST(equal_scores_of_known_items_are_ranked_by_id),
+        TEST(a_forgotten_item_is_not_ranked_until_it_is_held_again),
         TEST(a_batch_is_answered_request_by_request),
         TEST(every_refusal_is_one_that_the_description_names),
-        TEST(every_resource_of_the_door_is_described),
+        TEST(every_resource_of_the_endpoint_is_described),
         TEST(past_its_deadline_a_request_is_refused_and_not_finished),
         TEST(a_full_queue_refuses_and_an_ending_pool_answers_what_it_took),
         TEST(several_threads_answer_everything_once),

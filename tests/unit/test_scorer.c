@@ -42,7 +42,7 @@ feed(fixture *fx, uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *val
 static void
 fill(fixture *fx)
 {
-    const aa_model_kind *kind = aa_model_find("fm");
+    const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
     float                w[8] = {0}, row[W] = {0.5f, 0.25f, -1, 0.125f};
     aa_bytes             by = {0};
@@ -85,7 +85,7 @@ set_up_fields(void **state, size_t fields)
     fixture *fx = calloc(1, sizeof *fx);
     aa_conf_defaults(&fx->cfg);
     fx->cfg.model.dim = K;
-    snprintf(fx->cfg.model.kind, sizeof fx->cfg.model.kind, "fm");
+    fx->cfg.model.kind = AA_MODEL_FM;
     fx->cfg.hidden_count = 0;
     fx->cfg.field_count = fields;
     fx->cfg.scorer.max_items = 5;

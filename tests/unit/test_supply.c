@@ -1,5 +1,5 @@
-/* What a fetcher has been asked for and may send; and both sides together over a link that loses.
- */
+/* What a fetcher has been asked for and may send;
+ * and both sides together over a link that loses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,8 @@
 #include <time.h>
 
 #include <cmocka.h>
+
+#include "tests/one_event.h"
 
 #include "common/base/rng.h"
 #include "ingest/fetchers/peers.h"
@@ -285,9 +287,11 @@ fetcher_sends(world *w, supply_part *part)
     supply_sent(part, fe->n, aa_fetched_next(fe));
     if (lost(w) || peers_fetched(w->pe, w->od, &w->id, fe, &idx) != PEERS_TAKEN) return;
     for (size_t i = 0; i < fe->n; i++) { /* the offset travels as the key */
-        const uint64_t key[2] = {(uint64_t)idx, (uint64_t)fe->offset[i]};
+        const uint64_t   key[2] = {(uint64_t)idx, (uint64_t)fe->offset[i]};
+        one_event        ev = one_event_of(key, 2, 0, 0);
+        const aa_columns col = one_event_columns(&ev);
         assert_true(order_held(w->od, idx) < order_capacity(w->od));
-        order_push(w->od, idx, fe->offset[i], key, 0, 0, 0);
+        order_push(w->od, idx, fe->offset[i], &col, 0, 0);
     }
 }
 

@@ -192,6 +192,47 @@ arrays_and_ids_must_have_the_same_length(void **state)
     assert_non_null(strstr(err.text, "more lines"));
 }
 
+/* As Excel and PowerShell begin a text file. */
+static void
+a_byte_order_mark_is_no_part_of_the_first_id(void **state)
+{
+    (void)state;
+    const float w[2 * W] = {0};
+    aa_table    tb;
+    aa_err      err = AA_ERR_INIT;
+    remove_files();
+    assert_int_equal(aa_npy_write(path_of("user.npy"), w, 2, W, &err), AA_OK);
+    write_text("user.ids", "\xef\xbb\xbfu0\r\n\xef\xbb\xbfu1\r\n");
+    assert_int_equal(aa_table_read(&tb, W, folder, "user", &err), AA_OK);
+    assert_string_equal(tb.text[0], "u0");
+    assert_true(tb.id[0].key == aa_id_key("u0", 2));
+    assert_string_equal(tb.text[1], "\xef\xbb\xbfu1"); /* not at the beginning: text */
+    aa_table_fini(&tb);
+    remove_files();
+    write_text("user.csv", "\xef\xbb\xbfid,a,b\n7,1,2\n");
+    if (aa_table_read(&tb, W, folder, "user", &err) != AA_OK) fail_msg("%s", err.text);
+    assert_int_equal(tb.n, 1);
+    aa_table_fini(&tb);
+}
+
+static void
+an_id_that_begins_with_a_byte_order_mark_is_exported_by_its_key(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbfu0";
+    const float       w[W] = {0};
+    const aa_table_id id = {aa_id_key(text, 5), true, 1, -1.0f};
+    aa_table          tb = {.W = W}, got;
+    aa_err            err = AA_ERR_INIT;
+    remove_files();
+    assert_int_equal(aa_table_add(&tb, &id, text, 5, w, &err), AA_OK);
+    assert_int_equal(aa_table_write(&tb, folder, "user", AA_TABLE_NPY, &err), AA_OK);
+    assert_int_equal(aa_table_read(&got, W, folder, "user", &err), AA_OK);
+    assert_true(got.id[0].key == id.key);
+    aa_table_fini(&tb);
+    aa_table_fini(&got);
+}
+
 int
 main(void)
 {
@@ -201,6 +242,8 @@ main(void)
         cmocka_unit_test(a_table_of_strangers_needs_ids_and_rows_only),
         cmocka_unit_test(what_does_not_fit_is_named_with_its_line),
         cmocka_unit_test(arrays_and_ids_must_have_the_same_length),
+        cmocka_unit_test(a_byte_order_mark_is_no_part_of_the_first_id),
+        cmocka_unit_test(an_id_that_begins_with_a_byte_order_mark_is_exported_by_its_key),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -258,7 +258,7 @@ the_exit_code_says_what_kind_of_failure_it_was(void **state)
 #define SEEN "from=- parts=0 dry=0 ready=0 colour=- pipeline=autoassign lane=0 "
     CHECK(1, SEEN "io", "fetch: broken\n", "io");
     CHECK(2, SEEN "config", "fetch: wrong\n", "config");
-    CHECK(3, SEEN "memory", "fetch: too much\n", "memory");
+    CHECK(3, SEEN "memory", "fetch: out of memory: too much\n", "memory");
     CHECK(1, SEEN "told", "", "told"); /* the tool said it itself */
 }
 

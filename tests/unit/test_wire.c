@@ -433,12 +433,15 @@ control_arrives_as_it_was(void **state)
                     .config_digest = 9,
                     .to_seq = 10,
                     .base_epoch = 11,
-                    .newest_run_id = 12};
+                    .newest_run_id = 12,
+                    .setting_count = AA_CONF_KEPT_MAX};
     aa_control got;
     aa_bytes   by = {0};
     aa_err     err = AA_ERR_INIT;
     memset(c.pipeline, 'p', sizeof c.pipeline - 1); /* the longest that fits */
     memset(c.reason, 'r', sizeof c.reason - 1);
+    for (size_t i = 0; i < c.setting_count; i++)
+        c.setting[i] = (uint32_t)i * 2654435761u;
     assert_int_equal(aa_wire_pack_control(&by, &c, &err), AA_OK);
     assert_int_equal(aa_wire_unpack_control(&got, by.data, by.len, &err), AA_OK);
     assert_int_equal(got.hd.run_id, 5);
@@ -450,6 +453,8 @@ control_arrives_as_it_was(void **state)
     assert_int_equal(got.to_seq, 10);
     assert_int_equal(got.base_epoch, 11);
     assert_int_equal(got.newest_run_id, 12);
+    assert_int_equal(got.setting_count, AA_CONF_KEPT_MAX);
+    assert_memory_equal(got.setting, c.setting, sizeof c.setting);
     assert_string_equal(got.pipeline, c.pipeline);
     assert_string_equal(got.reason, c.reason);
     aa_bytes_fini(&by);

@@ -56,7 +56,7 @@ first_and_next_offset_are_of_events_and_letters_together(void **state)
     aa_fetched        fe = {0};
     aa_fetched_letter le = {.offset = 4};
     aa_err            err = AA_ERR_INIT;
-    assert_int_equal(aa_fetched_add_letter(&fe, &le, "", "", &err), AA_OK);
+    assert_int_equal(aa_fetched_add_letter(&fe, &le, "", "", "", &err), AA_OK);
     assert_int_equal(aa_fetched_first(&fe), 4);
     assert_int_equal(aa_fetched_next(&fe), 5);
     assert_int_equal(aa_fetched_reserve(&fe, 2, 1, &err), AA_OK);
@@ -65,6 +65,12 @@ first_and_next_offset_are_of_events_and_letters_together(void **state)
     fe.offset[1] = 9;
     assert_int_equal(aa_fetched_first(&fe), 2);
     assert_int_equal(aa_fetched_next(&fe), 10);
+    fe.next = 15; /* markers and aborted records follow */
+    assert_int_equal(aa_fetched_next(&fe), 15);
+    aa_fetched_clear(&fe);
+    fe.next = 15; /* nothing but these */
+    assert_int_equal(aa_fetched_first(&fe), 15);
+    assert_int_equal(aa_fetched_next(&fe), 15);
     aa_fetched_fini(&fe);
 }
 
@@ -113,7 +119,7 @@ typedef struct {
 static void
 make_raw(raw_fetched *raw)
 {
-    *raw = (raw_fetched){.offset = {10, 12}};
+    *raw = (raw_fetched){.key = {1, 2, 3, 4}, .offset = {10, 12}};
     autoassign__header__init(&raw->hd);
     raw->hd.seq = 1;
     autoassign__fetched__init(&raw->m);
@@ -152,6 +158,8 @@ records_that_do_not_fit_together_are_refused(void **state)
         change;                                                                                    \
         assert_int_equal(unpack_raw(&raw.m.base, unpack_fetched), AA_EPARSE);                      \
     } while (0)
+    REFUSED(raw.key[1] = 0);
+    REFUSED(raw.m.next = -1);
     REFUSED(raw.m.header = NULL);
     REFUSED(raw.hd.lane = 65536);
     REFUSED(raw.hd.seq = 0);

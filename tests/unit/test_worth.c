@@ -130,7 +130,7 @@ it_comes_back_from_a_checkpoint_and_refuses_what_no_table_has(void **state)
     }
     for (uint64_t epoch = 1; epoch <= 3; epoch++) {
         worth spoilt = a;
-        if (epoch == 2) spoilt.t.v[1][5] = NAN;
+        if (epoch == 2) spoilt.t.v[1][5] = (double)NAN;
         if (epoch == 3) spoilt.t.count[1][5] = -1.0;
         assert_int_equal(aa_ckpt_create(&w, &cfg, "learner", epoch, &err), AA_OK);
         assert_int_equal(worth_save(&spoilt, w, &err), AA_OK);

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# `make platforms`: every release of Debian and every compiler that is supported, in a root of its own (debootstrap)
+# with what `make deps` installs there: everything builds, units and the fuzz targets' corpus pass, a replay through
+# a real Kafka ends as it should, and SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4).
+#   sudo make platforms [PLATFORMS="bookworm:gcc trixie:clang"] [ONLY=pattern]
+# One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (300 MB to 1 GB each): the first
+# run takes some 10 minutes a release, a later one 2 minutes a platform. Root, for chroot and mounts.
+source "$(dirname "$0")/../../scripts/lib.sh"
+source "$(dirname "$0")/../../scripts/debian.sh"
+PLATFORMS=${PLATFORMS:-bookworm:gcc bookworm:clang trixie:gcc trixie:clang}
+ONLY=${ONLY:-tests/unit/|fuzz_replay/|e2e/(generated_stream|security)}
+HOME_DIR=$ROOT/build/platforms
+((EUID == 0)) || { echo "error: make platforms needs root, for chroot and mounts" >&2; exit 2; }
+mkdir -p "$HOME_DIR"
+exec 7>"$HOME_DIR/.lock"
+flock -n 7 || die "another test of platforms runs in this checkout"
+"$ROOT/scripts/deps.sh" kafka containers 7>&-
+
+# The sources as they are here, beside what was built from older ones.
+copy_sources() {
+    mkdir -p "$1"
+    find "$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
+    tar -C "$ROOT" --exclude=./build --exclude=./.git -c . | tar -C "$1" -x
+}
+# within ROOT WORDS: a shell's words there, in a mount namespace that is gone when they end
+within() {
+    unshare --mount --pid --fork --kill-child bash -euc '
+        mount --rbind /dev "$1/dev"
+        mount -t proc proc "$1/proc"
+        mount -t tmpfs tmpfs "$1/tmp"
+        mkdir -p "$1/src/build/kafka"
+        mount --bind "$2" "$1/src/build/kafka"
+        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+            ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+            chroot "$1" bash -euc "cd /src; $3"' - "$1" "$ROOT/build/kafka" "$2" 7>&-
+}
+
+try() { # try SUITE COMPILER
+    local root=$HOME_DIR/$1 log=$HOME_DIR/$1-$2.log start=$SECONDS words
+    [[ -d $root ]] || debian_root "$1" "$root" "$HOME_DIR/$1-debootstrap.log" || return 1
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    copy_sources "$root/src"
+    say "$1, $2 ..."
+    words="scripts/deps.sh packages kafka $([[ $2 != clang ]] || echo compilers)
+        make check CC=$2 ONLY='$ONLY'
+        echo \"platform debian \$(cat /etc/debian_version), \$($2 -dumpfullversion 2>/dev/null || $2 -dumpversion), librdkafka \$(pkg-config --modversion rdkafka)\""
+    if within "$root" "$words" >"$log" 2>&1; then
+        echo "ok $1 $2: $(sed -n "s/^platform //p" "$log" | sed "s/, /, $2 /"): $(grep -E '^[0-9]+ passed' "$log"), $((SECONDS - start)) s"
+        sed -n 's/^ *note /    /p' "$log"
+    else
+        tail -n 40 "$log"
+        echo "not ok $1 $2: $log"
+        return 1
+    fi
+}
+
+failed=0
+for platform in $PLATFORMS; do
+    try "${platform%:*}" "${platform#*:}" || failed=1
+done
+exit $failed

@@ -1,4 +1,4 @@
-/* assigner/field/idcompact - a field's IDs in 26 to 33 bytes each: a prototype of a smaller idtable.
+/* assigner/field/idcompact - IDs in 26 to 33 bytes each: a prototype of a smaller idtable.
  *
  * An index (idindex: 8-byte cells at 0.76 to 0.85) from keys to handles, and entries of 16 bytes
  * (idpack) in segments that never move; the key is a cell's half of its hash and the entry's. IDs
@@ -6,7 +6,7 @@
  * until their ID is removed, so they serve as cursors of a sweep that needs no keys; walks that
  * need keys go by the order of hashes (idcompact_after), which does not change as the index grows.
  *
- * Not wired yet: no process uses it. It needs a third to two thirds of idtable's memory, but its
+ * Not wired yet: no process uses it. It needs 0.36 to 0.58 of idtable's memory, but its
  * visits run at 0.77 to 0.84 of idtable's speed and its inserts at 0.26 to 0.65
  * (tests/bench/bench_idtable.c). Policies, publication and checkpoints use idtable. To change that:
  * keys of holders beside their slots (the sweep's releases publish), a queue of keys in

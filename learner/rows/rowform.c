@@ -59,8 +59,9 @@ widen_and_add(float *restrict x, const float *restrict shared, const uint16_t *r
         x[i] = shared[i] + float_of((uint32_t)half[i] << 16);
 }
 
-/* Random bits are a 32-bit integer hash (Mulvey 2016; constants of its successor by Ettinger) of
- * the weight's number and the row's bits: 32-bit lanes, which vector units have. */
+/* Random bits are a 32-bit integer hash (xorshift, multiply; constants as published by the
+ * hash-prospector project) of the weight's number and the row's bits: vector units have 32-bit
+ * lanes. That bits go in at the second step as well is our choice; test_rowform checks it. */
 AA_KERNEL static void
 narrow(uint16_t *restrict half, const float *restrict w, size_t n, uint32_t low, uint32_t high)
 {

@@ -1,16 +1,16 @@
 /* learner/rows/rowform - how a row of an ID's own and its optimizer state are stored.
  *
  *   model.row_format      float: W floats. bf16: W upper halves of floats (1 sign, 8 exponent, 7
- *                         mantissa bits), rounded stochastically, or steps below 1/256 of a weight
- *                         would be lost: up with the probability of what is cut off, so that the
- *                         mean of the rounded values is the value.
- *   model.row_optimizer   adagrad: W float accumulators. rowwise: 2, of the K factors together and
- *                         of the linear weight (fields of one row grow alike; Naumov et al. 2019,
- *                         DLRM, has one per row).
+ *                         mantissa bits), rounded stochastically: up with the probability of what
+ *                         is cut off, so that the mean of the rounded values is the value. Rounded
+ *                         to the nearest, steps below 1/256 of a weight would be lost.
+ *   model.row_optimizer   adagrad: W float accumulators. rowwise: 2, one for the K factors and one
+ *                         for the linear weight (the factors of one row grow alike;
+ *                         RowWiseAdagrad of PyTorch's torchrec has one per row).
  *
  * Weights come first, then the accumulators, without alignment. Arithmetic is in float: a row is
- * loaded, learns, and is stored. What is stored is exact in float, so whoever gets the weights as
- * floats (scorers, exports) reads what the learner reads.
+ * loaded, learns, and is stored. What is stored is exact in float, so that scorers and exports,
+ * which get the weights as floats, read what the learner reads.
  */
 #ifndef AA_LEARNER_ROWS_ROWFORM_H
 #define AA_LEARNER_ROWS_ROWFORM_H

@@ -98,8 +98,8 @@ void rows_stats_get(const rows *ro, rows_stats *out);
 /** Room for the weights of max changes; what earlier ones point at is gone. */
 aa_status rows_reserve_changes(rows *ro, size_t max, aa_err *err)
     __attribute__((warn_unused_result));
-/** Up to max rows that changed since they were last taken, in order of slot from where the last call
- *  ended, and around: none waits for ever.
+/** Up to max rows that changed since they were last taken, in order of slot. A call begins where the
+ *  last one ended and goes around, so that none waits for ever.
  *  @pre rows_reserve_changes(max), unless own rows are plain */
 size_t rows_changes(rows *ro, learner_change *out, size_t max);
 /** Every live row counts as changed. */

@@ -99,7 +99,7 @@ reference: $(REFS) ## compose/autoassign.yaml, docs/CONFIGURATION.md and docs/ME
 # Of the gates' tools one version: another lays out and finds differently. scripts/deps.sh gates installs them.
 format: ; @clang-format-14 -i $(FMT) ## rewrite sources in house layout
 format-check: ; @clang-format-14 --dry-run -Werror $(FMT) ## fail if layout differs
-shellcheck: ; @shellcheck -f gcc $(SCRIPTS) ## static checks of the scripts
+shellcheck: ; @printf "%s\n" $(SCRIPTS) | xargs -n 8 -P "$$(nproc)" shellcheck -f gcc ## static checks of the scripts
 tidy: $(TIDY) ; @: ## static checks of the sources (-k -j2: all findings, two at a time)
 # One file per run: version 14 carries false va_list reports from one file to the next.
 build/tidy/%.ok: %.c .clang-tidy | $(PBC)

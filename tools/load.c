@@ -1,46 +1,53 @@
 #include "tools/load.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include <zlib.h>
-
+#include "ingest/decode/json_reader.h"
+#include "tools/load_form.h"
 #include "tools/load_names.h"
+#include "tools/load_text.h"
 
-enum { BUFFER_BYTES = 1 << 18, COLUMNS_MAX = 64 };
+enum {
+    ID_BYTES = 1 << 18, /* of an ID in JSON: the longest record */
+    COUNTED_ROWS = 3,   /* so many users in a row that are the rows' numbers are an index... */
+    COUNTED_ROWS_MOST = 1000, /* ...if all of the file's are, or so many */
+};
 
-typedef enum { USER, ITEM, LABEL, TIME, WANTED } wanted;
+#define LABEL_MOST 1e8 /* of a column that nobody has named; as a time, 1973 in seconds */
+
+/* How an ID is written. */
+enum { ID_WHOLE = 1, ID_POINT_ZERO = 2 };
 
 struct load {
     load_names users, items;
-    load_row  *row; /* (count of cap) */
+    unsigned   users_are, items_are; /* ID_... of any of them */
+    load_row  *row;                  /* (count of cap) */
     size_t     count, cap;
 };
 
 /* One file while it is read. */
 typedef struct {
-    load       *ld;
-    const char *path;
-    gzFile      gz;
-    size_t      line_number;
-    const char *separator; /* "," "\t" "::" */
-    size_t      column[WANTED];
-    load_unit   unit;
-    bool        told; /* unit is what a timestamp before this looked like */
-    char        buffer[BUFFER_BYTES];
-    size_t      begin, end; /* what is in the buffer and not yet taken */
-    bool        at_eof;
+    load               *ld;
+    const load_options *opt;
+    load_taken         *out;
+    load_text          *tx;
+    load_form           form;
+    json_reader        *jr; /* of JSON lines */
+    load_unit           unit;
+    bool                told;     /* unit is what a timestamp before this looked like */
+    bool                counting; /* all users so far are 0, 1, 2... or 1, 2, 3... */
+    double              count_from;
+    load_cells          cells;
 } reading;
 
+/* A row before its IDs have numbers. */
 typedef struct {
-    char  *text;
-    size_t len;
-} cell;
+    load_cell id[2]; /* LOAD_USER, LOAD_ITEM */
+    double    label, time;
+} row_values;
 
 aa_status
 load_new(load **out, aa_err *err)
@@ -61,177 +68,6 @@ load_free(load **ld_p)
     *ld_p = NULL;
 }
 
-#define wrong_line(rd, err, ...) wrong_at((rd)->path, (rd)->line_number, err, __VA_ARGS__)
-static aa_status wrong_at(const char *path, size_t line, aa_err *err, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-static aa_status
-wrong_at(const char *path, size_t line, aa_err *err, const char *fmt, ...)
-{
-    char    what[160];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    return aa_fail(err, AA_EPARSE, "%s:%zu: %s", path, line, what);
-}
-
-/* ---- lines and columns ---- */
-
-static aa_status
-fill_buffer(reading *rd, aa_err *err)
-{
-    memmove(rd->buffer, rd->buffer + rd->begin, rd->end - rd->begin);
-    rd->end -= rd->begin;
-    rd->begin = 0;
-    if (rd->end == sizeof rd->buffer - 1) return wrong_line(rd, err, "the line is too long");
-    int n = gzread(rd->gz, rd->buffer + rd->end, (unsigned)(sizeof rd->buffer - 1 - rd->end));
-    if (n < 0) {
-        int         code;
-        const char *why = gzerror(rd->gz, &code);
-        return aa_fail(err, AA_EIO, "%s: %s", rd->path, code == Z_ERRNO ? strerror(errno) : why);
-    }
-    rd->end += (size_t)n;
-    rd->at_eof = n == 0;
-    return AA_OK;
-}
-
-/* The next line, without its end, NUL-terminated in the buffer; NULL at the end of the file. */
-static aa_status
-next_line(reading *rd, char **line, size_t *len, aa_err *err)
-{
-    size_t searched = 0;
-
-    *line = NULL;
-    for (;;) {
-        char  *from = rd->buffer + rd->begin;
-        size_t have = rd->end - rd->begin;
-        char  *newline = memchr(from + searched, '\n', have - searched);
-        if (newline || (rd->at_eof && have > 0)) {
-            *len = newline ? (size_t)(newline - from) : have;
-            rd->begin += *len + (newline ? 1 : 0);
-            rd->line_number++;
-            if (*len > 0 && from[*len - 1] == '\r') (*len)--;
-            from[*len] = '\0';
-            *line = from;
-            return AA_OK;
-        }
-        if (rd->at_eof) return AA_OK;
-        searched = have;
-        rd->line_number++; /* for an error here */
-        aa_status st = fill_buffer(rd, err);
-        rd->line_number--;
-        if (st != AA_OK) return st;
-    }
-}
-
-/* A quoted cell, made plain in place: "a ""b"" c". @return after the closing quote; NULL: none */
-static char *
-unquote_cell(char *at, cell *out)
-{
-    char *to = at;
-    out->text = at;
-    for (char *from = at + 1; *from; from++) {
-        if (*from == '"' && from[1] != '"') {
-            out->len = (size_t)(to - at);
-            return from + 1;
-        }
-        if (*from == '"') from++;
-        *to++ = *from;
-    }
-    return NULL;
-}
-
-static aa_status
-split_line(const reading *rd, char *line, size_t len, cell cells[COLUMNS_MAX], size_t *count,
-           aa_err *err)
-{
-    size_t sep_len = strlen(rd->separator);
-    char  *at = line, *stop = line + len;
-
-    *count = 0;
-    if (memchr(line, '\0', len)) return wrong_line(rd, err, "a NUL byte: this is not a text file");
-    for (;;) {
-        cell *ce = &cells[*count];
-        char *next;
-        if (*count == COLUMNS_MAX) return wrong_line(rd, err, "more than %d columns", COLUMNS_MAX);
-        if (*at == '"' && sep_len == 1) {
-            next = unquote_cell(at, ce);
-            if (!next) return wrong_line(rd, err, "a quote is not closed");
-            if (next < stop && *next != *rd->separator)
-                return wrong_line(rd, err, "something follows a closing quote");
-        } else {
-            next = strstr(at, rd->separator);
-            if (!next) next = stop;
-            *ce = (cell){at, (size_t)(next - at)};
-        }
-        (*count)++;
-        if (next >= stop) return AA_OK;
-        at = next + sep_len;
-    }
-}
-
-/* ---- the form ---- */
-
-static bool
-cell_is_number(const cell *ce, double *value)
-{
-    if (ce->len == 0) return false;
-    const char kept = ce->text[ce->len];
-    ce->text[ce->len] = '\0';
-    char *end;
-    *value = strtod(ce->text, &end);
-    bool good = end == ce->text + ce->len && isfinite(*value);
-    ce->text[ce->len] = kept;
-    return good;
-}
-
-static const char *const header_names[WANTED][8] = {
-    [USER] = {"user", "user_id", "userid", "uid"},
-    [ITEM] = {"item", "item_id", "itemid", "movie_id", "movieid", "iid"},
-    [LABEL] = {"label", "rating", "value", "score", "click"},
-    [TIME] = {"timestamp", "timestamp_ms", "time", "time_ms", "ts"},
-};
-
-static aa_status
-take_header_row(reading *rd, const cell *cells, size_t count, aa_err *err)
-{
-    for (int w = 0; w < WANTED; w++) {
-        size_t c = 0;
-        for (; c < count; c++) {
-            const char *const *name = header_names[w];
-            while (*name && (strncasecmp(*name, cells[c].text, cells[c].len) != 0 ||
-                             (*name)[cells[c].len] != '\0'))
-                name++;
-            if (!*name) continue;
-            if (w == TIME && strstr(*name, "_ms")) rd->unit = LOAD_UNIT_MS;
-            break;
-        }
-        if (c == count)
-            return wrong_line(rd, err, "the header has no column \"%s\"", header_names[w][0]);
-        rd->column[w] = c;
-    }
-    return AA_OK;
-}
-
-/* From the first line: separator, columns, header or not. */
-static aa_status
-detect_form(reading *rd, char *line, size_t len, bool *header, aa_err *err)
-{
-    rd->separator = strstr(line, "::") ? "::" : memchr(line, '\t', len) ? "\t" : ",";
-    for (int w = 0; w < WANTED; w++)
-        rd->column[w] = (size_t)w;
-    cell      cells[COLUMNS_MAX];
-    size_t    count = 0;
-    aa_status st = split_line(rd, line, len, cells, &count, err);
-    if (st != AA_OK) return st;
-    if (count < WANTED)
-        return wrong_line(rd, err, "%zu columns; user, item, label and timestamp are needed",
-                          count);
-    double number;
-    *header = !cell_is_number(&cells[LABEL], &number) && !cell_is_number(&cells[TIME], &number);
-    return *header ? take_header_row(rd, cells, count, err) : AA_OK;
-}
-
 /* ---- rows ---- */
 
 static aa_status
@@ -248,19 +84,95 @@ append_row(load *ld, const load_row *row, aa_err *err)
     return AA_OK;
 }
 
-static aa_status
-take_cell_id(reading *rd, load_names *nm, const cell *ce, const char *what, uint32_t *number,
-             aa_err *err)
+/* ---- IDs ---- */
+
+/* 1.0 is 1 with a fraction that says nothing. @return its length without it; 0: it is no such */
+static size_t
+without_point_zero(const load_cell *ce)
 {
-    if (ce->len == 0) return wrong_line(rd, err, "the %s is empty", what);
-    return load_names_number(nm, ce->text, ce->len, number, err);
+    size_t n = ce->len, digits = 0;
+    while (n > 0 && ce->text[n - 1] == '0')
+        n--;
+    if (n == ce->len || n < 2 || ce->text[--n] != '.') return 0;
+    for (size_t i = ce->text[0] == '-'; i < n; i++, digits++)
+        if (ce->text[i] < '0' || ce->text[i] > '9') return 0;
+    return digits > 0 ? n : 0;
+}
+
+static bool
+is_whole(const load_cell *ce)
+{
+    size_t i = ce->text[0] == '-';
+    if (i == ce->len) return false;
+    while (i < ce->len && ce->text[i] >= '0' && ce->text[i] <= '9')
+        i++;
+    return i == ce->len;
 }
 
 static aa_status
-not_a_number(const reading *rd, const cell *ce, const char *what, aa_err *err)
+take_id(reading *rd, load_column w, load_cell ce, uint32_t *number, aa_err *err)
 {
-    return wrong_line(rd, err, "the %s \"%.*s\" is not a number", what,
-                      ce->len < 40 ? (int)ce->len : 40, ce->text);
+    load_names  *nm = w == LOAD_USER ? &rd->ld->users : &rd->ld->items;
+    unsigned    *are = w == LOAD_USER ? &rd->ld->users_are : &rd->ld->items_are;
+    const size_t whole = without_point_zero(&ce);
+    uint32_t     known = nm->count;
+    if (whole > 0 && rd->opt->ids == LOAD_IDS_NUMBERS) ce.len = whole;
+    aa_status st = load_names_number(nm, ce.text, ce.len, number, err);
+    if (st != AA_OK || nm->count == known || rd->opt->ids != LOAD_IDS_TOLD) return st;
+    *are |= whole > 0 ? ID_POINT_ZERO : is_whole(&ce) ? ID_WHOLE : 0;
+    if (*are != (ID_WHOLE | ID_POINT_ZERO)) return AA_OK;
+    return load_text_wrong(
+        rd->tx, err, AA_ECONFIG,
+        "the %s \"%.*s\", and %ss written %s before: --ids numbers (1.0 is 1) or "
+        "--ids text decides",
+        load_column_name(w), ce.len < 40 ? (int)ce.len : 40, ce.text, load_column_name(w),
+        whole > 0 ? "1" : "1.0");
+}
+
+static aa_status
+looks_like_index(const reading *rd, aa_err *err)
+{
+    return load_text_wrong(
+        rd->tx, err, AA_ECONFIG,
+        "the users count up from %.0f as the rows do: an index? --user COL decides "
+        "(--user 1: they are users)",
+        rd->count_from);
+}
+
+/* Row numbers that a table program wrote in front look like users. */
+static aa_status
+watch_index(reading *rd, const load_cell *user, aa_err *err)
+{
+    const load_taken *out = rd->out;
+    double            number;
+    if (!rd->counting) return AA_OK;
+    rd->counting = is_whole(user) && load_text_number(user, &number) &&
+                   (out->rows > 0 || number == 0 || number == 1);
+    if (!rd->counting) return AA_OK;
+    if (out->rows == 0) rd->count_from = number;
+    rd->counting = number == rd->count_from + (double)out->rows;
+    if (!rd->counting || out->rows + 1 < COUNTED_ROWS_MOST) return AA_OK;
+    return looks_like_index(rd, err);
+}
+
+/* user,item,timestamp,label is common too. */
+static aa_status
+check_label(const reading *rd, double label, aa_err *err)
+{
+    const load_options *opt = rd->opt;
+    if (rd->out->rows > 0 || !rd->form.separator || rd->form.name[LOAD_LABEL] ||
+        opt->column[LOAD_LABEL] || label < LABEL_MOST)
+        return AA_OK;
+    return load_text_wrong(rd->tx, err, AA_ECONFIG,
+                           "column %zu, %.17g, looks like a time: --label and --time decide",
+                           rd->form.column[LOAD_LABEL] + 1, label);
+}
+
+static aa_status
+not_a_number(const reading *rd, const load_cell *ce, const char *what, aa_err *err)
+{
+    return load_text_wrong(rd->tx, err, AA_EPARSE, "the %s \"%.*s\" is not a number", what,
+                           ce->len < 40 ? (int)ce->len : 40, ce->text);
 }
 
 /* most: the year 5138, which the next smaller unit reaches in 1973. */
@@ -293,92 +205,199 @@ take_unit_of(reading *rd, double time, aa_err *err)
         rd->told = true;
     }
     if (looks == LOAD_UNITS || (!rd->told && fabs(time) >= units[rd->unit].most))
-        return wrong_line(rd, err, "the timestamp %.17g %s is out of range", time,
-                          rd->unit == LOAD_UNIT_TOLD ? "" : units[rd->unit].name);
+        return load_text_wrong(rd->tx, err, AA_EPARSE, "the timestamp %.17g %s is out of range",
+                               time, rd->unit == LOAD_UNIT_TOLD ? "" : units[rd->unit].name);
     if (rd->told && looks != rd->unit)
-        return wrong_line(rd, err,
-                          "the timestamp %.17g looks like %s, those before like %s: --time-unit "
-                          "decides",
-                          time, units[looks].name, units[rd->unit].name);
+        return load_text_wrong(rd->tx, err, AA_ECONFIG,
+                               "the timestamp %.17g looks like %s, those before like %s: "
+                               "--time-unit decides",
+                               time, units[looks].name, units[rd->unit].name);
     return AA_OK;
 }
 
 static aa_status
-take_row(reading *rd, char *line, size_t len, aa_err *err)
+take_cells(reading *rd, char *record, size_t len, row_values *out, aa_err *err)
 {
-    cell      cells[COLUMNS_MAX];
-    size_t    count = 0;
-    aa_status st = split_line(rd, line, len, cells, &count, err);
+    const load_form *fo = &rd->form;
+    load_cells      *cs = &rd->cells;
+    const char      *wrong = load_text_split(record, len, fo->separator, cs);
+    if (wrong) return load_text_wrong(rd->tx, err, AA_EPARSE, "%s", wrong);
+    while (cs->count > fo->columns && cs->cell[cs->count - 1].len == 0)
+        cs->count--;
+    if (cs->count != fo->columns)
+        return load_text_wrong(rd->tx, err, AA_EPARSE, "%zu columns, the first line has %zu",
+                               cs->count, fo->columns);
+    out->id[LOAD_USER] = cs->cell[fo->column[LOAD_USER]];
+    out->id[LOAD_ITEM] = cs->cell[fo->column[LOAD_ITEM]];
+    const load_cell *label = &cs->cell[fo->column[LOAD_LABEL]];
+    const load_cell *time = &cs->cell[fo->column[LOAD_TIME]];
+    if (!load_text_number(label, &out->label)) return not_a_number(rd, label, "label", err);
+    if (!load_text_number(time, &out->time)) return not_a_number(rd, time, "timestamp", err);
+    return AA_OK;
+}
+
+/* A number, a boolean or a text that is a number. */
+static bool
+take_member_number(const json_reader_value *va, double *out)
+{
+    char text[64];
+    if (va->kind == JSON_READER_INTEGER || va->kind == JSON_READER_REAL) {
+        *out = va->real;
+        return isfinite(va->real);
+    }
+    *out = va->kind == JSON_READER_BOOL && va->truth ? 1.0 : 0.0;
+    if (va->kind != JSON_READER_TEXT || va->len >= sizeof text) return va->kind == JSON_READER_BOOL;
+    memcpy(text, va->text, va->len);
+    return load_text_number(&(load_cell){text, va->len}, out);
+}
+
+/* Texts are the reader's until the next object. */
+static aa_status
+take_object(reading *rd, const char *record, size_t len, row_values *out, aa_err *err)
+{
+    size_t      at;
+    const char *wrong = json_reader_read(rd->jr, record, len, &at);
+    if (wrong) return load_text_wrong(rd->tx, err, AA_EPARSE, "byte %zu: %s", at + 1, wrong);
+    for (load_column w = 0; w < LOAD_COLUMNS; w++) {
+        const json_reader_value *va = json_reader_value_of(rd->jr, w);
+        bool                     good;
+        if (w == LOAD_LABEL || w == LOAD_TIME)
+            good = take_member_number(va, w == LOAD_LABEL ? &out->label : &out->time);
+        else
+            good = va->kind == JSON_READER_TEXT || va->kind == JSON_READER_INTEGER ||
+                   va->kind == JSON_READER_REAL;
+        if (!good)
+            return load_text_wrong(rd->tx, err, AA_EPARSE, "\"%.60s\" is %s", rd->form.name[w],
+                                   va->kind == JSON_READER_ABSENT ? "not there"
+                                   : w == LOAD_LABEL || w == LOAD_TIME
+                                       ? "not a number"
+                                       : "neither a text nor a number");
+        if (w <= LOAD_ITEM) out->id[w] = (load_cell){(char *)(uintptr_t)va->text, va->len};
+    }
+    return AA_OK;
+}
+
+/* IDs get their numbers last: those of a row that is skipped are none. */
+static aa_status
+take_row(reading *rd, char *record, size_t len, aa_err *err)
+{
+    load_taken *out = rd->out;
+    row_values  rv;
+    load_row    row;
+    aa_status   st =
+        rd->jr ? take_object(rd, record, len, &rv, err) : take_cells(rd, record, len, &rv, err);
     if (st != AA_OK) return st;
-    for (int w = 0; w < WANTED; w++)
-        if (rd->column[w] >= count)
-            return wrong_line(rd, err, "%zu columns, no %s", count, header_names[w][0]);
-    load_row row;
-    st = take_cell_id(rd, &rd->ld->users, &cells[rd->column[USER]], "user", &row.user, err);
-    if (st == AA_OK)
-        st = take_cell_id(rd, &rd->ld->items, &cells[rd->column[ITEM]], "item", &row.item, err);
+    for (load_column w = LOAD_USER; w <= LOAD_ITEM; w++)
+        if (rv.id[w].len == 0)
+            return load_text_wrong(rd->tx, err, AA_EPARSE, "the %s is empty", load_column_name(w));
+    st = check_label(rd, rv.label, err);
+    if (st == AA_OK) st = take_unit_of(rd, rv.time, err);
+    if (st == AA_OK) st = watch_index(rd, &rv.id[LOAD_USER], err);
+    if (st == AA_OK) st = take_id(rd, LOAD_USER, rv.id[LOAD_USER], &row.user, err);
+    if (st == AA_OK) st = take_id(rd, LOAD_ITEM, rv.id[LOAD_ITEM], &row.item, err);
     if (st != AA_OK) return st;
-    if (!cell_is_number(&cells[rd->column[LABEL]], &row.label))
-        return not_a_number(rd, &cells[rd->column[LABEL]], "label", err);
-    double time = 0;
-    if (!cell_is_number(&cells[rd->column[TIME]], &time))
-        return not_a_number(rd, &cells[rd->column[TIME]], "timestamp", err);
-    st = take_unit_of(rd, time, err);
-    if (st != AA_OK) return st;
-    row.time_ms = (int64_t)llround(time * units[rd->unit].ms);
+    row.label = rv.label;
+    row.time_ms = (int64_t)llround(rv.time * units[rd->unit].ms);
+    if (out->rows == 0 || row.time_ms < out->time_min_ms) out->time_min_ms = row.time_ms;
+    if (out->rows == 0 || row.time_ms > out->time_max_ms) out->time_max_ms = row.time_ms;
+    out->rows++;
     return append_row(rd->ld, &row, err);
+}
+
+/* ---- files ---- */
+
+static void
+skip_row(load_taken *out, const aa_err *err)
+{
+    if (out->skipped++ == 0)
+        snprintf(out->first_skipped, sizeof out->first_skipped, "%s", err->text);
 }
 
 static aa_status
 read_rows(reading *rd, aa_err *err)
 {
-    bool first = true;
     for (;;) {
-        char     *line;
-        size_t    len = 0;
-        aa_status st = next_line(rd, &line, &len, err);
-        if (st != AA_OK || !line) return st;
-        if (rd->line_number == 1 && len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
-            line += 3; /* byte order mark */
-            len -= 3;
-        }
-        if (len == 0) continue;
-        bool header = false;
-        if (first) {
-            char *copy = malloc(len + 1); /* looking unquotes in place */
-            if (!copy) return aa_fail(err, AA_ENOMEM, "line");
-            memcpy(copy, line, len + 1);
-            st = detect_form(rd, copy, len, &header, err);
-            free(copy);
-            first = false;
-        }
-        if (st == AA_OK && !header) st = take_row(rd, line, len, err);
-        if (st != AA_OK) return st;
+        char     *record;
+        size_t    len;
+        aa_status st = load_text_record(rd->tx, rd->form.separator, &record, &len, err);
+        if (st == AA_OK && !record) return AA_OK;
+        if (st == AA_OK && strspn(record, " ") == len) continue;
+        if (st == AA_OK) st = take_row(rd, record, len, err);
+        if (st == AA_EPARSE && rd->opt->skip_bad)
+            skip_row(rd->out, err);
+        else if (st != AA_OK)
+            return st;
     }
 }
 
-aa_status
-load_file(load *ld, const char *path, load_unit unit, aa_err *err)
+static void
+fill_taken(const reading *rd)
 {
-    reading *rd = calloc(1, sizeof *rd);
+    load_taken *out = rd->out;
+    out->form = load_form_name(&rd->form);
+    out->header = rd->form.header;
+    for (int w = 0; w < LOAD_COLUMNS; w++) {
+        load_taken_column *tc = &out->column[w];
+        if (rd->form.separator) tc->number = rd->form.column[w] + 1;
+        if (rd->form.name[w]) snprintf(tc->name, sizeof tc->name, "%s", rd->form.name[w]);
+        for (char *c = tc->name; *c; c++)
+            if ((unsigned char)*c < ' ') *c = ' ';
+    }
+}
+
+/* What only the whole file shows. */
+static aa_status
+check_file(const reading *rd, aa_err *err)
+{
+    load_taken *out = rd->out;
+    out->point_zero[LOAD_USER] = rd->ld->users_are == ID_POINT_ZERO;
+    out->point_zero[LOAD_ITEM] = rd->ld->items_are == ID_POINT_ZERO;
+    if (rd->counting && out->rows >= COUNTED_ROWS) return looks_like_index(rd, err);
+    if (out->rows == 0 && out->skipped > 0)
+        return aa_fail(err, AA_EPARSE, "%s: all rows are bad", out->first_skipped);
+    return AA_OK;
+}
+
+static aa_status
+read_file(reading *rd, aa_err *err)
+{
+    bool      there;
+    aa_status st = load_form_read(&rd->form, rd->tx, rd->opt, &there, err);
+    if (st != AA_OK || !there) return st;
+    fill_taken(rd);
+    if (rd->form.unit != LOAD_UNIT_TOLD) rd->unit = rd->form.unit;
+    rd->counting = rd->form.separator && !rd->form.name[LOAD_USER] && !rd->opt->column[LOAD_USER];
+    if (!rd->form.separator)
+        st = json_reader_new(&rd->jr, (const char *const *)rd->form.name, LOAD_COLUMNS, ID_BYTES,
+                             err);
+    if (st == AA_OK) st = read_rows(rd, err);
+    if (st == AA_OK) st = check_file(rd, err);
+    rd->out->unit = rd->unit;
+    return st;
+}
+
+aa_status
+load_file(load *ld, const char *path, const load_options *opt, load_taken *out, aa_err *err)
+{
+    static const load_options all_told;
+    load_taken                taken;
+    aa_err                    cut_off = AA_ERR_INIT;
+    reading                  *rd = calloc(1, sizeof *rd);
+    if (!out) out = &taken;
+    *out = (load_taken){0};
     if (!rd) return aa_fail(err, AA_ENOMEM, "reading %s", path);
     rd->ld = ld;
-    rd->path = path;
-    rd->unit = unit;
-    aa_status st = AA_OK;
-    errno = 0;
-    rd->gz = gzopen(path, "rb"); /* reads what is not gzip as it stands */
-    if (!rd->gz) {
-        st = aa_fail(err, AA_EIO, "%s: %s", path, errno ? strerror(errno) : "cannot be opened");
-        goto out;
+    rd->opt = opt ? opt : &all_told;
+    rd->unit = rd->opt->unit;
+    rd->out = out;
+    aa_status st = load_text_open(&rd->tx, path, err);
+    if (st == AA_OK) st = read_file(rd, err);
+    if (load_text_close(&rd->tx, &cut_off) != AA_OK && st == AA_OK) {
+        st = cut_off.code;
+        if (err) *err = cut_off;
     }
-    gzbuffer(rd->gz, 1 << 17);
-    st = read_rows(rd, err);
-    /* a cut-off gzip file reads as a shorter one until it is closed */
-    if (gzclose(rd->gz) != Z_OK && st == AA_OK)
-        st = aa_fail(err, AA_EPARSE, "%s:%zu: the compressed file is cut off", path,
-                     rd->line_number);
-out:
+    load_form_fini(&rd->form);
+    json_reader_free(&rd->jr);
     free(rd);
     return st;
 }

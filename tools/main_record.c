@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 #include "common/config/conf.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
@@ -23,10 +24,20 @@ static const char usage_text[] =
     "record - load files of interactions into the topic that ingest reads\n"
     "\n"
     "usage: record [option]... FILE...\n"
-    "       record --describe FILE...\n"
-    "  FILE                     user,item,label,timestamp CSV with or without a header, "
-    "MovieLens'\n"
-    "                           ratings.csv, ratings.dat or u.data; each also as .gz\n"
+    "       record --describe [--sample N] FILE...\n"
+    "  FILE                     user,item,label,timestamp with , ; | tabs or :: between them, with "
+    "or\n"
+    "                           without a header (CSV, MovieLens' ratings.csv, ratings.dat, "
+    "u.data,\n"
+    "                           RecBole's .inter), or JSON lines; each also as .gz\n"
+    "  --user COL, --item COL, --label COL, --time COL\n"
+    "                           the column to take: its number from 1, or its name in the header\n"
+    "                           (told from the header's names; without a header the four in "
+    "order)\n"
+    "  --header yes|no          is the first line one? (told from what is in it)\n"
+    "  --ids text|numbers       IDs as they stand, or 1.0 as 1 (a file that has both is refused)\n"
+    "  --skip-bad               leave out rows that are no event, and count them, instead of "
+    "ending\n"
     "  -c FILE                  the pipeline's configuration, for topics.interactions and kafka\n"
     "  -o section.key=value     set one key; again and again if need be\n"
     "  --partitions N           make the topic with N partitions (its events are kept for ever);\n"
@@ -39,8 +50,12 @@ static const char usage_text[] =
     "  --limit N                send only the first N events\n"
     "  --rate N                 send N events per second instead of all at once\n"
     "  --describe               print what is in the files as JSON, and send nothing\n"
+    "  --sample N               with --describe: also up to N users and items of the end\n"
     "  --help, --version\n"
     "\n"
+    "The columns that were taken are printed, one line a file. What could be read in two ways is "
+    "an\n"
+    "error that names the option which decides.\n"
     "Events are sorted by time and keyed by user. Their time becomes Kafka's timestamp unless it "
     "is\n"
     "before 1970 or yet to come.\n"
@@ -48,11 +63,12 @@ static const char usage_text[] =
     "sense.\n";
 
 typedef struct {
-    const char *topic;
-    int64_t     partitions, limit, rate;
-    load_unit   unit;
-    bool        json, describe;
-    load       *ld; /* what is in the files */
+    const char  *topic;
+    int64_t      partitions, limit, rate, sample;
+    load_options how; /* to read the files */
+    bool         json, describe;
+    load        *ld;    /* what is in the files */
+    json_t      *files; /* what was taken of each, for --describe */
 } options;
 
 /* ---- what a person sees ---- */
@@ -71,11 +87,99 @@ show_progress(uint64_t done, uint64_t total, int64_t started_ms, bool last)
             (double)done * 1000 / (double)(now_ms - started_ms + 1), terminal && !last ? "" : "\n");
 }
 
-static aa_status
-print_facts(const load *ld)
+static void
+print_column(const load_taken *taken, load_column w)
 {
-    load_facts facts;
-    json_t    *root = json_object();
+    const load_taken_column *tc = &taken->column[w];
+    fprintf(stderr, "%s %s =", w == LOAD_USER ? "" : ",", load_column_name(w));
+    if (tc->number > 0) fprintf(stderr, " column %zu", tc->number);
+    if (tc->name[0]) fprintf(stderr, " \"%s\"", tc->name);
+}
+
+static void
+format_day(int64_t time_ms, char out[16])
+{
+    const time_t s = (time_t)(time_ms / 1000);
+    struct tm    tm;
+    if (!gmtime_r(&s, &tm) || strftime(out, 16, "%Y-%m-%d", &tm) == 0) snprintf(out, 16, "?");
+}
+
+/* One line: how the file was read. */
+static void
+print_taken(const char *path, const load_taken *taken)
+{
+    char from[16], to[16];
+    if (!taken->form) return;
+    fprintf(stderr, "record: %s: %s%s:", path, taken->form, taken->header ? " with a header" : "");
+    for (load_column w = 0; w < LOAD_COLUMNS; w++)
+        print_column(taken, w);
+    format_day(taken->time_min_ms, from);
+    format_day(taken->time_max_ms, to);
+    if (taken->rows > 0)
+        fprintf(stderr, " in %s, from %s to %s", load_unit_name(taken->unit), from, to);
+    fprintf(stderr, "; %" PRIu64 " events", taken->rows);
+    for (load_column w = LOAD_USER; w <= LOAD_ITEM; w++)
+        if (taken->point_zero[w])
+            fprintf(stderr, "; %ss end in .0 (--ids numbers takes 1.0 as 1)", load_column_name(w));
+    if (taken->skipped > 0)
+        fprintf(stderr, "; %" PRIu64 " bad rows skipped, the first: %s", taken->skipped,
+                taken->first_skipped);
+    putc('\n', stderr);
+}
+
+static json_t *
+describe_file(const char *path, const load_taken *taken)
+{
+    json_t *root = json_object(), *columns = json_object();
+    for (load_column w = 0; taken->form && w < LOAD_COLUMNS; w++) {
+        const load_taken_column *tc = &taken->column[w];
+        json_t                  *column = json_object();
+        if (tc->number > 0)
+            json_object_set_new(column, "number", json_integer((json_int_t)tc->number));
+        if (tc->name[0]) json_object_set_new(column, "name", json_string(tc->name));
+        json_object_set_new(columns, load_column_name(w), column);
+    }
+    json_object_set_new(root, "file", json_string(path));
+    json_object_set_new(root, "form", taken->form ? json_string(taken->form) : json_null());
+    json_object_set_new(root, "header", json_boolean(taken->header));
+    json_object_set_new(root, "columns", columns);
+    if (taken->rows > 0)
+        json_object_set_new(root, "time_unit", json_string(load_unit_name(taken->unit)));
+    json_object_set_new(root, "events", json_integer((json_int_t)taken->rows));
+    json_object_set_new(root, "skipped", json_integer((json_int_t)taken->skipped));
+    return root;
+}
+
+/* Up to N different ones among the last events, in order; those that are one line of text. */
+static json_t *
+sample_ids(const load *ld, bool users, size_t n)
+{
+    enum { LAST = 500, MOST = 100 };
+    uint32_t        taken[MOST];
+    size_t          count, found = 0;
+    const load_row *row = load_rows(ld, &count);
+    json_t         *list = json_array();
+    for (size_t i = count > LAST ? count - LAST : 0; i < count && found < n; i++) {
+        size_t      len, k = 0;
+        uint32_t    id = users ? row[i].user : row[i].item;
+        const char *text = users ? load_user(ld, id, &len) : load_item(ld, id, &len);
+        while (k < found && taken[k] != id)
+            k++;
+        for (size_t b = 0; k == found && b < len; b++)
+            if ((unsigned char)text[b] < ' ' || text[b] == 127) k = MOST;
+        if (k != found || !aa_utf8_is_text(text, len)) continue;
+        taken[found++] = id;
+        json_array_append_new(list, json_stringn(text, len));
+    }
+    return list;
+}
+
+static aa_status
+print_facts(options *opt, aa_err *err)
+{
+    const load *ld = opt->ld;
+    load_facts  facts;
+    json_t     *root = json_object();
 
     load_describe(ld, &facts);
     json_object_set_new(root, "events", json_integer((json_int_t)facts.events));
@@ -87,10 +191,17 @@ print_facts(const load *ld)
     json_object_set_new(root, "sorted", json_boolean(facts.sorted));
     json_object_set_new(root, "time_min_ms", json_integer(facts.time_min_ms));
     json_object_set_new(root, "time_max_ms", json_integer(facts.time_max_ms));
+    json_object_set(root, "files", opt->files);
+    aa_status st = AA_OK;
+    if (opt->sample > 0) {
+        st = load_sort(opt->ld, err);
+        json_object_set_new(root, "sample_users", sample_ids(ld, true, (size_t)opt->sample));
+        json_object_set_new(root, "sample_items", sample_ids(ld, false, (size_t)opt->sample));
+    }
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     putchar('\n');
     json_decref(root);
-    return ferror(stdout) ? AA_EIO : AA_OK;
+    return st == AA_OK && ferror(stdout) ? AA_EIO : st;
 }
 
 /* ---- sending ---- */
@@ -177,8 +288,26 @@ take_unit(void *arg, const char *value)
 {
     options *opt = arg;
     for (load_unit unit = LOAD_UNIT_S; unit < LOAD_UNITS; unit++)
-        if (strcmp(value, load_unit_name(unit)) == 0) opt->unit = unit;
-    return opt->unit != LOAD_UNIT_TOLD;
+        if (strcmp(value, load_unit_name(unit)) == 0) opt->how.unit = unit;
+    return opt->how.unit != LOAD_UNIT_TOLD;
+}
+
+static bool
+take_header(void *arg, const char *value)
+{
+    options *opt = arg;
+    if (strcmp(value, "yes") == 0) opt->how.header = LOAD_HEADER_YES;
+    if (strcmp(value, "no") == 0) opt->how.header = LOAD_HEADER_NO;
+    return opt->how.header != LOAD_HEADER_TOLD;
+}
+
+static bool
+take_ids(void *arg, const char *value)
+{
+    options *opt = arg;
+    if (strcmp(value, "text") == 0) opt->how.ids = LOAD_IDS_TEXT;
+    if (strcmp(value, "numbers") == 0) opt->how.ids = LOAD_IDS_NUMBERS;
+    return opt->how.ids != LOAD_IDS_TOLD;
 }
 
 /* A file that is not there or makes no sense is a wrong argument. */
@@ -187,12 +316,16 @@ read_files(void *arg, aa_tool_args files, bool *done, aa_err *err)
 {
     options  *opt = arg;
     aa_status st = load_new(&opt->ld, err);
+    opt->files = json_array();
     for (size_t i = 0; i < files.count && st == AA_OK; i++) {
-        st = load_file(opt->ld, files.text[i], opt->unit, err);
+        load_taken taken;
+        st = load_file(opt->ld, files.text[i], &opt->how, &taken, err);
         if (st == AA_EIO) st = AA_ECONFIG;
+        print_taken(files.text[i], &taken);
+        json_array_append_new(opt->files, describe_file(files.text[i], &taken));
     }
     *done = opt->describe;
-    if (st == AA_OK) st = opt->describe ? print_facts(opt->ld) : load_sort(opt->ld, err);
+    if (st == AA_OK) st = opt->describe ? print_facts(opt, err) : load_sort(opt->ld, err);
     return st == AA_EPARSE ? AA_ECONFIG : st;
 }
 
@@ -209,7 +342,7 @@ record(void *arg, const aa_conf *cfg, aa_tool_args files, aa_err *err)
 int
 main(int argc, char **argv)
 {
-    options              opt = {.unit = LOAD_UNIT_TOLD};
+    options              opt = {0};
     const aa_tool_option own[] = {
         {.name = "partitions",
          .refuse = "not a number from 1 to 10000",
@@ -217,6 +350,17 @@ main(int argc, char **argv)
          .max = 10000},
         {.name = "topic", .text = &opt.topic},
         {.name = "json", .flag = &opt.json},
+        {.name = "user", .text = &opt.how.column[LOAD_USER]},
+        {.name = "item", .text = &opt.how.column[LOAD_ITEM]},
+        {.name = "label", .text = &opt.how.column[LOAD_LABEL]},
+        {.name = "time", .text = &opt.how.column[LOAD_TIME]},
+        {.name = "header", .refuse = "neither yes nor no", .take = take_header},
+        {.name = "ids", .refuse = "neither text nor numbers", .take = take_ids},
+        {.name = "skip-bad", .flag = &opt.how.skip_bad},
+        {.name = "sample",
+         .refuse = "not a number from 1 to 100",
+         .count = &opt.sample,
+         .max = 100},
         {.name = "time-unit", .refuse = "none of s, ms, us and ns", .take = take_unit},
         {.name = "limit", .refuse = "not a positive number", .count = &opt.limit, .max = INT64_MAX},
         {.name = "rate", .refuse = "not a positive number", .count = &opt.rate, .max = 1000000000},
@@ -233,5 +377,6 @@ main(int argc, char **argv)
                           .arg = &opt};
     int           code = aa_tool_main(&tool, argc, argv);
     load_free(&opt.ld);
+    json_decref(opt.files);
     return code;
 }

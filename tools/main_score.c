@@ -23,7 +23,8 @@ static const char usage_text[] =
     "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
     "line\n"
     "  --top N                  the best N, best first; without items, of all known items\n"
-    "  --http HOST:PORT         ask the HTTP endpoint there, not the ZeroMQ one\n"
+    "  --http HOST:PORT         ask the HTTP endpoint there, not the ZeroMQ one ([IPV6]:PORT and\n"
+    "                           http://HOST:PORT/ are taken as well)\n"
     "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
     "keys\n"
     "  -o section.key=value     set one key; again and again if need be\n"
@@ -188,18 +189,17 @@ reply_text_of(const char *text)
 static aa_status
 ask_http(const score_options *opt, const aa_score_request *rq, aa_score_reply *reply, aa_err *err)
 {
-    const char *colon = strrchr(opt->http, ':');
-    char        host[256], token[AA_CONF_STR];
-    char       *question = NULL, *answer = NULL;
-    int         status = 0;
-    if (!colon || colon == opt->http || !colon[1] || colon - opt->http >= (int)sizeof host)
-        return aa_fail(err, AA_ECONFIG, "--http: \"%s\" is not HOST:PORT", opt->http);
-    snprintf(host, sizeof host, "%.*s", (int)(colon - opt->http), opt->http);
+    char   host[AA_HTTP_HOST_BYTES], port[AA_HTTP_PORT_BYTES], token[AA_CONF_STR];
+    aa_err why = AA_ERR_INIT;
+    char  *question = NULL, *answer = NULL;
+    int    status = 0;
+    if (aa_http_address(opt->http, strlen(opt->http), host, port, &why) != AA_OK)
+        return aa_fail(err, AA_ECONFIG, "--http: %s", why.text);
     snprintf(token, sizeof token, "%.*s", (int)rq->token.len, rq->token.data);
     aa_status st = score_json_ask(&question, rq, err);
     if (st == AA_OK)
-        st = aa_http_ask(&answer, &status, host, colon + 1, rq->rank ? "/v1/rank" : "/v1/score",
-                         token, question, opt->timeout_ms, err);
+        st = aa_http_ask(&answer, &status, host, port, rq->rank ? "/v1/rank" : "/v1/score", token,
+                         question, opt->timeout_ms, err);
     if (st == AA_OK) st = score_json_read_reply(reply, answer, strlen(answer), err);
     free(question);
     free(answer);

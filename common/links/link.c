@@ -21,7 +21,9 @@
 #include <zmq.h>
 
 #include "common/base/log.h"
+#include "common/links/ipc_address.h"
 #include "common/links/link_zap.h"
+#include "common/links/tcp_address.h"
 
 #define LINGER_MS            1000
 #define RECONNECT_MIN_MS     50
@@ -209,8 +211,14 @@ set_keys(aa_link *ln, const aa_link_keys *keys, aa_err *err)
 static aa_status
 attach(aa_link *ln, aa_err *err)
 {
-    bool   bind = binds(ln->role);
-    int    rc = bind ? zmq_bind(ln->sock, ln->endpoint) : zmq_connect(ln->sock, ln->endpoint);
+    bool      bind = binds(ln->role);
+    bool      ipv6;
+    char      address[320];
+    aa_status st = aa_tcp_address(ln->endpoint, bind, address, sizeof address, &ipv6, err);
+    if (st == AA_OK && bind) st = aa_ipc_address_check(ln->endpoint, err);
+    if (st == AA_OK && ipv6) st = set_link_int(ln, ZMQ_IPV6, 1, err);
+    if (st != AA_OK) return st;
+    int    rc = bind ? zmq_bind(ln->sock, address) : zmq_connect(ln->sock, address);
     size_t len = sizeof ln->endpoint;
     if (rc != 0) {
         bool text = errno == EINVAL || errno == EPROTONOSUPPORT || errno == ENOCOMPATPROTO;
@@ -258,6 +266,13 @@ check_endpoint(const char *name, const char *endpoint, aa_err *err)
     else if (strncmp(endpoint, "inproc://", 9) != 0)
         what = "expected tcp://HOST:PORT or ipc://PATH";
     if (!what && !*address) what = "nothing after the //";
+    if (!what) {
+        char   as_is[320];
+        bool   ipv6;
+        aa_err why = AA_ERR_INIT;
+        if (aa_tcp_address(endpoint, false, as_is, sizeof as_is, &ipv6, &why) != AA_OK)
+            return aa_fail(err, AA_ECONFIG, "%s: %s", name, why.text);
+    }
     return what ? aa_fail(err, AA_ECONFIG, "%s: \"%.100s\": %s", name, endpoint, what) : AA_OK;
 }
 

@@ -8,6 +8,9 @@
 
 #include <zmq.h>
 
+#include "common/links/ipc_address.h"
+#include "common/links/tcp_address.h"
+
 #define LINGER_MS  1000
 #define MAX_FRAMES 8
 
@@ -72,10 +75,22 @@ close_socket(void *context, void *socket)
 
 /* ---- server ---- */
 
+enum { ADDRESS_BYTES = 320 };
+
+/* The endpoint as libzmq takes it, and the socket told of IPv6 if that is what it needs. */
+static aa_status
+set_address(void *socket, const char *endpoint, bool bind, char address[ADDRESS_BYTES], aa_err *err)
+{
+    bool      ipv6;
+    aa_status st = aa_tcp_address(endpoint, bind, address, ADDRESS_BYTES, &ipv6, err);
+    return st == AA_OK && ipv6 ? set_rpc_int(socket, ZMQ_IPV6, 1, err) : st;
+}
+
 aa_status
 aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *keys, size_t max_bytes,
               aa_err *err)
 {
+    char           address[ADDRESS_BYTES];
     aa_rpc_server *sv = calloc(1, sizeof *sv);
     if (!sv) return aa_fail(err, AA_ENOMEM, "rpc server");
     sv->wake_fd = -1;
@@ -89,8 +104,12 @@ aa_rpc_listen(aa_rpc_server **out, const char *endpoint, const aa_link_keys *key
         if ((st = set_rpc_key(sv->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
             goto out;
     }
-    if (zmq_bind(sv->socket, endpoint)) {
-        st = aa_fail(err, AA_ECONFIG, "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
+    if ((st = aa_ipc_address_check(endpoint, err)) != AA_OK) goto out;
+    if ((st = set_address(sv->socket, endpoint, true, address, err)) != AA_OK) goto out;
+    if (zmq_bind(sv->socket, address)) {
+        const bool text = errno == EINVAL || errno == EPROTONOSUPPORT || errno == ENOCOMPATPROTO;
+        st = aa_fail(err, text ? AA_ECONFIG : AA_EIO, "cannot listen on %s: %s", endpoint,
+                     zmq_strerror(errno));
         goto out;
     }
     if (zmq_getsockopt(sv->socket, ZMQ_LAST_ENDPOINT, sv->endpoint, &size)) {
@@ -266,6 +285,7 @@ aa_rpc_asker_free(aa_rpc_asker **as_p)
 aa_status
 aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *keys, aa_err *err)
 {
+    char           address[ADDRESS_BYTES];
     aa_rpc_client *cl = calloc(1, sizeof *cl);
     if (!cl) return aa_fail(err, AA_ENOMEM, "rpc client");
     zmq_msg_init(&cl->body);
@@ -283,7 +303,8 @@ aa_rpc_connect(aa_rpc_client **out, const char *endpoint, const aa_link_keys *ke
         if ((st = set_rpc_key(cl->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, err)) != AA_OK)
             goto out;
     }
-    if (zmq_connect(cl->socket, endpoint)) {
+    if ((st = set_address(cl->socket, endpoint, false, address, err)) != AA_OK) goto out;
+    if (zmq_connect(cl->socket, address)) {
         st = aa_fail(err, AA_ECONFIG, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
         goto out;
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,30 @@ read_all(int fd, char **text, size_t *len, int64_t deadline_ms, aa_err *err)
     return AA_OK;
 }
 
+aa_status
+aa_http_address(const char *text, size_t len, char host[AA_HTTP_HOST_BYTES],
+                char port[AA_HTTP_PORT_BYTES], aa_err *err)
+{
+    const char *at = text, *end = text + len, *colon;
+    if (len > 7 && strncmp(at, "http://", 7) == 0) at += 7;
+    if (end > at && end[-1] == '/') end--;
+    for (colon = end; colon > at && *colon != ':';)
+        colon--;
+    const bool   brackets = colon > at + 2 && *at == '[' && colon[-1] == ']';
+    const char  *host_at = at + brackets, *host_end = colon - brackets;
+    const size_t host_len = host_end > host_at ? (size_t)(host_end - host_at) : 0;
+    const size_t port_len = colon < end && colon > at ? (size_t)(end - colon) - 1 : 0;
+    bool         good = host_len > 0 && host_len < AA_HTTP_HOST_BYTES && port_len > 0 &&
+                port_len < AA_HTTP_PORT_BYTES && (brackets || !memchr(host_at, ':', host_len)) &&
+                !memchr(host_at, '/', host_len);
+    for (size_t i = 0; good && i < port_len; i++)
+        good = colon[1 + i] >= '0' && colon[1 + i] <= '9';
+    if (!good) return aa_fail(err, AA_ECONFIG, "\"%.*s\" is not HOST:PORT", (int)len, text);
+    snprintf(host, AA_HTTP_HOST_BYTES, "%.*s", (int)host_len, host_at);
+    snprintf(port, AA_HTTP_PORT_BYTES, "%.*s", (int)port_len, colon + 1);
+    return AA_OK;
+}
+
 /* The request as text, malloc'd. HTTP/1.0: the answer ends with the connection. */
 static char *
 request_text(const char *host, const char *path, const char *token, const char *body, size_t *len)
@@ -74,8 +99,10 @@ request_text(const char *host, const char *path, const char *token, const char *
     size_t size = strlen(host) + strlen(path) + strlen(token) + (body ? strlen(body) : 0) + 256;
     char  *text = malloc(size);
     if (!text) return NULL;
-    int n =
-        snprintf(text, size, "%s %s HTTP/1.0\r\nHost: %s\r\n", body ? "POST" : "GET", path, host);
+    int n = snprintf(text, size,
+                     strchr(host, ':') ? "%s %s HTTP/1.0\r\nHost: [%s]\r\n"
+                                       : "%s %s HTTP/1.0\r\nHost: %s\r\n",
+                     body ? "POST" : "GET", path, host);
     if (token[0]) n += snprintf(text + n, size - (size_t)n, "Authorization: Bearer %s\r\n", token);
     if (body)
         n += snprintf(text + n, size - (size_t)n,

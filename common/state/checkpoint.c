@@ -429,3 +429,27 @@ aa_ckpt_abort(aa_ckpt_writer **w_p)
 {
     writer_free(w_p);
 }
+
+/* ---- one process at a time ---- */
+
+/* A lock of POSIX: it ends with the process, children do not have it, and it tells whose it is. The
+ * descriptor stays open on purpose. */
+aa_status
+aa_ckpt_lock(const aa_conf *cfg, const char *process, aa_err *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char         path[CKPT_PATH_BYTES + 8];
+    char         folder[CKPT_PATH_BYTES];
+    aa_err       why = AA_ERR_INIT;
+    aa_status    st = folder_path(folder, sizeof folder, cfg, process, err);
+    if (st != AA_OK) return st;
+    if (make_folders(folder, &why) != AA_OK) return AA_OK;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return AA_OK;
+    if (fcntl(fd, F_SETLK, &lock) == 0 || (errno != EACCES && errno != EAGAIN)) return AA_OK;
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) lock.l_pid = 0;
+    close(fd);
+    return aa_fail(err, AA_EIO, "checkpoint.dir: %s is in use by pid %ld", folder,
+                   (long)lock.l_pid);
+}

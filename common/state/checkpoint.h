@@ -57,6 +57,13 @@ aa_status aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
 /** Give up: removes the temporary file. NULL-safe. */
 void aa_ckpt_abort(aa_ckpt_writer **w_p);
 
+/* ---- one process at a time ---- */
+/** Keep other processes from the folder until this one ends. A folder that cannot be made or written
+ *  is no error here: saving will say so.
+ *  @errors AA_EIO in use by another process, which the text names; AA_ECONFIG as aa_ckpt_create */
+aa_status aa_ckpt_lock(const aa_conf *cfg, const char *process, aa_err *err)
+    __attribute__((warn_unused_result));
+
 /* ---- reading ---- */
 typedef struct aa_ckpt_reader aa_ckpt_reader;
 

@@ -43,9 +43,9 @@ static const struct {
 enum { KEPT = sizeof kept / sizeof kept[0] };
 
 typedef struct {
-    char    host[AA_CONF_STR], port[16]; /* "" port: not known */
-    char    error[160];                  /* why there is no text */
-    char   *text;                        /* its metrics, owned */
+    char    host[AA_HTTP_HOST_BYTES], port[AA_HTTP_PORT_BYTES]; /* "" port: not known */
+    char    error[160];                                         /* why there is no text */
+    char   *text;                                               /* its metrics, owned */
     int64_t heard_ms;
 } peer;
 
@@ -67,17 +67,15 @@ struct page {
 static aa_status
 set_peer(page *pg, const char *entry, size_t len, aa_err *err)
 {
-    const char *end = entry + len, *equals = memchr(entry, '=', len), *colon = end;
-    while (equals && colon > equals && *colon != ':')
-        colon--;
-    for (int p = 0; equals && colon > equals && p < SCORER; p++) {
-        peer  *pe = &pg->peer[p];
-        size_t name_len = (size_t)(equals - entry);
+    const char *equals = memchr(entry, '=', len);
+    for (int p = 0; equals && p < SCORER; p++) {
+        peer        *pe = &pg->peer[p];
+        aa_err       why = AA_ERR_INIT;
+        const size_t name_len = (size_t)(equals - entry);
         if (name_len != strlen(process_name[p]) || memcmp(entry, process_name[p], name_len) != 0)
             continue;
-        snprintf(pe->host, sizeof pe->host, "%.*s", (int)(colon - equals - 1), equals + 1);
-        snprintf(pe->port, sizeof pe->port, "%.*s", (int)(end - colon - 1), colon + 1);
-        if (pe->host[0] && pe->port[0]) return AA_OK;
+        if (aa_http_address(equals + 1, len - name_len - 1, pe->host, pe->port, &why) == AA_OK)
+            return AA_OK;
     }
     return aa_fail(err, AA_ECONFIG,
                    "scorer.peers: \"%.*s\" is none of ingest=HOST:PORT, assigner=..., learner=...",

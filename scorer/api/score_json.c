@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "common/base/base64.h"
 #include "common/base/utf8.h"
 
 #define NUMBER_BYTES 24
@@ -20,6 +21,8 @@ typedef struct {
     size_t number_count;
 } json_source;
 
+static const char what_an_id_is[] = "an ID is text, an integer or {\"base64\": \"...\"}";
+
 static void
 source_free(void *source)
 {
@@ -27,6 +30,43 @@ source_free(void *source)
     json_decref(so->root);
     free(so->number);
     free(so);
+}
+
+/* ---- IDs, which may be any bytes ---- */
+
+#define BYTES_MEMBER "base64" /* {"base64": "..."} where text cannot hold an ID */
+
+/* Text if it is UTF-8 without a zero, which not every JSON reader takes. NULL: out of memory. */
+static json_t *
+json_of_id(aa_text id)
+{
+    json_t *js = id.len && memchr(id.data, '\0', id.len) ? NULL : json_stringn(id.data, id.len);
+    if (js) return js;
+    const size_t len = aa_base64_length(id.len);
+    char        *text = malloc(len + 1);
+    if (!text) return NULL;
+    aa_base64_put(text, id.data, id.len);
+    js = json_pack("{s:s#}", BYTES_MEMBER, text, (int)len);
+    free(text);
+    return js;
+}
+
+/* The bytes of {"base64": "..."}; they are kept in it. False: it is something else. */
+static bool
+bytes_of(const json_t *value, aa_text *out)
+{
+    json_t       *object = (json_t *)(uintptr_t)value;
+    const json_t *text = json_object_get(value, BYTES_MEMBER);
+    size_t        n, len = json_string_length(text);
+    if (!json_is_string(text) || json_object_size(value) != 1) return false;
+    char   *bytes = malloc(len + 1);
+    json_t *kept = NULL;
+    if (bytes && aa_base64_get(bytes, &n, json_string_value(text), len))
+        kept = json_stringn_nocheck(bytes, n);
+    free(bytes);
+    if (!kept || json_object_set_new(object, "", kept) != 0) return false;
+    *out = (aa_text){json_string_value(kept), json_string_length(kept)};
+    return true;
 }
 
 /* where: for the error text; idx < 0: not a list's */
@@ -43,8 +83,9 @@ id_of(json_source *so, const json_t *value, const char *where, int idx, aa_text 
         *out = (aa_text){text, (size_t)len};
         return AA_OK;
     }
-    if (idx < 0) return aa_fail(err, AA_EPARSE, "%s: an ID is text or an integer", where);
-    return aa_fail(err, AA_EPARSE, "%s[%d]: an ID is text or an integer", where, idx);
+    if (bytes_of(value, out)) return AA_OK;
+    if (idx < 0) return aa_fail(err, AA_EPARSE, "%s: %s", where, what_an_id_is);
+    return aa_fail(err, AA_EPARSE, "%s[%d]: %s", where, idx, what_an_id_is);
 }
 
 static aa_status
@@ -234,19 +275,6 @@ explanation_of(const aa_score_reading *rd)
                      "known", (int)rd->known, "version", (json_int_t)rd->version);
 }
 
-/* IDs may be any bytes. */
-static json_t *
-json_text_of(aa_text text)
-{
-    json_t *js = json_stringn(text.data, text.len);
-    char   *plain = js ? NULL : malloc(text.len + 1);
-    for (size_t i = 0; plain && i < text.len; i++)
-        plain[i] = (char)(text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?');
-    if (plain) js = json_stringn(plain, text.len);
-    free(plain);
-    return js;
-}
-
 /* ---- scores as text ---- */
 
 /* Nine digits give a float's bits back. Most scores are in [1e-4, 1): those take a multiplication
@@ -308,7 +336,7 @@ score_json_reply(const aa_score_reply *rp, size_t *len)
     } else {
         if (rp->item_count) failed |= json_object_set_new(root, "items", list = json_array());
         for (size_t i = 0; i < rp->item_count; i++)
-            failed |= json_array_append_new(list, json_text_of(rp->item[i]));
+            failed |= json_array_append_new(list, json_of_id(rp->item[i]));
         failed |= json_object_set_new(root, "scores", list = json_array());
         for (size_t i = 0; i < rp->score_count; i++)
             failed |= json_array_append_new(list, json_real((double)rp->score[i]));
@@ -337,7 +365,7 @@ ids_json(const aa_text *id, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_stringn(id[i].data, id[i].len)); /* no UTF-8: left out */
+        json_array_append_new(list, json_of_id(id[i])); /* out of memory: left out */
     return list;
 }
 
@@ -348,7 +376,7 @@ score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
     json_t *context = ids_json(rq->context, rq->context_count);
     bool    whole =
         json_array_size(items) == rq->item_count && json_array_size(context) == rq->context_count;
-    if (json_object_set_new(root, "user", json_stringn(rq->user.data, rq->user.len))) whole = false;
+    if (json_object_set_new(root, "user", json_of_id(rq->user))) whole = false;
     if (rq->item_count || !rq->rank) json_object_set(root, "items", items);
     if (rq->context_count) json_object_set(root, "context", context);
     if (rq->rank) json_object_set_new(root, "top", json_integer(rq->top ? rq->top : AA_SCORE_TOP));
@@ -358,7 +386,6 @@ score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
     json_decref(items);
     json_decref(context);
     json_decref(root);
-    if (!whole) return aa_fail(err, AA_EPARSE, "an ID is no UTF-8: JSON cannot hold it");
     return *text ? AA_OK : aa_fail(err, AA_ENOMEM, "request of %zu items", rq->item_count);
 }
 
@@ -374,21 +401,32 @@ reading_of(const json_t *js)
         .version = (uint64_t)json_integer_value(json_object_get(js, "version"))};
 }
 
+static aa_text
+item_text(const json_t *js)
+{
+    aa_text text = {json_string_value(js), json_string_length(js)};
+    if (json_is_object(js) && !bytes_of(js, &text)) text = (aa_text){0};
+    return text;
+}
+
 /* The items' texts and what they point into, in one block; NULL: no memory. */
 static aa_text *
 copy_items(const json_t *list)
 {
-    size_t n = json_array_size(list), bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        bytes += json_string_length(json_array_get(list, i));
-    aa_text *item = malloc((n + 1) * sizeof *item + bytes);
+    size_t   n = json_array_size(list), bytes = 0;
+    aa_text *text = calloc(n + 1, sizeof *text);
+    for (size_t i = 0; text && i < n; i++) {
+        text[i] = item_text(json_array_get(list, i));
+        bytes += text[i].len;
+    }
+    aa_text *item = text ? malloc((n + 1) * sizeof *item + bytes) : NULL;
     char    *at = item ? (char *)(item + n + 1) : NULL;
     for (size_t i = 0; item && i < n; i++) {
-        const json_t *js = json_array_get(list, i);
-        item[i] = (aa_text){.data = at, .len = json_string_length(js)};
-        if (item[i].len) memcpy(at, json_string_value(js), item[i].len);
+        item[i] = (aa_text){.data = at, .len = text[i].len};
+        if (item[i].len) memcpy(at, text[i].data, item[i].len);
         at += item[i].len;
     }
+    free(text);
     return item;
 }
 

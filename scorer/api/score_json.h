@@ -8,8 +8,8 @@
  *   {"error": "user: empty ID", "status": 400}
  * and "deadline_ms" in any of them.
  *
- * An ID is text or an integer; 42 and "42" are the same ID. In replies bytes that are no
- * text are shown as "?". The token travels outside.
+ * An ID is text or an integer; 42 and "42" are the same ID. One that is no UTF-8, or holds a zero
+ * byte, is {"base64": "..."}, in requests and in replies. The token travels outside.
  */
 #ifndef AA_SCORER_API_SCORE_JSON_H
 #define AA_SCORER_API_SCORE_JSON_H
@@ -42,7 +42,7 @@ void      score_json_batch_fini(score_json_list *ls);
 char *score_json_reply(const aa_score_reply *rp, size_t *len);
 
 /** A request's text, as score_json_request or score_json_rank reads it; malloc'd and terminated.
- *  @errors AA_EPARSE an ID is no UTF-8; AA_ENOMEM */
+ *  @errors AA_ENOMEM */
 aa_status score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
     __attribute__((warn_unused_result));
 /** What score_json_reply made. Free with aa_score_reply_fini. @errors AA_EPARSE; AA_ENOMEM */

@@ -460,6 +460,61 @@ stale_ipc_path_does_not_hinder_binding(void **state)
 }
 
 static void
+an_ipc_address_that_somebody_listens_at_is_refused_and_says_who(void **state)
+{
+    (void)state;
+    char     endpoint[128], pid[32];
+    aa_err   err = AA_ERR_INIT;
+    aa_link *second = NULL;
+    endpoint_ipc(endpoint, sizeof endpoint, "taken");
+    aa_link *first = open_link(AA_LINK_BIND, endpoint, NULL);
+    assert_int_equal(aa_link_open(&second, AA_LINK_BIND, endpoint, NULL, &err), AA_EIO);
+    snprintf(pid, sizeof pid, "in use by pid %ld", (long)getpid());
+    assert_non_null(strstr(err.text, pid));
+    aa_link *client = open_link(AA_LINK_CONNECT, endpoint, NULL); /* the first is not deaf */
+    send_text(client, AA_MSG_PING, "still there");
+    expect_text(first, AA_MSG_PING, "still there");
+    aa_link_close(&client);
+    aa_link_close(&first);
+    first = open_link(AA_LINK_BIND, endpoint, NULL); /* free again, though the path is there */
+    aa_link_close(&first);
+}
+
+/* A question and its answer from a client at `to`. */
+static void
+reach(aa_link *server, const char *to)
+{
+    aa_link *client = open_link(AA_LINK_CONNECT, to, NULL);
+    send_text(client, AA_MSG_PING, "hello");
+    expect_text(server, AA_MSG_PING, "hello");
+    send_text(server, AA_MSG_CREDIT, "hello yourself");
+    expect_text(client, AA_MSG_CREDIT, "hello yourself");
+    aa_link_close(&client);
+}
+
+static void
+ipv6_addresses_and_host_names_can_be_bound_and_reached(void **state)
+{
+    (void)state;
+    char        by_name[64];
+    const char *port;
+    aa_err      err = AA_ERR_INIT;
+    aa_link    *server = open_link(AA_LINK_BIND, "tcp://localhost:*", NULL);
+    reach(server, aa_link_endpoint(server));
+    port = strrchr(aa_link_endpoint(server), ':');
+    snprintf(by_name, sizeof by_name, "tcp://localhost%s", port);
+    reach(server, by_name);
+    aa_link_close(&server);
+    assert_int_equal(aa_link_open(&server, AA_LINK_BIND, "tcp://::1:5555", NULL, &err), AA_ECONFIG);
+    assert_non_null(strstr(err.text, "tcp://[::1]:5555"));
+    if (aa_link_open(&server, AA_LINK_BIND, "tcp://[::1]:*", NULL, &err) != AA_OK)
+        return; /* a machine without IPv6 */
+    assert_memory_equal(aa_link_endpoint(server), "tcp://[::1]:", 12);
+    reach(server, aa_link_endpoint(server));
+    aa_link_close(&server);
+}
+
+static void
 bad_endpoints_and_keys_are_named_in_the_error(void **state)
 {
     (void)state;
@@ -596,6 +651,8 @@ main(void)
         cmocka_unit_test(dropped_publications_show_as_a_gap),
         cmocka_unit_test(garbage_of_other_zmq_peers_is_counted_and_dropped),
         cmocka_unit_test(stale_ipc_path_does_not_hinder_binding),
+        cmocka_unit_test(an_ipc_address_that_somebody_listens_at_is_refused_and_says_who),
+        cmocka_unit_test(ipv6_addresses_and_host_names_can_be_bound_and_reached),
         cmocka_unit_test(bad_endpoints_and_keys_are_named_in_the_error),
         cmocka_unit_test(curve_takes_the_holder_of_the_key_pair),
         cmocka_unit_test(curve_refuses_everybody_else),

@@ -193,7 +193,8 @@ endpoints_that_make_no_sense_or_are_taken_are_errors(void **state)
     aa_rpc_server *sv = NULL;
     aa_rpc_client *cl = NULL;
     assert_int_equal(aa_rpc_listen(&sv, "nonsense", NULL, 0, &fx->err), AA_ECONFIG);
-    assert_int_equal(aa_rpc_listen(&sv, aa_rpc_endpoint(fx->sv), NULL, 0, &fx->err), AA_ECONFIG);
+    assert_int_equal(aa_rpc_listen(&sv, aa_rpc_endpoint(fx->sv), NULL, 0, &fx->err),
+                     AA_EIO); /* in use */
     assert_non_null(strstr(fx->err.text, "cannot listen on tcp://"));
     assert_int_equal(aa_rpc_connect(&cl, "nonsense", NULL, &fx->err), AA_ECONFIG);
     assert_null(sv);

@@ -65,14 +65,23 @@ check_says(char *text, const char *what)
     free(text);
 }
 
+/* The JSON behind what went to stderr. */
+static json_t *
+output_of(const char *text)
+{
+    const char *from = strstr(text, "\n{\n");
+    json_t     *root = from ? json_loads(from, 0, NULL) : NULL;
+    if (!root) fail_msg("no JSON: %s", text);
+    return root;
+}
+
 static void
 record_describes_a_file_as_json(void **state)
 {
     fixture *fx = *state;
     write_file(fx, "user,item,label,timestamp\na,x,4,20\nb,x,2.5,10\na,y,5,30\n");
     char   *text = RUN(fx, 0, "record", "--describe", fx->file);
-    json_t *root = json_loads(text, 0, NULL);
-    assert_non_null(root);
+    json_t *root = output_of(text);
     assert_int_equal(json_integer_value(json_object_get(root, "events")), 3);
     assert_int_equal(json_integer_value(json_object_get(root, "users")), 2);
     assert_int_equal(json_integer_value(json_object_get(root, "items")), 2);
@@ -93,6 +102,52 @@ record_says_file_and_line_of_what_is_wrong(void **state)
     check_says(RUN(fx, 2, "record", "--describe", fx->file),
                "stream.csv:2: the label \"much\" is not a number");
     check_says(RUN(fx, 2, "record", "--describe", "/nowhere.csv"), "/nowhere.csv: No such file");
+}
+
+static void
+record_prints_the_columns_it_took(void **state)
+{
+    fixture *fx = *state;
+    write_file(fx,
+               "timestamp,item_id,user_id,label\n1500000000,\"i,1\",u1,1\n1500000001,i2,u2,0\n");
+    char *text = RUN(fx, 0, "record", "--describe", "--sample", "2", fx->file);
+    if (!strstr(text,
+                "stream.csv: CSV with a header: user = column 3 \"user_id\", item = column 2 "
+                "\"item_id\", label = column 4 \"label\", time = column 1 \"timestamp\" in s, "
+                "from 2017-07-14 to 2017-07-14; 2 events\n"))
+        fail_msg("%s", text);
+    json_t       *root = output_of(text);
+    const json_t *file = json_array_get(json_object_get(root, "files"), 0);
+    const json_t *user = json_object_get(json_object_get(file, "columns"), "user");
+    assert_int_equal(json_integer_value(json_object_get(user, "number")), 3);
+    assert_string_equal(json_string_value(json_object_get(user, "name")), "user_id");
+    assert_string_equal(json_string_value(json_object_get(file, "time_unit")), "s");
+    assert_int_equal(json_integer_value(json_object_get(file, "skipped")), 0);
+    const json_t *items = json_object_get(root, "sample_items");
+    assert_int_equal(json_array_size(items), 2);
+    assert_string_equal(json_string_value(json_array_get(items, 0)), "i,1");
+    json_decref(root);
+    free(text);
+}
+
+static void
+record_reads_what_could_be_read_in_two_ways_as_its_options_say(void **state)
+{
+    fixture *fx = *state;
+    write_file(fx, "user,item,click,rating,time,timestamp\n1.0,2,1,3.5,8,5\n1,2,x,4,9,6\n");
+    check_says(RUN(fx, 2, "record", "--describe", fx->file), "--label COL decides");
+    check_says(RUN(fx, 2, "record", "--describe", "--label", "rating", fx->file),
+               "--time COL decides");
+    check_says(RUN(fx, 2, "record", "--describe", "--label", "rating", "--time", "6", fx->file),
+               "--ids text decides");
+    check_says(RUN(fx, 0, "record", "--describe", "--label", "rating", "--time", "6", "--ids",
+                   "numbers", fx->file),
+               "\"users\": 1");
+    check_says(RUN(fx, 0, "record", "--describe", "--label", "click", "--time", "6", "--ids",
+                   "numbers", "--skip-bad", fx->file),
+               "1 bad rows skipped, the first: ");
+    check_says(RUN(fx, 2, "record", "--describe", "--header", "maybe", fx->file), "--header");
+    check_says(RUN(fx, 2, "record", "--describe", "--ids", "maybe", fx->file), "--ids");
 }
 
 static void
@@ -151,6 +206,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(record_describes_a_file_as_json),
         TEST(record_says_file_and_line_of_what_is_wrong),
+        TEST(record_prints_the_columns_it_took),
+        TEST(record_reads_what_could_be_read_in_two_ways_as_its_options_say),
         TEST(record_refuses_wrong_usage_with_two),
         TEST(generate_writes_the_same_csv_for_the_same_options),
         TEST(generate_refuses_wrong_usage_with_two),

@@ -3,7 +3,7 @@
 # with what `make deps` installs there: everything builds, units and the fuzz targets' corpus pass, a replay through
 # a real Kafka ends as it should, and SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4).
 #   sudo make platforms [PLATFORMS="bookworm:gcc trixie:clang"] [ONLY=pattern]
-# One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (300 MB to 1 GB each): the first
+# One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (2 GB each): the first
 # run takes some 10 minutes a release, a later one 2 minutes a platform. Root, for chroot and mounts.
 source "$(dirname "$0")/../../scripts/lib.sh"
 source "$(dirname "$0")/../../scripts/debian.sh"
@@ -14,7 +14,7 @@ HOME_DIR=$ROOT/build/platforms
 mkdir -p "$HOME_DIR"
 exec 7>"$HOME_DIR/.lock"
 flock -n 7 || die "another test of platforms runs in this checkout"
-"$ROOT/scripts/deps.sh" kafka containers 7>&-
+"$ROOT/scripts/deps.sh" kafka kafka3 containers 7>&-
 
 # The sources as they are here, beside what was built from older ones.
 copy_sources() {
@@ -28,11 +28,12 @@ within() {
         mount --rbind /dev "$1/dev"
         mount -t proc proc "$1/proc"
         mount -t tmpfs tmpfs "$1/tmp"
-        mkdir -p "$1/src/build/kafka"
-        mount --bind "$2" "$1/src/build/kafka"
+        mkdir -p "$1/src/build/kafka" "$1/src/build/kafka3"
+        mount --bind "$2/kafka" "$1/src/build/kafka"
+        mount --bind "$2/kafka3" "$1/src/build/kafka3"
         exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
             ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-            chroot "$1" bash -euc "cd /src; $3"' - "$1" "$ROOT/build/kafka" "$2" 7>&-
+            chroot "$1" bash -euc "cd /src; $3"' - "$1" "$ROOT/build" "$2" 7>&-
 }
 
 try() { # try SUITE COMPILER

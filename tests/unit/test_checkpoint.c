@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/rng.h"
@@ -682,10 +683,37 @@ random_sections_survive(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The second process is another one: a lock of POSIX does not keep its own process out. */
+static void
+a_folder_in_use_is_refused_and_says_by_whom(void **state)
+{
+    fixture *fx = *state;
+    aa_err   err = AA_ERR_INIT;
+    int      up[2], status, said = 0;
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(aa_ckpt_lock(&fx->cfg, "learner", &err), AA_OK);
+    const pid_t child = fork();
+    if (child == 0) {
+        char pid[32];
+        snprintf(pid, sizeof pid, "in use by pid %ld", (long)getppid());
+        const bool refused = aa_ckpt_lock(&fx->cfg, "learner", &err) == AA_EIO;
+        const bool free_one = aa_ckpt_lock(&fx->cfg, "assigner", &err) == AA_OK;
+        said = refused && strstr(err.text, pid) && free_one;
+        (void)!write(up[1], &said, sizeof said);
+        _exit(0);
+    }
+    assert_int_equal(read(up[0], &said, sizeof said), sizeof said);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(said);
+    close(up[0]);
+    close(up[1]);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_folder_in_use_is_refused_and_says_by_whom),
         TEST(what_was_saved_is_read_back),
         TEST(pieces_make_the_same_file_as_one_piece),
         TEST(file_without_sections_is_a_checkpoint),

@@ -614,6 +614,52 @@ a_scorer_told_to_answer_only_short_requests_puts_the_long_ones_off(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Latin-1 names, UUIDs as bytes: what a ranking answers is what can be asked for. */
+static void
+ids_that_are_no_text_go_and_come_as_base64(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t      len;
+        const char *base64;
+    } id[] = {
+        {"M\xfcnchen", 7, "TfxuY2hlbg=="}, {"\x12\0\x34\xff", 4, "EgA0/w=="}, {"a\0b", 3, "YQBi"}};
+    fixture *fx = *state;
+    aa_bytes by = {0};
+    for (size_t i = 0; i < 3; i++) {
+        aa_assignment  a = {.run_id = 1, .version = 3, .position = 1};
+        const uint64_t key = aa_id_key(id[i].bytes, id[i].len);
+        assert_int_equal(aa_wire_pack_assignment(&by, &a, &fx->err), AA_OK);
+        feed(fx, AA_KEY_ASSIGNMENT, REPLICA_ITEM, key, &by);
+        assert_int_equal(aa_wire_pack_name(&by, id[i].bytes, id[i].len, &fx->err), AA_OK);
+        feed(fx, AA_KEY_NAME, REPLICA_ITEM, key, &by);
+    }
+    json_t *root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":10000}", 200), *item;
+    size_t  i, met = 0;
+    json_array_foreach(json_object_get(root, "items"), i,
+                       item) for (size_t k = 0; json_is_object(item) && k < 3; k++)
+    {
+        const char *text = json_string_value(json_object_get(item, "base64"));
+        met += text && strcmp(text, id[k].base64) == 0;
+    }
+    assert_int_equal(met, 3);
+    json_decref(root);
+    for (size_t k = 0; k < 3; k++) {
+        char body[160];
+        snprintf(body, sizeof body,
+                 "{\"user\":\"u\",\"items\":[{\"base64\":\"%s\"}],\"explain\":true}", id[k].base64);
+        root = ask(fx, "/v1/score", "POST", body, 200);
+        const json_t *of_item = json_array_get(json_object_get(root, "explanations"), 1);
+        assert_true(json_is_true(json_object_get(of_item, "known")));
+        json_decref(root);
+    }
+    json_decref(ask(fx, "/v1/score", "POST", "{\"user\":{\"base64\":\"TQ=\"},\"items\":[1]}", 400));
+    json_decref(ask(fx, "/v1/score", "POST", "{\"user\":{\"base64\":\"\"},\"items\":[1]}", 400));
+    json_decref(ask(fx, "/v1/score", "POST",
+                    "{\"user\":{\"base64\":\"TQ==\",\"x\":1},\"items\":[1]}", 400));
+    aa_bytes_fini(&by);
+}
+
 int
 main(void)
 {
@@ -622,6 +668,7 @@ main(void)
         TEST(equal_scores_of_a_list_are_ranked_by_id),
         TEST(a_body_may_begin_with_a_byte_order_mark),
         TEST(equal_scores_of_known_items_are_ranked_by_id),
+        TEST(ids_that_are_no_text_go_and_come_as_base64),
         TEST(a_forgotten_item_is_not_ranked_until_it_is_held_again),
         TEST(a_batch_is_answered_request_by_request),
         TEST(every_refusal_is_one_that_the_description_names),

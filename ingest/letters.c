@@ -11,6 +11,7 @@
 #include "common/kafka/kafka_topics.h"
 
 enum {
+    ASK_MS = 2000,            /* for what the topic takes */
     FLUSH_MS = 20,            /* one look at whether all is delivered */
     CLOSE_MS = 5000,          /* for what is under way at the end */
     TOPIC_MAX_BYTES = 1048588 /* what a topic takes when nothing is known of it: Kafka's default */
@@ -19,7 +20,7 @@ enum {
 struct letters {
     const aa_conf *cfg;
     aa_producer   *pr;          /* owned */
-    size_t         topic_bytes; /* that the topic takes in a batch, if it was not changed since */
+    size_t         topic_bytes; /* that the topic takes in a batch; 0: not asked yet */
     bool           out;         /* some were sent since all were durable */
     bool           closing;
     uint64_t       lost;
@@ -28,20 +29,6 @@ struct letters {
 };
 
 /* ---- open ---- */
-
-/* What the topic takes; asking for its settings may not be allowed. */
-static aa_status
-ask_topic(letters *le, const char *topic, aa_err *err)
-{
-    aa_topic_facts  facts;
-    const aa_status st = aa_topic_describe(le->cfg, topic, &facts, err);
-
-    if (st != AA_OK) return st;
-    le->topic_bytes = TOPIC_MAX_BYTES;
-    if (facts.settings_known && facts.max_message_bytes > 0)
-        le->topic_bytes = (size_t)facts.max_message_bytes;
-    return AA_OK;
-}
 
 static void on_end(void *arg, const aa_delivery *de);
 
@@ -52,22 +39,42 @@ letters_open(letters **out, const aa_conf *cfg, aa_err *err)
      * them at once */
     static const char *const settings[] = {"retention.ms", "-1"};
 
-    char      topic[AA_CONF_STR + 8];
-    aa_status st;
-    letters  *le = calloc(1, sizeof *le);
+    char     topic[AA_CONF_STR + 8];
+    letters *le = calloc(1, sizeof *le);
 
     if (!le) return aa_fail(err, AA_ENOMEM, "letters");
     le->cfg = cfg;
     deadletter_topic(topic, cfg);
-    st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
-    if (st == AA_OK) st = ask_topic(le, topic, err);
-    if (st == AA_OK) st = aa_producer_open_small(&le->pr, cfg, (int64_t)le->topic_bytes, err);
+    aa_status st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
+    if (st == AA_OK) st = aa_producer_open(&le->pr, cfg, err);
     if (st != AA_OK) {
         letters_close(&le);
         return st;
     }
     aa_producer_tell(le->pr, on_end, le);
     *out = le;
+    return AA_OK;
+}
+
+/* Before the first letter: most pipelines send none. A topic that takes little gets small batches. */
+static aa_status
+ask_topic(letters *le, aa_err *err)
+{
+    char         topic[AA_CONF_STR + 8];
+    int64_t      bytes;
+    aa_producer *small = NULL;
+    aa_status    st;
+
+    if (le->topic_bytes > 0) return AA_OK;
+    deadletter_topic(topic, le->cfg);
+    bytes = aa_topic_max_bytes(le->cfg, topic, ASK_MS);
+    le->topic_bytes = bytes > 0 ? (size_t)bytes : TOPIC_MAX_BYTES;
+    if (le->topic_bytes >= TOPIC_MAX_BYTES) return AA_OK;
+    st = aa_producer_open_small(&small, le->cfg, bytes, err);
+    if (st != AA_OK) return st;
+    aa_producer_free(&le->pr, 0); /* nothing was sent by it */
+    le->pr = small;
+    aa_producer_tell(le->pr, on_end, le);
     return AA_OK;
 }
 
@@ -106,13 +113,12 @@ static aa_status
 queue_letter(letters *le, const deadletter *dl, aa_err *err)
 {
     deadletter *head = malloc(sizeof *head + dl->headers_len);
-    aa_status   st;
 
     if (!head) return aa_fail(err, AA_ENOMEM, "dead letter");
     *head = *dl;
     head->headers_at = 0;
     if (dl->headers_len > 0) memcpy(head->bytes, dl->bytes + dl->headers_at, dl->headers_len);
-    st = deadletter_send(le->pr, le->cfg, dl, aa_wall_ms(), head, err);
+    aa_status st = deadletter_send(le->pr, le->cfg, dl, aa_wall_ms(), head, err);
     if (st == AA_OK)
         le->out = true;
     else
@@ -202,8 +208,9 @@ letters_poll(letters *le)
 aa_status
 letters_send(letters *le, deadletter *dl, aa_err *err)
 {
-    aa_status st;
+    aa_status st = ask_topic(le, err);
 
+    if (st != AA_OK) return st;
     if (aa_producer_behind(le->pr))
         return aa_fail(err, AA_EAGAIN, "the broker does not take dead letters fast enough");
     if (le->failed != AA_OK) return aa_fail(err, le->failed, "%s", le->why);
@@ -218,10 +225,8 @@ letters_send(letters *le, deadletter *dl, aa_err *err)
 aa_status
 letters_durable(letters *le, aa_err *err)
 {
-    aa_status st;
-
     if (!le->out) return AA_OK;
-    st = aa_producer_flush(le->pr, FLUSH_MS, err);
+    aa_status st = aa_producer_flush(le->pr, FLUSH_MS, err);
     if (le->failed != AA_OK) return aa_fail(err, le->failed, "%s", le->why);
     if (st == AA_OK) le->out = false;
     return st == AA_EIO ? AA_EAGAIN : st;

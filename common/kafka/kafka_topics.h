@@ -43,6 +43,8 @@ typedef struct {
 /** What is known of a topic. @errors AA_EIO no broker, or asking is not allowed */
 aa_status aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
     __attribute__((warn_unused_result));
+/** What the topic takes in a batch (max.message.bytes); 0: not known within timeout_ms. */
+int64_t aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms);
 /** May this client read the topic; see the group's commits? @errors AA_EIO no, and why */
 aa_status aa_topic_try_read(const aa_conf *cfg, const char *topic, aa_err *err)
     __attribute__((warn_unused_result));

@@ -50,7 +50,7 @@ typedef struct {
     uint32_t     field, slot;
     bool         deleted;
     uint64_t     born; /* seq of the batch whose op (PROMOTE, INIT) made the row; 0: a shared row */
-    const float *w;    /* (K+1), the learner's, until the next step */
+    const float *w;    /* (K+1), the learner's, until the next step or call */
 } learner_change;
 /** Up to max of them. Fields take turns: whoever takes fewer than there are gets some of each field.
  *  @param all  begin again with every row there is */

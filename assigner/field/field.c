@@ -46,7 +46,7 @@ aa_status
 field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
 {
     const aa_conf_field *cf = &cfg->fields[f];
-    const uint64_t       row_bytes = aa_row_bytes(aa_row_width((size_t)cfg->model.dim));
+    const uint64_t       row_bytes = aa_row_bytes(cfg);
     uint64_t             by_bytes = (uint64_t)cf->budget_bytes / row_bytes;
     *limit = (uint64_t)cf->budget_rows;
     if (cf->budget_bytes == 0) return AA_OK;

@@ -2,7 +2,7 @@
  *
  * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L run=R", names
  * the epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
- * for: where a replay ends, and the running figures.
+ * for: where a replay ends, and the running counts.
  *
  * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
  * from its commit, whichever lane made that. So every event is in the state of exactly one lane.

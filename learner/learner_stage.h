@@ -50,7 +50,7 @@ void learner_stage_fini(learner_stage *sg);
 /** Of a learner_stage. */
 extern const aa_stage_ops learner_stage_ops;
 
-/** Publish what is left, print the figures. ended: the stream has, and the last commit has settled
+/** Publish what is left, print the summary. ended: the stream has, and the last commit has settled
  *  all there was; if not, a stop was asked for. */
 aa_status learner_stage_finish(learner_stage *sg, bool ended, aa_err *err)
     __attribute__((warn_unused_result));

@@ -1,4 +1,4 @@
-/* common/service/series - figures over time: rows of a CSV file, written at counts of events, never by the
+/* common/service/series - quality and counts over time: rows of a CSV file, written at counts of events, never by the
  * clock, so that two replays of one topic write the same bytes.
  *
  * <pipeline.summary_dir>/<name>.csv, off unless pipeline.series_events is set. The first column is

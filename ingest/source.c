@@ -331,7 +331,7 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
 }
 
 /* Where this partition was to go on is before its first event, or behind its last: a retention time
- * has passed, or the topic was deleted and made anew. */
+ * has passed, or the topic was deleted and created again. */
 static aa_status
 check_position(source *so, resume_part *part, aa_err *err)
 {
@@ -418,7 +418,7 @@ check_commit(source *so, resume *re, uint64_t bad, aa_err *err)
         st = aa_fail(err, AA_ECONFIG,
                      "the group has no commit any more, but there are checkpoints up to epoch "
                      "%" PRIu64 ". ingest.on_lost_offset=skip goes on from that; another "
-                     "pipeline.name begins anew",
+                     "pipeline.name starts from the beginning",
                      epochs[count - 1]);
         goto out;
     }

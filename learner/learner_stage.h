@@ -23,7 +23,7 @@
 typedef struct {
     const aa_conf       *cfg;
     aa_link             *up;      /* borrowed: the assigner's; rewards that it asks for go there */
-    aa_link             *rewards; /* borrowed: to whoever listens */
+    aa_link             *rewards; /* borrowed: to all subscribers */
     publish_model       *pm;      /* borrowed; NULL: publish.enabled is off */
     publish_predictions *pp;      /* borrowed; NULL: no topic */
     learner_metrics     *lm;      /* borrowed */

@@ -15,7 +15,7 @@
 typedef struct {
     const aa_conf       *cfg;
     aa_link             *up;      /* the assigner talks to us here */
-    aa_link             *rewards; /* to whoever listens */
+    aa_link             *rewards; /* to all subscribers */
     publish_model       *pm;      /* NULL: publish.enabled is off */
     publish_predictions *pp;      /* NULL: no topic */
     learner_metrics     *lm;

@@ -37,7 +37,7 @@ policy_hash_event(const policy_env *env, const policy_view *v)
     return (policy_move){.from = 1, .to = 1, .action = AA_UNCHANGED};
 }
 
-/* random: rows come and go at given rates, whoever the ID is. */
+/* random: rows come and go at given rates, whatever the ID. */
 policy_move
 policy_random_event(const policy_env *env, const policy_view *v)
 {

@@ -1,4 +1,4 @@
-/* The agent: whoever is worth more than the price of a row gets one.
+/* The agent: an ID that is worth more than the price of a row gets one.
  *
  * Among the shared positions an ID stands where the number of its events puts it (the ladder). What
  * the actor decides is when a row of its own pays: at an event of an ID without a row it draws

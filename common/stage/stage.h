@@ -28,7 +28,7 @@ typedef struct aa_stage aa_stage;
 
 enum {
     AA_STAGE_SILENCE_MS = 3000,  /* nothing heard for so long: not ready (ingest's SILENCE) */
-    AA_STAGE_END_WAIT_MS = 10000 /* ... after the end: whoever was there is gone */
+    AA_STAGE_END_WAIT_MS = 10000 /* ... after the end: the others have left */
 };
 
 typedef enum {

@@ -12,6 +12,7 @@
 #include "common/service/program.h"
 #include "common/service/retry.h"
 #include "common/stage/stage_run.h"
+#include "common/state/checkpoint.h"
 
 typedef struct {
     const aa_conf       *cfg;
@@ -36,6 +37,7 @@ open_all(app *ap, aa_metrics *ms, aa_err *err)
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
     aa_status          st = assigner_stage_init(&ap->sg, cfg, err);
+    if (st == AA_OK) st = aa_ckpt_lock(cfg, "assigner", err);
     if (st == AA_OK) st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.events, &keys, err);
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)

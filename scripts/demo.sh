@@ -2,8 +2,10 @@
 # `make demo`: the whole pipeline once, on this machine, from nothing to a summary.
 #   make demo                                a generated stream of a million events
 #   make demo EVENTS=200000                  a shorter one
-#   make demo DATA=ratings.csv POSITIVE=3    a file: user,item,label,timestamp CSV (.gz too), or MovieLens'
-#                                            ratings.csv, ratings.dat, u.data; labels above POSITIVE are 1
+#   make demo DATA=ratings.csv POSITIVE=3    a file that `record` reads (user,item,label,timestamp CSV, .gz too,
+#                                            MovieLens' files, JSON lines, ...); labels above POSITIVE are 1
+#   make demo DATA=ratings.csv RECORD='--label rating --skip-bad'    with options of `record`, which names
+#                                            those that decide what could be read in two ways
 # Installs what is missing, builds, starts a real Kafka, loads the stream, runs the four processes to the
 # recorded end, asks the scorer, writes build/demo/summary.json and stops everything it started.
 # Logs and per-process summaries of the last run stay in build/demo/last.
@@ -11,6 +13,7 @@ source "$(dirname "$0")/pipeline.sh"
 
 DATA=${DATA:-}
 POSITIVE=${POSITIVE:-}
+read -ra RECORD <<<"${RECORD:-}"
 EVENTS=${EVENTS:-1000000}
 SEED=${SEED:-1}
 PARTITIONS=4
@@ -46,21 +49,33 @@ check_arguments() {
         die -2 "POSITIVE=$POSITIVE: a number is needed (labels above it are positive)"
 }
 
+# What `record` finds in the stream: how many events, which labels, IDs to ask for. It names the columns.
+describe_stream() {
+    FACTS=$RUN/describe.json
+    "$PIPELINE_BIN/record" --describe --sample 5 "${RECORD[@]}" "$STREAM" >"$FACTS" ||
+        die -2 "$STREAM: cannot be read as a stream of interactions"
+    TOTAL=$(jq .events "$FACTS")
+    ((TOTAL > 0)) || die -2 "$STREAM: there is no event in it"
+}
+
 # Labels that are all 0 or 1 are taken as they are; ratings need to be told what is positive.
 decide_labels() {
-    local facts=$RUN/describe.json
-    "$PIPELINE_BIN/record" --describe "$STREAM" >"$facts" || die -2 "$STREAM: cannot be read as a stream of interactions"
+    local least most
+    read -r least most < <(jq -r '"\(.label_min) \(.label_max)"' "$FACTS")
     if [[ -n $POSITIVE ]]; then
         LABELS=(event.label=threshold "event.positive_above=$POSITIVE")
+        awk -v p="$POSITIVE" -v a="$least" -v b="$most" 'BEGIN { exit !(a <= p && p < b) }' ||
+            die -2 "POSITIVE=$POSITIVE: the labels of $STREAM go from $least to $most, so all would be of one class, and nothing could be learned"
         say "labels: above $POSITIVE is positive"
-    elif [[ $(jq -r .binary "$facts") == true ]]; then
+    elif [[ $least == "$most" ]]; then
+        die -2 "$STREAM: every label is $least: with one class nothing can be learned"
+    elif [[ $(jq -r .binary "$FACTS") == true ]]; then
         LABELS=(event.label=as-is)
         say "labels: 0 and 1, taken as they are"
     else
         die -2 "$(printf '%s holds ratings from %s to %s, and it is not stated which are positive.
 Say it with POSITIVE: make demo DATA=%s POSITIVE=%s makes every label above it positive.' "$DATA" \
-            "$(jq -r .label_min "$facts")" "$(jq -r .label_max "$facts")" "$DATA" \
-            "$(jq -r '(.label_min + .label_max) / 2 | floor' "$facts")")"
+            "$least" "$most" "$DATA" "$(jq -r '(.label_min + .label_max) / 2 | floor' "$FACTS")")"
     fi
 }
 
@@ -96,20 +111,28 @@ run_pipeline() {
     say "the replay has ended"
 }
 
+# Events that ingest refused are in the dead-letter topic; a run that refused all has learned nothing.
+check_learned() {
+    local letters why
+    letters=$(jq .dead_letters "$RUN/ingest.json")
+    why=$(grep -m 1 'id=EVENT-BAD' "$RUN/ingest.log" || true)
+    ((letters == 0)) || warn "$letters of $TOTAL events became dead letters${why:+, the first: $why}"
+    (($(jq .events "$RUN/learner.json") > 0)) || die "nothing was learned: no event of $STREAM is valid"
+}
+
 # A few users and items of the stream's end, and an item that nobody has ever seen.
 query_scorer() {
-    local lines users items user
+    local users items user
     wait_until 30 pipeline_scorer_caught_up ||
         { pipeline_show_log scorer; die "the scorer did not catch up within 30 s"; }
-    lines=$(case $STREAM in *.gz) zcat "$STREAM" ;; *) cat "$STREAM" ;; esac | tail -n 500 | sed 's/::/,/g; s/\t/,/g')
-    mapfile -t users < <(cut -d, -f1 <<<"$lines" | awk '!seen[$0]++' | head -n 3)
-    mapfile -t items < <(cut -d, -f2 <<<"$lines" | awk '!seen[$0]++' | head -n 5)
-    say "asking the scorer: items of the stream's end, and one that nobody has seen, for three users"
+    mapfile -t users < <(jq -r '.sample_users[:3][]' "$FACTS")
+    mapfile -t items < <(jq -r '.sample_items[]' "$FACTS")
+    say "asking the scorer: items of the stream's end, and one that nobody has seen, for ${#users[@]} users"
     printf '  %-16s' 'user \ item' "${items[@]}" never-seen
     echo
     for user in "${users[@]}"; do
-        pipeline_tool score "$user" "${items[@]}" never-seen |
-            awk -v user="$user" 'BEGIN { printf "  %-16s", user } { printf "  %-16.4f", $NF } END { print "" }'
+        pipeline_tool score -- "$user" "${items[@]}" never-seen |
+            user=$user awk 'BEGIN { printf "  %-16s", ENVIRON["user"] } { printf "  %-16.4f", $NF } END { print "" }'
     done
 }
 
@@ -119,7 +142,7 @@ write_summary() {
     (cd "$RUN" && jq -n --slurpfile i ingest.json --slurpfile a assigner.json \
         --slurpfile l learner.json --slurpfile s scorer.json '
         ($i[0]) as $i | ($a[0]) as $a | ($l[0]) as $l | ($s[0]) as $s |
-        {events: $l.events, events_per_s: $l.events_per_s, mse: $l.mse, accuracy: $l.accuracy,
+        {events: $l.events, dead_letters: $i.dead_letters, events_per_s: $l.events_per_s, mse: $l.mse, accuracy: $l.accuracy,
          auc: $l.auc, logloss: $l.logloss,
          rows_shared: $a.rows_shared, rows_unique: $a.rows_unique, ids_seen: $a.ids_seen,
          table_bytes: $l.row_bytes,
@@ -134,6 +157,7 @@ show_summary() {
         def mb: if . < 1048576 then (. / 1024 | round | tostring + " KB") else (. / 104857.6 | round / 10 | tostring + " MB") end;
         def dec(n): if . == null then "not defined: only one class of labels" else . as $x | pow(10; n) as $p | ($x * $p | round) / $p | tostring end;
         "events              \(.events | group)",
+        (if .dead_letters > 0 then "dead letters        \(.dead_letters | group)" else empty end),
         "events per second   \(.events_per_s | round | group)",
         "MSE                 \(.mse | dec(4))",
         "accuracy            \(.accuracy | dec(4))",
@@ -159,14 +183,15 @@ say "looking for what is missing"
 say "building"
 build all >"$RUN/build.log" || die "the build failed"
 prepare_stream
+describe_stream
 decide_labels
 say "starting Kafka"
 BROKER=$("$ROOT/scripts/local-kafka.sh" start "$RUN/kafka")
 pipeline_init "$RUN" "$BROKER" pipeline.name=demo ingest.run=replay "${LABELS[@]}"
 say "recording the stream into topic interactions, $PARTITIONS partitions, at $BROKER"
-pipeline_tool record --partitions "$PARTITIONS" "$STREAM"
-TOTAL=$(jq .events "$RUN/describe.json")
+pipeline_tool record --partitions "$PARTITIONS" "${RECORD[@]}" "$STREAM"
 run_pipeline
+check_learned
 query_scorer
 pipeline_stop
 write_summary

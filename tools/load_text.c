@@ -60,17 +60,6 @@ load_text_close(load_text **tx_p, aa_err *err)
     return st;
 }
 
-aa_status
-load_text_wrong(const load_text *tx, aa_err *err, aa_status code, const char *fmt, ...)
-{
-    char    what[192];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    return aa_fail(err, code, "%s:%zu: %s", tx->path, tx->line, what);
-}
-
 /* ---- records ---- */
 
 static aa_status
@@ -342,4 +331,18 @@ load_text_number(const load_cell *ce, double *value)
     bool good = end == ce->text + ce->len && isfinite(*value);
     ce->text[ce->len] = kept;
     return good;
+}
+
+/* ---- errors ---- */
+
+#undef load_text_wrong
+aa_status
+load_text_wrong(const load_text *tx, aa_err *err, aa_status code, const char *fmt, ...)
+{
+    char    what[192];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    return aa_fail(err, code, "%s:%zu: %s", tx->path, tx->line, what);
 }

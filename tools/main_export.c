@@ -284,7 +284,8 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model",
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "pipeline",
+                         cfg->pipeline.name, "lane", (json_int_t)cfg->pipeline.lane, "model",
                          aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
                          "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
                          "positions", (json_int_t)cfg->agent.positions, "lean_bins",

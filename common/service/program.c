@@ -15,7 +15,6 @@
 #include "common/links/link.h"
 #include "common/service/enough.h"
 #include "common/service/tool.h"
-#include "common/state/checkpoint.h"
 
 /* ---- signals ---- */
 
@@ -210,15 +209,6 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
     return aa_fail(err, AA_ECONFIG, "pipeline.summary_dir: %s: %s", dir, strerror(errno));
 }
 
-/* Two processes of one name would write into each other's checkpoints. A second ingest is let in: it
- * takes the place of the first, which its group's static membership ends. */
-static aa_status
-lock_checkpoints(const aa_conf *cfg, const char *program, aa_err *err)
-{
-    if (strcmp(program, "assigner") != 0 && strcmp(program, "learner") != 0) return AA_OK;
-    return aa_ckpt_lock(cfg, program, err);
-}
-
 /* Logs on: everything from here on, the error included, is a record. */
 static aa_status
 run_program(const aa_program *program, const aa_conf *cfg)
@@ -252,7 +242,6 @@ run_program(const aa_program *program, const aa_conf *cfg)
     if ((st = check_summary_dir(cfg, true, &err)) != AA_OK || (st = catch_signals(&err)) != AA_OK ||
         (st = open_http(&ctx, program, &err)) != AA_OK)
         goto out;
-    if ((st = lock_checkpoints(cfg, program->name, &err)) != AA_OK) goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:

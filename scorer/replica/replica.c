@@ -300,6 +300,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
     if (st == AA_OK && value) st = check_dense_shape(rp, &d, err);
     if (st != AA_OK) goto out;
     if (value) {
+        if (held && d.run_id < held->run_id) *effect = REPLICA_OLDER_RUN;
         if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
         fresh = malloc(sizeof *fresh + d.w_count * sizeof fresh->w[0]);
         if (!fresh) {

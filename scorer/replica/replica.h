@@ -51,6 +51,7 @@ void replica_free(replica **rp_p);
 typedef enum {
     REPLICA_APPLIED,
     REPLICA_OLD,       /* a newer record is held, or the deleted key was not there */
+    REPLICA_OLDER_RUN, /* dense weights of an older run than those that are held */
     REPLICA_OTHER_LANE /* not ours */
 } replica_effect;
 

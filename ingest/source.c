@@ -246,8 +246,9 @@ reserve_place(int64_t **place, size_t *cap, size_t at, aa_err *err)
     return AA_OK;
 }
 
-/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is read
- * from its beginning, and a run that begins again before the first commit does so at the same place. */
+/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is
+ * read from its beginning, and a run that begins again before the first commit does so at the same
+ * place. */
 static aa_status
 first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int64_t *position,
                   aa_err *err)

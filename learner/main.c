@@ -1,6 +1,7 @@
 /* learner - predicts, records, then trains; rewards go back, rows and weights go to the scorers.
  *
- * Wiring only. What is computed is learner/learner.c's, what is decided about the run common/stage's.
+ * Wiring only. What is computed is learner/learner.c's, what is decided about the run
+ * common/stage's.
  */
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"

@@ -256,8 +256,8 @@ follow(updater *up, aa_err *err)
     return st;
 }
 
-/* Not ready any more, but scores are served until balancers have noticed; then nobody is let in, and
- * who is there gets an answer. */
+/* Not ready any more, but scores are served until balancers have noticed; then nobody is let in,
+ * and who is there gets an answer. */
 static aa_status
 linger(updater *up, aa_err *err)
 {

@@ -1,5 +1,5 @@
-/* The controls: what the agent must beat. None of them learns. shared-only, where nobody ever gets a
- * row, is policy_stay. */
+/* The controls: what the agent must beat. None of them learns. shared-only, where nobody ever gets
+ * a row, is policy_stay. */
 #include "assigner/policy/policy.h"
 
 #include "common/base/rng.h"

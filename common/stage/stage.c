@@ -143,9 +143,9 @@ aa_stage_give_up(aa_stage *sg, const char *reason, int64_t now_ms)
     forget_run(sg);
 }
 
-/* Is this of the run under way? If not, its sender may need an answer. A message of an older run gets
- * none while messages of the present run arrive: its sender may be an ingest that is about to end,
- * and an answer would make it take the run over. */
+/* Is this of the run under way? If not, its sender may need an answer. A message of an older run
+ * gets none while messages of the present run arrive: its sender may be an ingest that is about to
+ * end, and an answer would make it take the run over. */
 static bool
 is_ours(aa_stage *sg, uint64_t run_id, int64_t now_ms)
 {

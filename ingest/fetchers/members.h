@@ -1,4 +1,5 @@
-/* ingest/fetchers/members - which member of the lane reads which partition: the sequencer or a fetcher.
+/* ingest/fetchers/members - which member of the lane reads which partition: the sequencer or a
+ * fetcher.
  *
  * A state machine without I/O or clock. The group assigns partitions to the sequencer (members_own)
  * and to fetchers, which offer them (members_offer). A run reads the union of these: members_take

@@ -1,8 +1,9 @@
-/* ingest/fetchers/supply - what a fetcher has been dealt, what it was asked for, and what it may send.
+/* ingest/fetchers/supply - what a fetcher has been dealt, what it was asked for, and what it may
+ * send.
  *
- * The fetcher's side of ingest/fetchers/members: no I/O, no clock. Per partition the newest (run, attempt)
- * that was asked for counts; a newer one begins at the offset that comes with it. A reply to
- * an offer of another assignment (term) is ignored.
+ * The fetcher's side of ingest/fetchers/members: no I/O, no clock. Per partition the newest (run,
+ * attempt) that was asked for counts; a newer one begins at the offset that comes with it. A reply
+ * to an offer of another assignment (term) is ignored.
  */
 #ifndef AA_INGEST_FETCHERS_SUPPLY_H
 #define AA_INGEST_FETCHERS_SUPPLY_H

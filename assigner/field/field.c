@@ -348,7 +348,7 @@ write_decision(const field *fd, const field_step *sp, float frequency, const pol
     sp->ib->word[at] = word;
 }
 
-/* Head of the stream: shared rows are warmed by whoever comes, at random; nobody moves. */
+/* Head of the stream: each event reads a random shared row, which warms the rows up; no ID moves. */
 static uint32_t
 warm_position(const field *fd, const field_step *sp)
 {

@@ -50,7 +50,7 @@ typedef struct {
 /** cfg is kept (borrowed). @errors AA_ENOMEM */
 aa_status members_new(members **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-void members_free(members **pe_p);
+void members_free(members **mb_p);
 
 /* ---- who has what ---- */
 

@@ -85,7 +85,7 @@ $(RUNS): %.run: % ; @$(RUN) $<
 fuzz: ## each fuzz target for FUZZ_SECONDS (600), FUZZ_JOBS (1) at a time; TARGETS="wire conf": only these
 	@scripts/deps.sh fuzz
 	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz
-fuzz-corpus: ## tests/fuzz/corpus made anew from itself and what make fuzz has found, as small as it goes
+fuzz-corpus: ## rebuild tests/fuzz/corpus from itself and from what make fuzz has found, as small as possible
 	@scripts/deps.sh fuzz
 	@$(MAKE) --no-print-directory $(FUZZ_MAKE) run-fuzz FUZZ_DO=merge
 FUZZ_MAKE := CC=clang WARN=-w BUILD=build/fuzz \

@@ -119,14 +119,13 @@ room_for(const ingest *in, size_t n)
 static aa_status
 begin_order(ingest *in, aa_err *err)
 {
-    aa_status st;
-    size_t    n = in->now.part_count;
-    int64_t  *position = malloc((n + 1) * sizeof *position);
+    size_t   n = in->now.part_count;
+    int64_t *position = malloc((n + 1) * sizeof *position);
 
     if (!position) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     for (size_t i = 0; i < n; i++)
         position[i] = in->now.part[i].position;
-    st = order_begin(in->od, position, n, room_for(in, n), err);
+    aa_status st = order_begin(in->od, position, n, room_for(in, n), err);
     free(position);
     if (st != AA_OK) return st;
     for (size_t i = 0; i < n; i++)
@@ -145,11 +144,9 @@ ingest_next_run(const ingest *in, const resume *re, uint64_t clock)
 aa_status
 ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_err *err)
 {
-    aa_status st;
-
     AA_REQUIRE(run_id > in->run_id);
     deadletter_free(&in->letter);
-    st = resume_copy(&in->now, re, err);
+    aa_status st = resume_copy(&in->now, re, err);
     if (st != AA_OK) return st;
     st = resume_reserve(&in->barrier, re->part_count, err);
     if (st != AA_OK) return st;

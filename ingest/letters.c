@@ -39,14 +39,13 @@ letters_open(letters **out, const aa_conf *cfg, aa_err *err)
      * them at once */
     static const char *const settings[] = {"retention.ms", "-1"};
 
-    char      topic[AA_CONF_STR + 8];
-    aa_status st;
-    letters  *le = calloc(1, sizeof *le);
+    char     topic[AA_CONF_STR + 8];
+    letters *le = calloc(1, sizeof *le);
 
     if (!le) return aa_fail(err, AA_ENOMEM, "letters");
     le->cfg = cfg;
     deadletter_topic(topic, cfg);
-    st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
+    aa_status st = aa_topic_create(cfg, topic, 0, settings, 2, NULL, err);
     if (st == AA_OK) st = aa_producer_open(&le->pr, cfg, err);
     if (st != AA_OK) {
         letters_close(&le);
@@ -114,13 +113,12 @@ static aa_status
 queue_letter(letters *le, const deadletter *dl, aa_err *err)
 {
     deadletter *head = malloc(sizeof *head + dl->headers_len);
-    aa_status   st;
 
     if (!head) return aa_fail(err, AA_ENOMEM, "dead letter");
     *head = *dl;
     head->headers_at = 0;
     if (dl->headers_len > 0) memcpy(head->bytes, dl->bytes + dl->headers_at, dl->headers_len);
-    st = deadletter_send(le->pr, le->cfg, dl, aa_wall_ms(), head, err);
+    aa_status st = deadletter_send(le->pr, le->cfg, dl, aa_wall_ms(), head, err);
     if (st == AA_OK)
         le->out = true;
     else
@@ -227,10 +225,8 @@ letters_send(letters *le, deadletter *dl, aa_err *err)
 aa_status
 letters_durable(letters *le, aa_err *err)
 {
-    aa_status st;
-
     if (!le->out) return AA_OK;
-    st = aa_producer_flush(le->pr, FLUSH_MS, err);
+    aa_status st = aa_producer_flush(le->pr, FLUSH_MS, err);
     if (le->failed != AA_OK) return aa_fail(err, le->failed, "%s", le->why);
     if (st == AA_OK) le->out = false;
     return st == AA_EIO ? AA_EAGAIN : st;

@@ -17,38 +17,38 @@
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
 #include "ingest/ingest.h"
+#include "ingest/ingest_metrics.h"
 #include "ingest/letters.h"
-#include "ingest/meter.h"
 #include "ingest/source.h"
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
     BEHIND_US = 20000,       /* between tries of a letter, when the broker is behind */
     SAY_AGAIN_US = 30000000, /* between warnings of a trouble that lasts */
-    METER_US = 500000,       /* between updates of the metrics */
+    METRICS_US = 500000,     /* between updates of the metrics */
     CONNECT_MAX_MS = 5000,   /* longest pause between tries to reach a broker */
     CLOCK_BACK_US = 1000000  /* a clock that is behind the last run by more is worth a word */
 };
 
 typedef struct {
-    aa_context    *ctx;
-    const aa_conf *cfg;
-    aa_link       *ln;
-    letters       *le;
-    source        *so;
-    announce      *an; /* NULL: publish.item_names is off */
-    crew          *cr; /* NULL: no fetchers */
-    ingest        *in;
-    meter         *me;
-    aa_bytes       out; /* the last message packed */
-    aa_control     control;
-    committer      co;
-    int64_t        meter_us;           /* next update */
-    int64_t        full_us, silent_us; /* next warning of a full link, of silence */
-    bool           leaving;
-    bool           given_up; /* ... without having committed everything */
-    bool           revoked;  /* the group wants our partitions back */
-    aa_status      failed;   /* the loop ends with it */
+    aa_context     *ctx;
+    const aa_conf  *cfg;
+    aa_link        *ln;
+    letters        *le;
+    source         *so;
+    announce       *an; /* NULL: publish.item_names is off */
+    crew           *cr; /* NULL: no fetchers */
+    ingest         *in;
+    ingest_metrics *im;
+    aa_bytes        out; /* the last message packed */
+    aa_control      control;
+    committer       co;
+    int64_t         metrics_us;         /* next update */
+    int64_t         full_us, silent_us; /* next warning of a full link, of silence */
+    bool            leaving;
+    bool            given_up; /* ... without having committed everything */
+    bool            revoked;  /* the group wants our partitions back */
+    aa_status       failed;   /* the loop ends with it */
 } app;
 
 /* ---- start ---- */
@@ -63,7 +63,7 @@ open_kafka(app *ap, aa_err *err)
     if (st == AA_OK && !ap->an && ap->cfg->publish.enabled && ap->cfg->publish.item_names)
         st = announce_open(&ap->an, ap->cfg, err);
     if (st == AA_OK) source_announce(ap->so, ap->an);
-    if (st == AA_OK && ap->cr) source_share(ap->so, crew_peers(ap->cr));
+    if (st == AA_OK && ap->cr) source_share(ap->so, crew_members(ap->cr));
     if (st != AA_OK) source_close(&ap->so);
     return st;
 }
@@ -120,7 +120,6 @@ reopen(app *ap)
     resume       re = {0};
     char         kv[128];
     uint64_t     run_id = 0;
-    aa_status    st;
     ingest_stats is;
 
     if (!committer_settled(&ap->co, ap->so, aa_now_us())) {
@@ -133,7 +132,7 @@ reopen(app *ap)
         return true;
     }
     ingest_stats_get(ap->in, &is);
-    st = source_lookup(ap->so, &re, is.bad_epoch, &err);
+    aa_status st = source_lookup(ap->so, &re, is.bad_epoch, &err);
     if (st == AA_OK) run_id = next_run_id(ap, &re);
     if (st == AA_OK) st = source_start(ap->so, &re, run_id, &err);
     if (st == AA_OK) st = ingest_begin(ap->in, &re, run_id, aa_now_us(), &err);
@@ -189,7 +188,7 @@ send_message(app *ap, const ingest_act *act)
     if (st == AA_EFULL) say_full(ap, err.text, now_us);
     ap->failed = ingest_sent(ap->in, act, st, now_us);
     if (ap->failed != AA_OK) aa_error("SEND", "%s", err.text);
-    if (st == AA_OK && events > 0) meter_batch(ap->me, events, waited_us, now_us);
+    if (st == AA_OK && events > 0) ingest_metrics_batch(ap->im, events, waited_us, now_us);
     return st == AA_OK;
 }
 
@@ -211,7 +210,7 @@ send_letter(app *ap, const ingest_act *act)
         return false;
     }
     ingest_done(ap->in, act, aa_now_us());
-    meter_letter(ap->me, reason);
+    ingest_metrics_letter(ap->im, reason);
     return true;
 }
 
@@ -338,18 +337,18 @@ serve_group(app *ap, aa_err *err)
 static aa_status
 serve_fetchers(app *ap, size_t *got, aa_err *err)
 {
-    peers    *pe = crew_peers(ap->cr);
+    members  *mb = crew_members(ap->cr);
     aa_status st = crew_serve(ap->cr, ingest_order(ap->in), got, err);
 
     if (st != AA_OK) return st;
-    if (peers_changed(pe)) {
+    if (members_changed(mb)) {
         if (ingest_running(ap->in)) aa_info("REBALANCE", "fetchers' partitions change: draining");
         ingest_stop(ap->in, aa_now_us());
-    } else if (peers_lost(pe)) {
+    } else if (members_lost(mb)) {
         aa_warn("OFFSET-LOST", "a fetcher found the events to go on from gone");
         ingest_restart(ap->in, "events to go on from are gone", aa_now_us());
     }
-    if (ingest_idle(ap->in) && peers_settled(pe, aa_now_us())) reopen(ap);
+    if (ingest_idle(ap->in) && members_settled(mb, aa_now_us())) reopen(ap);
     return AA_OK;
 }
 
@@ -376,7 +375,7 @@ take_control(app *ap, aa_msg_kind kind)
     if (after.resets > before.resets) say_reset(ap, &after);
     if (after.unsaved > before.unsaved) check_unsaved(ap);
     if (!opened && ingest_opened(ap->in)) {
-        meter_opened(ap->me, after.epoch, aa_now_us());
+        ingest_metrics_opened(ap->im, after.epoch, aa_now_us());
         aa_info("RUN-OPENED", "downstream stands at epoch %" PRIu64, after.epoch);
     }
 }
@@ -434,13 +433,12 @@ static void
 show_ingest(app *ap)
 {
     int64_t now_us = aa_now_us();
-    bool    known;
 
-    if (now_us < ap->meter_us) return;
-    ap->meter_us = now_us + METER_US;
+    if (now_us < ap->metrics_us) return;
+    ap->metrics_us = now_us + METRICS_US;
     letters_poll(ap->le);
-    known =
-        meter_update(ap->me, ap->in, ingest_order(ap->in), ap->so, letters_lost(ap->le), now_us);
+    bool known = ingest_metrics_update(ap->im, ap->in, ingest_order(ap->in), ap->so,
+                                       letters_lost(ap->le), now_us);
     aa_log_flush_repeats();
     say_silence(ap, now_us);
     aa_set_ready(ap->ctx, known && ingest_answered(ap->in, now_us) && !source_trouble(ap->so),
@@ -450,15 +448,14 @@ show_ingest(app *ap)
 static aa_status
 wait_for_something(app *ap, int64_t due_us, aa_err *err)
 {
-    aa_link  *links[2] = {ap->ln, ap->cr ? crew_link(ap->cr) : NULL};
-    int       fds[2] = {source_fd(ap->so), aa_stop_fd()};
-    unsigned  ready = 0;
-    int64_t   wait_us = due_us - aa_now_us();
-    int       wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
-    aa_status st;
+    aa_link *links[2] = {ap->ln, ap->cr ? crew_link(ap->cr) : NULL};
+    int      fds[2] = {source_fd(ap->so), aa_stop_fd()};
+    unsigned ready = 0;
+    int64_t  wait_us = due_us - aa_now_us();
+    int      wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
 
     if (aa_stop_requested()) fds[1] = -1; /* it stays readable */
-    st = aa_link_poll(links, 2, fds, 2, wait_ms, &ready, err);
+    aa_status st = aa_link_poll(links, 2, fds, 2, wait_ms, &ready, err);
     if (ready & 1u << 2) source_clear_fd(ap->so);
     return st;
 }
@@ -505,7 +502,7 @@ loop(app *ap, aa_err *err)
     }
     aa_set_ready(ap->ctx, false, "drained");
     const aa_status st =
-        meter_finish(ap->me, ap->in, ap->so, letters_lost(ap->le), !ap->given_up, err);
+        ingest_metrics_finish(ap->im, ap->in, ap->so, letters_lost(ap->le), !ap->given_up, err);
     if (st != AA_OK || !ap->given_up) return st;
     return aa_fail(err, AA_EIO, "the drain was given up: %s; what is not committed is read again",
                    ingest_reason(ap->in));
@@ -523,10 +520,9 @@ run_ingest(aa_context *ctx, aa_err *err)
 {
     app          ap = {.ctx = ctx, .cfg = ctx->cfg, .co.cfg = ctx->cfg};
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
-    aa_status    st;
 
     if (ctx->cfg->ingest.role == AA_ROLE_FETCHER) return fetcher_run(ctx, err);
-    st = meter_new(&ap.me, ctx->cfg, ctx->ms, err);
+    aa_status st = ingest_metrics_new(&ap.im, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
     aa_link_export(ap.ln, ctx->ms, "events");
@@ -543,7 +539,7 @@ run_ingest(aa_context *ctx, aa_err *err)
     crew_close(&ap.cr);
     aa_link_close(&ap.ln);
     ingest_free(&ap.in);
-    meter_free(&ap.me);
+    ingest_metrics_free(&ap.im);
     aa_bytes_fini(&ap.out);
     return st;
 }

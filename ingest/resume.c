@@ -209,7 +209,6 @@ save_about(const resume *re, aa_ckpt_writer *w, aa_err *err)
 aa_status
 resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
 {
-    aa_status       st;
     aa_ckpt_writer *w = NULL;
     saved_figures   figures = {re->seq,    re->events, re->letters, re->batches,
                                re->digest, re->final,  re->run};
@@ -218,7 +217,7 @@ resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     if (!part) return aa_fail(err, AA_ENOMEM, "checkpoint");
     for (size_t i = 0; i < re->part_count; i++)
         part[i] = (saved_part){re->part[i].partition, re->part[i].position, re->part[i].end};
-    st = aa_ckpt_create(&w, cfg, "ingest", re->epoch, err);
+    aa_status st = aa_ckpt_create(&w, cfg, "ingest", re->epoch, err);
     if (st != AA_OK) goto out;
     st = aa_ckpt_section(w, "figures", &figures, sizeof figures, err);
     if (st != AA_OK) goto out;

@@ -22,7 +22,7 @@ typedef struct {
     int32_t partition;
     size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
     int64_t end;
-    size_t  owner; /* PEERS_SELF, or the fetcher that reads it */
+    size_t  owner; /* MEMBERS_SELF, or the fetcher that reads it */
 } source_part;
 
 struct source {
@@ -35,7 +35,7 @@ struct source {
     aa_kafka_offset *po; /* (n) owned; scratch for questions and commits, but for the metadata: that
                             is the last commit's of part[i] */
     size_t           n;
-    peers           *pe;  /* borrowed; NULL: no fetchers */
+    members         *mb;  /* borrowed; NULL: no fetchers */
     int32_t         *own; /* (own_n) owned, ascending: what the group dealt to us */
     size_t           own_n;
     announce        *an; /* borrowed; NULL: none */
@@ -70,7 +70,7 @@ set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
             part[at] = part[at - 1];
             at--;
         }
-        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, PEERS_SELF};
+        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, MEMBERS_SELF};
     }
     return AA_OK;
 }
@@ -80,12 +80,11 @@ take_all_partitions(source *so, aa_err *err)
 {
     size_t           n = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all = calloc(n, sizeof *all);
-    aa_status        st;
 
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     for (size_t i = 0; i < n; i++)
         all[i].partition = (int32_t)i;
-    st = set_partitions(so, all, n, err);
+    aa_status st = set_partitions(so, all, n, err);
     free(all);
     return st;
 }
@@ -93,13 +92,12 @@ take_all_partitions(source *so, aa_err *err)
 aa_status
 source_open(source **out, const aa_conf *cfg, aa_err *err)
 {
-    aa_status st;
-    source   *so = calloc(1, sizeof *so);
+    source *so = calloc(1, sizeof *so);
 
     if (!so) return aa_fail(err, AA_ENOMEM, "source");
     so->cfg = cfg;
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
-    st = decode_new(&so->dc, cfg, err);
+    aa_status st = decode_new(&so->dc, cfg, err);
     if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
@@ -133,10 +131,10 @@ source_close(source **so_p)
 /* ---- the group ---- */
 
 void
-source_share(source *so, peers *pe)
+source_share(source *so, members *mb)
 {
-    so->pe = pe;
-    peers_topic(pe, aa_consumer_partition_count(so->cs));
+    so->mb = mb;
+    members_topic(mb, aa_consumer_partition_count(so->cs));
 }
 
 static int
@@ -159,7 +157,7 @@ take_own(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
     for (size_t i = 0; i < n; i++)
         own[i] = po[i].partition;
     qsort(own, n, sizeof *own, by_number);
-    return peers_own(so->pe, own, n, true, aa_now_us(), err);
+    return members_own(so->mb, own, n, true, aa_now_us(), err);
 }
 
 aa_status
@@ -170,7 +168,7 @@ source_poll(source *so, aa_consumer_event *event, aa_err *err)
     aa_status              st = aa_consumer_poll(so->cs, event, &po, &n, err);
 
     if (st != AA_OK || *event != AA_CONSUMER_ASSIGNED) return st;
-    st = so->pe ? take_own(so, po, n, err) : set_partitions(so, po, n, err);
+    st = so->mb ? take_own(so, po, n, err) : set_partitions(so, po, n, err);
     /* a member without partitions has to take its assignment too, or it would miss the next */
     if (st == AA_OK && n == 0) st = aa_consumer_assign(so->cs, po, 0, err);
     return st;
@@ -181,7 +179,7 @@ static aa_status
 ask_partitions(source *so, aa_err *err)
 {
     aa_status st = aa_consumer_count_partitions(so->cs, err);
-    if (st == AA_OK && so->pe) peers_topic(so->pe, aa_consumer_partition_count(so->cs));
+    if (st == AA_OK && so->mb) members_topic(so->mb, aa_consumer_partition_count(so->cs));
     return st;
 }
 
@@ -189,13 +187,12 @@ ask_partitions(source *so, aa_err *err)
 static aa_status
 take_union(source *so, aa_err *err)
 {
-    const peers_part *part = NULL;
-    aa_kafka_offset  *all;
-    size_t            n = 0;
-    aa_status         st;
+    const members_part *part = NULL;
+    aa_kafka_offset    *all;
+    size_t              n = 0;
 
-    if (!so->pe) return AA_OK;
-    st = peers_take(so->pe, &part, &n, err);
+    if (!so->mb) return AA_OK;
+    aa_status st = members_take(so->mb, &part, &n, err);
     if (st != AA_OK) return st;
     all = calloc(n + 1, sizeof *all);
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
@@ -211,7 +208,7 @@ take_union(source *so, aa_err *err)
 bool
 source_has_partitions(const source *so)
 {
-    return so->pe ? peers_wanted(so->pe) > 0 : so->n > 0;
+    return so->mb ? members_wanted(so->mb) > 0 : so->n > 0;
 }
 
 aa_status
@@ -220,7 +217,7 @@ source_release(source *so, aa_err *err)
     aa_status st = aa_consumer_release(so->cs, err);
 
     so->n = so->own_n = 0;
-    if (st == AA_OK && so->pe) st = peers_own(so->pe, NULL, 0, false, aa_now_us(), err);
+    if (st == AA_OK && so->mb) st = members_own(so->mb, NULL, 0, false, aa_now_us(), err);
     return st;
 }
 
@@ -256,11 +253,10 @@ first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int6
                   aa_err *err)
 {
     const size_t at = (size_t)partition;
-    aa_status    st;
 
     *position = low;
     if (!begins_at_end(so->cfg)) return AA_OK;
-    st = reserve_place(&so->first, &so->first_cap, at, err);
+    aa_status st = reserve_place(&so->first, &so->first_cap, at, err);
     if (st != AA_OK) return st;
     if (so->first[at] < 0) so->first[at] = so->begun ? low : high;
     *position = so->first[at];
@@ -389,7 +385,6 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *e
 {
     size_t           count = aa_consumer_partition_count(so->cs);
     aa_kafka_offset *all;
-    aa_status        st;
 
     if (so->n > 0 && (size_t)so->part[so->n - 1].partition >= count) /* the topic has grown */
         count = (size_t)so->part[so->n - 1].partition + 1;
@@ -397,7 +392,7 @@ ask_commits(source *so, uint64_t *epoch, uint64_t *seq, uint64_t *run, aa_err *e
     if (!all) return aa_fail(err, AA_ENOMEM, "%zu partitions", count);
     for (size_t i = 0; i < count; i++)
         all[i].partition = (int32_t)i;
-    st = aa_consumer_committed(so->cs, all, count, err);
+    aa_status st = aa_consumer_committed(so->cs, all, count, err);
     if (st == AA_OK) *epoch = resume_epoch(all, count, so->cfg->pipeline.lane, seq);
     if (st == AA_OK) *run = resume_newest_run(all, count, so->cfg->pipeline.lane);
     for (size_t i = 0; st == AA_OK && i < count; i++)
@@ -437,11 +432,10 @@ out:
 aa_status
 source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 {
-    int64_t   lane = so->cfg->pipeline.lane;
-    uint64_t  epoch = 0, seq = 0, run = 0;
-    aa_status st;
+    int64_t  lane = so->cfg->pipeline.lane;
+    uint64_t epoch = 0, seq = 0, run = 0;
 
-    st = ask_partitions(so, err);
+    aa_status st = ask_partitions(so, err);
     if (st == AA_OK) st = take_union(so, err);
     if (st == AA_OK) st = ask_commits(so, &epoch, &seq, &run, err);
     if (st != AA_OK) return st;
@@ -484,12 +478,12 @@ ask_fetchers(source *so, const resume *re, uint64_t run_id, aa_err *err)
 {
     int64_t *position;
 
-    if (!so->pe) return AA_OK;
+    if (!so->mb) return AA_OK;
     position = malloc((so->n + 1) * sizeof *position);
     if (!position) return aa_fail(err, AA_ENOMEM, "%zu partitions", so->n);
     for (size_t i = 0; i < so->n; i++)
         position[i] = re->part[i].position;
-    peers_begin(so->pe, run_id, position);
+    members_begin(so->mb, run_id, position);
     free(position);
     return AA_OK;
 }
@@ -506,13 +500,13 @@ source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
         AA_REQUIRE(part->partition == re->part[i].partition);
         part->end = re->part[i].end;
         part->slot = NOT_READ;
-        if (part->owner != PEERS_SELF || re->part[i].position >= part->end) continue;
+        if (part->owner != MEMBERS_SELF || re->part[i].position >= part->end) continue;
         part->slot = slots;
         so->po[slots].partition = part->partition;
         so->po[slots++].offset = re->part[i].position;
     }
     /* with none of our own the group may be dealing: the answer to that is not given here */
-    if (!so->pe || slots > 0) st = aa_consumer_assign(so->cs, so->po, slots, err);
+    if (!so->mb || slots > 0) st = aa_consumer_assign(so->cs, so->po, slots, err);
     return st == AA_OK ? ask_fetchers(so, re, run_id, err) : st;
 }
 
@@ -582,11 +576,10 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     const int64_t position = order_position(od, idx);
     int64_t       from = 0, to = 0;
     char          kv[120];
-    aa_status     st;
 
     if (!skips_losses(so))
         return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
-    st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
+    aa_status st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
         return AA_OK;
@@ -605,10 +598,9 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     source_part *part = &so->part[idx];
     size_t       room = order_room(od, idx), n = 0;
     int64_t      met = AA_KAFKA_NO_OFFSET;
-    aa_status    st;
 
     if (room > CHUNK) room = CHUNK;
-    st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
+    aa_status st = aa_consumer_batch(so->cs, part->slot, so->rec, room, &n, &met, err);
     if (st == AA_EPARSE) {
         const aa_err why = *err;
         st = skip_unreadable(so, od, idx, &met, why.text, err);
@@ -659,7 +651,7 @@ source_clear_fd(source *so)
 size_t
 source_dealt(const source *so)
 {
-    return so->pe ? so->own_n : so->n;
+    return so->mb ? so->own_n : so->n;
 }
 
 size_t
@@ -679,6 +671,6 @@ source_lag(const source *so, size_t idx, int64_t position)
 {
     const source_part *part = &so->part[idx];
     if (part->end != RESUME_NO_END) return part->end > position ? part->end - position : 0;
-    if (part->owner != PEERS_SELF) return peers_lag(so->pe, part->partition, position);
+    if (part->owner != MEMBERS_SELF) return members_lag(so->mb, part->partition, position);
     return aa_consumer_lag(so->cs, part->partition, position);
 }

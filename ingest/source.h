@@ -17,7 +17,7 @@
 #include "common/config/conf.h"
 #include "common/kafka/kafka_consumer.h"
 #include "ingest/decode/announce.h"
-#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/members.h"
 #include "ingest/order.h"
 #include "ingest/resume.h"
 
@@ -31,8 +31,8 @@ aa_status source_open(source **out, const aa_conf *cfg, aa_err *err)
 void source_close(source **so_p);
 /** Items seen from now on are told to it (borrowed); NULL: to nobody. */
 void source_announce(source *so, announce *an);
-/** Live: the lane's partitions are those of pe's union (borrowed). */
-void source_share(source *so, peers *pe);
+/** Live: the lane's partitions are those of mb's union (borrowed). */
+void source_share(source *so, members *mb);
 
 /** Serve the group. @errors AA_EIO the consumer is of no more use */
 aa_status source_poll(source *so, aa_consumer_event *event, aa_err *err)

@@ -99,8 +99,8 @@ build_learner(learner *le, const aa_conf *cfg, aa_err *err)
     le->live_peak = live_rows(le);
     le->dw = calloc(le->dense.count, sizeof *le->dw);
     le->ring = calloc(le->ring_count, sizeof *le->ring);
-    le->me = metric_new((uint64_t)cfg->pipeline.late_from);
-    if (!le->dw || !le->ring || !le->me) return aa_fail(err, AA_ENOMEM, "learner");
+    le->qu = quality_new((uint64_t)cfg->pipeline.late_from);
+    if (!le->dw || !le->ring || !le->qu) return aa_fail(err, AA_ENOMEM, "learner");
     return work_reserve(le, 1, err);
 }
 
@@ -132,7 +132,7 @@ learner_free(learner **le_p)
     free(le->dw);
     adam_fini(&le->dense);
     critic_free(&le->cr);
-    metric_free(&le->me);
+    quality_free(&le->qu);
     work_free(&le->wk);
     free(le);
     *le_p = NULL;
@@ -209,7 +209,7 @@ predict(learner *le, pass *ps, size_t start, size_t B)
     for (size_t i = 0; i < B; i++) {
         const size_t e = start + i;
         const float  label = ps->in->label[e], p = aa_sigmoid(wk->logit[i]);
-        metric_add(le->me, p, label, ps->in->seen[e]);
+        quality_add(le->qu, p, label, ps->in->seen[e]);
         if (ps->prediction) ps->prediction[e] = p;
         ps->out->loss[e] = le->loss(wk->logit[i], label);
         wk->dlogit[i] = le->loss_grad(wk->logit[i], label);
@@ -419,15 +419,15 @@ learner_next_batch(const learner *le)
 }
 
 void
-learner_metrics_get(const learner *le, metric_summary *out)
+learner_quality(const learner *le, quality_summary *out)
 {
-    metric_get(le->me, out);
+    quality_get(le->qu, out);
 }
 
 void
-learner_window(learner *le, metric_values *out)
+learner_window(learner *le, quality_values *out)
 {
-    metric_window(le->me, out);
+    quality_window(le->qu, out);
 }
 
 aa_status

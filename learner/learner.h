@@ -1,7 +1,7 @@
 /* learner/learner - predict, record, then train; rewards; the critic.
  *
  * Owns the embedding rows and their optimizer state, the dense weights, the critic and the
- * prequential metrics. Sees slots, never IDs. A step has no I/O, no clock and no globals.
+ * prequential quality. Sees slots, never IDs. A step has no I/O, no clock and no globals.
  */
 #ifndef AA_LEARNER_LEARNER_H
 #define AA_LEARNER_LEARNER_H
@@ -15,7 +15,7 @@
 #include "common/messages/batch.h"
 #include "common/model/model.h"
 #include "common/state/checkpoint.h"
-#include "learner/metric.h"
+#include "learner/quality.h"
 
 typedef struct learner learner;
 
@@ -40,10 +40,10 @@ aa_status learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch
 const aa_reward_batch *learner_rewards(const learner *le, uint64_t seq);
 uint64_t               learner_next_batch(const learner *le);
 
-/** Prequential metrics so far. */
-void learner_metrics_get(const learner *le, metric_summary *out);
-/** Those of the events since the last call (metric_window). Does not show in the digest. */
-void learner_window(learner *le, metric_values *out);
+/** Prequential quality so far. */
+void learner_quality(const learner *le, quality_summary *out);
+/** Those of the events since the last call (quality_window). Does not show in the digest. */
+void learner_window(learner *le, quality_values *out);
 
 /* Rows that changed since the last call, for the model topic. */
 typedef struct {
@@ -82,7 +82,7 @@ aa_status learner_import_row(learner *le, uint32_t field, uint32_t slot, uint32_
 aa_status learner_import_dense(learner *le, const float *w, size_t count, aa_err *err)
     __attribute__((warn_unused_result));
 
-/** Digest of rows, dense weights, optimizers, critic and metrics. */
+/** Digest of rows, dense weights, optimizers, critic and quality. */
 uint64_t learner_digest(const learner *le);
 /** Digest of what scorers hold: shared rows as they are read, base rows added. From d = 0,
  *    for each live row in order of (field, slot)

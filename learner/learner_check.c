@@ -104,7 +104,7 @@ learner_check(learner *le, const aa_assigned_batch *in, aa_err *err)
         if (st == AA_OK) st = check_event(le, in, e, err);
     }
     if (st == AA_OK) st = plan_until(le, in, in->n, &planned, err);
-    while (st && planned > 0) {
+    while (st != AA_OK && planned > 0) {
         const aa_op *op = &in->op[--planned];
         rows_unplan(le->tables[op->field], op);
     }

@@ -39,7 +39,7 @@ struct learner {
     rows            *tables[AA_MAX_FIELDS]; /* (F) */
     adam             dense;
     float           *dw; /* (P) */
-    metric          *me;
+    quality         *qu;
     critic          *cr; /* NULL in the default mode, whose critic is wo */
     worth            wo;
     reward           rw;

@@ -99,14 +99,14 @@ void
 learner_metrics_refresh(learner_metrics *lm, const learner *le)
 {
     if (!le) return;
-    metric_summary q;
-    learner_stats  s;
-    learner_metrics_get(le, &q);
+    quality_summary q;
+    learner_stats   s;
+    learner_quality(le, &q);
     learner_stats_get(le, &s);
-    const metric_values *all = &q.slice[METRIC_ALL];
+    const quality_values *all = &q.slice[QUALITY_ALL];
     aa_gauge_set(lm->auc, all->auc);
     aa_gauge_set(lm->auc_recent, q.recent.auc);
-    aa_gauge_set(lm->auc_lt10, q.slice[METRIC_LT10].auc);
+    aa_gauge_set(lm->auc_lt10, q.slice[QUALITY_LT10].auc);
     aa_gauge_set(lm->logloss, all->logloss);
     aa_gauge_set(lm->logloss_recent, q.recent.logloss);
     aa_gauge_set(lm->mse, all->mse);
@@ -131,7 +131,7 @@ learner_metrics_begin(learner_metrics *lm, const learner *le, aa_err *err)
 }
 
 static void
-series_quality(aa_series *se, const metric_values *v)
+series_quality(aa_series *se, const quality_values *v)
 {
     aa_series_num(se, v->auc);
     aa_series_num(se, v->mse);
@@ -142,16 +142,16 @@ series_quality(aa_series *se, const metric_values *v)
 aa_status
 learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
 {
-    aa_series     *se = lm->series;
-    learner_stats  s;
-    metric_summary q;
-    metric_values  window;
+    aa_series      *se = lm->series;
+    learner_stats   s;
+    quality_summary q;
+    quality_values  window;
     if (!se) return AA_OK;
     learner_stats_get(le, &s);
     if (!aa_series_due(se, s.events, last)) return AA_OK;
-    learner_metrics_get(le, &q);
+    learner_quality(le, &q);
     learner_window(le, &window);
-    series_quality(se, &q.slice[METRIC_ALL]);
+    series_quality(se, &q.slice[QUALITY_ALL]);
     aa_series_int(se, window.events);
     series_quality(se, &window);
     aa_series_int(se, s.rows_live);
@@ -165,7 +165,7 @@ learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
 
 /* The figures of a part of the stream, under their names and the part's. */
 static void
-summarise(aa_summary *su, const metric_values *v, const char *part)
+summarise(aa_summary *su, const quality_values *v, const char *part)
 {
     char key[64];
 #define KEY(name) (snprintf(key, sizeof key, "%s%s", name, part), key)
@@ -180,30 +180,30 @@ summarise(aa_summary *su, const metric_values *v, const char *part)
 }
 
 static void
-summarise_calibration(aa_summary *su, const metric_bin *bin)
+summarise_calibration(aa_summary *su, const quality_bin *bin)
 {
-    double events[METRIC_BINS], prediction[METRIC_BINS], label[METRIC_BINS];
-    for (size_t b = 0; b < METRIC_BINS; b++) {
+    double events[QUALITY_BINS], prediction[QUALITY_BINS], label[QUALITY_BINS];
+    for (size_t b = 0; b < QUALITY_BINS; b++) {
         events[b] = (double)bin[b].events;
         prediction[b] = bin[b].prediction_mean;
         label[b] = bin[b].label_mean;
     }
-    aa_summary_nums(su, "calibration_events", events, METRIC_BINS);
-    aa_summary_nums(su, "calibration_prediction_mean", prediction, METRIC_BINS);
-    aa_summary_nums(su, "calibration_label_mean", label, METRIC_BINS);
+    aa_summary_nums(su, "calibration_events", events, QUALITY_BINS);
+    aa_summary_nums(su, "calibration_prediction_mean", prediction, QUALITY_BINS);
+    aa_summary_nums(su, "calibration_label_mean", label, QUALITY_BINS);
 }
 
 aa_status
 learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, double seconds,
                       aa_err *err)
 {
-    metric_summary q;
-    learner_stats  s;
-    learner_metrics_get(le, &q);
+    quality_summary q;
+    learner_stats   s;
+    learner_quality(le, &q);
     learner_stats_get(le, &s);
-    const metric_values *all = &q.slice[METRIC_ALL];
-    const double         rate = seconds > 0 ? (double)events / seconds : 0.0;
-    char                 kv[400];
+    const quality_values *all = &q.slice[QUALITY_ALL];
+    const double          rate = seconds > 0 ? (double)events / seconds : 0.0;
+    char                  kv[400];
     snprintf(kv, sizeof kv,
              "events=%" PRIu64 " events_per_s=%.0f mse=%.6f accuracy=%.6f auc=%.6f logloss=%.6f "
              "rows=%" PRIu64 " digest=%016" PRIx64 " served_digest=%016" PRIx64,
@@ -213,9 +213,9 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     aa_summary *su = aa_summary_new();
     summarise(su, all, "");
     summarise(su, &q.late, "_late");
-    summarise(su, &q.slice[METRIC_LT5], "_seen_lt5");
-    summarise(su, &q.slice[METRIC_LT10], "_seen_lt10");
-    summarise(su, &q.slice[METRIC_LT20], "_seen_lt20");
+    summarise(su, &q.slice[QUALITY_LT5], "_seen_lt5");
+    summarise(su, &q.slice[QUALITY_LT10], "_seen_lt10");
+    summarise(su, &q.slice[QUALITY_LT20], "_seen_lt20");
     summarise_calibration(su, q.calibration);
     aa_summary_num(su, "seconds", seconds);
     aa_summary_num(su, "events_per_s", rate);

@@ -1,5 +1,5 @@
 /* Checkpoints and digests of a learner. Sections: learner, dense, rows.<field>, critic
- * (default mode: worth), metric, rewards. A restore builds a second learner and changes places with
+ * (default mode: worth), quality, rewards. A restore builds a second learner and changes places with
  * it when all of it is good. */
 #include <math.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ learner_digest(const learner *le)
         d = rows_digest(le->tables[f], d);
     d = aa_digest(d, le->dense.w, adam_bytes(&le->dense));
     d = le->cr ? critic_digest(le->cr, d) : worth_digest(&le->wo, d);
-    const uint64_t me = metric_digest(le->me);
+    const uint64_t me = quality_digest(le->qu);
     return aa_digest(d, &me, sizeof me);
 }
 
@@ -89,11 +89,11 @@ save_rewards(const learner *le, aa_ckpt_writer *w, aa_err *err)
 static aa_status
 save_about(const learner *le, aa_ckpt_writer *w, aa_err *err)
 {
-    char                 text[2048];
-    metric_summary       ms;
-    learner_stats        ls;
-    const metric_values *all = &ms.slice[METRIC_ALL];
-    learner_metrics_get(le, &ms);
+    char                  text[2048];
+    quality_summary       ms;
+    learner_stats         ls;
+    const quality_values *all = &ms.slice[QUALITY_ALL];
+    learner_quality(le, &ms);
     learner_stats_get(le, &ls);
     snprintf(text, sizeof text,
              "batch %llu\nevents %llu\nmse %.6f\naccuracy %.6f\nauc %.6f\nlogloss %.6f\n"
@@ -108,14 +108,14 @@ aa_status
 learner_save(const learner *le, aa_ckpt_writer *w, aa_err *err)
 {
     const saved_head head = head_of(le);
-    const void      *metric_data;
-    const size_t     metric_len = metric_bytes(le->me, &metric_data);
+    const void      *quality_data;
+    const size_t     quality_len = quality_bytes(le->qu, &quality_data);
     aa_status        st = aa_ckpt_section(w, "learner", &head, sizeof head, err);
     if (st == AA_OK) st = aa_ckpt_section(w, "dense", le->dense.w, adam_bytes(&le->dense), err);
     for (size_t f = 0; st == AA_OK && f < le->F; f++)
         st = rows_save(le->tables[f], w, err);
     if (st == AA_OK) st = le->cr ? critic_save(le->cr, w, err) : worth_save(&le->wo, w, err);
-    if (st == AA_OK) st = aa_ckpt_section(w, "metric", metric_data, metric_len, err);
+    if (st == AA_OK) st = aa_ckpt_section(w, "metric", quality_data, quality_len, err);
     if (st == AA_OK) st = save_rewards(le, w, err);
     if (st == AA_OK) st = save_about(le, w, err);
     return st;
@@ -195,8 +195,8 @@ restore_metric(learner *le, aa_ckpt_reader *r, aa_err *err)
     const void *data;
     size_t      len;
     aa_status   st = aa_ckpt_get(r, "metric", &data, &len, err);
-    if (st == AA_OK && metric_set_bytes(le->me, data, len) != 0)
-        st = aa_fail(err, AA_EPARSE, "metric: %zu bytes of another shape", len);
+    if (st == AA_OK && quality_set_bytes(le->qu, data, len) != 0)
+        st = aa_fail(err, AA_EPARSE, "quality: %zu bytes of another shape", len);
     return st;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the documents: every relative link, its anchor, every path of the project and every
-# snake_case name in backticks exists; `file.c`: `function` is a function of that file. Prints what
+# Checks the documents: every relative link, its anchor, every path of the project, every file that
+# a room's README names, and every snake_case name in backticks exists; `file.c`: `function` is a function of that file. Prints what
 # is wrong; exit code 1 if anything is.
 #   scripts/check-links.sh
 # CHANGELOG.md is left out: it names what was there at the time.
@@ -65,15 +65,26 @@ def wrong_functions(text):
                 yield f"`{file}` has no `{name}`"
 
 
+def wrong_files(page, text, code):
+    """In a room's README, `file.h` is a file of that room (or a system header that the code includes)."""
+    if page.name != "README.md" or page.parent == Path("."):
+        return
+    for name in re.findall(r"`(\w+\.[ch])`", text):
+        if not (page.parent / name).exists() and not any(page.parent.glob(f"*/{name}")) and not re.search(rf"<(\w+/)?{re.escape(name)}>", code):
+            yield f"`{name}`: no such file in {page.parent}"
+
+
 pages = [*Path(".").glob("*.md"), *(f for top in TOPS for f in Path(top).rglob("*.md"))]
-words = set(re.findall(r"\w+", sources() + Path("docs/METRICS.md").read_text()))  # the code puts metrics' names together
+code = sources()
+words = set(re.findall(r"\w+", code + Path("docs/METRICS.md").read_text()))  # the code puts metrics' names together
 count, bad = 0, 0
 for page in sorted(pages):
     if page.name == "CHANGELOG.md":
         continue
     text = page.read_text()
     count += 1
-    for fault in [*wrong_links(page, text), *wrong_paths(page, text), *wrong_names(text, words), *wrong_functions(text)]:
+    for fault in [*wrong_links(page, text), *wrong_paths(page, text), *wrong_files(page, text, code),
+                  *wrong_names(text, words), *wrong_functions(text)]:
         print(f"{page}: {fault}")
         bad += 1
 print(f"{count} documents, {bad} faults")

@@ -117,7 +117,7 @@ shopt -s nullglob
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-sweep_stale build/check
+remove_stale build/check
 mkdir -p "$LOGS"
 
 gates=()

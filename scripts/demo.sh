@@ -73,7 +73,7 @@ decide_labels() {
         LABELS=(event.label=as-is)
         say "labels: 0 and 1, taken as they are"
     else
-        die -2 "$(printf '%s holds ratings from %s to %s, and nothing says which are positive.
+        die -2 "$(printf '%s holds ratings from %s to %s, and it is not stated which are positive.
 Say it with POSITIVE: make demo DATA=%s POSITIVE=%s makes every label above it positive.' "$DATA" \
             "$least" "$most" "$DATA" "$(jq -r '(.label_min + .label_max) / 2 | floor' "$FACTS")")"
     fi
@@ -172,7 +172,7 @@ show_summary() {
 }
 
 check_arguments
-sweep_stale "$OUT"
+remove_stale "$OUT"
 mkdir -p "$RUN"
 trap finish EXIT
 trap 'exit 130' INT

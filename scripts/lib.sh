@@ -4,7 +4,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Steps are numbered lines with a clock, so that whoever watches knows what takes the time.
+# Steps are numbered lines with a clock, so that a reader sees what takes the time.
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 warn() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { # die [-CODE] words...
@@ -96,7 +96,7 @@ gate() {
 
 # Work folders run-PID under a folder belong to a script with that pid. One that was killed (kill -9) could not
 # clear up: its broker is stopped and its folder removed by the next run.
-sweep_stale() {
+remove_stale() {
     local dir pid
     for dir in "$1"/run-*; do
         pid=${dir##*-}

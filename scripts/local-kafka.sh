@@ -4,12 +4,12 @@
 #   scripts/local-kafka.sh status DIR    prints it too; exit 1 when it does not answer
 #   scripts/local-kafka.sh stop DIR      ends it, waits for the end; the data stay in DIR
 # All it writes is in DIR (data, settings, pid, broker.log), so several can run side by side.
-# `start` on a running broker only prints its address; on old data it goes on with them, at the
+# `start` on a running broker only prints its address; on old data it continues with them, at the
 # same address if nobody has taken its ports: clients of a broker that was killed find it again.
 # KAFKA_LIBS: another folder of jars, of another version.
-# KAFKA_SETTINGS: more lines of server.properties for a broker that is made anew.
+# KAFKA_SETTINGS: more lines of server.properties for a new broker.
 # KAFKA_SASL_PORT: it also listens there, with SASL_PLAINTEXT (users and mechanisms: KAFKA_SETTINGS).
-# KAFKA_SECURE=1: clients of a broker that is made anew come by TLS and SASL/SCRAM only; DIR/client.yaml has
+# KAFKA_SECURE=1: clients of a new broker connect by TLS and SASL/SCRAM only; DIR/client.yaml has
 # the `kafka:` section that they need (user autoassign, a random password, the authority's certificate).
 source "$(dirname "$0")/lib.sh"
 

@@ -182,7 +182,7 @@ check_arguments
 mkdir -p "$OUT"
 exec 7>"$OUT/.lock"
 flock -n 7 || die "the same is under way here already"
-sweep_stale "$OUT"
+remove_stale "$OUT"
 mkdir -p "$RUN"
 trap finish EXIT
 trap 'exit 130' INT

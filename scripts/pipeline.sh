@@ -81,7 +81,7 @@ pipeline_sample_cpu() {
     local stat fields
     { read -r stat <"/proc/${PIPELINE_PID[$1]:-none}/stat"; } 2>/dev/null || return 0
     read -r -a fields <<<"${stat##*) }"
-    # shellcheck disable=SC2034 # read by whoever sources this
+    # shellcheck disable=SC2034 # read by the script that sources this
     PIPELINE_CPU_TICKS[$1]=$((fields[11] + fields[12]))
 }
 
@@ -127,10 +127,10 @@ pipeline_stop() {
     done
 }
 
-# pipeline_http NAME PATH: from a process's HTTP server, wherever it listens (its log says the port).
+# pipeline_http NAME PATH: from a process's HTTP server, wherever it listens (its log has the port).
 pipeline_port() {
     grep -oE 'id=HTTP-LISTEN .*port=[0-9]+' "$PIPELINE_DIR/$1.log" 2>/dev/null |
-        tail -n 1 | grep -oE '[0-9]+$' # the last: a log goes on over restarts
+        tail -n 1 | grep -oE '[0-9]+$' # the last: a log continues over restarts
 }
 pipeline_http() {
     local port

@@ -6,7 +6,7 @@
 #   -b BROKER  bootstrap address (default 127.0.0.1:9092)
 #   -o ...     overrides, as the processes take them
 # Ends when a replay ends (ingest.run=replay), or with Ctrl-C or SIGTERM: then the processes drain
-# and write a checkpoint first. A next run with the same DIR and topic goes on from there.
+# and write a checkpoint first. The next run with the same DIR and topic continues from there.
 source "$(dirname "$0")/pipeline.sh"
 
 dir=$ROOT/build/run broker=127.0.0.1:9092 overrides=()

@@ -75,8 +75,6 @@ aa_status
 aa_kafka_batch_take(aa_kafka_batch *ba, rd_kafka_queue_t *queue, size_t max, int timeout_ms,
                     aa_err *err)
 {
-    ssize_t n;
-
     aa_kafka_batch_release(ba);
     if (max > ba->cap) {
         rd_kafka_message_t **km = realloc(ba->km, max * sizeof(rd_kafka_message_t *));
@@ -84,7 +82,7 @@ aa_kafka_batch_take(aa_kafka_batch *ba, rd_kafka_queue_t *queue, size_t max, int
         ba->km = km;
         ba->cap = max;
     }
-    n = rd_kafka_consume_batch_queue(queue, timeout_ms, ba->km, max);
+    ssize_t n = rd_kafka_consume_batch_queue(queue, timeout_ms, ba->km, max);
     if (n < 0) return aa_fail(err, AA_EIO, "reading: %s", rd_kafka_err2str(rd_kafka_last_error()));
     ba->count = (size_t)n;
     return AA_OK;

@@ -129,13 +129,12 @@ aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_er
     aa_status                       st = AA_OK;
     const struct rd_kafka_metadata *md = NULL;
     rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    rd_kafka_resp_err_t             ke;
 
     if (!rkt)
         return aa_fail(err, AA_ECONFIG, "topic %s: %s", topic,
                        rd_kafka_err2str(rd_kafka_last_error()));
     *count = 0;
-    ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
     if (ke) {
         st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
         goto out;

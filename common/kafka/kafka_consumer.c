@@ -77,7 +77,6 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t ke, rd_kafka_topic_partition_li
 static aa_status
 client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
 {
-    aa_status         st;
     rd_kafka_conf_t  *conf = NULL;
     aa_kafka_property p[32];
     size_t            n = 0;
@@ -96,7 +95,7 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     p[n++] = (aa_kafka_property){"partition.assignment.strategy", "range,roundrobin", false};
     if (subscribe && !fetcher) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
     if (subscribe && fetcher) p[n++] = (aa_kafka_property){"client.id", client, false};
-    st = aa_kafka_conf_new(&conf, cfg, p, n, err);
+    aa_status st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
     /* what the user says of it holds where there is no commit (ingest/source); events that are
      * gone must show here as an error, not as a silent jump */
@@ -115,15 +114,13 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
 static aa_status
 wake_open(aa_consumer *cs, aa_err *err)
 {
-    rd_kafka_queue_t *queue;
-
     if (pipe(cs->wake) != 0) return aa_fail(err, AA_EIO, "pipe: %s", strerror(errno));
     for (int i = 0; i < 2; i++) {
         if (fcntl(cs->wake[i], F_SETFL, O_NONBLOCK) != 0 ||
             fcntl(cs->wake[i], F_SETFD, FD_CLOEXEC) != 0)
             return aa_fail(err, AA_EIO, "pipe: %s", strerror(errno));
     }
-    queue = rd_kafka_queue_get_consumer(cs->rk);
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(cs->rk);
     rd_kafka_queue_io_event_enable(queue, cs->wake[1], "w", 1);
     rd_kafka_queue_destroy(queue);
     return AA_OK;
@@ -133,10 +130,9 @@ static aa_status
 subscribe_topic(aa_consumer *cs, aa_err *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_resp_err_t              ke;
 
     rd_kafka_topic_partition_list_add(list, cs->topic, RD_KAFKA_PARTITION_UA);
-    ke = rd_kafka_subscribe(cs->rk, list);
+    rd_kafka_resp_err_t ke = rd_kafka_subscribe(cs->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (ke) return aa_fail(err, AA_EIO, "subscribe to %s: %s", cs->topic, rd_kafka_err2str(ke));
     return AA_OK;
@@ -237,11 +233,11 @@ aa_consumer_offsets_at(aa_consumer *cs, int64_t time_ms, aa_kafka_offset *po, si
 {
     aa_status                        st = AA_OK;
     rd_kafka_topic_partition_list_t *list = list_of(cs, po, n);
-    rd_kafka_resp_err_t              ke;
 
     for (int i = 0; i < list->cnt; i++)
         list->elems[i].offset = time_ms;
-    ke = list_error(rd_kafka_offsets_for_times(cs->rk, list, AA_KAFKA_ASK_MS), list);
+    rd_kafka_resp_err_t ke =
+        list_error(rd_kafka_offsets_for_times(cs->rk, list, AA_KAFKA_ASK_MS), list);
     if (ke) {
         st = aa_fail(err, AA_EIO, "offsets of %s by time: %s", cs->topic, rd_kafka_err2str(ke));
         goto out;
@@ -309,9 +305,8 @@ aa_consumer_release(aa_consumer *cs, aa_err *err)
 aa_status
 aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
 {
-    rd_kafka_topic_partition_list_t *list;
-    rd_kafka_resp_err_t              ke;
-    aa_status                        st = AA_OK;
+    rd_kafka_resp_err_t ke;
+    aa_status           st = AA_OK;
 
     if (cs->part_count > 0) { /* stop the fetchers first: their offsets are not ours any more */
         st = aa_consumer_release(cs, err);
@@ -320,7 +315,7 @@ aa_consumer_assign(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
     release_parts(cs); /* of an assignment of nothing */
     cs->part = calloc(n + 1, sizeof *cs->part);
     if (!cs->part) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
-    list = list_of(cs, po, n);
+    rd_kafka_topic_partition_list_t *list = list_of(cs, po, n);
     for (size_t i = 0; i < n; i++) {
         rd_kafka_queue_t *queue = rd_kafka_queue_get_partition(cs->rk, cs->topic, po[i].partition);
         if (!queue) {
@@ -389,18 +384,14 @@ commit_failed(rd_kafka_resp_err_t ke, aa_err *err)
 aa_status
 aa_consumer_commit_send(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err *err)
 {
-    rd_kafka_topic_partition_list_t *list;
-    rd_kafka_resp_err_t              ke;
-    aa_status                        st;
-
     forget_commit(cs);
     if (n == 0) return AA_OK;
-    list = list_of(cs, po, n);
-    st = put_metadata(list, po, n, err);
+    rd_kafka_topic_partition_list_t *list = list_of(cs, po, n);
+    aa_status                        st = put_metadata(list, po, n, err);
     if (st != AA_OK) goto out;
     cs->committing = rd_kafka_queue_new(cs->rk);
     rd_kafka_queue_io_event_enable(cs->committing, cs->wake[1], "w", 1);
-    ke = rd_kafka_commit_queue(cs->rk, list, cs->committing, NULL, NULL);
+    rd_kafka_resp_err_t ke = rd_kafka_commit_queue(cs->rk, list, cs->committing, NULL, NULL);
     if (ke) {
         forget_commit(cs);
         st = commit_failed(ke, err);
@@ -413,17 +404,13 @@ out:
 aa_status
 aa_consumer_commit_answer(aa_consumer *cs, int timeout_ms, bool *answered, aa_err *err)
 {
-    const rd_kafka_topic_partition_list_t *list;
-    rd_kafka_resp_err_t                    ke;
-    rd_kafka_event_t                      *ev;
-
     *answered = true;
     if (!cs->committing) return AA_OK;
-    ev = rd_kafka_queue_poll(cs->committing, timeout_ms);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(cs->committing, timeout_ms);
     *answered = ev != NULL;
     if (!ev) return AA_OK;
-    list = rd_kafka_event_topic_partition_list(ev);
-    ke = rd_kafka_event_error(ev);
+    const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(ev);
+    rd_kafka_resp_err_t                    ke = rd_kafka_event_error(ev);
     if (list) ke = list_error(ke, list);
     rd_kafka_event_destroy(ev);
     forget_commit(cs);
@@ -525,15 +512,13 @@ aa_status
 aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from, int64_t *to,
                  aa_err *err)
 {
-    consumer_part                   *part = &cs->part[idx];
-    aa_kafka_offset                  po = {.partition = part->partition};
-    rd_kafka_topic_partition_list_t *list;
-    rd_kafka_error_t                *error;
+    consumer_part  *part = &cs->part[idx];
+    aa_kafka_offset po = {.partition = part->partition};
     aa_status st = aa_kafka_batch_end(cfg, cs->topic, part->partition, part->bad, &po.offset, err);
 
     if (st != AA_OK) return st;
-    list = list_of(cs, &po, 1);
-    error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
+    rd_kafka_topic_partition_list_t *list = list_of(cs, &po, 1);
+    rd_kafka_error_t                *error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
     if (error || list->elems[0].err)
         st = aa_fail(err, AA_EIO, "%s partition %d: going on from offset %lld: %s", cs->topic,
                      (int)part->partition, (long long)po.offset,
@@ -559,12 +544,10 @@ aa_status
 aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max, size_t *count,
                   int64_t *end, aa_err *err)
 {
-    aa_status st;
-
     *count = 0;
     *end = AA_KAFKA_NO_OFFSET;
     AA_REQUIRE(idx < cs->part_count);
-    st = aa_kafka_batch_take(&cs->batch, cs->part[idx].queue, max, 0, err);
+    aa_status st = aa_kafka_batch_take(&cs->batch, cs->part[idx].queue, max, 0, err);
     if (st != AA_OK) return st;
     for (size_t i = 0; i < cs->batch.count; i++) {
         rd_kafka_message_t *km = cs->batch.km[i];

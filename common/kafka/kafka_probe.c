@@ -57,10 +57,9 @@ static aa_status
 read_from(probe *pb, int64_t offset, aa_err *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_resp_err_t              ke;
 
     rd_kafka_topic_partition_list_add(list, pb->topic, pb->partition)->offset = offset;
-    ke = rd_kafka_assign(pb->rk, list);
+    rd_kafka_resp_err_t ke = rd_kafka_assign(pb->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (ke) return aa_fail(err, AA_EIO, "assigning %s: %s", pb->topic, rd_kafka_err2str(ke));
     return AA_OK;
@@ -129,14 +128,14 @@ aa_status
 aa_kafka_batch_end(const aa_conf *cfg, const char *topic, int32_t partition, int64_t bad,
                    int64_t *end, aa_err *err)
 {
-    probe               pb = {.topic = topic, .partition = partition, .bad = bad};
-    int64_t             low = 0, high = 0;
-    rd_kafka_resp_err_t ke;
-    aa_status           st = open_probe(&pb, cfg, err);
+    probe     pb = {.topic = topic, .partition = partition, .bad = bad};
+    int64_t   low = 0, high = 0;
+    aa_status st = open_probe(&pb, cfg, err);
 
     if (st != AA_OK) return st;
     pb.deadline_ms = aa_now_ms() + SEARCH_MS;
-    ke = rd_kafka_query_watermark_offsets(pb.rk, topic, partition, &low, &high, PROBE_MS);
+    rd_kafka_resp_err_t ke =
+        rd_kafka_query_watermark_offsets(pb.rk, topic, partition, &low, &high, PROBE_MS);
     if (ke)
         st = aa_fail(err, AA_EIO, "offsets of %s partition %" PRId32 ": %s", topic, partition,
                      rd_kafka_err2str(ke));

@@ -139,12 +139,11 @@ aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
 aa_status
 aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes, aa_err *err)
 {
-    aa_status        st;
     rd_kafka_conf_t *conf = NULL;
     aa_producer     *pr = calloc(1, sizeof *pr);
 
     if (!pr) return aa_fail(err, AA_ENOMEM, "Kafka producer");
-    st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
+    aa_status st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
     if (st != AA_OK) goto out;
     st = yield_idempotence(conf, cfg, err);
     if (st != AA_OK) goto out;
@@ -181,11 +180,10 @@ aa_producer_tell(aa_producer *pr, aa_producer_told told, void *arg)
 static rd_kafka_topic_t *
 topic_of(aa_producer *pr, const char *topic)
 {
-    rd_kafka_topic_t *rkt;
     for (size_t i = 0; i < pr->topic_count; i++)
         if (strcmp(rd_kafka_topic_name(pr->topic[i]), topic) == 0) return pr->topic[i];
     if (pr->topic_count == TOPIC_SLOTS) return NULL;
-    rkt = rd_kafka_topic_new(pr->rk, topic, NULL);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(pr->rk, topic, NULL);
     if (rkt) pr->topic[pr->topic_count++] = rkt;
     return rkt;
 }
@@ -279,10 +277,9 @@ aa_status
 aa_producer_send_marked(aa_producer *pr, const char *topic, const aa_delivery *de,
                         const aa_kafka_header *headers, size_t header_count, aa_err *err)
 {
-    rd_kafka_vu_t       vu[8 + AA_KAFKA_HEADERS_MAX];
-    rd_kafka_vu_t      *end = put_frame(pr, vu, topic, -1, headers, header_count);
-    char                why[160] = "";
-    rd_kafka_resp_err_t code;
+    rd_kafka_vu_t  vu[8 + AA_KAFKA_HEADERS_MAX];
+    rd_kafka_vu_t *end = put_frame(pr, vu, topic, -1, headers, header_count);
+    char           why[160] = "";
 
     AA_REQUIRE(pr->told && de->mark);
     end->vtype = RD_KAFKA_VTYPE_OPAQUE;
@@ -291,7 +288,7 @@ aa_producer_send_marked(aa_producer *pr, const char *topic, const aa_delivery *d
     end++->u.i64 = de->timestamp_ms;
     end = put_bytes(end, RD_KAFKA_VTYPE_KEY, de->key, de->key_len);
     end = put_bytes(end, RD_KAFKA_VTYPE_VALUE, de->value, de->len);
-    code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
+    rd_kafka_resp_err_t code = produce(pr, vu, (size_t)(end - vu), why, sizeof why);
     if (code)
         return aa_fail(err,
                        code == RD_KAFKA_RESP_ERR__QUEUE_FULL          ? AA_EFULL
@@ -324,13 +321,12 @@ aa_producer_failed(const aa_producer *pr)
 aa_status
 aa_producer_flush(aa_producer *pr, int timeout_ms, aa_err *err)
 {
-    uint64_t            failed;
     rd_kafka_resp_err_t ke = rd_kafka_flush(pr->rk, timeout_ms);
 
     if (ke)
         return aa_fail(err, AA_EIO, "flush: %d messages not delivered after %d ms: %s",
                        rd_kafka_outq_len(pr->rk), timeout_ms, rd_kafka_err2str(ke));
-    failed = pr->failed - pr->flush_failed;
+    uint64_t failed = pr->failed - pr->flush_failed;
     pr->flush_failed = pr->failed;
     if (failed > 0)
         return aa_fail(err, AA_EIO, "flush: %llu messages not delivered: %s",

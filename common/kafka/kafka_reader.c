@@ -36,7 +36,6 @@ static const aa_kafka_property reader_defaults[] = {
 static aa_status
 client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
 {
-    aa_status         st;
     rd_kafka_conf_t  *conf = NULL;
     aa_kafka_property p[32];
     size_t            n = 0;
@@ -45,7 +44,7 @@ client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
     p[n++] = reader_defaults[0];
-    st = aa_kafka_conf_new(&conf, cfg, p, n, err);
+    aa_status st = aa_kafka_conf_new(&conf, cfg, p, n, err);
     if (st != AA_OK) return st;
     /* set last: what the user says about resets is meant for the events,
      * and about members as well */
@@ -118,14 +117,13 @@ aa_status
 aa_reader_open_since(aa_reader **out, const aa_conf *cfg, const char *const *topics,
                      size_t topic_count, int64_t since_ms, aa_err *err)
 {
-    aa_status                        st;
     rd_kafka_resp_err_t              ke;
     rd_kafka_topic_partition_list_t *list = NULL;
     aa_reader                       *rd = calloc(1, sizeof *rd);
 
     if (!rd) return aa_fail(err, AA_ENOMEM, "Kafka reader");
     AA_REQUIRE(topic_count <= TOPICS_MAX);
-    st = client_open(rd, cfg, err);
+    aa_status st = client_open(rd, cfg, err);
     if (st != AA_OK) goto out;
     list = rd_kafka_topic_partition_list_new(16);
     for (size_t t = 0; t < topic_count; t++) {
@@ -162,9 +160,8 @@ topic_idx(const aa_reader *rd, const rd_kafka_topic_t *rkt)
 static void
 advance(aa_reader *rd, const rd_kafka_message_t *km, int64_t next)
 {
-    size_t topic;
     if (!km->rkt) return;
-    topic = topic_idx(rd, km->rkt);
+    size_t topic = topic_idx(rd, km->rkt);
     for (size_t i = 0; i < rd->part_count; i++) {
         reader_part *pt = &rd->part[i];
         if (pt->topic != topic || pt->partition != km->partition) continue;

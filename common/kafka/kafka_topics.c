@@ -30,14 +30,14 @@ admin_new(rd_kafka_t **out, const aa_conf *cfg, aa_err *err)
 static aa_status
 check_created(rd_kafka_event_t *ev, const char *topic, aa_err *err)
 {
-    size_t                          count = 0;
-    const rd_kafka_topic_result_t **results;
+    size_t count = 0;
 
     if (!ev) return aa_fail(err, AA_EIO, "creating topic %s: no answer", topic);
     if (rd_kafka_event_error(ev))
         return aa_fail(err, AA_EIO, "creating topic %s: %s", topic,
                        rd_kafka_event_error_string(ev));
-    results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(ev), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(ev), &count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_resp_err_t ke = rd_kafka_topic_result_error(results[i]);
         const char         *why = rd_kafka_topic_result_error_string(results[i]);
@@ -92,11 +92,10 @@ const size_t aa_topic_compacted_count = sizeof aa_topic_compacted / sizeof *aa_t
 aa_status
 aa_topic_make(const aa_conf *cfg, const aa_topic_spec *sp, int *existing, aa_err *err)
 {
-    aa_status   st;
     size_t      count = 0;
     rd_kafka_t *rk = NULL;
 
-    st = admin_new(&rk, cfg, err);
+    aa_status st = admin_new(&rk, cfg, err);
     if (st != AA_OK) return st;
     st = aa_kafka_partition_count(rk, sp->name, &count, err);
     if (st != AA_OK) goto out;
@@ -134,11 +133,10 @@ take_shape(rd_kafka_t *rk, const char *topic, aa_topic_facts *out, aa_err *err)
 {
     const struct rd_kafka_metadata *md = NULL;
     rd_kafka_topic_t               *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    rd_kafka_resp_err_t             ke;
     aa_status                       st = AA_OK;
 
     if (!rkt) return aa_fail(err, AA_ECONFIG, "topic %s: not a topic's name", topic);
-    ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
     if (!ke && md->topic_cnt == 1) ke = md->topics[0].err;
     if (ke == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         *out = (aa_topic_facts){0};
@@ -156,12 +154,11 @@ take_shape(rd_kafka_t *rk, const char *topic, aa_topic_facts *out, aa_err *err)
 static void
 take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
 {
-    size_t                            count = 0, entries = 0;
-    const rd_kafka_ConfigResource_t **res;
+    size_t count = 0, entries = 0;
 
     if (!ev || rd_kafka_event_error(ev)) return;
-    res = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(ev),
-                                                    &count);
+    const rd_kafka_ConfigResource_t **res = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(ev), &count);
     if (count != 1 || rd_kafka_ConfigResource_error(res[0])) return;
     const rd_kafka_ConfigEntry_t **ce = rd_kafka_ConfigResource_configs(res[0], &entries);
     for (size_t i = 0; i < entries; i++) {

@@ -20,10 +20,9 @@ enum {
 uint32_t
 aa_owners_mark(const aa_kafka_record *rec)
 {
-    size_t      len;
-    const void *header;
+    size_t len;
     if (rec->value) return aa_mark_get(rec->value, rec->len);
-    header = aa_kafka_record_header(rec, AA_MARK_HEADER, &len);
+    const void *header = aa_kafka_record_header(rec, AA_MARK_HEADER, &len);
     return aa_mark_from_header(header, len);
 }
 

@@ -116,12 +116,11 @@ copy_offer(aa_offer *of, const Autoassign__Offer *m, aa_err *err)
                               .messages = m->messages,
                               .records = m->records};
     aa_portions       po = of->po;
-    aa_status         st;
 
     if (name_len >= sizeof of->name || pipeline_len >= sizeof of->pipeline)
         return aa_fail(err, AA_EPARSE, "Offer: text of %zu and %zu bytes is too long", name_len,
                        pipeline_len);
-    st = aa_portions_reserve(&po, m->n_partition, err);
+    aa_status st = aa_portions_reserve(&po, m->n_partition, err);
     of->po = po; /* arrays may have moved */
     if (st != AA_OK) return st;
     *of = (aa_offer){.hd = wire_header_from(m->header),

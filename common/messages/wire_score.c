@@ -191,7 +191,7 @@ check_reply(const Autoassign__ScoreReply *m, aa_err *err)
     aa_status st = wire_check_finite("score", m->score, m->n_score, err);
     for (size_t i = 0; !st && i < m->n_explanation; i++)
         st = wire_check_finite("mix", &m->explanation[i]->mix, 1, err);
-    if (!st && m->n_item_id && m->n_item_id != m->n_score)
+    if (st == AA_OK && m->n_item_id && m->n_item_id != m->n_score)
         st = aa_fail(err, AA_EPARSE, "reply with %zu items and %zu scores", m->n_item_id,
                      m->n_score);
     for (const char *c = m->error; !st && *c; c++)

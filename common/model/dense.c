@@ -7,11 +7,11 @@
 
 #include "common/model/kernel.h"
 
-#define LANES ((size_t)16)
+#define VECTOR ((size_t)16)
 
 /* 16 floats as one value; GCC splits it into what the target has. Passed by address only, so that
  * no calling convention depends on the instruction set. */
-typedef float v16 __attribute__((vector_size(LANES * sizeof(float))));
+typedef float v16 __attribute__((vector_size(VECTOR * sizeof(float))));
 typedef float v4 __attribute__((vector_size(4 * sizeof(float))));
 
 static inline void
@@ -26,11 +26,11 @@ store(float *p, const v16 *v)
     memcpy(p, v, sizeof *v);
 }
 
-/* Tree: lane j with lane j+8, then 4, 2, 1. */
+/* Tree: element j with element j+8, then 4, 2, 1. */
 static inline float
 sum_lanes(const v16 *v)
 {
-    float t[LANES];
+    float t[VECTOR];
     v4    a, b, c, d;
     store(t, v);
     memcpy(&a, t, sizeof a), memcpy(&b, t + 4, sizeof b);
@@ -43,7 +43,7 @@ sum_lanes(const v16 *v)
 static inline void
 load_rest(v16 *v, const float *p, size_t n)
 {
-    float t[LANES] = {0};
+    float t[VECTOR] = {0};
     for (size_t j = 0; j < n; j++)
         t[j] = p[j];
     load(v, t);
@@ -55,7 +55,7 @@ dot(const float *a, const float *b, size_t n)
 {
     v16    sum = {0}, u, v;
     size_t o = 0;
-    for (; o + LANES <= n; o += LANES) {
+    for (; o + VECTOR <= n; o += VECTOR) {
         load(&u, a + o), load(&v, b + o);
         sum += u * v;
     }
@@ -71,7 +71,7 @@ static inline void
 forward_rest(const float *x, const float *w, const float *b, float *y, size_t I, size_t O,
              size_t rest)
 {
-    float sum[LANES];
+    float sum[VECTOR];
     for (size_t j = 0; j < rest; j++)
         sum[j] = b[j];
     for (size_t i = 0; i < I; i++)
@@ -87,7 +87,7 @@ forward_one(const float *restrict x, const float *restrict w, const float *restr
             float *restrict y, size_t I, size_t O, bool relu)
 {
     size_t o = 0;
-    for (; o + 4 * LANES <= O; o += 4 * LANES) {
+    for (; o + 4 * VECTOR <= O; o += 4 * VECTOR) {
         v16 s0, s1, s2, s3, u;
         load(&s0, b + o), load(&s1, b + o + 16), load(&s2, b + o + 32), load(&s3, b + o + 48);
         for (size_t i = 0; i < I; i++) {
@@ -99,7 +99,7 @@ forward_one(const float *restrict x, const float *restrict w, const float *restr
         }
         store(y + o, &s0), store(y + o + 16, &s1), store(y + o + 32, &s2), store(y + o + 48, &s3);
     }
-    for (; o + 2 * LANES <= O; o += 2 * LANES) {
+    for (; o + 2 * VECTOR <= O; o += 2 * VECTOR) {
         v16 s0, s1, u;
         load(&s0, b + o), load(&s1, b + o + 16);
         for (size_t i = 0; i < I; i++) {
@@ -109,7 +109,7 @@ forward_one(const float *restrict x, const float *restrict w, const float *restr
         }
         store(y + o, &s0), store(y + o + 16, &s1);
     }
-    for (; o + LANES <= O; o += LANES) {
+    for (; o + VECTOR <= O; o += VECTOR) {
         v16 s0, u;
         load(&s0, b + o);
         for (size_t i = 0; i < I; i++)
@@ -159,7 +159,7 @@ backward_one(const float *restrict x, const float *restrict w, const float *rest
     for (size_t i = 0; i < I; i++, w += O, dw += O) {
         v16    sum = {0}, u, d;
         size_t o = 0;
-        for (; o + LANES <= O; o += LANES) {
+        for (; o + VECTOR <= O; o += VECTOR) {
             load(&u, w + o), load(&d, dy + o);
             sum += u * d;
             d *= x[i];

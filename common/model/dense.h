@@ -1,6 +1,6 @@
 /* common/model/dense - fully connected layers: the dense maths of all models.
  *
- *   y = x W + b,   W (I,O) row-major: the weights of one input are adjacent, lanes are outputs
+ *   y = x W + b,   W (I,O) row-major: the weights of one input are adjacent; a vector holds outputs
  *
  * Batches below AA_DENSE_SMALL go event by event through matrix-vector loops (the default: one
  * event per optimizer step); larger ones through OpenBLAS. The small path has one order of

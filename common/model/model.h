@@ -6,8 +6,8 @@
  * name in settings.h.
  *
  * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
- * common/model/dense.h) they are the same on every CPU and for every such B: lanes are outputs, sums run
- * in a fixed order. From B = 8 on OpenBLAS chooses the order, by its kernel for the CPU and by B.
+ * common/model/dense.h) they are the same on every CPU and for every such B: a
+ * vector holds outputs, sums run in a fixed order. From B = 8 on OpenBLAS chooses the order, by its kernel for the CPU and by B.
  */
 #ifndef AA_COMMON_MODEL_MODEL_H
 #define AA_COMMON_MODEL_MODEL_H

@@ -161,7 +161,7 @@ open_http(aa_context *ctx, const aa_program *program, aa_err *err)
     aa_status            st =
         aa_http_server_open(&ctx->http, ctx->cfg->http.bind,
                             (int)http_port(ctx->cfg, program->name), &limits, ctx->ms, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     snprintf(kv, sizeof kv, "bind=%s port=%d", ctx->cfg->http.bind, aa_http_server_port(ctx->http));
     aa_log_write(AA_INFO, "HTTP-LISTEN", kv, "healthz, readyz and metrics are served");
     return AA_OK;
@@ -249,8 +249,8 @@ run_program(const aa_program *program, const aa_conf *cfg)
         libraries_whole = false;
         goto out;
     }
-    if ((st = check_summary_dir(cfg, true, &err)) || (st = catch_signals(&err)) ||
-        (st = open_http(&ctx, program, &err)))
+    if ((st = check_summary_dir(cfg, true, &err)) != AA_OK || (st = catch_signals(&err)) != AA_OK ||
+        (st = open_http(&ctx, program, &err)) != AA_OK)
         goto out;
     if ((st = lock_checkpoints(cfg, program->name, &err)) != AA_OK) goto out;
     st = program->run(&ctx, &err);
@@ -260,7 +260,7 @@ out:
     aa_metrics_free(&ctx.ms);
     aa_log_flush_repeats();
     snprintf(kv, sizeof kv, "status=%s", aa_status_name(st));
-    if (st)
+    if (st != AA_OK)
         aa_log_write(AA_ERROR, "FAILED", kv, "%s", err.text);
     else
         aa_info("EXIT", "done");
@@ -294,7 +294,7 @@ load_and_run(const aa_program *program, const options *opt)
     aa_status st = AA_OK;
     aa_conf  *cfg = malloc(sizeof *cfg);
     if (!cfg) return AA_ENOMEM;
-    if ((st = aa_conf_load(cfg, opt->path, opt->overrides, opt->override_count, &err))) {
+    if ((st = aa_conf_load(cfg, opt->path, opt->overrides, opt->override_count, &err)) != AA_OK) {
         fprintf(stderr, "%s: %s\n", opt->called, err.text);
         if (st == AA_EIO) st = AA_ECONFIG; /* a file that is not there is a wrong -c */
         goto out;

@@ -68,7 +68,7 @@ aa_ckpt_path(char *out, size_t size, const aa_conf *cfg, const char *process, ui
              aa_err *err)
 {
     aa_status st = folder_path(out, size, cfg, process, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     size_t len = strlen(out);
     int    n = snprintf(out + len, size - len, "/" CKPT_NAME, epoch);
     if (n < 0 || (size_t)n >= size - len)
@@ -118,7 +118,7 @@ make_folders(const char *path, aa_err *err)
         part[end - path] = '\0';
         if (mkdir(part, 0700) == 0) {
             aa_status st = sync_folder(parent, err);
-            if (st) return st;
+            if (st != AA_OK) return st;
         } else if (errno != EEXIST) {
             return aa_fail(err, AA_EIO, "cannot make folder %s: %s", part, strerror(errno));
         }
@@ -187,7 +187,7 @@ aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err 
     uint64_t *epochs = NULL;
     size_t    count = 0;
     aa_status st = aa_ckpt_list(cfg, process, &epochs, &count, err);
-    if (st) return st;
+    if (st != AA_OK) return st;
     *epoch = count ? epochs[count - 1] : 0;
     free(epochs);
     return AA_OK;
@@ -264,7 +264,7 @@ put(aa_ckpt_writer *w, const void *data, size_t len, aa_err *err)
         len -= part;
         if (w->buffered == sizeof w->buffer) {
             aa_status st = flush(w, err);
-            if (st) return st;
+            if (st != AA_OK) return st;
         }
     }
     return AA_OK;
@@ -318,10 +318,10 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
         goto out;
     }
     XXH3_64bits_reset(w->whole);
-    if ((st = aa_conf_kept_text(cfg, &w->settings, err))) goto out;
-    if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err))) goto out;
-    if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err))) goto out;
-    if ((st = make_folders(w->folder, err))) goto out;
+    if ((st = aa_conf_kept_text(cfg, &w->settings, err)) != AA_OK) goto out;
+    if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err)) != AA_OK) goto out;
+    if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err)) != AA_OK) goto out;
+    if ((st = make_folders(w->folder, err)) != AA_OK) goto out;
     delete_unfinished(w->folder);
     snprintf(w->tmp, sizeof w->tmp, "%s/" CKPT_TMP_PREFIX "%ld-%020" PRIu64, w->folder,
              (long)getpid(), epoch);
@@ -330,7 +330,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
         st = fail_io(w, "create", err);
         goto out;
     }
-    if ((st = put_head(w, cfg, process, err))) goto out;
+    if ((st = put_head(w, cfg, process, err)) != AA_OK) goto out;
     *out = w;
     w = NULL;
 out:
@@ -362,13 +362,13 @@ aa_ckpt_append(aa_ckpt_writer *w, const void *data, size_t len_bytes, aa_err *er
     AA_REQUIRE(w->open && len_bytes <= w->open_bytes);
     if (len_bytes) {
         XXH3_64bits_update(w->section, data, len_bytes);
-        if ((st = put(w, data, len_bytes, err))) return st;
+        if ((st = put(w, data, len_bytes, err)) != AA_OK) return st;
         w->open_bytes -= len_bytes;
     }
     if (w->open_bytes) return AA_OK;
     w->open = false;
     uint64_t digest = XXH3_64bits_digest(w->section);
-    if ((st = put(w, zeros, ckpt_padding(w->open_len), err))) return st;
+    if ((st = put(w, zeros, ckpt_padding(w->open_len), err)) != AA_OK) return st;
     return put(w, &digest, sizeof digest, err);
 }
 
@@ -406,7 +406,7 @@ aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
     st = w->failed ? AA_OK /* the end says it */
                    : aa_ckpt_section(w, AA_CKPT_SETTINGS, w->settings, strlen(w->settings), err);
     if (st != AA_OK) goto out;
-    if ((st = put_end(w, err)) || (st = flush(w, err))) goto out;
+    if ((st = put_end(w, err)) != AA_OK || (st = flush(w, err)) != AA_OK) goto out;
     if (fsync(w->fd) != 0) {
         st = fail_io(w, "fsync", err);
         goto out;
@@ -417,7 +417,7 @@ aa_ckpt_commit(aa_ckpt_writer **w_p, uint64_t base, aa_err *err)
     }
     close(w->fd); /* after fsync, nothing is left that it could report */
     w->fd = -1;
-    if ((st = sync_folder(w->folder, err))) goto out;
+    if ((st = sync_folder(w->folder, err)) != AA_OK) goto out;
     if (base > 0 && base < w->epoch) delete_old(w, base);
 out:
     writer_free(w_p);

@@ -121,10 +121,10 @@ verify(aa_ckpt_reader *r, aa_err *err)
 {
     ckpt_end  end;
     aa_status st = check_head(r, err);
-    if (st || (st = check_end(r, &end, err))) return st;
+    if (st != AA_OK || (st = check_end(r, &end, err)) != AA_OK) return st;
     size_t at = sizeof(ckpt_head), stop = r->len - sizeof end;
     for (uint64_t i = 0; i < end.section_count; i++)
-        if ((st = check_section(r, &at, stop - at, err))) return st;
+        if ((st = check_section(r, &at, stop - at, err)) != AA_OK) return st;
     if (at != stop) return aa_fail(err, AA_EPARSE, "%zu bytes after the last section", stop - at);
     r->digest = XXH3_64bits(r->bytes, r->len - sizeof r->digest);
     if (r->digest != end.digest) return aa_fail(err, AA_EPARSE, "damaged, digest differs");
@@ -171,7 +171,7 @@ aa_ckpt_open_bytes(aa_ckpt_reader **out, const void *buf, size_t len_bytes, aa_e
     r->bytes = buf;
     r->len = len_bytes;
     aa_status st = verify(r, err);
-    if (st) {
+    if (st != AA_OK) {
         aa_ckpt_close(&r);
         return st;
     }
@@ -186,8 +186,8 @@ aa_ckpt_open_path(aa_ckpt_reader **out, const char *path, aa_err *err)
     aa_ckpt_reader *r = calloc(1, sizeof *r);
     if (!r) return aa_fail(err, AA_ENOMEM, "out of memory for a checkpoint");
     aa_status st = map_file(r, path, err);
-    if (st) goto out;
-    if ((st = verify(r, &why))) {
+    if (st != AA_OK) goto out;
+    if ((st = verify(r, &why)) != AA_OK) {
         aa_fail(err, st, "%s: %s", path, why.text);
         goto out;
     }
@@ -247,8 +247,8 @@ aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process, uint
     char            path[1024];
     aa_ckpt_reader *r = NULL;
     aa_status       st = aa_ckpt_path(path, sizeof path, cfg, process, epoch, err);
-    if (st) return st;
-    if ((st = aa_ckpt_open_path(&r, path, err))) return st;
+    if (st != AA_OK) return st;
+    if ((st = aa_ckpt_open_path(&r, path, err)) != AA_OK) return st;
     AA_REQUIRE(r);
     st = check_owner(&r->head, cfg, process, epoch, path, err);
     if (st == AA_OK) st = check_settings(r, cfg, path, err);

@@ -33,10 +33,9 @@ arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason, 
 void
 arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F)
 {
-    size_t      len;
-    const char *text;
+    size_t len;
 
     if (!an || F <= AA_RANKED_FIELD) return;
-    text = decode_item(dc, &len);
+    const char *text = decode_item(dc, &len);
     announce_item(an, key[AA_RANKED_FIELD], text, len);
 }

@@ -15,7 +15,7 @@ enum { RECEIVE_AT_A_TIME = 64 }; /* then the stream gets its turn */
 struct crew {
     const aa_conf *cfg;
     aa_link       *ln; /* owned */
-    peers         *pe; /* owned */
+    members       *mb; /* owned */
     aa_offer       offer;
     aa_fetched     fetched;
     aa_bytes       out; /* the last message packed */
@@ -27,7 +27,6 @@ aa_status
 crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
 {
     aa_link_keys keys = aa_link_keys_of(cfg);
-    aa_status    st;
     crew        *cr = calloc(1, sizeof *cr);
 
     if (!cr) return aa_fail(err, AA_ENOMEM, "fetchers");
@@ -44,7 +43,7 @@ crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
                                   "gaps in the messages of fetchers, which were requested again");
     cr->strays = aa_metrics_counter(ms, "autoassign_fetch_strays_total", "",
                                     "messages of fetchers for an older request, ignored");
-    st = peers_new(&cr->pe, cfg, err);
+    aa_status st = members_new(&cr->mb, cfg, err);
     if (st == AA_OK) st = aa_link_open(&cr->ln, AA_LINK_BIND, cfg->links.fetchers, &keys, err);
     aa_link_export(cr->ln, ms, "fetchers");
     if (st != AA_OK) crew_close(&cr);
@@ -58,7 +57,7 @@ crew_close(crew **cr_p)
     crew *cr = *cr_p;
     if (!cr) return;
     aa_link_close(&cr->ln);
-    peers_free(&cr->pe);
+    members_free(&cr->mb);
     aa_portions_fini(&cr->offer.po);
     aa_fetched_fini(&cr->fetched);
     aa_bytes_fini(&cr->out);
@@ -66,10 +65,10 @@ crew_close(crew **cr_p)
     *cr_p = NULL;
 }
 
-peers *
-crew_peers(crew *cr)
+members *
+crew_members(crew *cr)
 {
-    return cr->pe;
+    return cr->mb;
 }
 
 aa_link *
@@ -84,10 +83,8 @@ crew_link(crew *cr)
 static aa_status
 post(crew *cr, const aa_link_peer *to, aa_msg_kind kind, aa_err *err)
 {
-    aa_status st;
-
     aa_link_address(cr->ln, to);
-    st = aa_link_send(cr->ln, kind, cr->out.data, cr->out.len, err);
+    aa_status st = aa_link_send(cr->ln, kind, cr->out.data, cr->out.len, err);
     if (st != AA_EFULL) return st;
     aa_debug("FETCHER", "%s", err->text);
     return AA_OK;
@@ -98,19 +95,18 @@ post_control(crew *cr, const aa_link_peer *to, aa_msg_kind kind, uint64_t seq, c
              aa_err *err)
 {
     aa_control c = {.hd = {.seq = seq, .lane = (uint32_t)cr->cfg->pipeline.lane}};
-    aa_status  st;
 
     snprintf(c.reason, sizeof c.reason, "%s", reason);
-    st = aa_wire_pack_control(&cr->out, &c, err);
+    aa_status st = aa_wire_pack_control(&cr->out, &c, err);
     return st == AA_OK ? post(cr, to, kind, err) : st;
 }
 
 static aa_status
 tell(crew *cr, const order *od, aa_err *err)
 {
-    peers_act act;
+    members_act act;
 
-    while (peers_step(cr->pe, od, &act)) {
+    while (members_step(cr->mb, od, &act)) {
         aa_status st;
         if (act.kind == AA_MSG_RELEASED) {
             st = post_control(cr, &act.to, act.kind, act.hd.seq, "", err);
@@ -126,7 +122,7 @@ tell(crew *cr, const order *od, aa_err *err)
 aa_status
 crew_end(crew *cr, const order *od, aa_err *err)
 {
-    peers_end(cr->pe);
+    members_end(cr->mb);
     return tell(cr, od, err);
 }
 
@@ -137,11 +133,11 @@ take_offer(crew *cr, const void *buf, size_t len, aa_err *err)
 {
     const aa_link_peer from = aa_link_sender(cr->ln);
     const aa_offer    *of = &cr->offer;
-    peers_news         news;
+    members_news       news;
     aa_status          st = aa_wire_unpack_offer(&cr->offer, buf, len, err);
 
     if (st != AA_OK) return st;
-    st = peers_offer(cr->pe, &from, of, aa_now_us(), &news, err);
+    st = members_offer(cr->mb, &from, of, aa_now_us(), &news, err);
     if (st == AA_EFULL) { /* until another leaves: it hears nothing, and tries on */
         aa_warn("FETCHER-FULL", "%s: %s is not answered", err->text, of->name);
         return AA_OK;
@@ -150,12 +146,12 @@ take_offer(crew *cr, const void *buf, size_t len, aa_err *err)
         aa_warn("FETCHER-REFUSED", "%s", err->text);
         return post_control(cr, &from, AA_MSG_REFUSED, of->hd.seq, err->text, err);
     }
-    if (st != AA_OK || news == PEERS_SAME) return st;
-    if (news == PEERS_LEAVES)
+    if (st != AA_OK || news == MEMBERS_SAME) return st;
+    if (news == MEMBERS_LEAVES)
         aa_info("FETCHER", "%s leaves", of->name);
     else
         aa_info("FETCHER", "%s %s %zu partitions", of->name,
-                news == PEERS_WITHDRAWS ? "withdraws from" : "has", of->po.n);
+                news == MEMBERS_WITHDRAWS ? "withdraws from" : "has", of->po.n);
     return AA_OK;
 }
 
@@ -195,10 +191,10 @@ take_fetched(crew *cr, order *od, const void *buf, size_t len, aa_err *err)
     aa_status          st = aa_wire_unpack_fetched(&cr->fetched, buf, len, err);
 
     if (st != AA_OK) return st;
-    switch (peers_fetched(cr->pe, od, &from, fe, &idx)) {
-    case PEERS_TAKEN: break;
-    case PEERS_STRAY: aa_counter_add(cr->strays, 1); return AA_OK;
-    case PEERS_GAP:
+    switch (members_fetched(cr->mb, od, &from, fe, &idx)) {
+    case MEMBERS_TAKEN: break;
+    case MEMBERS_STRAY: aa_counter_add(cr->strays, 1); return AA_OK;
+    case MEMBERS_GAP:
         aa_counter_add(cr->gaps, 1);
         aa_debug("FETCHER", "partition %" PRId32 ": a message is missing, asked again",
                  fe->partition);
@@ -240,13 +236,13 @@ crew_serve(crew *cr, order *od, size_t *got, aa_err *err)
     while (*got < RECEIVE_AT_A_TIME && (st = receive(cr, od, err)) == AA_OK)
         (*got)++;
     if (st == AA_EAGAIN) { /* all has been heard: who is silent now is */
-        while ((name = peers_silent(cr->pe, aa_now_us())))
+        while ((name = members_silent(cr->mb, aa_now_us())))
             aa_warn("FETCHER-GONE", "%s: nothing heard for %" PRId64 " ms", name,
                     cr->cfg->ingest.fetcher_silence_ms);
         st = AA_OK;
     }
     if (st != AA_OK) return st;
-    aa_gauge_set(cr->count, (double)peers_count(cr->pe));
-    aa_gauge_set(cr->working, (double)peers_working(cr->pe));
+    aa_gauge_set(cr->count, (double)members_count(cr->mb));
+    aa_gauge_set(cr->working, (double)members_working(cr->mb));
     return tell(cr, od, err);
 }

@@ -1,5 +1,5 @@
-/* ingest/fetchers/crew - the sequencer's link to its fetchers: what comes goes into ingest/fetchers/peers and into
- * the order, what peers decides is sent. */
+/* ingest/fetchers/crew - the sequencer's link to its fetchers: received messages go into
+ * ingest/fetchers/members and into the order; what members decides is sent. */
 #ifndef AA_INGEST_FETCHERS_CREW_H
 #define AA_INGEST_FETCHERS_CREW_H
 
@@ -9,7 +9,7 @@
 #include "common/config/conf.h"
 #include "common/links/link.h"
 #include "common/service/metrics.h"
-#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/members.h"
 #include "ingest/order.h"
 
 typedef struct crew crew;
@@ -18,7 +18,7 @@ typedef struct crew crew;
 aa_status crew_open(crew **out, const aa_conf *cfg, aa_metrics *ms, aa_err *err)
     __attribute__((warn_unused_result));
 void     crew_close(crew **cr_p);
-peers   *crew_peers(crew *cr);
+members *crew_members(crew *cr);
 aa_link *crew_link(crew *cr); /* to wait for */
 
 /** Take a bounded number of messages, push records into the order of the open run, give up who is

@@ -76,11 +76,9 @@ open_kafka(fetcher *fr, aa_err *err)
 static aa_status
 join(fetcher *fr, aa_err *err)
 {
-    aa_status st;
-
     if (fr->cs || aa_now_us() < fr->connect_us || aa_stop_requested()) return AA_OK;
     fr->connect_us = aa_now_us() + CONNECT_EVERY_US;
-    st = open_kafka(fr, err);
+    aa_status st = open_kafka(fr, err);
     if (st == AA_OK) aa_info("FETCHER", "joining the group");
     if (st != AA_EIO) return st;
     aa_warn("KAFKA-WAIT", "%s", err->text);
@@ -128,11 +126,10 @@ static aa_status
 take_dealt(fetcher *fr, const aa_kafka_offset *dealt, size_t n, aa_err *err)
 {
     aa_kafka_offset *po = realloc(fr->po, (n + 1) * sizeof *po);
-    aa_status        st;
 
     if (!po) return aa_fail(err, AA_ENOMEM, "%zu partitions", n);
     fr->po = po;
-    st = supply_deal(&fr->su, dealt, n, err);
+    aa_status st = supply_deal(&fr->su, dealt, n, err);
     if (st != AA_OK) return st;
     fr->member = true;
     fr->withdrawing = false;
@@ -147,10 +144,9 @@ serve_group(fetcher *fr, aa_err *err)
     aa_consumer_event      event = AA_CONSUMER_NOTHING;
     const aa_kafka_offset *dealt = NULL;
     size_t                 n = 0;
-    aa_status              st;
 
     if (!fr->cs) return AA_OK;
-    st = aa_consumer_poll(fr->cs, &event, &dealt, &n, err);
+    aa_status st = aa_consumer_poll(fr->cs, &event, &dealt, &n, err);
     if (st != AA_OK) return st;
     switch (event) {
     case AA_CONSUMER_NOTHING: return AA_OK;
@@ -243,12 +239,10 @@ send_packed(fetcher *fr, aa_msg_kind kind, aa_err *err)
 static aa_status
 send_offer(fetcher *fr, int64_t now_us, aa_err *err)
 {
-    aa_status st;
-
     if (now_us < fr->offer_us) return AA_OK;
     fr->offer_us =
         now_us + (now_us - fr->heard_us < OFFER_ALONE_US ? OFFER_EVERY_US : OFFER_ALONE_US);
-    st = supply_offer(&fr->su, &fr->offer, err);
+    aa_status st = supply_offer(&fr->su, &fr->offer, err);
     if (st != AA_OK) return st;
     fr->offer.withdrawing = fr->withdrawing;
     for (size_t i = 0; i < fr->su.n; i++) {
@@ -290,10 +284,9 @@ static aa_status
 add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err *err)
 {
     aa_fetched_letter head = {.offset = rec->offset, .reason = (uint32_t)reason};
-    aa_status         st;
     deadletter       *dl = NULL;
 
-    st = arrived_bad(&dl, rec, reason, fr->dc, err); /* cuts what is too large */
+    aa_status st = arrived_bad(&dl, rec, reason, fr->dc, err); /* cuts what is too large */
     if (st != AA_OK) return st;
     head.has_key = dl->has_key;
     head.has_value = dl->has_value;
@@ -331,12 +324,11 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
 {
     aa_fetched  *fe = &fr->fe;
     const size_t records = fe->n + fe->letter_count;
-    aa_status    st;
 
     fe->hd = (aa_header){part->run_id, part->messages + 1, (uint32_t)fr->cfg->pipeline.lane};
     fe->partition = part->partition;
     fe->attempt = part->attempt;
-    st = aa_wire_pack_fetched(&fr->out, fe, err);
+    aa_status st = aa_wire_pack_fetched(&fr->out, fe, err);
     if (st == AA_OK) st = send_packed(fr, AA_MSG_FETCHED, err);
     if (st != AA_OK) return st;
     supply_sent(part, records, aa_fetched_next(fe));
@@ -351,10 +343,8 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
 static aa_status
 send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
 {
-    aa_status st;
-
     if (end <= part->next) return AA_OK; /* or AA_KAFKA_NO_OFFSET */
-    st = aa_fetched_reserve(&fr->fe, 0, fr->cfg->field_count, err);
+    aa_status st = aa_fetched_reserve(&fr->fe, 0, fr->cfg->field_count, err);
     if (st != AA_OK) return st;
     aa_fetched_clear(&fr->fe);
     fr->fe.next = end;
@@ -365,13 +355,12 @@ send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
 static aa_status
 skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, aa_err *err)
 {
-    int64_t   from = 0, to = 0;
-    char      kv[120];
-    aa_status st;
+    int64_t from = 0, to = 0;
+    char    kv[120];
 
     if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
         return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
-    st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
+    aa_status st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
         return AA_OK;
@@ -484,14 +473,13 @@ look_for_end(fetcher *fr, int64_t now_us, aa_err *err)
 static aa_status
 wait_for_something(fetcher *fr, aa_err *err)
 {
-    int       fds[2] = {fr->cs ? aa_consumer_fd(fr->cs) : -1, aa_stop_fd()};
-    unsigned  ready = 0;
-    int64_t   wait_us = fr->offer_us - aa_now_us();
-    int       wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
-    aa_status st;
+    int      fds[2] = {fr->cs ? aa_consumer_fd(fr->cs) : -1, aa_stop_fd()};
+    unsigned ready = 0;
+    int64_t  wait_us = fr->offer_us - aa_now_us();
+    int      wait_ms = wait_us <= 0 ? 1 : wait_us > 200000 ? 200 : (int)((wait_us + 999) / 1000);
 
     if (aa_stop_requested()) fds[1] = -1; /* it stays readable */
-    st = aa_link_poll(&fr->ln, 1, fds, 2, wait_ms, &ready, err);
+    aa_status st = aa_link_poll(&fr->ln, 1, fds, 2, wait_ms, &ready, err);
     if (ready & 2u) aa_consumer_clear_fd(fr->cs);
     return st;
 }
@@ -538,7 +526,6 @@ init_fetcher(fetcher *fr, aa_err *err)
     aa_metrics  *ms = fr->ctx->ms;
     aa_link_keys keys = aa_link_keys_of(fr->cfg);
     char         host[64] = "host";
-    aa_status    st;
 
     gethostname(host, sizeof host - 1);
     snprintf(fr->offer.name, sizeof fr->offer.name, "%.63s-%ld", host, (long)getpid());
@@ -550,7 +537,7 @@ init_fetcher(fetcher *fr, aa_err *err)
     fetcher_metrics_init(&fr->mt, ms);
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
-    st = decode_new(&fr->dc, fr->cfg, err);
+    aa_status st = decode_new(&fr->dc, fr->cfg, err);
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
     aa_link_export(fr->ln, ms, "fetchers");
@@ -575,13 +562,12 @@ say_goodbye(fetcher *fr, aa_err *err)
 aa_status
 fetcher_run(aa_context *ctx, aa_err *err)
 {
-    aa_status st;
-    fetcher  *fr = calloc(1, sizeof *fr);
+    fetcher *fr = calloc(1, sizeof *fr);
 
     if (!fr) return aa_fail(err, AA_ENOMEM, "fetcher");
     fr->ctx = ctx;
     fr->cfg = ctx->cfg;
-    st = init_fetcher(fr, err);
+    aa_status st = init_fetcher(fr, err);
     while (st == AA_OK && !fr->done)
         st = turn_fetcher(fr, err);
     aa_set_ready(ctx, false, "drained");

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/members.h"
 
 static int
 by_partition(const void *a, const void *b)
@@ -78,13 +78,11 @@ supply_asked(supply *su, const aa_fetch *ft)
 size_t
 supply_may(const supply_part *part, size_t most)
 {
-    uint64_t more;
-
     if (part->slot == SUPPLY_NOT_READ || part->gone || part->records >= part->allowed) return 0;
-    if (part->messages >= part->taken + PEERS_MESSAGES) return 0;
-    more = part->allowed - part->records;
-    if (part->careful > 0 && more > part->taken + PEERS_MESSAGES - part->messages)
-        more = part->taken + PEERS_MESSAGES - part->messages;
+    if (part->messages >= part->taken + MEMBERS_MESSAGES) return 0;
+    uint64_t more = part->allowed - part->records;
+    if (part->careful > 0 && more > part->taken + MEMBERS_MESSAGES - part->messages)
+        more = part->taken + MEMBERS_MESSAGES - part->messages;
     return more < most ? (size_t)more : most;
 }
 

@@ -1,6 +1,6 @@
 /* ingest/fetchers/supply - what a fetcher has been dealt, what it was asked for, and what it may send.
  *
- * The fetcher's side of ingest/fetchers/peers: no I/O, no clock. Per partition the newest (run, attempt)
+ * The fetcher's side of ingest/fetchers/members: no I/O, no clock. Per partition the newest (run, attempt)
  * that was asked for counts; a newer one begins anew at the offset that comes with it. What answers
  * an offer of another dealing (term) is not for this one.
  */

@@ -6,6 +6,7 @@
 #   basenames are unique, except main.c and README.md
 #   a .c file has a header of its name, or is a part (x_part.c) of a module with one (x.h, x_internal.h)
 #   a static function whose name is one word is defined in one file only
+#   a status is compared with AA_OK, never taken for a truth value
 source "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 MODULES=(common ingest assigner learner scorer tools)
@@ -69,6 +70,13 @@ statics_of_one_word_are_unique() {
         { files[$1] = files[$1] " " $2; n[$1]++ }
         END { for (name in n) if (n[name] > 1) print name ":" files[name] }')
 }
+statuses_are_compared() {
+    local line
+    while read -r line; do
+        found "$line: a status is taken for a truth value; compare it with AA_OK"
+    done < <(grep -rnE --include='*.[ch]' -e '(if|while) \(!?st( ?&&| ?\|\||\))' -e '\|\| !?st\)' \
+        -e '(if|while) \(\(st = [^;]*\)\)( goto| return| \{|$)' "${MODULES[@]}" | cut -d: -f1,2)
+}
 all() {
     rooms_have_a_readme
     rooms_are_small
@@ -77,6 +85,7 @@ all() {
     basenames_are_unique
     files_have_headers
     statics_of_one_word_are_unique
+    statuses_are_compared
     ((found == 0))
 }
 gate all

@@ -5,7 +5,7 @@
  *
  * Reads every partition from its beginning to the end seen at the start through the batch API,
  * looks at one byte of each message, and prints one JSON object. librdkafka is used directly here,
- * and not through common/kafka/kafka, so that nothing of ours is measured.
+ * and not through common/kafka, so that nothing of ours is measured.
  */
 #include <inttypes.h>
 #include <stdbool.h>

@@ -48,9 +48,9 @@ measure(const aa_conf *cfg, const aa_assigned_batch *all, double least_s)
             AA_REQUIRE(learner_step(le, &all[i], &out, NULL, &err) == AA_OK);
         spent += now_s() - start;
         events += (size_t)BATCH * BATCHES;
-        metric_summary ms;
-        learner_metrics_get(le, &ms);
-        auc = ms.slice[METRIC_ALL].auc;
+        quality_summary ms;
+        learner_quality(le, &ms);
+        auc = ms.slice[QUALITY_ALL].auc;
         learner_free(&le);
     }
     printf("learner_events_per_s{model=\"%s\",step=\"%lld\"} %.0f\n",

@@ -123,22 +123,22 @@ read_stream(bench *b, FILE *in)
 static void
 print(const bench *b)
 {
-    metric_summary q;
-    double         n = (double)b->event_count;
-    uint64_t       rows = 0, ids = 0;
+    quality_summary q;
+    double          n = (double)b->event_count;
+    uint64_t        rows = 0, ids = 0;
     for (uint32_t f = 0; f < 2; f++) {
         assigner_stats st;
         assigner_stats_get(b->as, f, &st);
         rows += st.rows_unique;
         ids += st.ids_seen;
     }
-    learner_metrics_get(b->le, &q);
+    learner_quality(b->le, &q);
     printf("{\"events\": %" PRIu64
            ", \"assigner_ids_per_s\": %.0f, \"learner_events_per_s\": %.0f, "
            "\"wire_pack_events_per_s\": %.0f, \"wire_unpack_events_per_s\": %.0f, "
            "\"wire_bytes_per_event\": %.1f, \"auc\": %.5f, \"rows_share\": %.3f}\n",
            b->event_count, 2 * n / b->seconds[ASSIGN], n / b->seconds[LEARN], n / b->seconds[PACK],
-           n / b->seconds[UNPACK], (double)b->wire_bytes / n, q.slice[METRIC_ALL].auc,
+           n / b->seconds[UNPACK], (double)b->wire_bytes / n, q.slice[QUALITY_ALL].auc,
            (double)rows / (double)ids);
 }
 

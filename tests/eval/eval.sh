@@ -6,7 +6,7 @@
 #           stream whose popularity jumps), as generated:EVENTS if need be
 # MODES     default unique rule threshold hash random shared-only paper; mode@key=value,key=value too
 # SEEDS     how many (5); MODELS: fm mlp widedeep deepfm dcn (deepfm); SETTINGS: key=value for all runs
-# FRONTIER  1: also sweep budgets and thresholds, and compare at equal memory (unless MODES are given)
+# FRONTIER  1: also vary budgets and thresholds, and compare at equal memory (unless MODES are given)
 # Writes build/eval/report.html, results.csv and frontier.csv. Interrupted, it goes on where it was.
 source "$(dirname "$0")/worker.bash"
 work "$ROOT/build/eval" evaluate.py all build-tests

@@ -3,7 +3,7 @@
 
 Runs are kept in build/eval/runs by what they depend on (stream, settings, build), so that an
 evaluation that was interrupted, or is asked for again, does only what is missing. results.csv gets
-a row as each run of its plan ends; frontier.csv has the sweeps; report.html is made at the end.
+a row as each run of its plan ends; frontier.csv has the runs at other sizes; report.html is made at the end.
 """
 import argparse
 import fcntl
@@ -44,7 +44,7 @@ class Evaluation:
             raise streams.SetupError(f"another evaluation writes into {self.out}") from None
         self.build = digest_of_build(args.programs, args.config)
         self.configured = configured_thresholds(args.programs, args.config)
-        self.recorded, self.main, self.sweeps = set(), [], []
+        self.recorded, self.main, self.frontier = set(), [], []
         self.seconds_per_event, self.left, self.count, self.started = 1e-5, [], 0, time.monotonic()
 
     # ---- one run ----
@@ -120,7 +120,7 @@ class Evaluation:
                 self.main.append((run, raw, row))
                 figures.append_csv(self.path("results.csv"), row)
             else:
-                self.sweeps.append((run, raw, row))
+                self.frontier.append((run, raw, row))
                 figures.append_csv(self.path("frontier.csv"), row)
             self.show(run, row, known)
         return out
@@ -141,14 +141,14 @@ class Evaluation:
                                    stability.BUDGET_SHARE)])
         if not self.args.frontier:
             return
-        swept = self.run_all(plan.sweep_runs(stream, model, modes, self.configured))
+        others = self.run_all(plan.frontier_runs(stream, model, modes, self.configured))
         rows = [row for run, _, row in done if run.mode == "default"]
         for mode in ("rule", "threshold"):
-            points = {run.point: row["rows_peak"] for run, _, row in swept if run.mode == mode}
+            points = {run.point: row["rows_peak"] for run, _, row in others if run.mode == mode}
             if not points or not rows:
                 continue
             near = stats.bracket(points, stats.mean([r["rows_peak"] for r in rows]))
-            best = max(points, key=lambda p: next(row["auc"] for run, _, row in swept
+            best = max(points, key=lambda p: next(row["auc"] for run, _, row in others
                                                   if run.mode == mode and run.point == p))
             self.run_all(plan.equal_runs(stream, model, mode, [*near, best], seeds, self.configured))
 
@@ -156,7 +156,7 @@ class Evaluation:
         """How many runs `evaluate` makes of it, for the time left."""
         count = len(self.args.modes) * self.args.seeds
         if self.args.frontier:
-            count += len(plan.sweep_runs(stream, model, self.args.modes, self.configured))
+            count += len(plan.frontier_runs(stream, model, self.args.modes, self.configured))
             if "default" in self.args.modes:
                 count += 3 * self.args.seeds * sum(m in self.args.modes for m in ("rule", "threshold"))
         return count
@@ -176,7 +176,7 @@ class Evaluation:
     def report(self, chosen):
         context = {"seconds": time.monotonic() - self.started, "build": self.build,
                    "settings": self.args.settings, "seeds": self.args.seeds}
-        report.write(self.path("report.html"), chosen, self.main, self.sweeps, self.folder, context)
+        report.write(self.path("report.html"), chosen, self.main, self.frontier, self.folder, context)
         self.say(f"report: {os.path.relpath(self.path('report.html'), ROOT)}; figures: "
                  f"{os.path.relpath(self.path('results.csv'), ROOT)}")
 
@@ -245,7 +245,7 @@ def arguments():
     parser.add_argument("--seeds", type=int, default=int(env("SEEDS") or 5))
     parser.add_argument("--settings", nargs="*", default=env("SETTINGS", "").split())
     parser.add_argument("--frontier", type=int, default=env("FRONTIER") or None,
-                        help="1: sweep budgets and thresholds too (default: unless MODES are given)")
+                        help="1: vary budgets and thresholds too (default: unless MODES are given)")
     args = parser.parse_args()
     if args.frontier is None:
         args.frontier = not args.modes

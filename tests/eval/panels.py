@@ -11,10 +11,10 @@ GROUPS = [(1, 2, "1"), (2, 4, "2-3"), (4, 8, "4-7"), (8, 16, "8-15"), (16, 64, "
 
 
 class Panels:
-    """runs: {mode: [(run, raw, row)]} of all seeds; sweeps: [(run, raw, row)]."""
+    """runs: {mode: [(run, raw, row)]} of all seeds; others: [(run, raw, row)]."""
 
-    def __init__(self, runs, sweeps, folder_of):
-        self.runs, self.sweeps = runs, sweeps
+    def __init__(self, runs, others, folder_of):
+        self.runs, self.others = runs, others
         self.series = {mode: [read_series(folder_of(run), "learner_series") for run, _, _ in done]
                        for mode, done in runs.items()}
         self.fields_of = {mode: [read_series(folder_of(run), "assigner_series") for run, _, _ in done]
@@ -49,7 +49,7 @@ class Panels:
                        mean([row["auc"] for _, _, row in self.runs[mode]]),
                        spread([row["auc"] for _, _, row in self.runs[mode]]))]
             at = {}
-            for run, _, row in self.sweeps:
+            for run, _, row in self.others:
                 if run.mode == mode:
                     at.setdefault(run.point, []).append(row)
             points += [(mean([r[key] for r in rows]), mean([r["auc"] for r in rows]),

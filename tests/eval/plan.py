@@ -1,4 +1,4 @@
-"""Which runs an evaluation consists of: modes, seeds, sweeps of memory, opponents at equal memory."""
+"""Which runs an evaluation consists of: modes, seeds, other sizes of memory, opponents at equal memory."""
 import hashlib
 from dataclasses import dataclass, field
 
@@ -28,8 +28,8 @@ class Run:
     mode: str  # as the user named it: a mode, or mode@key=value,key=value
     seed: int
     settings: list = field(default_factory=list)  # what makes this run different from the others
-    kind: str = "main"  # main, sweep, equal
-    point: float | None = None  # where on its sweep
+    kind: str = "main"  # main, frontier, equal
+    point: float | None = None  # where on its frontier
 
     def all_settings(self):
         mode, _, extra = self.mode.partition("@")
@@ -85,16 +85,16 @@ def main_runs(stream, model, modes, seeds, default):
             for mode in modes for seed in seeds]
 
 
-def sweep_runs(stream, model, modes, configured):
+def frontier_runs(stream, model, modes, configured):
     """One seed for each point of the frontier of AUC against memory."""
     runs = []
     for mode in modes:
         if mode == "default":
-            runs += [Run(stream, model, mode, 1, [f"agent.rows_share={s:g}"], "sweep", s) for s in ROWS_SHARES]
+            runs += [Run(stream, model, mode, 1, [f"agent.rows_share={s:g}"], "frontier", s) for s in ROWS_SHARES]
         if mode == "hash":
-            runs += [Run(stream, model, mode, 1, rows_of(stream, s, "hash_rows"), "sweep", s) for s in HASH_SHARES]
+            runs += [Run(stream, model, mode, 1, rows_of(stream, s, "hash_rows"), "frontier", s) for s in HASH_SHARES]
         if mode in ("rule", "threshold"):
-            runs += [Run(stream, model, mode, 1, thresholds(configured, s), "sweep", s) for s in SCALES]
+            runs += [Run(stream, model, mode, 1, thresholds(configured, s), "frontier", s) for s in SCALES]
     return runs
 
 

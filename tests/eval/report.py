@@ -111,12 +111,12 @@ with every seed, and the AUC at the default's rows read off the line between the
 <li><b>p</b>: two-sided paired t-test over seeds. <b>Level</b>: on the wrong side, but not significantly.</li></ul>"""
 
 
-def write(path, chosen, main, sweeps, folder_of, context):
+def write(path, chosen, main, others, folder_of, context):
     cases, sections = {}, []
     for stream in chosen:
         for model in dict.fromkeys(run.model for run, _, _ in main if run.stream is stream):
             mine = [d for d in main if d[0].stream is stream and d[0].model == model]
-            other = [d for d in sweeps if d[0].stream is stream and d[0].model == model]
+            other = [d for d in others if d[0].stream is stream and d[0].model == model]
             modes = drawing.in_order({run.mode for run, _, _ in mine})
             runs = {m: [d for d in mine if d[0].mode == m] for m in modes}
             by_mode = {m: [row for _, _, row in runs[m]] for m in modes}

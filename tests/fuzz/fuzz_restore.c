@@ -46,7 +46,7 @@ static aa_reward_batch   rw[LAG + 1];
 static void
 must(aa_status st, const aa_err *err)
 {
-    if (st) fprintf(stderr, "fuzz_restore: %s\n", err->text);
+    if (st != AA_OK) fprintf(stderr, "fuzz_restore: %s\n", err->text);
     AA_REQUIRE(st == AA_OK);
 }
 

@@ -1,4 +1,4 @@
-/* common/kafka/kafka on librdkafka's mock broker. */
+/* common/kafka on librdkafka's mock broker. */
 #include "common/kafka/kafka_consumer.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_reader.h"
@@ -408,5 +408,5 @@ main(void)
         TEST(flush_tells_of_messages_that_were_lost_before_it),
         TEST(producer_without_a_broker_falls_behind_and_loses_nothing),
     };
-    return cmocka_run_group_tests_name("common/kafka/kafka", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("common/kafka", tests, NULL, NULL);
 }

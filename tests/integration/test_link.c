@@ -58,7 +58,7 @@ open_link(aa_link_role role, const char *endpoint, const aa_link_keys *keys)
     aa_link  *ln = NULL;
     aa_err    err = AA_ERR_INIT;
     aa_status st = aa_link_open(&ln, role, endpoint, keys, &err);
-    if (st) fail_msg("%s: %s", endpoint, err.text);
+    if (st != AA_OK) fail_msg("%s: %s", endpoint, err.text);
     return ln;
 }
 

@@ -77,7 +77,7 @@ serve(fixture *fx, const char *want, const char *answer)
     const void *buf;
     size_t      len;
     aa_status   st = aa_rpc_recv(fx->sv, WAIT_MS, &buf, &len, &fx->err);
-    if (st) fail_msg("%s: %s", aa_status_name(st), fx->err.text);
+    if (st != AA_OK) fail_msg("%s: %s", aa_status_name(st), fx->err.text);
     assert_int_equal(len, strlen(want));
     assert_memory_equal(buf, want, len);
     assert_int_equal(aa_rpc_reply(fx->sv, answer, strlen(answer), &fx->err), AA_OK);

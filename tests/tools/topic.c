@@ -12,7 +12,7 @@
  *   topic read BROKER TOPIC                      one JSON object per message, to the end seen at
  *                                                the start: partition, offset, key, value, headers
  *
- * Deliberately not built on common/kafka/kafka: a test that read through the code under test would share
+ * Deliberately not built on common/kafka: a test that read through the code under test would share
  * its mistakes. Bytes that are not UTF-8 are shown as hex in {"hex": ...}.
  */
 #include <inttypes.h>

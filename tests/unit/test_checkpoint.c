@@ -136,7 +136,7 @@ open_status(const aa_conf *cfg, const char *process, uint64_t epoch, const char 
     aa_ckpt_reader *r = NULL;
     aa_err          err = AA_ERR_INIT;
     aa_status       st = aa_ckpt_open(&r, cfg, process, epoch, &err);
-    if (st && mentions && !strstr(err.text, mentions))
+    if (st != AA_OK && mentions && !strstr(err.text, mentions))
         fail_msg("\"%s\" does not mention \"%s\"", err.text, mentions);
     assert_true(st == AA_OK || r == NULL);
     aa_ckpt_close(&r);

@@ -110,13 +110,13 @@ every_model_learns_and_repeats_bit_by_bit(void **state)
             learner *a = fresh(), *b = fresh();
             feed(a, 5, 0, 100);
             feed(b, 5, 0, 100);
-            metric_summary ms;
-            learner_metrics_get(a, &ms);
-            assert_int_equal(ms.slice[METRIC_ALL].events, 20000);
+            quality_summary ms;
+            learner_quality(a, &ms);
+            assert_int_equal(ms.slice[QUALITY_ALL].events, 20000);
             /* chance is 0.5 with a standard deviation of 0.004 (recent: 0.01) */
-            if (!(ms.slice[METRIC_ALL].auc > 0.55 && ms.recent.auc > 0.57))
+            if (!(ms.slice[QUALITY_ALL].auc > 0.55 && ms.recent.auc > 0.57))
                 fail_msg("%s, step %zu: auc %g, recent %g", aa_model_id_text(kind),
-                         (size_t)steps[s], ms.slice[METRIC_ALL].auc, ms.recent.auc);
+                         (size_t)steps[s], ms.slice[QUALITY_ALL].auc, ms.recent.auc);
             assert_true(learner_digest(a) == learner_digest(b));
             assert_true(learner_served_digest(a) == learner_served_digest(b));
             learner_free(&a);
@@ -570,9 +570,9 @@ a_restored_learner_goes_on_bit_by_bit(void **state)
         feed(a, 8, 12, 30);
         feed(b, 8, 12, 30);
         assert_true(learner_digest(a) == learner_digest(b));
-        metric_summary x, y;
-        learner_metrics_get(a, &x);
-        learner_metrics_get(b, &y);
+        quality_summary x, y;
+        learner_quality(a, &x);
+        learner_quality(b, &y);
         assert_memory_equal(&x, &y, sizeof x);
         learner_free(&a);
         learner_free(&b);
@@ -766,10 +766,10 @@ one_to_three_fields_and_modes_without_shared_rows_run(void **state)
             cfg.agent.mode = modes[m];
             learner *le = fresh();
             feed(le, 11, 0, 5);
-            metric_summary ms;
-            learner_metrics_get(le, &ms);
-            assert_int_equal(ms.slice[METRIC_ALL].events, 1000);
-            assert_true(isfinite(ms.slice[METRIC_ALL].logloss));
+            quality_summary ms;
+            learner_quality(le, &ms);
+            assert_int_equal(ms.slice[QUALITY_ALL].events, 1000);
+            assert_true(isfinite(ms.slice[QUALITY_ALL].logloss));
             learner_free(&le);
         }
 }

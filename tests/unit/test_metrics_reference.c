@@ -21,7 +21,7 @@
 #include "common/stage/stage_run.h"
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
-#include "ingest/meter.h"
+#include "ingest/ingest_metrics.h"
 #include "learner/learner_metrics.h"
 #include "scorer/scorer_metrics.h"
 
@@ -178,13 +178,13 @@ print_every_process(FILE *out)
 static void
 print_ingest(aa_conf *cfg, FILE *out)
 {
-    aa_err      err = AA_ERR_INIT;
-    aa_metrics *ms = aa_metrics_new();
-    meter      *me;
-    assert_int_equal(meter_new(&me, cfg, ms, &err), AA_OK);
-    assert_non_null(meter_partition_lag(me, 0));
+    aa_err          err = AA_ERR_INIT;
+    aa_metrics     *ms = aa_metrics_new();
+    ingest_metrics *im;
+    assert_int_equal(ingest_metrics_new(&im, cfg, ms, &err), AA_OK);
+    assert_non_null(ingest_metrics_partition_lag(im, 0));
     print_process(ms, "ingest", out);
-    meter_free(&me);
+    ingest_metrics_free(&im);
 }
 
 /* A link's socket of this test alone. */

@@ -14,7 +14,7 @@
 #include "tests/one_event.h"
 
 #include "common/base/rng.h"
-#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/members.h"
 #include "ingest/fetchers/supply.h"
 
 /* A fetch of partition 3 only. */
@@ -144,12 +144,12 @@ messages_that_are_not_taken_stop_it(void **state)
     deal(&su);
     assert_true(supply_asked(&su, fetch(&as, 50, 1, 100, 0, 4000)));
     su.part[0].slot = 0;
-    for (int i = 0; i < PEERS_MESSAGES; i++) {
+    for (int i = 0; i < MEMBERS_MESSAGES; i++) {
         assert_int_equal(supply_may(&su.part[0], 10), 10);
         supply_sent(&su.part[0], 1, 101 + i);
     }
     assert_int_equal(supply_may(&su.part[0], 10), 0);
-    assert_int_equal(supply_in_flight(&su), PEERS_MESSAGES);
+    assert_int_equal(supply_in_flight(&su), MEMBERS_MESSAGES);
     assert_false(supply_asked(&su, fetch(&as, 50, 1, 100, 1, 4000)));
     assert_int_equal(supply_may(&su.part[0], 10), 10);
     supply_gone(&su, &su.part[0]);
@@ -172,15 +172,15 @@ large_letters_are_read_with_care(void **state)
     part->slot = 0;
     supply_sent(part, 3, 3);
     supply_large(part);
-    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES - 1);
+    assert_int_equal(supply_may(part, 1000), MEMBERS_MESSAGES - 1);
     assert_int_equal(supply_may(part, 2), 2);
     assert_true(
         supply_asked(&su, fetch(&as, 50, 2, 3, 0, 4000))); /* what it is about is the same */
     part->slot = 0;
-    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES);
+    assert_int_equal(supply_may(part, 1000), MEMBERS_MESSAGES);
     supply_sent(part, SUPPLY_CAREFUL - 1, 1026);
-    assert_int_equal(supply_may(part, 1000), PEERS_MESSAGES - 1);
-    supply_sent(part, PEERS_MESSAGES - 1, 1033);
+    assert_int_equal(supply_may(part, 1000), MEMBERS_MESSAGES - 1);
+    supply_sent(part, MEMBERS_MESSAGES - 1, 1033);
     assert_int_equal(supply_may(part, 1000), 1000); /* for so long there was none */
     supply_fini(&su);
 }
@@ -228,7 +228,7 @@ enum { PARTS = 3, MESSAGES_OFFSETS = 4000, ROOM = 512 };
 typedef struct {
     aa_conf      cfg;
     aa_err       err;
-    peers       *pe;
+    members     *mb;
     order       *od;
     supply       su;
     aa_offer     offer;
@@ -250,8 +250,8 @@ lost(world *w)
 static void
 fetcher_hears(world *w)
 {
-    peers_act act;
-    while (peers_step(w->pe, w->od, &act))
+    members_act act;
+    while (members_step(w->mb, w->od, &act))
         if (!lost(w) && supply_asked(&w->su, act.fetch))
             for (size_t i = 0; i < w->su.n; i++)
                 w->su.part[i].slot = i;
@@ -260,10 +260,10 @@ fetcher_hears(world *w)
 static void
 fetcher_offers(world *w, int64_t now_us)
 {
-    peers_news news;
+    members_news news;
     assert_int_equal(supply_offer(&w->su, &w->offer, &w->err), AA_OK);
     if (lost(w)) return;
-    assert_int_equal(peers_offer(w->pe, &w->id, &w->offer, now_us, &news, &w->err), AA_OK);
+    assert_int_equal(members_offer(w->mb, &w->id, &w->offer, now_us, &news, &w->err), AA_OK);
 }
 
 /* Every third offset is no record: of a compacted topic, say. */
@@ -285,7 +285,7 @@ fetcher_sends(world *w, supply_part *part)
     fe->partition = part->partition;
     fe->attempt = part->attempt;
     supply_sent(part, fe->n, aa_fetched_next(fe));
-    if (lost(w) || peers_fetched(w->pe, w->od, &w->id, fe, &idx) != PEERS_TAKEN) return;
+    if (lost(w) || members_fetched(w->mb, w->od, &w->id, fe, &idx) != MEMBERS_TAKEN) return;
     for (size_t i = 0; i < fe->n; i++) { /* the offset travels as the key */
         const uint64_t   key[2] = {(uint64_t)idx, (uint64_t)fe->offset[i]};
         one_event        ev = one_event_of(key, 2, 0, 0);
@@ -321,13 +321,13 @@ static void
 every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
 {
     (void)state;
-    const char       *given = getenv("SEED");
-    world             w = {.id = {.id = {'p', 1}, .len = 17}};
-    aa_event_batch    b = {0};
-    const int64_t     position[PARTS] = {0};
-    const peers_part *part;
-    size_t            n, taken = 0;
-    const size_t      all = PARTS * ((size_t)MESSAGES_OFFSETS * 2 / 3 + 1);
+    const char         *given = getenv("SEED");
+    world               w = {.id = {.id = {'p', 1}, .len = 17}};
+    aa_event_batch      b = {0};
+    const int64_t       position[PARTS] = {0};
+    const members_part *part;
+    size_t              n, taken = 0;
+    const size_t        all = PARTS * ((size_t)MESSAGES_OFFSETS * 2 / 3 + 1);
     w.seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
     print_message("SEED=%llu\n", (unsigned long long)w.seed);
     aa_conf_defaults(&w.cfg);
@@ -335,15 +335,15 @@ every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
     w.offer.decoding_digest = aa_conf_decoding_digest(&w.cfg);
     assert_int_equal(aa_event_batch_reserve(&b, ROOM, 2, &w.err), AA_OK);
     assert_int_equal(aa_fetched_reserve(&w.fe, ROOM, 2, &w.err), AA_OK);
-    assert_int_equal(peers_new(&w.pe, &w.cfg, &w.err), AA_OK);
+    assert_int_equal(members_new(&w.mb, &w.cfg, &w.err), AA_OK);
     assert_int_equal(order_new(&w.od, 2, false, &w.err), AA_OK);
-    assert_int_equal(peers_own(w.pe, NULL, 0, true, 0, &w.err), AA_OK);
+    assert_int_equal(members_own(w.mb, NULL, 0, true, 0, &w.err), AA_OK);
     group_deals(&w);
-    while (peers_wanted(w.pe) == 0)
+    while (members_wanted(w.mb) == 0)
         fetcher_offers(&w, 0);
-    assert_int_equal(peers_take(w.pe, &part, &n, &w.err), AA_OK);
+    assert_int_equal(members_take(w.mb, &part, &n, &w.err), AA_OK);
     assert_int_equal(order_begin(w.od, position, n, ROOM, &w.err), AA_OK);
-    peers_begin(w.pe, 50, position);
+    members_begin(w.mb, 50, position);
     for (int round = 0; taken < all && round < 100000; round++) {
         fetcher_hears(&w);
         if (aa_rng_bits(w.seed, AA_RNG_TEST, w.draws++, 3) % 20 == 0) group_deals(&w);
@@ -360,7 +360,7 @@ every_record_comes_once_and_in_order_over_a_link_that_loses(void **state)
     aa_portions_fini(&w.offer.po);
     supply_fini(&w.su);
     order_free(&w.od);
-    peers_free(&w.pe);
+    members_free(&w.mb);
 }
 
 int

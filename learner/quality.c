@@ -1,4 +1,4 @@
-#include "learner/metric.h"
+#include "learner/quality.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -37,33 +37,33 @@ typedef struct {
     sums     group[GROUPS];
     uint64_t bin[GROUPS][BINS][2];
     block    current, previous; /* the recent window is both */
-    /* from here on depends on how figures are asked for: not in the digest */
+    /* from here on depends on how quality is asked for: not in the digest */
     uint64_t late_from;
     sums     late;
     uint64_t late_bin[BINS][2];
-    sums     calibration[METRIC_BINS];
+    sums     calibration[QUALITY_BINS];
     block    window;
 } state;
 #define DIGEST_BYTES offsetof(state, late_from)
 
-struct metric {
+struct quality {
     state st;
 };
 
-metric *
-metric_new(uint64_t late_from)
+quality *
+quality_new(uint64_t late_from)
 {
-    metric *me = calloc(1, sizeof *me);
-    if (me) me->st.late_from = late_from;
-    return me;
+    quality *qu = calloc(1, sizeof *qu);
+    if (qu) qu->st.late_from = late_from;
+    return qu;
 }
 
 void
-metric_free(metric **me_p)
+quality_free(quality **qu_p)
 {
-    if (!me_p) return;
-    free(*me_p);
-    *me_p = NULL;
+    if (!qu_p) return;
+    free(*qu_p);
+    *qu_p = NULL;
 }
 
 static size_t
@@ -128,8 +128,8 @@ events_so_far(const state *st)
 static void
 add_reports(state *st, const outcome *oc, size_t positive, uint64_t events)
 {
-    const double at = oc->p * METRIC_BINS;
-    const size_t b = at < METRIC_BINS ? (at > 0.0 ? (size_t)at : 0) : METRIC_BINS - 1;
+    const double at = oc->p * QUALITY_BINS;
+    const size_t b = at < QUALITY_BINS ? (at > 0.0 ? (size_t)at : 0) : QUALITY_BINS - 1;
     sums_add(&st->calibration[b], oc);
     sums_add(&st->window.total, oc);
     st->window.bin[bin_of(oc, RECENT_BINS)][positive]++;
@@ -139,9 +139,9 @@ add_reports(state *st, const outcome *oc, size_t positive, uint64_t events)
 }
 
 void
-metric_add(metric *me, float prediction, float label, uint32_t seen)
+quality_add(quality *qu, float prediction, float label, uint32_t seen)
 {
-    state        *st = &me->st;
+    state        *st = &qu->st;
     block        *cur = &st->current;
     const size_t  g = group_of(seen), positive = label > 0.5f;
     const outcome oc = outcome_of(prediction, label);
@@ -189,21 +189,21 @@ auc_of(const uint64_t bin[][2], size_t bins)
 }
 
 static void
-values_of(metric_values *out, const sums *su, double auc)
+values_of(quality_values *out, const sums *su, double auc)
 {
     const double n = su->events ? (double)su->events : (double)NAN;
-    *out = (metric_values){.events = su->events,
-                           .mse = su->squared / n,
-                           .accuracy = (double)su->correct / n,
-                           .logloss = su->logloss / n,
-                           .auc = auc,
-                           .label_mean = su->label / n,
-                           .prediction_mean = su->prediction / n};
+    *out = (quality_values){.events = su->events,
+                            .mse = su->squared / n,
+                            .accuracy = (double)su->correct / n,
+                            .logloss = su->logloss / n,
+                            .auc = auc,
+                            .label_mean = su->label / n,
+                            .prediction_mean = su->prediction / n};
 }
 
 /* slice = groups first .. last-1 */
 static void
-slice_get(const state *st, size_t last, metric_values *out)
+slice_get(const state *st, size_t last, quality_values *out)
 {
     sums total = {0};
     roc  ro = {0};
@@ -221,13 +221,13 @@ slice_get(const state *st, size_t last, metric_values *out)
 }
 
 void
-metric_get(const metric *me, metric_summary *out)
+quality_get(const quality *qu, quality_summary *out)
 {
-    const state *st = &me->st;
-    slice_get(st, GROUPS, &out->slice[METRIC_ALL]);
-    slice_get(st, LT5 + 1, &out->slice[METRIC_LT5]);
-    slice_get(st, LT10 + 1, &out->slice[METRIC_LT10]);
-    slice_get(st, LT20 + 1, &out->slice[METRIC_LT20]);
+    const state *st = &qu->st;
+    slice_get(st, GROUPS, &out->slice[QUALITY_ALL]);
+    slice_get(st, LT5 + 1, &out->slice[QUALITY_LT5]);
+    slice_get(st, LT10 + 1, &out->slice[QUALITY_LT10]);
+    slice_get(st, LT20 + 1, &out->slice[QUALITY_LT20]);
     sums total = st->current.total;
     sums_join(&total, &st->previous.total);
     roc ro = {0};
@@ -236,38 +236,38 @@ metric_get(const metric *me, metric_summary *out)
                 st->current.bin[b][1] + st->previous.bin[b][1]);
     values_of(&out->recent, &total, roc_auc(&ro));
     values_of(&out->late, &st->late, auc_of(st->late_bin, BINS));
-    for (size_t b = 0; b < METRIC_BINS; b++) {
-        metric_values v;
+    for (size_t b = 0; b < QUALITY_BINS; b++) {
+        quality_values v;
         values_of(&v, &st->calibration[b], (double)NAN);
-        out->calibration[b] = (metric_bin){v.events, v.prediction_mean, v.label_mean};
+        out->calibration[b] = (quality_bin){v.events, v.prediction_mean, v.label_mean};
     }
 }
 
 void
-metric_window(metric *me, metric_values *out)
+quality_window(quality *qu, quality_values *out)
 {
-    const block *window = &me->st.window;
+    const block *window = &qu->st.window;
     values_of(out, &window->total, auc_of(window->bin, RECENT_BINS));
-    me->st.window = (block){0};
+    qu->st.window = (block){0};
 }
 
 uint64_t
-metric_digest(const metric *me)
+quality_digest(const quality *qu)
 {
-    return aa_digest(0, &me->st, DIGEST_BYTES);
+    return aa_digest(0, &qu->st, DIGEST_BYTES);
 }
 
 size_t
-metric_bytes(const metric *me, const void **data)
+quality_bytes(const quality *qu, const void **data)
 {
-    *data = &me->st;
-    return sizeof me->st;
+    *data = &qu->st;
+    return sizeof qu->st;
 }
 
 int
-metric_set_bytes(metric *me, const void *data, size_t len)
+quality_set_bytes(quality *qu, const void *data, size_t len)
 {
-    if (len != sizeof me->st) return -1;
-    memcpy(&me->st, data, len);
+    if (len != sizeof qu->st) return -1;
+    memcpy(&qu->st, data, len);
     return 0;
 }

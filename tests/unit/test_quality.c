@@ -1,4 +1,4 @@
-#include "learner/metric.h"
+#include "learner/quality.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,14 +70,14 @@ auc_is_within_1e_4_of_the_exact_rank_statistic(void **state)
         for (size_t s = 0; s < 2; s++) {
             const size_t n = 30000;
             event       *ev = draw(n, middles[m], spreads[s], 10 * m + 5 * s);
-            metric      *me = metric_new(0);
-            assert_non_null(me);
+            quality     *qu = quality_new(0);
+            assert_non_null(qu);
             for (size_t i = 0; i < n; i++)
-                metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
-            metric_summary ms;
-            metric_get(me, &ms);
-            check_close(ms.slice[METRIC_ALL].auc, rank_auc(ev, n), 1e-4, 0.0, m);
-            metric_free(&me);
+                quality_add(qu, ev[i].score, ev[i].label, ev[i].seen);
+            quality_summary ms;
+            quality_get(qu, &ms);
+            check_close(ms.slice[QUALITY_ALL].auc, rank_auc(ev, n), 1e-4, 0.0, m);
+            quality_free(&qu);
             free(ev);
         }
 }
@@ -92,7 +92,7 @@ keep_seen_below(event *out, const event *ev, size_t n, uint32_t bound)
 }
 
 static void
-check_values(const metric_values *got, event *ev, size_t n, size_t which)
+check_values(const quality_values *got, event *ev, size_t n, size_t which)
 {
     double squared = 0.0, logloss = 0.0, correct = 0.0, label = 0.0, score = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -119,17 +119,17 @@ slices_hold_the_events_seen_fewer_times(void **state)
     (void)state;
     const size_t n = 8000;
     event       *ev = draw(n, 0.4, 1.0, 77), *part = malloc(n * sizeof *part);
-    metric      *me = metric_new(0);
+    quality     *qu = quality_new(0);
     assert_non_null(part);
-    assert_non_null(me);
+    assert_non_null(qu);
     for (size_t i = 0; i < n; i++)
-        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
-    metric_summary ms;
-    metric_get(me, &ms);
-    const uint32_t bounds[METRIC_SLICES] = {UINT32_MAX, 5, 10, 20};
-    for (size_t s = 0; s < METRIC_SLICES; s++)
+        quality_add(qu, ev[i].score, ev[i].label, ev[i].seen);
+    quality_summary ms;
+    quality_get(qu, &ms);
+    const uint32_t bounds[QUALITY_SLICES] = {UINT32_MAX, 5, 10, 20};
+    for (size_t s = 0; s < QUALITY_SLICES; s++)
         check_values(&ms.slice[s], part, keep_seen_below(part, ev, n, bounds[s]), s);
-    metric_free(&me);
+    quality_free(&qu);
     free(ev);
     free(part);
 }
@@ -138,19 +138,19 @@ static void
 recent_covers_the_last_tenth_to_fifth(void **state)
 {
     (void)state;
-    metric *me = metric_new(0);
-    assert_non_null(me);
+    quality *qu = quality_new(0);
+    assert_non_null(qu);
     for (size_t i = 0; i < 50000; i++) { /* wrong for 40,000 events, then right */
         float label = (float)(i % 2);
-        metric_add(me, i < 40000 ? 1.0f - label : label, label, 0);
+        quality_add(qu, i < 40000 ? 1.0f - label : label, label, 0);
     }
-    metric_summary ms;
-    metric_get(me, &ms);
+    quality_summary ms;
+    quality_get(qu, &ms);
     assert_in_range(ms.recent.events, 5000, 10000);
     check_close(ms.recent.auc, 1.0, 0.0, 0.0, 0);
     check_close(ms.recent.mse, 0.0, 0.0, 0.0, 0);
-    check_close(ms.slice[METRIC_ALL].accuracy, 0.2, 1e-12, 0.0, 0);
-    metric_free(&me);
+    check_close(ms.slice[QUALITY_ALL].accuracy, 0.2, 1e-12, 0.0, 0);
+    quality_free(&qu);
 }
 
 static void
@@ -159,14 +159,14 @@ late_figures_are_of_the_events_after_the_bound(void **state)
     (void)state;
     const size_t n = 9001, from = 4500;
     event       *ev = draw(n, 0.4, 1.0, 123);
-    metric      *me = metric_new(from);
-    assert_non_null(me);
+    quality     *qu = quality_new(from);
+    assert_non_null(qu);
     for (size_t i = 0; i < n; i++)
-        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
-    metric_summary ms;
-    metric_get(me, &ms);
+        quality_add(qu, ev[i].score, ev[i].label, ev[i].seen);
+    quality_summary ms;
+    quality_get(qu, &ms);
     check_values(&ms.late, ev + from, n - from, 0);
-    metric_free(&me);
+    quality_free(&qu);
     free(ev);
 }
 
@@ -176,22 +176,22 @@ a_window_holds_the_events_since_the_last_one(void **state)
     (void)state;
     const size_t n = 6000;
     event       *ev = draw(n, 0.4, 1.0, 321);
-    metric      *me = metric_new(0), *other = metric_new(n);
-    assert_non_null(me);
+    quality     *qu = quality_new(0), *other = quality_new(n);
+    assert_non_null(qu);
     assert_non_null(other);
     for (size_t i = 0; i < n; i++) {
-        metric_add(me, ev[i].score, ev[i].label, ev[i].seen);
-        metric_add(other, ev[i].score, ev[i].label, ev[i].seen);
+        quality_add(qu, ev[i].score, ev[i].label, ev[i].seen);
+        quality_add(other, ev[i].score, ev[i].label, ev[i].seen);
         if (i + 1 != 2000 && i + 1 != n) continue;
-        metric_values v;
-        const size_t  start = i + 1 == n ? 2000 : 0;
-        metric_window(me, &v);
+        quality_values v;
+        const size_t   start = i + 1 == n ? 2000 : 0;
+        quality_window(qu, &v);
         assert_int_equal(v.events, i + 1 - start);
         if (i + 1 == n) check_values(&v, ev + start, n - start, start);
     }
-    assert_int_equal(metric_digest(me), metric_digest(other));
-    metric_free(&me);
-    metric_free(&other);
+    assert_int_equal(quality_digest(qu), quality_digest(other));
+    quality_free(&qu);
+    quality_free(&other);
     free(ev);
 }
 
@@ -199,15 +199,15 @@ static void
 calibration_bins_hold_their_predictions_and_labels(void **state)
 {
     (void)state;
-    metric *me = metric_new(0);
-    assert_non_null(me);
-    metric_add(me, 0.51f, 1.0f, 0);
-    metric_add(me, 0.53f, 0.0f, 0);
-    metric_add(me, 0.0f, 0.0f, 0);
-    metric_add(me, 1.0f, 1.0f, 0);
-    metric_summary ms;
-    metric_get(me, &ms);
-    const size_t middle = METRIC_BINS / 2, last = METRIC_BINS - 1;
+    quality *qu = quality_new(0);
+    assert_non_null(qu);
+    quality_add(qu, 0.51f, 1.0f, 0);
+    quality_add(qu, 0.53f, 0.0f, 0);
+    quality_add(qu, 0.0f, 0.0f, 0);
+    quality_add(qu, 1.0f, 1.0f, 0);
+    quality_summary ms;
+    quality_get(qu, &ms);
+    const size_t middle = QUALITY_BINS / 2, last = QUALITY_BINS - 1;
     assert_int_equal(ms.calibration[middle].events, 2);
     check_close(ms.calibration[middle].prediction_mean, 0.52, 1e-7, 0.0, 0);
     check_close(ms.calibration[middle].label_mean, 0.5, 0.0, 0.0, 0);
@@ -215,69 +215,69 @@ calibration_bins_hold_their_predictions_and_labels(void **state)
     check_close(ms.calibration[last].label_mean, 1.0, 0.0, 0.0, 0);
     assert_int_equal(ms.calibration[1].events, 0);
     assert_true(isnan(ms.calibration[1].label_mean));
-    metric_free(&me);
+    quality_free(&qu);
 }
 
 static void
 auc_is_nan_until_both_classes_were_seen(void **state)
 {
     (void)state;
-    metric *me = metric_new(0);
-    assert_non_null(me);
-    metric_summary ms;
-    metric_get(me, &ms);
-    assert_int_equal(ms.slice[METRIC_ALL].events, 0);
-    assert_true(isnan(ms.slice[METRIC_ALL].auc) && isnan(ms.slice[METRIC_ALL].mse));
+    quality *qu = quality_new(0);
+    assert_non_null(qu);
+    quality_summary ms;
+    quality_get(qu, &ms);
+    assert_int_equal(ms.slice[QUALITY_ALL].events, 0);
+    assert_true(isnan(ms.slice[QUALITY_ALL].auc) && isnan(ms.slice[QUALITY_ALL].mse));
     assert_true(isnan(ms.recent.auc));
-    metric_add(me, 0.3f, 1.0f, 3);
-    metric_add(me, 0.9f, 0.7f, 3); /* labels above 0.5 are positive */
-    metric_get(me, &ms);
-    assert_true(isnan(ms.slice[METRIC_ALL].auc) && isnan(ms.recent.auc));
-    check_close(ms.slice[METRIC_ALL].mse, (0.49 + 0.04) / 2.0, 1e-7, 0.0, 0);
-    metric_add(me, 0.5f, 0.5f, 12); /* and those not above are negative */
-    metric_get(me, &ms);
-    check_close(ms.slice[METRIC_ALL].auc, 0.5, 0.0, 0.0, 0);
-    assert_true(isnan(ms.slice[METRIC_LT10].auc));
-    metric_free(&me);
+    quality_add(qu, 0.3f, 1.0f, 3);
+    quality_add(qu, 0.9f, 0.7f, 3); /* labels above 0.5 are positive */
+    quality_get(qu, &ms);
+    assert_true(isnan(ms.slice[QUALITY_ALL].auc) && isnan(ms.recent.auc));
+    check_close(ms.slice[QUALITY_ALL].mse, (0.49 + 0.04) / 2.0, 1e-7, 0.0, 0);
+    quality_add(qu, 0.5f, 0.5f, 12); /* and those not above are negative */
+    quality_get(qu, &ms);
+    check_close(ms.slice[QUALITY_ALL].auc, 0.5, 0.0, 0.0, 0);
+    assert_true(isnan(ms.slice[QUALITY_LT10].auc));
+    quality_free(&qu);
 }
 
 static void
 extreme_predictions_are_counted_and_cost_a_finite_logloss(void **state)
 {
     (void)state;
-    metric *me = metric_new(0);
-    assert_non_null(me);
-    metric_add(me, 0.0f, 1.0f, 0);
-    metric_add(me, 1.0f, 0.0f, 0);
-    metric_summary ms;
-    metric_get(me, &ms);
-    check_close(ms.slice[METRIC_ALL].logloss, log(1e7), 1e-6, 0.0, 0);
-    check_close(ms.slice[METRIC_ALL].auc, 0.0, 0.0, 0.0, 0);
-    metric_free(&me);
+    quality *qu = quality_new(0);
+    assert_non_null(qu);
+    quality_add(qu, 0.0f, 1.0f, 0);
+    quality_add(qu, 1.0f, 0.0f, 0);
+    quality_summary ms;
+    quality_get(qu, &ms);
+    check_close(ms.slice[QUALITY_ALL].logloss, log(1e7), 1e-6, 0.0, 0);
+    check_close(ms.slice[QUALITY_ALL].auc, 0.0, 0.0, 0.0, 0);
+    quality_free(&qu);
 }
 
 static void
 saved_bytes_restore_the_same_state(void **state)
 {
     (void)state;
-    event  *ev = draw(5000, 0.4, 1.0, 99);
-    metric *a = metric_new(0), *b = metric_new(0);
+    event   *ev = draw(5000, 0.4, 1.0, 99);
+    quality *a = quality_new(0), *b = quality_new(0);
     assert_non_null(a);
     assert_non_null(b);
     for (size_t i = 0; i < 3000; i++)
-        metric_add(a, ev[i].score, ev[i].label, ev[i].seen);
+        quality_add(a, ev[i].score, ev[i].label, ev[i].seen);
     const void *data;
-    size_t      len = metric_bytes(a, &data);
-    assert_int_equal(metric_set_bytes(b, data, len - 1), -1);
-    assert_int_not_equal(metric_digest(a), metric_digest(b));
-    assert_int_equal(metric_set_bytes(b, data, len), 0);
+    size_t      len = quality_bytes(a, &data);
+    assert_int_equal(quality_set_bytes(b, data, len - 1), -1);
+    assert_int_not_equal(quality_digest(a), quality_digest(b));
+    assert_int_equal(quality_set_bytes(b, data, len), 0);
     for (size_t i = 3000; i < 5000; i++) {
-        metric_add(a, ev[i].score, ev[i].label, ev[i].seen);
-        metric_add(b, ev[i].score, ev[i].label, ev[i].seen);
+        quality_add(a, ev[i].score, ev[i].label, ev[i].seen);
+        quality_add(b, ev[i].score, ev[i].label, ev[i].seen);
     }
-    assert_int_equal(metric_digest(a), metric_digest(b));
-    metric_free(&a);
-    metric_free(&b);
+    assert_int_equal(quality_digest(a), quality_digest(b));
+    quality_free(&a);
+    quality_free(&b);
     free(ev);
 }
 
@@ -295,5 +295,5 @@ main(void)
         cmocka_unit_test(extreme_predictions_are_counted_and_cost_a_finite_logloss),
         cmocka_unit_test(saved_bytes_restore_the_same_state),
     };
-    return cmocka_run_group_tests_name("learner/metric", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("learner/quality", tests, NULL, NULL);
 }

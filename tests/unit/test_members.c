@@ -10,20 +10,20 @@
 #include <cmocka.h>
 
 #include "ingest/decode/deadletter.h"
-#include "ingest/fetchers/peers.h"
+#include "ingest/fetchers/members.h"
 
 enum { S = 1000000, F = 2, ROOM = 64 };
 
 typedef struct {
-    aa_conf           cfg;
-    aa_err            err;
-    peers            *pe;
-    order            *od;
-    aa_offer          offer;
-    aa_fetched        fetched;
-    const peers_part *part;
-    size_t            n;
-    int64_t           now_us;
+    aa_conf             cfg;
+    aa_err              err;
+    members            *mb;
+    order              *od;
+    aa_offer            offer;
+    aa_fetched          fetched;
+    const members_part *part;
+    size_t              n;
+    int64_t             now_us;
 } fixture;
 
 static fixture *
@@ -33,8 +33,8 @@ make(void)
     assert_non_null(fx);
     aa_conf_defaults(&fx->cfg);
     fx->now_us = 100 * (int64_t)S;
-    assert_int_equal(peers_new(&fx->pe, &fx->cfg, &fx->err), AA_OK);
-    peers_topic(fx->pe, 4);
+    assert_int_equal(members_new(&fx->mb, &fx->cfg, &fx->err), AA_OK);
+    members_topic(fx->mb, 4);
     assert_int_equal(order_new(&fx->od, F, false, &fx->err), AA_OK);
     assert_int_equal(aa_fetched_reserve(&fx->fetched, 4 * ROOM, F, &fx->err), AA_OK);
     return fx;
@@ -43,7 +43,7 @@ make(void)
 static void
 unmake(fixture *fx)
 {
-    peers_free(&fx->pe);
+    members_free(&fx->mb);
     order_free(&fx->od);
     aa_portions_fini(&fx->offer.po);
     aa_fetched_fini(&fx->fetched);
@@ -60,7 +60,7 @@ fetcher(char name)
 static void
 own(fixture *fx, const int32_t *partition, size_t n)
 {
-    assert_int_equal(peers_own(fx->pe, partition, n, true, fx->now_us, &fx->err), AA_OK);
+    assert_int_equal(members_own(fx->mb, partition, n, true, fx->now_us, &fx->err), AA_OK);
 }
 
 /* The offer of fetcher `name`, of partitions as digits: "13". It is sent by `offer`. */
@@ -84,15 +84,15 @@ prepare(fixture *fx, char name, const char *partitions)
     return of;
 }
 
-static peers_news
+static members_news
 offer(fixture *fx)
 {
     const aa_link_peer from = fetcher(fx->offer.name[0]);
-    peers_news         news;
-    assert_int_equal(peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err), AA_OK);
+    members_news       news;
+    assert_int_equal(members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err), AA_OK);
     return news;
 }
-static peers_news
+static members_news
 offers(fixture *fx, char name, const char *partitions)
 {
     prepare(fx, name, partitions);
@@ -104,33 +104,33 @@ static void
 begin(fixture *fx, uint64_t run_id)
 {
     int64_t position[10];
-    assert_int_equal(peers_take(fx->pe, &fx->part, &fx->n, &fx->err), AA_OK);
+    assert_int_equal(members_take(fx->mb, &fx->part, &fx->n, &fx->err), AA_OK);
     assert_in_range(fx->n, 1, 10);
     for (size_t i = 0; i < fx->n; i++)
         position[i] = 100;
     assert_int_equal(order_begin(fx->od, position, fx->n, ROOM, &fx->err), AA_OK);
-    peers_begin(fx->pe, run_id, position);
+    members_begin(fx->mb, run_id, position);
 }
 
 /* What the fetcher is told next; all others' messages are passed over. */
 static bool
-told(fixture *fx, char name, peers_act *act)
+told(fixture *fx, char name, members_act *act)
 {
     const aa_link_peer to = fetcher(name);
-    while (peers_step(fx->pe, fx->od, act))
+    while (members_step(fx->mb, fx->od, act))
         if (memcmp(act->to.id, to.id, to.len) == 0) return true;
     return false;
 }
 
 /* Message number seq of partition, of n records from offset on; TAKEN ones go into the order. */
-static peers_verdict
+static members_verdict
 sends(fixture *fx, char name, uint64_t run_id, int32_t partition, uint32_t attempt, uint64_t seq,
       int64_t offset, size_t n)
 {
     const aa_link_peer from = fetcher(name);
     aa_fetched        *fe = &fx->fetched;
     size_t             idx = 99;
-    peers_verdict      verdict;
+    members_verdict    verdict;
     assert_int_equal(aa_fetched_reserve(fe, n, F, &fx->err), AA_OK);
     aa_fetched_clear(fe);
     fe->hd = (aa_header){.run_id = run_id, .seq = seq};
@@ -143,8 +143,8 @@ sends(fixture *fx, char name, uint64_t run_id, int32_t partition, uint32_t attem
         fe->key[i * F] = fe->key[i * F + 1] = 1;
         fe->arrival_ms[i] = 0;
     }
-    verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
-    if (verdict != PEERS_TAKEN) return verdict;
+    verdict = members_fetched(fx->mb, fx->od, &from, fe, &idx);
+    if (verdict != MEMBERS_TAKEN) return verdict;
     assert_int_equal(fx->part[idx].partition, partition);
     for (size_t i = 0; i < n; i++)
         order_push(fx->od, idx, fe->offset[i], &fe->columns, i, 0);
@@ -157,21 +157,22 @@ union_is_of_the_sequencer_and_its_fetchers(void **state)
     (void)state;
     fixture      *fx = make();
     const int32_t mine[] = {0, 3};
-    assert_false(peers_settled(fx->pe, fx->now_us + 60 * (int64_t)S)); /* the group has not dealt */
+    assert_false(
+        members_settled(fx->mb, fx->now_us + 60 * (int64_t)S)); /* the group has not dealt */
     own(fx, mine, 2);
-    assert_int_equal(offers(fx, 'a', "12"), PEERS_DEALT);
-    assert_true(peers_settled(fx->pe, fx->now_us)); /* the whole topic: nobody to wait for */
+    assert_int_equal(offers(fx, 'a', "12"), MEMBERS_DEALT);
+    assert_true(members_settled(fx->mb, fx->now_us)); /* the whole topic: nobody to wait for */
     begin(fx, 50);
     assert_int_equal(fx->n, 4);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(fx->part[i].partition, i);
-    assert_int_equal(fx->part[0].owner, PEERS_SELF);
-    assert_int_not_equal(fx->part[1].owner, PEERS_SELF);
-    assert_int_equal(fx->part[3].owner, PEERS_SELF);
-    assert_false(peers_changed(fx->pe));
-    assert_int_equal(offers(fx, 'a', "12"), PEERS_SAME); /* its heartbeat */
-    assert_false(peers_changed(fx->pe));
-    assert_int_equal(peers_working(fx->pe), 1);
+    assert_int_equal(fx->part[0].owner, MEMBERS_SELF);
+    assert_int_not_equal(fx->part[1].owner, MEMBERS_SELF);
+    assert_int_equal(fx->part[3].owner, MEMBERS_SELF);
+    assert_false(members_changed(fx->mb));
+    assert_int_equal(offers(fx, 'a', "12"), MEMBERS_SAME); /* its heartbeat */
+    assert_false(members_changed(fx->mb));
+    assert_int_equal(members_working(fx->mb), 1);
     unmake(fx);
 }
 
@@ -182,12 +183,12 @@ less_than_the_topic_waits_until_it_stands_still(void **state)
     fixture      *fx = make();
     const int32_t mine[] = {0};
     own(fx, mine, 1);
-    assert_false(peers_settled(fx->pe, fx->now_us + PEERS_SETTLE_US - 1));
-    assert_true(peers_settled(fx->pe, fx->now_us + PEERS_SETTLE_US));
-    fx->now_us += PEERS_SETTLE_US - 1;
+    assert_false(members_settled(fx->mb, fx->now_us + MEMBERS_SETTLE_US - 1));
+    assert_true(members_settled(fx->mb, fx->now_us + MEMBERS_SETTLE_US));
+    fx->now_us += MEMBERS_SETTLE_US - 1;
     offers(fx, 'a', "1");
-    assert_false(peers_settled(fx->pe, fx->now_us + 1));
-    assert_true(peers_settled(fx->pe, fx->now_us + PEERS_SETTLE_US));
+    assert_false(members_settled(fx->mb, fx->now_us + 1));
+    assert_true(members_settled(fx->mb, fx->now_us + MEMBERS_SETTLE_US));
     unmake(fx);
 }
 
@@ -198,14 +199,14 @@ who_comes_and_goes_without_partitions_holds_up_nothing(void **state)
     fixture      *fx = make();
     const int32_t mine[] = {0};
     own(fx, mine, 1);
-    fx->now_us += PEERS_SETTLE_US - 1;
+    fx->now_us += MEMBERS_SETTLE_US - 1;
     offers(fx, 'a', "");
     prepare(fx, 'a', "")->withdrawing = true;
-    assert_int_equal(offer(fx), PEERS_LEAVES);
-    assert_true(peers_settled(fx->pe, fx->now_us + 1));
-    assert_int_equal(peers_own(fx->pe, mine, 1, false, fx->now_us, &fx->err), AA_OK);
+    assert_int_equal(offer(fx), MEMBERS_LEAVES);
+    assert_true(members_settled(fx->mb, fx->now_us + 1));
+    assert_int_equal(members_own(fx->mb, mine, 1, false, fx->now_us, &fx->err), AA_OK);
     own(fx, mine, 1); /* but a dealing may have more news to come */
-    assert_false(peers_settled(fx->pe, fx->now_us + 1));
+    assert_false(members_settled(fx->mb, fx->now_us + 1));
     unmake(fx);
 }
 
@@ -215,9 +216,9 @@ sequencer_without_partitions_runs_on_its_fetchers(void **state)
     (void)state;
     fixture *fx = make();
     own(fx, NULL, 0);
-    assert_false(peers_settled(fx->pe, fx->now_us + 60 * (int64_t)S)); /* nothing to read */
+    assert_false(members_settled(fx->mb, fx->now_us + 60 * (int64_t)S)); /* nothing to read */
     offers(fx, 'a', "0123");
-    assert_true(peers_settled(fx->pe, fx->now_us));
+    assert_true(members_settled(fx->mb, fx->now_us));
     begin(fx, 50);
     assert_int_equal(fx->n, 4);
     unmake(fx);
@@ -233,19 +234,19 @@ any_change_of_the_union_ends_the_run(void **state)
     offers(fx, 'a', "1");
     begin(fx, 50);
     offers(fx, 'b', "2"); /* more */
-    assert_true(peers_changed(fx->pe));
+    assert_true(members_changed(fx->mb));
     begin(fx, 51);
-    assert_false(peers_changed(fx->pe));
+    assert_false(members_changed(fx->mb));
     offers(fx, 'a', ""); /* less */
-    assert_true(peers_changed(fx->pe));
+    assert_true(members_changed(fx->mb));
     begin(fx, 52);
     offers(fx, 'b', "3"); /* others */
-    assert_true(peers_changed(fx->pe));
+    assert_true(members_changed(fx->mb));
     begin(fx, 53);
     own(fx, less, 1);
-    assert_true(peers_changed(fx->pe));
-    peers_end(fx->pe);
-    assert_false(peers_changed(fx->pe)); /* no run, nothing to end */
+    assert_true(members_changed(fx->mb));
+    members_end(fx->mb);
+    assert_false(members_changed(fx->mb)); /* no run, nothing to end */
     unmake(fx);
 }
 
@@ -260,17 +261,17 @@ silent_fetcher_is_gone_and_its_partitions_with_it(void **state)
     offers(fx, 'a', "12");
     begin(fx, 50);
     fx->now_us += silence_us - 1;
-    assert_null(peers_silent(fx->pe, fx->now_us));
+    assert_null(members_silent(fx->mb, fx->now_us));
     offers(fx, 'b', "3");
     begin(fx, 51);
     fx->now_us += 1;
-    assert_string_equal(peers_silent(fx->pe, fx->now_us), "a");
-    assert_null(peers_silent(fx->pe, fx->now_us));
-    assert_true(peers_changed(fx->pe));
-    assert_int_equal(peers_count(fx->pe), 1);
+    assert_string_equal(members_silent(fx->mb, fx->now_us), "a");
+    assert_null(members_silent(fx->mb, fx->now_us));
+    assert_true(members_changed(fx->mb));
+    assert_int_equal(members_count(fx->mb), 1);
     begin(fx, 52);
     assert_int_equal(fx->n, 2); /* 0 and 3 */
-    assert_int_equal(sends(fx, 'a', 52, 1, 1, 1, 100, 1), PEERS_STRAY);
+    assert_int_equal(sends(fx, 'a', 52, 1, 1, 1, 100, 1), MEMBERS_STRAY);
     unmake(fx);
 }
 
@@ -286,12 +287,12 @@ present_owner_keeps_a_partition_while_it_is_heard(void **state)
     begin(fx, 50);
     owner = fx->part[1].owner;
     offers(fx, 'a', "01"); /* the group may have dealt it anew; 'b' does not know yet */
-    assert_false(peers_changed(fx->pe));
+    assert_false(members_changed(fx->mb));
     begin(fx, 51);
-    peers_act act;
+    members_act act;
     assert_true(told(fx, 'a', &act));
     offers(fx, 'b', "");
-    assert_true(peers_changed(fx->pe));
+    assert_true(members_changed(fx->mb));
     begin(fx, 52);
     assert_int_equal(fx->n, 2);
     assert_int_not_equal(fx->part[1].owner, owner);
@@ -308,9 +309,9 @@ what_the_group_deals_to_the_sequencer_is_its_own(void **state)
     offers(fx, 'a', "01");
     begin(fx, 50);
     own(fx, mine, 1); /* 'a' has not heard of it */
-    assert_true(peers_changed(fx->pe));
+    assert_true(members_changed(fx->mb));
     begin(fx, 51);
-    assert_int_equal(fx->part[1].owner, PEERS_SELF);
+    assert_int_equal(fx->part[1].owner, MEMBERS_SELF);
     unmake(fx);
 }
 
@@ -318,8 +319,8 @@ static void
 fetcher_is_told_where_to_read_and_how_much(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "02");
     assert_true(told(fx, 'a', &act)); /* heard, but no run is open */
@@ -344,21 +345,22 @@ static void
 records_are_taken_in_sequence_and_once(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "01");
     offers(fx, 'b', "2");
     begin(fx, 50);
-    while (peers_step(fx->pe, fx->od, &act)) {
+    while (members_step(fx->mb, fx->od, &act)) {
     }
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), PEERS_TAKEN);
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), PEERS_STRAY); /* twice */
-    assert_int_equal(sends(fx, 'a', 49, 1, 1, 2, 103, 3), PEERS_STRAY); /* another run */
-    assert_int_equal(sends(fx, 'b', 50, 1, 1, 2, 103, 3), PEERS_STRAY); /* not its partition */
-    assert_int_equal(sends(fx, 'a', 50, 3, 1, 1, 100, 3), PEERS_STRAY); /* nobody's */
-    assert_int_equal(sends(fx, 'c', 50, 1, 1, 2, 103, 3), PEERS_STRAY); /* never heard of */
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 2, 120, 2), PEERS_TAKEN); /* offsets may have gaps */
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_STRAY); /* twice */
+    assert_int_equal(sends(fx, 'a', 49, 1, 1, 2, 103, 3), MEMBERS_STRAY); /* another run */
+    assert_int_equal(sends(fx, 'b', 50, 1, 1, 2, 103, 3), MEMBERS_STRAY); /* not its partition */
+    assert_int_equal(sends(fx, 'a', 50, 3, 1, 1, 100, 3), MEMBERS_STRAY); /* nobody's */
+    assert_int_equal(sends(fx, 'c', 50, 1, 1, 2, 103, 3), MEMBERS_STRAY); /* never heard of */
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 2, 120, 2),
+                     MEMBERS_TAKEN); /* offsets may have gaps */
     assert_int_equal(order_held(fx->od, 1), 5);
     unmake(fx);
 }
@@ -367,23 +369,23 @@ static void
 gap_is_asked_for_again_from_where_it_is(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), PEERS_TAKEN);
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 3, 106, 3), PEERS_GAP);
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 4, 109, 3), PEERS_STRAY); /* of the old attempt */
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 3, 106, 3), MEMBERS_GAP);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 4, 109, 3), MEMBERS_STRAY); /* of the old attempt */
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.attempt[0], 2);
     assert_int_equal(act.fetch->po.offset[0], 103);
     assert_int_equal(act.fetch->po.messages[0], 0);
     assert_int_equal(act.fetch->po.records[0], ROOM - 3);
-    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 102, 3), PEERS_GAP); /* not what was asked for */
+    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 102, 3), MEMBERS_GAP); /* not what was asked for */
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(sends(fx, 'a', 50, 1, 3, 1, 103, 3), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 3, 1, 103, 3), MEMBERS_TAKEN);
     assert_int_equal(order_held(fx->od, 0), 6);
     unmake(fx);
 }
@@ -392,13 +394,13 @@ static void
 last_message_that_got_lost_is_noticed_by_the_offer(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_TAKEN);
     prepare(fx, 'a', "1");
     fx->offer.hd.run_id = 50;
     fx->offer.po.attempt[0] = 1;
@@ -423,20 +425,20 @@ no_more_is_under_way_than_the_order_has_space_for(void **state)
     (void)state;
     fixture       *fx = make();
     aa_event_batch b = {0};
-    peers_act      act;
+    members_act    act;
     assert_int_equal(aa_event_batch_reserve(&b, ROOM, F, &fx->err), AA_OK);
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM - 4), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM - 4), MEMBERS_TAKEN);
     offers(fx, 'a', "1");
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.records[0], ROOM); /* nothing has left: no more than before */
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 2, 100 + ROOM - 4, 5), PEERS_GAP); /* too much */
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 2, 100 + ROOM - 4, 5), MEMBERS_GAP); /* too much */
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.records[0], 4);
-    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 100 + ROOM - 4, 4), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 100 + ROOM - 4, 4), MEMBERS_TAKEN);
     offers(fx, 'a', "1");
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.records[0], 4); /* full: a stalled learner stops it */
@@ -456,7 +458,7 @@ letters_count_as_records(void **state)
     fixture           *fx = make();
     const aa_link_peer from = fetcher('a');
     aa_fetched        *fe = &fx->fetched;
-    peers_act          act;
+    members_act        act;
     size_t             idx;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
@@ -471,17 +473,17 @@ letters_count_as_records(void **state)
         const aa_fetched_letter le = {.offset = 100 + i};
         assert_int_equal(aa_fetched_add_letter(fe, &le, "", "", "", &fx->err), AA_OK);
     }
-    assert_int_equal(peers_fetched(fx->pe, fx->od, &from, fe, &idx), PEERS_GAP);
+    assert_int_equal(members_fetched(fx->mb, fx->od, &from, fe, &idx), MEMBERS_GAP);
     fe->attempt = 2;
     fe->letter_count = ROOM;
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(peers_fetched(fx->pe, fx->od, &from, fe, &idx), PEERS_TAKEN);
+    assert_int_equal(members_fetched(fx->mb, fx->od, &from, fe, &idx), MEMBERS_TAKEN);
     unmake(fx);
 }
 
 /* One letter of LARGE bytes, message seq of partition 1, goes into the order if it is taken. */
 enum { LARGE = 900000 };
-static peers_verdict
+static members_verdict
 sends_large_letter(fixture *fx, const aa_fetch *ft, uint64_t seq, const char *value)
 {
     const aa_link_peer      from = fetcher('a');
@@ -491,7 +493,7 @@ sends_large_letter(fixture *fx, const aa_fetch *ft, uint64_t seq, const char *va
         .offset = offset, .has_value = true, .len = LARGE, .full_len = LARGE};
     const aa_kafka_record rec = {.partition = 1, .offset = offset, .value = value, .len = LARGE};
     deadletter           *dl;
-    peers_verdict         verdict;
+    members_verdict       verdict;
     size_t                idx;
 
     aa_fetched_clear(fe);
@@ -500,8 +502,8 @@ sends_large_letter(fixture *fx, const aa_fetch *ft, uint64_t seq, const char *va
     fe->partition = 1;
     fe->attempt = ft->po.attempt[0];
     assert_int_equal(aa_fetched_add_letter(fe, &le, NULL, value, NULL, &fx->err), AA_OK);
-    verdict = peers_fetched(fx->pe, fx->od, &from, fe, &idx);
-    if (verdict != PEERS_TAKEN) return verdict;
+    verdict = members_fetched(fx->mb, fx->od, &from, fe, &idx);
+    if (verdict != MEMBERS_TAKEN) return verdict;
     dl = deadletter_new(&rec, DECODE_MALFORMED, "test");
     assert_non_null(dl);
     order_push_letter(fx->od, idx, &dl);
@@ -514,8 +516,8 @@ sends_all_it_may(fixture *fx, const aa_fetch *ft, const char *value)
 {
     const uint64_t first = ft->po.messages[0] + 1;
     size_t         count = 0;
-    for (uint64_t seq = first; seq < first + PEERS_MESSAGES; seq++)
-        count += sends_large_letter(fx, ft, seq, value) == PEERS_TAKEN;
+    for (uint64_t seq = first; seq < first + MEMBERS_MESSAGES; seq++)
+        count += sends_large_letter(fx, ft, seq, value) == MEMBERS_TAKEN;
     return count;
 }
 
@@ -525,10 +527,10 @@ large_letters_do_not_fill_the_memory(void **state)
 {
     (void)state;
     fixture     *fx = make();
-    const size_t most = (8u << 20) / LARGE + 1 + PEERS_MESSAGES;
+    const size_t most = (8u << 20) / LARGE + 1 + MEMBERS_MESSAGES;
     char        *value = calloc(1, LARGE);
     size_t       held = 0;
-    peers_act    act;
+    members_act  act;
     uint64_t     told_messages;
     deadletter  *dl;
     assert_non_null(value);
@@ -545,7 +547,7 @@ large_letters_do_not_fill_the_memory(void **state)
     offers(fx, 'a', "1");
     assert_true(told(fx, 'a', &act));
     told_messages = act.fetch->po.messages[0];
-    assert_true(told_messages + PEERS_MESSAGES <= held);
+    assert_true(told_messages + MEMBERS_MESSAGES <= held);
     assert_false(told(fx, 'a', &act));
     assert_non_null(dl = order_take_letter(fx->od)); /* they move on: without a gap */
     while (dl) {
@@ -555,9 +557,9 @@ large_letters_do_not_fill_the_memory(void **state)
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.attempt[0], 1);
     assert_int_equal(act.fetch->po.messages[0], held);
-    assert_int_equal(sends_all_it_may(fx, act.fetch, value), PEERS_MESSAGES);
-    assert_int_equal(sends_large_letter(fx, act.fetch, held + PEERS_MESSAGES + 1, value),
-                     PEERS_GAP); /* more than it may */
+    assert_int_equal(sends_all_it_may(fx, act.fetch, value), MEMBERS_MESSAGES);
+    assert_int_equal(sends_large_letter(fx, act.fetch, held + MEMBERS_MESSAGES + 1, value),
+                     MEMBERS_GAP); /* more than it may */
     free(value);
     unmake(fx);
 }
@@ -569,13 +571,13 @@ space_is_told_without_waiting_for_an_offer(void **state)
     (void)state;
     fixture       *fx = make();
     aa_event_batch b = {0};
-    peers_act      act;
+    members_act    act;
     assert_int_equal(aa_event_batch_reserve(&b, ROOM, F, &fx->err), AA_OK);
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     assert_true(told(fx, 'a', &act));
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM), MEMBERS_TAKEN);
     assert_false(told(fx, 'a', &act));
     assert_int_equal(order_take(fx->od, &b, ROOM / 8), ROOM / 8);
     assert_false(told(fx, 'a', &act));
@@ -592,8 +594,8 @@ static void
 dealt_again_within_a_run_begins_a_new_attempt(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     offers(fx, 'b', "2");
@@ -601,16 +603,16 @@ dealt_again_within_a_run_begins_a_new_attempt(void **state)
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->hd.seq, 7); /* the offer's */
     for (uint64_t seq = 1; seq <= 3; seq++)
-        assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 99 + (int64_t)seq, 1), PEERS_TAKEN);
+        assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 99 + (int64_t)seq, 1), MEMBERS_TAKEN);
     prepare(fx, 'a', "1")->hd.seq = 9;
-    assert_int_equal(offer(fx), PEERS_SAME);
-    assert_false(peers_changed(fx->pe));
+    assert_int_equal(offer(fx), MEMBERS_SAME);
+    assert_false(members_changed(fx->mb));
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->hd.seq, 9);
     assert_int_equal(act.fetch->po.attempt[0], 2);
     assert_int_equal(act.fetch->po.offset[0], 103);
-    assert_int_equal(sends(fx, 'a', 50, 1, 1, 4, 109, 1), PEERS_STRAY);
-    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 103, 1), PEERS_TAKEN);
+    assert_int_equal(sends(fx, 'a', 50, 1, 1, 4, 109, 1), MEMBERS_STRAY);
+    assert_int_equal(sends(fx, 'a', 50, 1, 2, 1, 103, 1), MEMBERS_TAKEN);
     offer(fx); /* its heartbeat */
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.fetch->po.attempt[0], 2);
@@ -624,15 +626,15 @@ static void
 messages_taken_are_told_without_waiting_for_an_offer(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
-    bool      heard = false;
+    fixture    *fx = make();
+    members_act act;
+    bool        heard = false;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     assert_true(told(fx, 'a', &act));
-    for (uint64_t seq = 1; seq <= PEERS_MESSAGES; seq++) {
-        assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 100 + (int64_t)seq, 1), PEERS_TAKEN);
+    for (uint64_t seq = 1; seq <= MEMBERS_MESSAGES; seq++) {
+        assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 100 + (int64_t)seq, 1), MEMBERS_TAKEN);
         heard |= told(fx, 'a', &act);
     }
     assert_true(heard);
@@ -643,28 +645,28 @@ static void
 who_withdraws_is_released_when_the_run_is_over(void **state)
 {
     (void)state;
-    fixture  *fx = make();
-    peers_act act;
+    fixture    *fx = make();
+    members_act act;
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
     prepare(fx, 'a', "1")->withdrawing = true;
     fx->offer.hd.seq = 9;
-    assert_int_equal(offer(fx), PEERS_WITHDRAWS);
-    assert_true(peers_changed(fx->pe));
+    assert_int_equal(offer(fx), MEMBERS_WITHDRAWS);
+    assert_true(members_changed(fx->mb));
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.kind, AA_MSG_FETCH); /* not yet */
-    peers_end(fx->pe);
+    members_end(fx->mb);
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.kind, AA_MSG_RELEASED);
     assert_int_equal(act.hd.seq, 9);
     offer(fx); /* that answer got lost */
     assert_true(told(fx, 'a', &act));
     assert_int_equal(act.kind, AA_MSG_RELEASED);
-    assert_int_equal(peers_wanted(fx->pe), 0);
+    assert_int_equal(members_wanted(fx->mb), 0);
     prepare(fx, 'a', "")->withdrawing = true;
-    assert_int_equal(offer(fx), PEERS_LEAVES);
-    assert_int_equal(peers_count(fx->pe), 0);
+    assert_int_equal(offer(fx), MEMBERS_LEAVES);
+    assert_int_equal(members_count(fx->mb), 0);
     assert_false(told(fx, 'a', &act));
     unmake(fx);
 }
@@ -675,11 +677,11 @@ no_run_is_opened_between_release_and_the_next_dealing(void **state)
     (void)state;
     fixture *fx = make();
     offers(fx, 'a', "0123");
-    assert_false(peers_settled(fx->pe, fx->now_us + 60 * (int64_t)S));
+    assert_false(members_settled(fx->mb, fx->now_us + 60 * (int64_t)S));
     own(fx, NULL, 0);
-    assert_true(peers_settled(fx->pe, fx->now_us));
-    assert_int_equal(peers_own(fx->pe, NULL, 0, false, fx->now_us, &fx->err), AA_OK);
-    assert_false(peers_settled(fx->pe, fx->now_us + 60 * (int64_t)S));
+    assert_true(members_settled(fx->mb, fx->now_us));
+    assert_int_equal(members_own(fx->mb, NULL, 0, false, fx->now_us, &fx->err), AA_OK);
+    assert_false(members_settled(fx->mb, fx->now_us + 60 * (int64_t)S));
     unmake(fx);
 }
 
@@ -689,24 +691,24 @@ strangers_are_refused_by_name(void **state)
     (void)state;
     fixture           *fx = make();
     const aa_link_peer from = fetcher('x'), nobody = {.len = 0};
-    peers_news         news;
+    members_news       news;
     prepare(fx, 'x', "1");
     snprintf(fx->offer.pipeline, sizeof fx->offer.pipeline, "another");
-    assert_int_equal(peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err),
+    assert_int_equal(members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err),
                      AA_ECONFIG);
     assert_non_null(strstr(fx->err.text, "another"));
     prepare(fx, 'x', "1")->hd.lane = 3;
-    assert_int_equal(peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err),
+    assert_int_equal(members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err),
                      AA_ECONFIG);
     prepare(fx, 'x', "1")->decoding_digest++;
-    assert_int_equal(peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err),
+    assert_int_equal(members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err),
                      AA_ECONFIG);
     assert_non_null(strstr(fx->err.text, "event"));
     prepare(fx, 'x', "1");
-    assert_int_equal(peers_offer(fx->pe, &nobody, &fx->offer, fx->now_us, &news, &fx->err),
+    assert_int_equal(members_offer(fx->mb, &nobody, &fx->offer, fx->now_us, &news, &fx->err),
                      AA_ECONFIG);
-    assert_int_equal(peers_wanted(fx->pe), 0);
-    assert_int_equal(peers_count(fx->pe), 0);
+    assert_int_equal(members_wanted(fx->mb), 0);
+    assert_int_equal(members_count(fx->mb), 0);
     unmake(fx);
 }
 
@@ -718,16 +720,16 @@ events_that_are_gone_are_said_once_in_a_run(void **state)
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
-    assert_false(peers_lost(fx->pe));
+    assert_false(members_lost(fx->mb));
     prepare(fx, 'a', "1")->lost_run = 50;
     fx->offer.hd.run_id = 50;
     offer(fx);
-    assert_true(peers_lost(fx->pe));
+    assert_true(members_lost(fx->mb));
     offer(fx);
-    assert_false(peers_lost(fx->pe));
+    assert_false(members_lost(fx->mb));
     begin(fx, 51);
     offer(fx); /* still of the run before */
-    assert_false(peers_lost(fx->pe));
+    assert_false(members_lost(fx->mb));
     unmake(fx);
 }
 
@@ -739,12 +741,12 @@ lag_is_what_the_owner_says(void **state)
     own(fx, NULL, 0);
     offers(fx, 'a', "1");
     begin(fx, 50);
-    assert_int_equal(peers_lag(fx->pe, 1, 990), 10);
-    assert_int_equal(peers_lag(fx->pe, 1, 1001), 0);
-    assert_int_equal(peers_lag(fx->pe, 2, 0), -1);
+    assert_int_equal(members_lag(fx->mb, 1, 990), 10);
+    assert_int_equal(members_lag(fx->mb, 1, 1001), 0);
+    assert_int_equal(members_lag(fx->mb, 2, 0), -1);
     prepare(fx, 'a', "1")->po.offset[0] = -1;
     offer(fx);
-    assert_int_equal(peers_lag(fx->pe, 1, 990), -1);
+    assert_int_equal(members_lag(fx->mb, 1, 990), -1);
     unmake(fx);
 }
 
@@ -756,23 +758,23 @@ many_fetchers_come_and_go(void **state)
     fixture      *fx = make();
     const int64_t silence_us = fx->cfg.ingest.fetcher_silence_ms * 1000;
     aa_link_peer  from = {.len = 17};
-    peers_news    news;
+    members_news  news;
     own(fx, NULL, 0);
     prepare(fx, 'm', "1");
-    for (uint32_t i = 0; i < 3 * PEERS_MAX; i++) {
+    for (uint32_t i = 0; i < 3 * MEMBERS_MAX; i++) {
         memcpy(from.id, &i, sizeof i);
-        assert_int_equal(peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err),
+        assert_int_equal(members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err),
                          AA_OK);
-        assert_int_equal(news, PEERS_DEALT);
+        assert_int_equal(news, MEMBERS_DEALT);
         if (i % 2) begin(fx, 100 + i);
         fx->now_us += silence_us;
-        assert_non_null(peers_silent(fx->pe, fx->now_us));
+        assert_non_null(members_silent(fx->mb, fx->now_us));
     }
-    for (uint32_t i = 0; i < PEERS_MAX; i++) {
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
         aa_status st;
         memcpy(from.id, &i, sizeof i);
-        st = peers_offer(fx->pe, &from, &fx->offer, fx->now_us, &news, &fx->err);
-        assert_int_equal(st, i < PEERS_MAX - 2 ? AA_OK : AA_EFULL); /* [0], and the run's owner */
+        st = members_offer(fx->mb, &from, &fx->offer, fx->now_us, &news, &fx->err);
+        assert_int_equal(st, i < MEMBERS_MAX - 2 ? AA_OK : AA_EFULL); /* [0], and the run's owner */
     }
     unmake(fx);
 }

@@ -6,12 +6,14 @@
  */
 #include "assigner/assigner_metrics.h"
 #include "assigner/assigner_stage.h"
+#include "assigner/field/field.h"
 #include "assigner/publish_assignments.h"
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
 #include "common/service/program.h"
 #include "common/service/retry.h"
 #include "common/stage/stage_run.h"
+#include "common/state/checkpoint.h"
 
 typedef struct {
     const aa_conf       *cfg;
@@ -36,6 +38,7 @@ open_all(app *ap, aa_metrics *ms, aa_err *err)
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
     aa_status          st = assigner_stage_init(&ap->sg, cfg, err);
+    if (st == AA_OK) st = aa_ckpt_lock(cfg, "assigner", err);
     if (st == AA_OK) st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.events, &keys, err);
     if (st == AA_OK) st = aa_link_open(&ap->down, AA_LINK_CONNECT, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
@@ -92,6 +95,16 @@ threads_needed(const aa_conf *cfg)
     return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2);
 }
 
+static aa_status
+check_assigner(const aa_conf *cfg, aa_err *err)
+{
+    uint64_t  limit;
+    aa_status st = AA_OK;
+    for (uint32_t f = 0; st == AA_OK && f < cfg->field_count; f++)
+        st = field_row_limit(cfg, f, &limit, err);
+    return st;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -100,6 +113,7 @@ main(int argc, char **argv)
         .summary = "the Identity Agent: gives IDs shared or unique rows",
         .run = run_assigner,
         .threads = threads_needed,
+        .check = check_assigner,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -7,6 +7,7 @@
 #include "common/service/program.h"
 #include "common/service/retry.h"
 #include "common/stage/stage_run.h"
+#include "common/state/checkpoint.h"
 #include "learner/learner_metrics.h"
 #include "learner/learner_stage.h"
 #include "learner/publish_model.h"
@@ -39,7 +40,8 @@ open_all(app *ap, aa_metrics *ms, aa_err *err)
     const aa_conf     *cfg = ap->cfg;
     const aa_link_keys keys = aa_link_keys_of(cfg);
     learner_stage_init(&ap->sg, cfg);
-    aa_status st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
+    aa_status st = aa_ckpt_lock(cfg, "learner", err);
+    if (st == AA_OK) st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
     if (st == AA_OK) st = aa_retry("KAFKA-WAIT", open_publishers, ap, err);

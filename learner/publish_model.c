@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/agent/mode.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_topics.h"
 #include "common/kafka/owners.h"
@@ -34,9 +35,10 @@ publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
     pm->cfg = cfg;
     pm->mark = aa_mark_of(cfg->pipeline.name);
     pm->width = aa_row_width((size_t)cfg->model.dim);
-    aa_status st = aa_topic_ensure(cfg, cfg->topics.model, 0, true, err);
+    aa_status st = aa_topic_ensure_model(cfg, err);
     if (st == AA_OK) st = aa_owners_check(cfg, err);
-    if (st == AA_OK) st = aa_producer_open(&pm->producer, cfg, err);
+    if (st == AA_OK)
+        st = aa_producer_open_large(&pm->producer, cfg, aa_kafka_model_bytes(cfg), err);
     if (st != AA_OK) {
         publish_model_close(&pm);
         return st;

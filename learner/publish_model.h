@@ -12,7 +12,7 @@
 typedef struct publish_model publish_model;
 
 /** Opens a producer and creates the topic if need be. cfg is kept.
- *  @errors AA_ENOMEM, AA_ECONFIG, AA_EIO */
+ *  @errors AA_ENOMEM; AA_ECONFIG also when client or topic do not take the dense weights; AA_EIO */
 aa_status publish_model_open(publish_model **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 

@@ -40,6 +40,13 @@ threads_needed(const aa_conf *cfg)
     return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 1) + (size_t)cfg->scorer.threads + 3;
 }
 
+static aa_status
+check_scorer(const aa_conf *cfg, aa_err *err)
+{
+    aa_status st = replica_check(cfg, err);
+    return st == AA_OK ? page_check(cfg, err) : st;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -48,6 +55,7 @@ main(int argc, char **argv)
         .summary = "answer score requests from a replica of the compacted topics",
         .run = run_scorer,
         .threads = threads_needed,
+        .check = check_scorer,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -49,9 +49,15 @@ scorer_metrics_init(scorer_metrics *sm, aa_metrics *ms, const aa_conf *cfg)
                                           "Rows that were not there and read as zeros.");
     sm->applied = records(ms, "applied");
     sm->old = records(ms, "old");
+    sm->older_run = records(ms, "older_run");
     sm->other_lane = records(ms, "other_lane");
     sm->foreign = records(ms, "other_pipeline");
     sm->bad = records(ms, "bad");
+    sm->lane = aa_metrics_gauge(ms, "autoassign_scorer_lane", "", "Lane that is served.");
+    aa_gauge_set(sm->lane, (double)cfg->pipeline.lane);
+    sm->older_only =
+        aa_metrics_gauge(ms, "autoassign_scorer_older_run", "",
+                         "1 while only records of an older run arrive than those that are held.");
     sm->lag = aa_metrics_gauge(ms, "autoassign_scorer_lag", "",
                                "Messages of the two topics that are not applied yet.");
     sm->staleness = aa_metrics_gauge(

@@ -18,9 +18,10 @@ typedef struct {
     aa_histogram *freshness;
     aa_gauge     *waiting, *names;
     aa_counter   *items, *unknown, *fallbacks, *rows_missing;
-    aa_counter   *applied, *old, *other_lane, *foreign, *bad; /* records of the topics */
-    aa_gauge     *lag, *staleness, *version, *behind, *events, *bytes;
-    aa_gauge     *assignments[AA_MAX_FIELDS], *rows[AA_MAX_FIELDS];
+    aa_counter *applied, *old, *older_run, *other_lane, *foreign, *bad; /* records of the topics */
+    aa_gauge   *lane, *older_only;
+    aa_gauge   *lag, *staleness, *version, *behind, *events, *bytes;
+    aa_gauge   *assignments[AA_MAX_FIELDS], *rows[AA_MAX_FIELDS];
 } scorer_metrics;
 
 /** Register. The handles are ms's. */

@@ -12,6 +12,7 @@
 #include "common/kafka/kafka_reader.h"
 #include "common/kafka/owners.h"
 #include "common/messages/mark.h"
+#include "common/messages/wire_topic.h"
 #include "common/service/summary.h"
 
 #define APPLY_RECORDS    1024 /* per poll */
@@ -23,10 +24,15 @@
 #define DRAIN_MS         5000
 #define ANSWER_MS        1000 /* for an answer to reach its asker */
 #define OTHERS_REMIND_MS 10000
+#define OLDER_MS         5000
 
 static const char starting[] = "the topics are not there yet";
 static const char catching_up[] = "catching up with the topics";
 static const char stopping[] = "stopping";
+static const char other_lanes_only[] =
+    "the topics hold records of other lanes, none of this one (pipeline.lane)";
+static const char older_run_only[] =
+    "only records of an older run arrive than those that are held: was a clock ahead?";
 static const char others_only[] =
     "the topics hold records of another pipeline and not all of this one's";
 
@@ -41,25 +47,37 @@ struct updater {
     aa_kafka_record *rec; /* (APPLY_RECORDS) */
     int64_t          gauges_ms, stats_ms, start_ms;
     uint64_t         records;
-    uint32_t         mark;                   /* of this pipeline */
-    uint64_t         others_said;            /* of their records, as of the last warning */
-    int64_t          others_ms;              /* and when that was */
-    aa_owners        owners;                 /* other pipelines whose records were met */
+    uint32_t         mark;        /* of this pipeline */
+    uint64_t         others_said; /* of their records, as of the last warning */
+    int64_t          others_ms;   /* and when that was */
+    int64_t          older_ms;    /* since when only an older run's weights come; 0: not so */
+    aa_owners        owners;      /* other pipelines whose records were met */
     uint64_t         seen_run, seen_version; /* of the dense weights */
 };
+
+static void
+say_ready(const updater *up)
+{
+    char kv[AA_CONF_STR + 48];
+    snprintf(kv, sizeof kv, "pipeline=\"%s\" lane=%" PRId64, up->cfg->pipeline.name,
+             up->cfg->pipeline.lane);
+    aa_log_write(AA_INFO, "READY", kv, "scores are served, %" PRId64 " ms after the start",
+                 aa_now_ms() - up->start_ms);
+}
 
 static void
 set_not_ready(updater *up, const char *why)
 {
     if (up->not_ready == why) return;
     up->not_ready = why;
-    serve_set_not_ready(up->se, why, why != stopping);
+    /* an older model is better than none: who asks this scorer all the same is answered */
+    const bool serves = !why || why == older_run_only;
+    serve_set_not_ready(up->se, serves ? NULL : why, why != stopping);
     aa_set_ready(up->ctx, !why, why);
     if (why)
         aa_info("NOT-READY", "%s", why);
     else
-        aa_info("READY", "scores are served, %" PRId64 " ms after the start",
-                aa_now_ms() - up->start_ms);
+        say_ready(up);
 }
 
 /* ---- the replica's updates ---- */
@@ -84,6 +102,17 @@ wait_for_topics(updater *up, aa_err *err)
     return AA_OK;
 }
 
+/* The learner sends its dense weights again and again: of which run are they? */
+static void
+note_run(updater *up, const aa_kafka_record *rec, replica_effect effect)
+{
+    const bool dense =
+        rec->key_len == AA_TOPIC_KEY_BYTES && ((const uint8_t *)rec->key)[2] == AA_KEY_DENSE;
+    if (!dense) return;
+    if (effect == REPLICA_APPLIED) up->older_ms = 0;
+    if (effect == REPLICA_OLDER_RUN && !up->older_ms) up->older_ms = aa_now_ms();
+}
+
 static aa_status
 apply_record(updater *up, const aa_kafka_record *rec, aa_err *err)
 {
@@ -103,9 +132,11 @@ apply_record(updater *up, const aa_kafka_record *rec, aa_err *err)
         return AA_OK;
     }
     if (st != AA_OK) return st;
-    aa_counter_add(effect == REPLICA_APPLIED ? up->sm->applied
-                   : effect == REPLICA_OLD   ? up->sm->old
-                                             : up->sm->other_lane,
+    note_run(up, rec, effect);
+    aa_counter_add(effect == REPLICA_APPLIED     ? up->sm->applied
+                   : effect == REPLICA_OLDER_RUN ? up->sm->older_run
+                   : effect == REPLICA_OLD       ? up->sm->old
+                                                 : up->sm->other_lane,
                    1);
     return AA_OK;
 }
@@ -122,7 +153,7 @@ note_freshness(updater *up)
     up->seen_version = rs.version;
     if (up->not_ready || rs.oldest_kafka_ms <= 0) return;
     int64_t ms = aa_wall_ms() - rs.oldest_kafka_ms;
-    aa_histogram_observe(up->sm->freshness, ms > 0 ? (double)ms / 1e3 : 0);
+    if (ms >= 0) aa_histogram_observe(up->sm->freshness, (double)ms / 1e3); /* else clocks differ */
 }
 
 /* Read and apply what is there. */
@@ -200,8 +231,14 @@ observe(updater *up)
 static const char *
 missing(const updater *up)
 {
-    const char *why = replica_missing(up->rp);
-    return why && up->owners.count > 0 ? others_only : why;
+    const int64_t patience_ms = OLDER_MS + 3 * up->cfg->publish.every_ms;
+    const char   *why = replica_missing(up->rp);
+    const bool    older = up->older_ms && aa_now_ms() - up->older_ms > patience_ms;
+    aa_gauge_set(up->sm->older_only, older);
+    if (why && aa_counter_get(up->sm->applied) == 0 && aa_counter_get(up->sm->other_lane) > 0)
+        return other_lanes_only;
+    if (why) return up->owners.count > 0 ? others_only : why;
+    return older ? older_run_only : NULL;
 }
 
 static aa_status

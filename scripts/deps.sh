@@ -17,7 +17,8 @@ source "$(dirname "$0")/lib.sh"
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config librdkafka-dev libzmq3-dev libprotobuf-c-dev
     protobuf-c-compiler libopenblas-dev libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
-    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3 python3-yaml docker-compose)
+    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3 python3-yaml python3-numpy
+    python3-xxhash docker-compose)
 LIBS=$ROOT/build/kafka/libs
 POM=$ROOT/scripts/kafka/pom.xml
 
@@ -26,12 +27,14 @@ installed() { # a package, or another that stands in for it (gnuplot-qt for gnup
     gnuplot-nox) command -v gnuplot >/dev/null ;;
     python3) command -v python3 >/dev/null ;;
     python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
+    python3-numpy | python3-xxhash) python_has "${1#python3-}" ;;
     docker-compose) command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 ;;
     default-jre-headless) java_is_17 ;;
     maven) command -v mvn >/dev/null ;;
     *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ;;
     esac
 }
+python_has() { python3 -c "import $1" 2>/dev/null || /usr/bin/python3 -c "import $1" 2>/dev/null; } # the first may be another than Debian's
 java_is_17() { # or later: Kafka 4 needs it
     local v
     v=$(java -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p') || return 1

@@ -236,6 +236,18 @@ fill_table(job *jb, size_t f, aa_table *tb, aa_err *err)
     return st == AA_OK ? fill_shared(jb, f, tb, err) : st;
 }
 
+/* What an ID that is not in the table reads; null if that depends on its key (mode hash). */
+static json_t *
+unseen_row(job *jb, size_t f, size_t W)
+{
+    float  *x = calloc(W, sizeof *x);
+    json_t *row = x && replica_read_unseen(jb->rr, f, x) ? json_array() : json_null();
+    for (size_t i = 0; i < W && json_is_array(row); i++)
+        json_array_append_new(row, json_real((double)x[i]));
+    free(x);
+    return row;
+}
+
 static aa_status
 write_field(job *jb, const options *opt, size_t f, aa_err *err)
 {
@@ -249,8 +261,9 @@ write_field(job *jb, const options *opt, size_t f, aa_err *err)
     if (st == AA_OK)
         printf("field %s: %zu IDs, %zu with a row of their own, %zu shared rows\n", name, tb.n, own,
                tb.shared_count);
-    json_t *of_field = json_pack("{s:s,s:I,s:I,s:I}", "name", name, "ids", (json_int_t)tb.n, "own",
-                                 (json_int_t)own, "shared", (json_int_t)tb.shared_count);
+    json_t *of_field = json_pack("{s:s,s:I,s:I,s:I,s:o}", "name", name, "ids", (json_int_t)tb.n,
+                                 "own", (json_int_t)own, "shared", (json_int_t)tb.shared_count,
+                                 "unseen", unseen_row(jb, f, tb.W));
     json_array_append_new(json_object_get(jb->meta, "fields"), of_field);
     aa_table_fini(&tb);
     return st;
@@ -284,7 +297,8 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "model",
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "pipeline",
+                         cfg->pipeline.name, "lane", (json_int_t)cfg->pipeline.lane, "model",
                          aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
                          "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
                          "positions", (json_int_t)cfg->agent.positions, "lean_bins",

@@ -16,7 +16,6 @@
 #include "common/kafka/owners.h"
 #include "common/messages/wire.h"
 #include "common/messages/wire_topic.h"
-#include "common/model/model.h"
 #include "common/service/tool.h"
 #include "ingest/decode/deadletter.h"
 
@@ -89,12 +88,20 @@ concerns(const options *opt, const char *process)
 
 /* ---- making ---- */
 
+/* Of the two compacted topics the one with the rows and dense weights. */
+static bool
+is_model(const need *nd)
+{
+    return nd->kind == TOPIC_COMPACTED && strcmp(nd->writer, "learner") == 0;
+}
+
 static aa_status
 make_topic(const options *opt, const aa_conf *cfg, const need *nd, aa_err *err)
 {
     char                     keep[24];
     const char *const        letters[] = {"retention.ms", keep, "cleanup.policy", "delete"};
     static const char *const events[] = {"cleanup.policy", "delete"};
+    aa_topic_model_settings  model;
     int                      existing = 0;
     aa_topic_spec            sp = {.name = nd->name,
                                    .partitions = (int)opt->partitions,
@@ -105,6 +112,10 @@ make_topic(const options *opt, const aa_conf *cfg, const need *nd, aa_err *err)
     if (nd->kind == TOPIC_LETTERS) {
         sp.settings = letters;
         sp.setting_count = 4;
+    } else if (is_model(nd)) {
+        aa_topic_model_settings_of(&model, cfg);
+        sp.settings = model.pair;
+        sp.setting_count = model.count;
     } else if (nd->kind == TOPIC_COMPACTED) {
         sp.settings = aa_topic_compacted;
         sp.setting_count = aa_topic_compacted_count;
@@ -142,21 +153,10 @@ bad(const char *what, const char *why)
     return false;
 }
 
-/* Bytes of the dense weights' message, which is the largest there is. */
-static int64_t
-largest_message(const aa_conf *cfg)
-{
-    aa_model_shape       sh;
-    const aa_model_kind *kind = aa_model_find(cfg->model.kind);
-    aa_model_shape_of(&sh, cfg);
-    return kind ? (int64_t)(kind->weight_count(&sh) * sizeof(float) + 1024) : 0;
-}
-
 static bool
 check_settings(const aa_conf *cfg, const need *nd, const aa_topic_facts *tf)
 {
-    char    text[200];
-    int64_t largest = largest_message(cfg);
+    aa_err err = AA_ERR_INIT;
     if (!tf->settings_known) {
         printf("note topic %s: its settings may not be asked for (DescribeConfigs): check "
                "cleanup.policy yourself\n",
@@ -168,12 +168,8 @@ check_settings(const aa_conf *cfg, const need *nd, const aa_topic_facts *tf)
                              "retention; set cleanup.policy=compact");
     if (nd->kind != TOPIC_COMPACTED && tf->compacted)
         return bad(nd->name, "is compacted: events would be lost; set cleanup.policy=delete");
-    if (nd->kind == TOPIC_COMPACTED && tf->max_message_bytes < largest) {
-        snprintf(text, sizeof text,
-                 "max.message.bytes is %" PRId64 ", the dense weights need %" PRId64,
-                 tf->max_message_bytes, largest);
-        return bad(nd->name, text);
-    }
+    if (is_model(nd) && aa_topic_check_model(cfg, tf->max_message_bytes, &err) != AA_OK)
+        return bad(nd->name, err.text);
     if (nd->kind == TOPIC_EVENTS && tf->retention_ms >= 0 && tf->retention_ms < 3600000)
         printf("note topic %s: keeps events for %" PRId64
                " s: ingest must not be down for longer\n",
@@ -343,6 +339,8 @@ topics(void *arg, const aa_conf *cfg, aa_tool_args none, aa_err *err)
     (void)none;
     if (!aa_kafka_property_of(cfg, "bootstrap.servers"))
         return aa_fail(err, AA_ECONFIG, "kafka.bootstrap.servers: is not set: where is Kafka?");
+    st = aa_kafka_check(cfg, err);
+    if (st != AA_OK) return st;
     size_t n = needs(cfg, nd);
     if (opt->acls) {
         print_acls(opt, cfg, nd, n);

@@ -10,7 +10,8 @@
 #include "common/config/conf_table.h"
 #include "common/config/conf_yaml.h"
 
-#define MAX_LAYER 65536
+#define MAX_LAYER  65536
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 extern char **environ;
 
@@ -60,6 +61,16 @@ load_env(aa_conf *cfg, aa_err *err)
     return st;
 }
 
+/* Behind the others, with the defaults of a field. */
+static aa_status
+add_field(aa_conf *cfg, const char *name, aa_err *err)
+{
+    const aa_conf_value v = {.text = name, .len = strlen(name), .where = "-o"};
+    for (size_t f = 0; f < cfg->field_count; f++)
+        if (strcmp(cfg->fields[f].name, name) == 0) return AA_OK;
+    return aa_conf_add_field(cfg, &v, err);
+}
+
 static aa_status
 set_override(aa_conf *cfg, const char *text, aa_err *err)
 {
@@ -81,10 +92,17 @@ set_override(aa_conf *cfg, const char *text, aa_err *err)
 
     const char *field = key;
     key = strchr(field, '.');
+    if (!key && !*v.text) return add_field(cfg, field, err);
     if (!key || key == field || !key[1])
-        return aa_fail(err, AA_ECONFIG, "-o: fields.%.60s: expected fields.name.key=value", field);
+        return aa_fail(
+            err, AA_ECONFIG,
+            "-o: fields.%.60s: expected fields.name.key=value, or fields.name= for a new "
+            "field",
+            field);
     *key++ = '\0';
-    return aa_conf_set_field(cfg, field, key, &v, err);
+    aa_status st = AA_OK;
+    if (!aa_conf_names_field(cfg, field)) st = add_field(cfg, field, err);
+    return st == AA_OK ? aa_conf_set_field(cfg, field, key, &v, err) : st;
 }
 
 /* ---- cross-checks ---- */
@@ -145,8 +163,7 @@ static aa_status
 check_pipeline(const aa_conf *cfg, aa_err *err)
 {
     const char *name = cfg->pipeline.name; /* of folders and of the consumer group */
-    if (!*name || *name == '.' ||
-        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+    if (!*name || *name == '.' || name[strspn(name, NAME_CHARS)])
         return aa_fail(err, AA_ECONFIG,
                        "pipeline.name: \"%.60s\": letters, digits, '.', '_' and '-' only", name);
     if (strlen(name) > 100) return aa_fail(err, AA_ECONFIG, "pipeline.name: longer than 100 bytes");
@@ -177,6 +194,21 @@ aa_conf_links(const aa_conf *cfg)
     }};
 }
 
+/* What a broker takes as a topic's name. */
+static aa_status
+check_topic_name(const char *key, const char *name, aa_err *err)
+{
+    enum { TOPIC_MOST = 249 };
+    if (name[strspn(name, NAME_CHARS)] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "%s: \"%.60s\": a topic's name has letters, digits, '.', '_' and '-' only",
+                       key, name);
+    if (strlen(name) > TOPIC_MOST)
+        return aa_fail(err, AA_ECONFIG, "%s: \"%.60s...\": longer than %d bytes", key, name,
+                       TOPIC_MOST);
+    return AA_OK;
+}
+
 static aa_status
 check_names(const aa_conf *cfg, aa_err *err)
 {
@@ -192,8 +224,92 @@ check_names(const aa_conf *cfg, aa_err *err)
         if (!*topics[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", topics[i][0]);
         if (!*links.named[i][1]) return aa_fail(err, AA_ECONFIG, "%s: is empty", links.named[i][0]);
     }
-    aa_status st = check_distinct(topics, sizeof topics / sizeof *topics, err);
+    aa_status st = AA_OK;
+    for (size_t i = 0; st == AA_OK && i < sizeof topics / sizeof *topics; i++)
+        st = check_topic_name(topics[i][0], topics[i][1], err);
+    if (st == AA_OK) st = check_distinct(topics, sizeof topics / sizeof *topics, err);
     return st == AA_OK ? check_distinct(links.named, AA_CONF_LINKS, err) : st;
+}
+
+/* ---- ports ---- */
+
+/* Where a process listens. */
+typedef struct {
+    const char *key, *process;
+    char        host[AA_CONF_STR];
+    int64_t     port;
+} listener;
+
+enum { LISTENERS_MAX = AA_CONF_LINKS + 4 };
+
+static bool
+is_every_address(const char *host)
+{
+    return strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0 ||
+           strcmp(host, "::") == 0;
+}
+
+/* Port 0, also one that is no number: none that is known. */
+static void
+set_listener(listener *li, const char *key, const char *process, const char *host, size_t host_len,
+             int64_t port)
+{
+    *li = (listener){.key = key, .process = process, .port = port};
+    snprintf(li->host, sizeof li->host, "%.*s", (int)host_len, host);
+    if (strcmp(li->host, "localhost") == 0) snprintf(li->host, sizeof li->host, "127.0.0.1");
+}
+
+static size_t
+find_listeners(const aa_conf *cfg, listener *li)
+{
+    static const char *const binder[AA_CONF_LINKS] = {"assigner", "learner", "learner", "scorer",
+                                                      "ingest"};
+    const struct {
+        const char *key, *process;
+        int64_t     port;
+    } http[] = {{"http.ingest_port", "ingest", cfg->http.ingest_port},
+                {"http.assigner_port", "assigner", cfg->http.assigner_port},
+                {"http.learner_port", "learner", cfg->http.learner_port},
+                {"http.scorer_port", "scorer", cfg->http.scorer_port}};
+    const aa_conf_link_set links = aa_conf_links(cfg);
+    size_t                 n = 0;
+    for (size_t i = 0; i < AA_CONF_LINKS; i++) {
+        const char *address = links.named[i][1], *colon = strrchr(address, ':');
+        if (strncmp(address, "tcp://", 6) != 0 || colon < address + 6) continue;
+        if (links.named[i][1] == cfg->links.fetchers && cfg->ingest.role == AA_ROLE_FETCHER)
+            continue; /* it connects */
+        set_listener(&li[n++], links.named[i][0], binder[i], address + 6,
+                     (size_t)(colon - address - 6), strtoll(colon + 1, NULL, 10));
+    }
+    for (size_t i = 0; cfg->http.enabled && i < sizeof http / sizeof *http; i++)
+        set_listener(&li[n++], http[i].key, http[i].process, cfg->http.bind, strlen(cfg->http.bind),
+                     http[i].port);
+    return n;
+}
+
+/* One process, or one address, which is one machine's, has a port once. Other processes may listen
+ * at every address of machines of their own. */
+static bool
+is_taken_by(const listener *a, const listener *b)
+{
+    if (a->port <= 0 || a->port != b->port) return false;
+    if (strcmp(a->process, b->process) == 0 &&
+        (is_every_address(a->host) || is_every_address(b->host)))
+        return true;
+    return strcmp(a->host, b->host) == 0 && !is_every_address(a->host);
+}
+
+static aa_status
+check_ports(const aa_conf *cfg, aa_err *err)
+{
+    listener     li[LISTENERS_MAX];
+    const size_t n = find_listeners(cfg, li);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (is_taken_by(&li[i], &li[j]))
+                return aa_fail(err, AA_ECONFIG, "%s: port %" PRId64 " at %.60s is also that of %s",
+                               li[i].key, li[i].port, li[i].host, li[j].key);
+    return AA_OK;
 }
 
 static aa_status
@@ -218,6 +334,10 @@ check_fields(const aa_conf *cfg, aa_err *err)
     if (cfg->field_count == 0) return aa_fail(err, AA_ECONFIG, "fields: at least one is needed");
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
+        if (aa_mode_of(cfg)->shared == AA_SHARED_NONE && fd->budget_rows + fd->budget_bytes > 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.budget_%s: agent.mode %s keeps no budget",
+                           fd->name, fd->budget_rows > 0 ? "rows" : "bytes",
+                           aa_agent_mode_text(cfg->agent.mode));
         if (by_key && fd->hash_rows == 0)
             return aa_fail(err, AA_ECONFIG, "fields.%s.hash_rows: agent.mode %s needs it above 0",
                            fd->name, aa_agent_mode_text(cfg->agent.mode));
@@ -319,6 +439,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = parse_hidden(cfg, err);
     if (st == AA_OK) st = parse_replay_from(cfg, err);
     if (st == AA_OK) st = check_names(cfg, err);
+    if (st == AA_OK) st = check_ports(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
     if (st == AA_OK) st = check_fields(cfg, err);

@@ -228,10 +228,15 @@ static const char reference_head[] =
     "| environment | `AUTOASSIGN_MODEL_DIM=16` (section and key in capitals; not for fields and "
     "kafka) |\n"
     "| command line | `-o model.dim=16`, `-o fields.user.json=uid`, "
-    "`-o kafka.bootstrap.servers=host:9092` |\n"
+    "`-o kafka.bootstrap.servers=host:9092`; `-o fields.shop.json=shop_id` also makes a field, and "
+    "`-o fields.shop=` one with its defaults |\n"
     "\n"
     "An unknown or repeated key, a wrong type or a value out of range ends the program with exit\n"
-    "code 2. The message names file, line and key. `--check-config` only checks;\n"
+    "code 2. The message names file, line and key. `--check-config` only checks,\n"
+    "and refuses what the start of the same program refuses. A port may be used once per process "
+    "and\n"
+    "per address: equal `http.*_port` are refused unless `http.bind` is every address "
+    "(`0.0.0.0`).\n"
     "`--print-config` prints the values in effect. Terms: [GLOSSARY.md](GLOSSARY.md).\n";
 
 static const char reference_fields[] =

@@ -76,6 +76,17 @@ aa_conf_set_field(aa_conf *cfg, const char *field, const char *key, const aa_con
                         aa_conf_table_nearest(field, names, cfg->field_count), err);
 }
 
+bool
+aa_conf_names_field(const aa_conf *cfg, const char *field)
+{
+    const char *names[AA_MAX_FIELDS];
+    for (size_t f = 0; f < cfg->field_count; f++) {
+        if (strcmp(cfg->fields[f].name, field) == 0) return true;
+        names[f] = cfg->fields[f].name;
+    }
+    return aa_conf_table_nearest(field, names, cfg->field_count) != NULL;
+}
+
 static bool
 is_name(const char *text, size_t len)
 {

@@ -24,6 +24,8 @@ aa_status aa_conf_set_field(aa_conf *cfg, const char *field, const char *key,
 aa_status aa_conf_set_kafka(aa_conf *cfg, const char *key, const aa_conf_value *v, aa_err *err)
     __attribute__((warn_unused_result));
 
+/** Is it the name of a field, or so close to one that it is most likely meant to be? */
+bool aa_conf_names_field(const aa_conf *cfg, const char *field);
 /** Append a field with its defaults; v->text is its name. */
 aa_status aa_conf_add_field(aa_conf *cfg, const aa_conf_value *v, aa_err *err)
     __attribute__((warn_unused_result));

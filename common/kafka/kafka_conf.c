@@ -1,11 +1,14 @@
 /* Clients from the configuration: properties, logs, and the questions that every client asks. */
 #include "common/kafka/kafka_conf.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/kafka/kafka_internal.h"
+#include "common/messages/wire_topic.h"
 
 /* librdkafka's levels are syslog's. A broker that cannot be reached is an "error" there; here it is
  * a warning, since the client tries again by itself. Properties of the other kind of client
@@ -56,6 +59,17 @@ refuse(aa_err *err, const aa_conf *cfg, const aa_conf_kafka *kp, const char *why
     return aa_fail(err, AA_ECONFIG, "kafka.%s: %s", kp->key, why);
 }
 
+/* What no kind of client can be used with here. */
+static const char *
+refusal_of(const aa_conf_kafka *kp)
+{
+    if (strcmp(kp->key, "transactional.id") == 0 && kp->value[0])
+        return "the pipeline uses no transactions";
+    if (strcmp(kp->key, "group.protocol") == 0 && strcmp(kp->value, "consumer") == 0)
+        return "the pipeline depends on classic: it holds partitions until they are committed";
+    return NULL;
+}
+
 static aa_status
 set_user_properties(rd_kafka_conf_t *conf, const aa_conf *cfg, const aa_kafka_property *defaults,
                     size_t count, aa_err *err)
@@ -63,7 +77,9 @@ set_user_properties(rd_kafka_conf_t *conf, const aa_conf *cfg, const aa_kafka_pr
     for (size_t i = 0; i < cfg->kafka_count; i++) {
         const aa_conf_kafka *kp = &cfg->kafka[i];
         char                 why[200] = "";
+        const char          *refusal = refusal_of(kp);
 
+        if (refusal) return refuse(err, cfg, kp, refusal);
         for (size_t d = 0; d < count; d++) {
             if (!defaults[d].fixed || strcmp(defaults[d].key, kp->key) != 0) continue;
             if (strcmp(defaults[d].value, kp->value) == 0) continue;
@@ -76,6 +92,13 @@ set_user_properties(rd_kafka_conf_t *conf, const aa_conf *cfg, const aa_kafka_pr
     return AA_OK;
 }
 
+static bool
+names_broker(const aa_conf *cfg, const char *key)
+{
+    const char *value = aa_kafka_property_of(cfg, key);
+    return value && value[strspn(value, ", ")];
+}
+
 aa_status
 aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg, const aa_kafka_property *defaults,
                   size_t count, aa_err *err)
@@ -84,8 +107,7 @@ aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg, const aa_kafka_prop
     char             why[200] = "";
     rd_kafka_conf_t *conf = NULL;
 
-    if (!aa_kafka_property_of(cfg, "bootstrap.servers") &&
-        !aa_kafka_property_of(cfg, "metadata.broker.list"))
+    if (!names_broker(cfg, "bootstrap.servers") && !names_broker(cfg, "metadata.broker.list"))
         return aa_fail(err, AA_ECONFIG, "kafka.bootstrap.servers: is not set: where is Kafka?");
     conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
@@ -156,11 +178,79 @@ out:
     return st;
 }
 
+/* ---- the largest message ---- */
+
+int64_t
+aa_kafka_model_bytes(const aa_conf *cfg)
+{
+    enum { BATCH_BYTES = 256 }; /* key and header of the record, header of its batch */
+    return (int64_t)aa_wire_dense_bytes(cfg) + BATCH_BYTES;
+}
+
+/* The client refuses larger messages, and readers a fetch that is smaller. */
+static aa_status
+check_model_bytes(const aa_conf *cfg, aa_err *err)
+{
+    enum { CLIENT_MOST = 1000000000 };
+    const int64_t need = aa_kafka_model_bytes(cfg);
+    const struct {
+        const char *key;
+        int64_t     least;
+    } limits[] = {{"message.max.bytes", need},
+                  {"fetch.max.bytes", need},
+                  {"receive.message.max.bytes", need + 512},
+                  {"queue.buffering.max.kbytes", need / 1024 + 1}};
+
+    if (!cfg->publish.enabled) return AA_OK;
+    if (need > CLIENT_MOST)
+        return aa_fail(err, AA_ECONFIG,
+                       "model.hidden: the dense weights are one message of %" PRId64
+                       " bytes; Kafka's clients take at most %d",
+                       need, CLIENT_MOST);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const char *value = aa_kafka_property_of(cfg, limits[i].key);
+        if (value && strtoll(value, NULL, 10) < limits[i].least)
+            return aa_fail(err, AA_ECONFIG,
+                           "kafka.%s: %.20s is too small: the dense weights (model.hidden) need "
+                           "%" PRId64 ", and %" PRId64 " bytes in max.message.bytes of topic %.60s",
+                           limits[i].key, value, limits[i].least, need, cfg->topics.model);
+    }
+    return AA_OK;
+}
+
+/* ---- checking without a broker ---- */
+
+/* The library compares properties with one another, and reads files of keys, when a client is made.
+ * This one knows no broker and asks nothing. */
+static aa_status
+try_client(rd_kafka_type_t type, rd_kafka_conf_t **conf_p, aa_err *err)
+{
+    static const char *const brokers[] = {"bootstrap.servers", "metadata.broker.list"};
+    rd_kafka_t              *rk = NULL;
+
+    for (size_t i = 0; i < sizeof brokers / sizeof *brokers; i++)
+        rd_kafka_conf_set(*conf_p, brokers[i], "", NULL, 0);
+    aa_status st = aa_kafka_client_new(&rk, type, conf_p, err);
+    if (rk) rd_kafka_destroy(rk);
+    return st;
+}
+
 aa_status
 aa_kafka_check(const aa_conf *cfg, aa_err *err)
 {
-    rd_kafka_conf_t *conf = NULL;
-    aa_status        st = aa_kafka_conf_new(&conf, cfg, NULL, 0, err);
-    if (st == AA_OK) rd_kafka_conf_destroy(conf);
+    enum { CONSUMER, READER, ADMIN, PRODUCER, CLIENTS };
+    aa_status st = check_model_bytes(cfg, err);
+
+    for (int c = 0; st == AA_OK && c < CLIENTS; c++) {
+        rd_kafka_conf_t *conf = NULL;
+        if (c == CONSUMER) st = aa_kafka_consumer_conf(&conf, cfg, true, err);
+        if (c == READER) st = aa_kafka_reader_conf(&conf, cfg, err);
+        if (c == ADMIN) st = aa_kafka_admin_conf(&conf, cfg, err);
+        if (c == PRODUCER)
+            st = aa_kafka_producer_conf(&conf, cfg, 0, aa_kafka_model_bytes(cfg), err);
+        if (st == AA_OK)
+            st = try_client(c == PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, &conf, err);
+        if (conf) rd_kafka_conf_destroy(conf);
+    }
     return st;
 }

@@ -16,8 +16,13 @@ const char *aa_kafka_property_of(const aa_conf *cfg, const char *key);
 /** Threads of so many clients: each has one of its own and one for each broker that it knows of. */
 size_t aa_kafka_threads(const aa_conf *cfg, size_t clients);
 
-/** Does the client know the user's properties, and take their values?
- *  @errors AA_ECONFIG file:line: kafka.<key>: why */
+/** Bytes that Kafka must take as one message: the dense weights of this configuration's model, which
+ *  are the largest there is, with their key and what Kafka adds. */
+int64_t aa_kafka_model_bytes(const aa_conf *cfg);
+
+/** Can every kind of client that the pipeline has be made with the user's properties? Makes each,
+ *  without a broker, in a few milliseconds. One section serves all processes, so this is the same in
+ *  all of them. @errors AA_ECONFIG file:line: kafka.<key>: why; AA_EIO no thread */
 aa_status aa_kafka_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
 
 #endif

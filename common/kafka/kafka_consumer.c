@@ -74,15 +74,19 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t ke, rd_kafka_topic_partition_li
     }
 }
 
-static aa_status
-client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
+aa_status
+aa_kafka_consumer_conf(rd_kafka_conf_t **out, const aa_conf *cfg, bool subscribe, aa_err *err)
 {
-    rd_kafka_conf_t  *conf = NULL;
     aa_kafka_property p[32];
     size_t            n = 0;
     char              member[64], client[64], group[AA_CONF_STR + 16];
     const bool        fetcher = cfg->ingest.role == AA_ROLE_FETCHER;
+    const char       *strategy = aa_kafka_property_of(cfg, "partition.assignment.strategy");
 
+    if (strategy && strstr(strategy, "cooperative"))
+        return aa_fail(err, AA_ECONFIG,
+                       "kafka.partition.assignment.strategy: cooperative rebalances "
+                       "are not supported: use range or roundrobin");
     snprintf(client, sizeof client, "autoassign-fetcher-%ld", (long)getpid());
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
     snprintf(member, sizeof member, "ingest-%lld", (long long)cfg->pipeline.lane);
@@ -95,13 +99,24 @@ client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
     p[n++] = (aa_kafka_property){"partition.assignment.strategy", "range,roundrobin", false};
     if (subscribe && !fetcher) p[n++] = (aa_kafka_property){"group.instance.id", member, false};
     if (subscribe && fetcher) p[n++] = (aa_kafka_property){"client.id", client, false};
-    aa_status st = aa_kafka_conf_new(&conf, cfg, p, n, err);
+    aa_status st = aa_kafka_conf_new(out, cfg, p, n, err);
     if (st != AA_OK) return st;
     /* what the user says of it holds where there is no commit (ingest/source); events that are
      * gone must show here as an error, not as a silent jump */
-    if (rd_kafka_conf_set(conf, "auto.offset.reset", "error", NULL, 0) != RD_KAFKA_CONF_OK) {
-        rd_kafka_conf_destroy(conf);
+    if (rd_kafka_conf_set(*out, "auto.offset.reset", "error", NULL, 0) != RD_KAFKA_CONF_OK)
         return aa_fail(err, AA_EBUG, "auto.offset.reset");
+    return AA_OK;
+}
+
+static aa_status
+client_open(aa_consumer *cs, const aa_conf *cfg, bool subscribe, aa_err *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    aa_status        st = aa_kafka_consumer_conf(&conf, cfg, subscribe, err);
+
+    if (st != AA_OK) {
+        if (conf) rd_kafka_conf_destroy(conf);
+        return st;
     }
     rd_kafka_conf_set_opaque(conf, cs);
     if (subscribe) rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
@@ -143,18 +158,11 @@ aa_consumer_open(aa_consumer **out, const aa_conf *cfg, const char *topic, bool 
                  aa_err *err)
 {
     aa_status    st;
-    const char  *strategy = aa_kafka_property_of(cfg, "partition.assignment.strategy");
     aa_consumer *cs = calloc(1, sizeof *cs);
 
     if (!cs) return aa_fail(err, AA_ENOMEM, "Kafka consumer");
     cs->wake[0] = cs->wake[1] = -1;
     snprintf(cs->topic, sizeof cs->topic, "%s", topic);
-    if (strategy && strstr(strategy, "cooperative")) {
-        st = aa_fail(err, AA_ECONFIG,
-                     "kafka.partition.assignment.strategy: cooperative rebalances "
-                     "are not supported: use range or roundrobin");
-        goto out;
-    }
     st = client_open(cs, cfg, subscribe, err);
     if (st != AA_OK) goto out;
     st = aa_consumer_count_partitions(cs, err);

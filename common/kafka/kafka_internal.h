@@ -33,6 +33,17 @@ aa_status aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_c
 aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
     __attribute__((warn_unused_result));
 
+/* What each kind of client starts from; *out is the caller's, on error too. */
+aa_status aa_kafka_consumer_conf(rd_kafka_conf_t **out, const aa_conf *cfg, bool subscribe,
+                                 aa_err *err) __attribute__((warn_unused_result));
+aa_status aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_kafka_producer_conf(rd_kafka_conf_t **out, const aa_conf *cfg, int64_t batch_bytes,
+                                 int64_t message_bytes, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status aa_kafka_admin_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
+    __attribute__((warn_unused_result));
+
 /* A consumer of chosen partitions, as reader and consumer share it. */
 extern const aa_kafka_property aa_kafka_consumer_defaults[];
 extern const size_t            aa_kafka_consumer_default_count;

@@ -33,6 +33,7 @@ static const aa_kafka_property defaults[] = {
     {"client.id", "autoassign", false},
     {"linger.ms", "20", false},
     {"enable.idempotence", "true", false},
+    {"delivery.report.only.error", "false", true}, /* deliveries are counted */
     {"acks", "all", false},
     {"compression.type", "lz4", false},
     {"partitioner", "murmur2_random", false},
@@ -119,35 +120,63 @@ set_limits(aa_producer *pr, const rd_kafka_conf_t *conf)
 }
 
 static aa_status
-keep_batches_small(rd_kafka_conf_t *conf, int64_t batch_bytes, aa_err *err)
+set_number(rd_kafka_conf_t *conf, const char *key, int64_t value, aa_err *err)
 {
     char text[32], why[200] = "";
 
-    if (batch_bytes <= 0 || number_of(conf, "batch.size") <= batch_bytes) return AA_OK;
-    snprintf(text, sizeof text, "%lld", (long long)batch_bytes);
-    if (rd_kafka_conf_set(conf, "batch.size", text, why, sizeof why) != RD_KAFKA_CONF_OK)
-        return aa_fail(err, AA_ECONFIG, "kafka.batch.size: %s", why);
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    if (rd_kafka_conf_set(conf, key, text, why, sizeof why) != RD_KAFKA_CONF_OK)
+        return aa_fail(err, AA_ECONFIG, "kafka.%s: %s", key, why);
     return AA_OK;
 }
 
-aa_status
-aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
+static aa_status
+keep_batches_small(rd_kafka_conf_t *conf, int64_t batch_bytes, aa_err *err)
 {
-    return aa_producer_open_small(out, cfg, 0, err);
+    if (batch_bytes <= 0 || number_of(conf, "batch.size") <= batch_bytes) return AA_OK;
+    return set_number(conf, "batch.size", batch_bytes, err);
+}
+
+/* The queue takes some of them: the next is there before the last is delivered. */
+static aa_status
+take_large_messages(rd_kafka_conf_t *conf, const aa_conf *cfg, int64_t message_bytes, aa_err *err)
+{
+    const struct {
+        const char *key;
+        int64_t     least;
+    } limits[] = {{"message.max.bytes", message_bytes},
+                  {"queue.buffering.max.kbytes", 2 * (message_bytes / 1024 + 1)}};
+    aa_status st = AA_OK;
+
+    for (size_t i = 0; st == AA_OK && i < sizeof limits / sizeof *limits; i++)
+        if (!aa_kafka_property_of(cfg, limits[i].key) &&
+            number_of(conf, limits[i].key) < limits[i].least)
+            st = set_number(conf, limits[i].key, limits[i].least, err);
+    return st;
 }
 
 aa_status
-aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes, aa_err *err)
+aa_kafka_producer_conf(rd_kafka_conf_t **out, const aa_conf *cfg, int64_t batch_bytes,
+                       int64_t message_bytes, aa_err *err)
+{
+    aa_status st = aa_kafka_conf_new(out, cfg, defaults, sizeof defaults / sizeof *defaults, err);
+
+    if (st == AA_OK) st = yield_idempotence(*out, cfg, err);
+    if (st == AA_OK) st = keep_batches_small(*out, batch_bytes, err);
+    if (st == AA_OK) st = take_large_messages(*out, cfg, message_bytes, err);
+    return st;
+}
+
+/* batch_bytes, message_bytes: 0 is the client's usual. */
+static aa_status
+open_producer(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes, int64_t message_bytes,
+              aa_err *err)
 {
     rd_kafka_conf_t *conf = NULL;
     aa_producer     *pr = calloc(1, sizeof *pr);
 
     if (!pr) return aa_fail(err, AA_ENOMEM, "Kafka producer");
-    aa_status st = aa_kafka_conf_new(&conf, cfg, defaults, sizeof defaults / sizeof *defaults, err);
-    if (st != AA_OK) goto out;
-    st = yield_idempotence(conf, cfg, err);
-    if (st != AA_OK) goto out;
-    st = keep_batches_small(conf, batch_bytes, err);
+    aa_status st = aa_kafka_producer_conf(&conf, cfg, batch_bytes, message_bytes, err);
     if (st != AA_OK) goto out;
     rd_kafka_conf_set_opaque(conf, pr);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
@@ -160,6 +189,24 @@ out:
     if (conf) rd_kafka_conf_destroy(conf);
     aa_producer_free(&pr, 0);
     return st;
+}
+
+aa_status
+aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
+{
+    return open_producer(out, cfg, 0, 0, err);
+}
+
+aa_status
+aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes, aa_err *err)
+{
+    return open_producer(out, cfg, batch_bytes, 0, err);
+}
+
+aa_status
+aa_producer_open_large(aa_producer **out, const aa_conf *cfg, int64_t message_bytes, aa_err *err)
+{
+    return open_producer(out, cfg, 0, message_bytes, err);
 }
 
 int64_t

@@ -18,6 +18,10 @@ aa_status aa_producer_open(aa_producer **out, const aa_conf *cfg, aa_err *err)
 /** For a topic that takes no more than so many bytes at once: batches are kept as small. */
 aa_status aa_producer_open_small(aa_producer **out, const aa_conf *cfg, int64_t batch_bytes,
                                  aa_err *err) __attribute__((warn_unused_result));
+/** For messages of up to so many bytes: the client's own limits are raised to take them, unless the
+ *  user has set them. */
+aa_status aa_producer_open_large(aa_producer **out, const aa_conf *cfg, int64_t message_bytes,
+                                 aa_err *err) __attribute__((warn_unused_result));
 /** message.max.bytes: key, value and headers of one message. */
 int64_t aa_producer_max_bytes(const aa_producer *pr);
 #define AA_KAFKA_HEADERS_MAX 96 /* of a message that is sent */

@@ -2,10 +2,12 @@
 #include "common/kafka/kafka_reader.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_internal.h"
 
 enum { TOPICS_MAX = 8 };
@@ -33,23 +35,39 @@ static const aa_kafka_property reader_defaults[] = {
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
 
-static aa_status
-client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
+/* message.max.bytes: the client takes as much in a fetch, unless the user has set that. */
+aa_status
+aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
 {
-    rd_kafka_conf_t  *conf = NULL;
+    enum { USUAL_BYTES = 1000000 };
     aa_kafka_property p[32];
     size_t            n = 0;
+    char              largest[24];
+    const int64_t     model_bytes = aa_kafka_model_bytes(cfg);
 
     AA_REQUIRE(aa_kafka_consumer_default_count + 2 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
     p[n++] = reader_defaults[0];
-    aa_status st = aa_kafka_conf_new(&conf, cfg, p, n, err);
+    snprintf(largest, sizeof largest, "%" PRId64, model_bytes);
+    if (cfg->publish.enabled && model_bytes > USUAL_BYTES)
+        p[n++] = (aa_kafka_property){"message.max.bytes", largest, false};
+    aa_status st = aa_kafka_conf_new(out, cfg, p, n, err);
     if (st != AA_OK) return st;
     /* set last: what the user says about resets is meant for the events,
      * and about members as well */
-    rd_kafka_conf_set(conf, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);
-    rd_kafka_conf_set(conf, "group.instance.id", "", NULL, 0);
+    rd_kafka_conf_set(*out, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);
+    rd_kafka_conf_set(*out, "group.instance.id", "", NULL, 0);
+    return AA_OK;
+}
+
+static aa_status
+client_open(aa_reader *rd, const aa_conf *cfg, aa_err *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    aa_status        st = aa_kafka_reader_conf(&conf, cfg, err);
+
+    if (st != AA_OK) return st;
     st = aa_kafka_client_new(&rd->rk, RD_KAFKA_CONSUMER, &conf, err);
     if (st != AA_OK) return st;
     rd_kafka_poll_set_consumer(rd->rk);

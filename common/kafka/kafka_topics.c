@@ -1,10 +1,13 @@
 #include "common/kafka/kafka_topics.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kafka/kafka_conf.h"
 #include "common/kafka/kafka_consumer.h"
 #include "common/kafka/kafka_internal.h"
 #include "common/kafka/kafka_producer.h"
@@ -15,13 +18,19 @@ static const aa_kafka_property admin_defaults[] = {
     {"allow.auto.create.topics", "false", true},
 };
 
+aa_status
+aa_kafka_admin_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
+{
+    return aa_kafka_conf_new(out, cfg, admin_defaults,
+                             sizeof admin_defaults / sizeof *admin_defaults, err);
+}
+
 /* A consumer: asking a broker about a topic must not make it with the wrong settings. */
 static aa_status
 admin_new(rd_kafka_t **out, const aa_conf *cfg, aa_err *err)
 {
     rd_kafka_conf_t *conf = NULL;
-    aa_status        st = aa_kafka_conf_new(&conf, cfg, admin_defaults,
-                                            sizeof admin_defaults / sizeof *admin_defaults, err);
+    aa_status        st = aa_kafka_admin_conf(&conf, cfg, err);
     if (st != AA_OK) return st;
     return aa_kafka_client_new(out, RD_KAFKA_CONSUMER, &conf, err);
 }
@@ -126,6 +135,21 @@ aa_topic_ensure(const aa_conf *cfg, const char *topic, int partitions, bool comp
                            compacted ? aa_topic_compacted_count : 0, NULL, err);
 }
 
+/* A batch of rows is as large as a broker's usual limit; the dense weights may be larger. */
+void
+aa_topic_model_settings_of(aa_topic_model_settings *ts, const aa_conf *cfg)
+{
+    enum { USUAL_BYTES = 1048588 };
+    const int64_t need = aa_kafka_model_bytes(cfg);
+
+    AA_REQUIRE(aa_topic_compacted_count + 2 <= sizeof ts->pair / sizeof *ts->pair);
+    memcpy(ts->pair, aa_topic_compacted, sizeof aa_topic_compacted);
+    ts->count = aa_topic_compacted_count;
+    snprintf(ts->bytes, sizeof ts->bytes, "%" PRId64, need > USUAL_BYTES ? need : USUAL_BYTES);
+    ts->pair[ts->count++] = "max.message.bytes";
+    ts->pair[ts->count++] = ts->bytes;
+}
+
 /* ---- as they are ---- */
 
 static aa_status
@@ -219,6 +243,34 @@ aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms)
     ask_settings(rk, topic, timeout_ms, &facts);
     rd_kafka_destroy(rk);
     return facts.settings_known ? facts.max_message_bytes : 0;
+}
+
+aa_status
+aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
+{
+    const int64_t need = aa_kafka_model_bytes(cfg);
+
+    if (max_bytes == 0 || max_bytes >= need) return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "max.message.bytes is %" PRId64
+                   ", the dense weights (model.hidden) need %" PRId64
+                   ": raise it (kafka-configs.sh --alter), and kafka.message.max.bytes if it is "
+                   "set; topic %.60s",
+                   max_bytes, need, cfg->topics.model);
+}
+
+aa_status
+aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
+{
+    enum { ASK_MS = 5000 };
+    aa_topic_model_settings ts;
+    int                     existing = 0;
+    aa_status               st;
+
+    aa_topic_model_settings_of(&ts, cfg);
+    st = aa_topic_create(cfg, cfg->topics.model, 0, ts.pair, ts.count, &existing, err);
+    if (st != AA_OK || existing == 0) return st;
+    return aa_topic_check_model(cfg, aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS), err);
 }
 
 aa_status

@@ -34,6 +34,14 @@ aa_status aa_topic_make(const aa_conf *cfg, const aa_topic_spec *sp, int *existi
 extern const char *const aa_topic_compacted[];
 extern const size_t      aa_topic_compacted_count;
 
+/* Settings of the model's topic: compacted, and with room for the largest message. */
+typedef struct {
+    const char *pair[10]; /* (count) as for aa_topic_create */
+    size_t      count;
+    char        bytes[24];
+} aa_topic_model_settings;
+void aa_topic_model_settings_of(aa_topic_model_settings *ts, const aa_conf *cfg);
+
 typedef struct {
     int     partitions, replication; /* partitions 0: there is no such topic */
     bool    settings_known;          /* else asking for them was not allowed: those below are 0 */
@@ -42,6 +50,13 @@ typedef struct {
 } aa_topic_facts;
 /** What is known of a topic. @errors AA_EIO no broker, or asking is not allowed */
 aa_status aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Does topics.model take the largest message (aa_kafka_model_bytes)? max_bytes: its
+ *  max.message.bytes, 0: not known, which passes. @errors AA_ECONFIG no; the text names the keys */
+aa_status aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Create topics.model unless it exists, and check that it takes the largest message. */
+aa_status aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 /** What the topic takes in a batch (max.message.bytes); 0: not known within timeout_ms. */
 int64_t aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms);

@@ -303,13 +303,39 @@ check_keys(const char *public_key, const char *secret_key, aa_err *err)
                    "links.curve_public_key: is not the public key of links.curve_secret_key");
 }
 
+/* Does the process connect to this one? The others it binds, or has nothing to do with. */
+static bool
+is_connected_by(const aa_conf *cfg, const char *process, const char *name)
+{
+    const bool fetcher = cfg->ingest.role == AA_ROLE_FETCHER;
+    if (strcmp(process, "ingest") == 0)
+        return strcmp(name, "links.events") == 0 ||
+               (fetcher && strcmp(name, "links.fetchers") == 0);
+    return strcmp(process, "assigner") == 0 &&
+           (strcmp(name, "links.assigned") == 0 || strcmp(name, "links.rewards") == 0);
+}
+
+/* * stands for every address, or any port, and so for none to connect to. */
+static aa_status
+check_connectable(const char *name, const char *endpoint, aa_err *err)
+{
+    const char *port = strrchr(endpoint, ':');
+    if (strncmp(endpoint, "tcp://", 6) != 0) return AA_OK;
+    if (strncmp(endpoint, "tcp://*:", 8) != 0 && strcmp(port, ":*") != 0 && strcmp(port, ":0") != 0)
+        return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "%s: \"%.100s\": this end connects: it needs a host and a port",
+                   name, endpoint);
+}
+
 aa_status
-aa_link_check(const aa_conf *cfg, aa_err *err)
+aa_link_check(const aa_conf *cfg, const char *process, aa_err *err)
 {
     const aa_conf_link_set links = aa_conf_links(cfg);
     for (size_t i = 0; i < AA_CONF_LINKS; i++) {
         aa_status st =
             *links.named[i][1] ? check_endpoint(links.named[i][0], links.named[i][1], err) : AA_OK;
+        if (st == AA_OK && is_connected_by(cfg, process, links.named[i][0]))
+            st = check_connectable(links.named[i][0], links.named[i][1], err);
         if (st != AA_OK) return st; /* empty: there is no such link */
     }
     return check_keys(cfg->links.curve_public_key, cfg->links.curve_secret_key, err);

@@ -60,9 +60,11 @@ aa_status aa_link_new_keys(char public_key[AA_LINK_KEY_BYTES], char secret_key[A
 aa_link_keys aa_link_keys_of(const aa_conf *cfg);
 
 /** Whether the endpoints and keys of links and scorer.listen can be used, as far as that can be
- * told without opening anything: their form, and that the two keys are a pair.
+ * told without opening anything: their form, that the process can connect to those that it connects
+ * to, and that the two keys are a pair.
  * @errors AA_ECONFIG */
-aa_status aa_link_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
+aa_status aa_link_check(const aa_conf *cfg, const char *process, aa_err *err)
+    __attribute__((warn_unused_result));
 
 /**
  * Open one end. BIND is a ROUTER (many peers), CONNECT a DEALER; PUBLISH binds a PUB,

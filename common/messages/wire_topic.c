@@ -8,6 +8,7 @@
 
 #include "common/config/conf.h"
 #include "common/messages/wire_proto.h"
+#include "common/model/model.h"
 #include "schemas/model.pb-c.h"
 
 #define MAX_POSITION 16    /* agent.positions + 1 */
@@ -222,6 +223,16 @@ check_dense(const Autoassign__Dense *m, aa_err *err)
         if (m->hidden[i] < 1 || m->hidden[i] > MAX_WIDTH)
             return aa_fail(err, AA_EPARSE, "hidden[%zu]=%" PRIu32, i, m->hidden[i]);
     return wire_check_finite("w", m->w, m->n_w, err);
+}
+
+uint64_t
+aa_wire_dense_bytes(const aa_conf *cfg)
+{
+    enum { FRAME_BYTES = 512 }; /* every other member at its longest, and the tags */
+    aa_model_shape sh;
+    aa_model_shape_of(&sh, cfg);
+    return aa_model_find(cfg->model.kind)->weight_count(&sh) * (uint64_t)sizeof(float) +
+           FRAME_BYTES;
 }
 
 aa_status

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
+#include "common/config/conf.h"
 #include "common/messages/wire.h"
 
 /* Kinds of keys. A key is 13 bytes, big-endian: lane u16, kind u8, field u16, id u64. */
@@ -78,6 +79,9 @@ typedef struct {
     int64_t      oldest_kafka_ms; /* of the oldest event that no earlier message reflected */
     char         pipeline[128];   /* pipeline.name; "": not known */
 } aa_dense_message;
+/** Most bytes that the packed dense weights of this configuration's model have. Nothing else in the
+ *  pipeline's topics is larger. */
+uint64_t  aa_wire_dense_bytes(const aa_conf *cfg);
 aa_status aa_wire_pack_dense(aa_bytes *out, const aa_dense_message *d, aa_err *err)
     __attribute__((warn_unused_result));
 /** d: zero, or unpacked before (its memory is used again) */

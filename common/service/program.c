@@ -210,13 +210,28 @@ check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
     return aa_fail(err, AA_ECONFIG, "pipeline.summary_dir: %s: %s", dir, strerror(errno));
 }
 
-/* Two processes of one name would write into each other's checkpoints. A second ingest is let in: it
- * takes the place of the first, which its group's static membership ends. */
-static aa_status
-lock_checkpoints(const aa_conf *cfg, const char *program, aa_err *err)
+static bool
+keeps_checkpoints(const aa_program *program, const aa_conf *cfg)
 {
-    if (strcmp(program, "assigner") != 0 && strcmp(program, "learner") != 0) return AA_OK;
-    return aa_ckpt_lock(cfg, program, err);
+    static const char *const keepers[] = {"ingest", "assigner", "learner"};
+    if (cfg->ingest.role == AA_ROLE_FETCHER && strcmp(program->name, "ingest") == 0) return false;
+    for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
+        if (strcmp(program->name, keepers[i]) == 0) return true;
+    return false;
+}
+
+/* What the start refuses, --check-config refuses: by this function. It adds what only the libraries
+ * and the file system know to what aa_conf_load has checked. make: folders that are missing. */
+static aa_status
+check_config(const aa_program *program, const aa_conf *cfg, bool make, aa_err *err)
+{
+    aa_status st = aa_kafka_check(cfg, err);
+    if (st == AA_OK) st = aa_link_check(cfg, program->name, err);
+    if (st == AA_OK) st = check_summary_dir(cfg, make, err);
+    if (st == AA_OK && keeps_checkpoints(program, cfg))
+        st = aa_ckpt_check_folder(cfg, program->name, err);
+    if (st == AA_OK && program->check) st = program->check(cfg, err);
+    return st;
 }
 
 /* Logs on: everything from here on, the error included, is a record. */
@@ -249,10 +264,9 @@ run_program(const aa_program *program, const aa_conf *cfg)
         libraries_whole = false;
         goto out;
     }
-    if ((st = check_summary_dir(cfg, true, &err)) != AA_OK || (st = catch_signals(&err)) != AA_OK ||
-        (st = open_http(&ctx, program, &err)) != AA_OK)
+    if ((st = check_config(program, cfg, true, &err)) != AA_OK ||
+        (st = catch_signals(&err)) != AA_OK || (st = open_http(&ctx, program, &err)) != AA_OK)
         goto out;
-    if ((st = lock_checkpoints(cfg, program->name, &err)) != AA_OK) goto out;
     st = program->run(&ctx, &err);
     aa_set_ready(&ctx, false, "stopping");
 out:
@@ -272,14 +286,11 @@ out:
     return st;
 }
 
-/* --check-config: also what only the libraries know. */
 static aa_status
-check(const options *opt, const aa_conf *cfg)
+report_check(const aa_program *program, const options *opt, const aa_conf *cfg)
 {
     aa_err    err = AA_ERR_INIT;
-    aa_status st = aa_kafka_check(cfg, &err);
-    if (st == AA_OK) st = aa_link_check(cfg, &err);
-    if (st == AA_OK) st = check_summary_dir(cfg, false, &err);
+    aa_status st = check_config(program, cfg, false, &err);
     if (st == AA_OK)
         printf("%s: configuration is good\n", opt->path ? opt->path : "defaults");
     else
@@ -302,7 +313,7 @@ load_and_run(const aa_program *program, const options *opt)
     if (opt->print)
         aa_conf_print(cfg, stdout);
     else if (opt->check)
-        st = check(opt, cfg);
+        st = report_check(program, opt, cfg);
     else
         st = run_program(program, cfg);
 out:

@@ -35,6 +35,9 @@ struct aa_program {
     /** Threads that it and its libraries start; the frame looks whether there may be so many before
      *  any is. NULL: it does not look. */
     size_t (*threads)(const aa_conf *cfg);
+    /** What of the configuration only this process knows to be wrong; --check-config asks it too.
+     *  NULL: nothing. @errors AA_ECONFIG */
+    aa_status (*check)(const aa_conf *cfg, aa_err *err);
 };
 /** Of the frame and the links of every process. */
 enum { AA_PROGRAM_THREADS = 3 };

@@ -127,6 +127,45 @@ make_folders(const char *path, aa_err *err)
     return AA_OK;
 }
 
+/* The nearest folder above path that exists, path itself included; "." or "/" at the least. */
+static void
+cut_to_existing(char *path)
+{
+    const bool absolute = path[0] == '/';
+    while (*path && access(path, F_OK) != 0 && errno == ENOENT) {
+        char *slash = strrchr(path, '/');
+        if (slash)
+            *slash = '\0';
+        else
+            *path = '\0';
+    }
+    if (!*path) snprintf(path, 2, "%s", absolute ? "/" : ".");
+}
+
+/* Some file systems let everybody write, by their permissions, and take nothing. */
+static bool
+takes_folders(const char *path)
+{
+    char probe[CKPT_PATH_BYTES + 48];
+    snprintf(probe, sizeof probe, "%s/.autoassign-check-%ld", path, (long)getpid());
+    return mkdir(probe, 0700) == 0 ? rmdir(probe) == 0 : errno == EEXIST;
+}
+
+aa_status
+aa_ckpt_check_folder(const aa_conf *cfg, const char *process, aa_err *err)
+{
+    char      path[CKPT_PATH_BYTES];
+    aa_status st = aa_ckpt_path(path, sizeof path, cfg, process, UINT64_MAX, err);
+    if (st == AA_OK) st = folder_path(path, sizeof path, cfg, process, err);
+    if (st != AA_OK) return st;
+    cut_to_existing(path);
+    if (access(path, W_OK | X_OK) == 0 &&
+        (takes_folders(path) || errno == ENOSPC || errno == EDQUOT))
+        return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "checkpoint.dir: %.80s: cannot be used: %.80s: %s",
+                   cfg->checkpoint.dir, path, strerror(errno));
+}
+
 /* ---- the folder ---- */
 
 static int

@@ -104,6 +104,10 @@ aa_status aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epoch
  * this. */
 aa_status aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err *err)
     __attribute__((warn_unused_result));
+/** Can the process's folder be made and written? Leaves nothing behind.
+ *  @errors AA_ECONFIG no, and why */
+aa_status aa_ckpt_check_folder(const aa_conf *cfg, const char *process, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Path of an epoch's file. @errors AA_ECONFIG name unfit for a path, or too long */
 aa_status aa_ckpt_path(char *out, size_t size, const aa_conf *cfg, const char *process,
                        uint64_t epoch, aa_err *err) __attribute__((warn_unused_result));

@@ -101,6 +101,18 @@ find_peers(page *pg, aa_err *err)
     return AA_OK;
 }
 
+aa_status
+page_check(const aa_conf *cfg, aa_err *err)
+{
+    const aa_context ctx = {.cfg = cfg};
+    page            *pg = calloc(1, sizeof *pg);
+    if (!pg) return aa_fail(err, AA_ENOMEM, "page");
+    pg->ctx = &ctx;
+    aa_status st = find_peers(pg, err);
+    free(pg);
+    return st;
+}
+
 /* ---- gathering ---- */
 
 static void

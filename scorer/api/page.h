@@ -19,7 +19,9 @@ typedef struct page page;
 /** @errors AA_ECONFIG scorer.peers makes no sense; AA_EIO no thread; AA_ENOMEM */
 aa_status page_open(page **out, const aa_context *ctx, aa_err *err)
     __attribute__((warn_unused_result));
-void page_close(page **pg_p);
+/** Does scorer.peers make sense? @errors AA_ECONFIG, AA_ENOMEM */
+aa_status page_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
+void      page_close(page **pg_p);
 
 /** False: not one of these resources. arg: the page. @thread any */
 bool page_answer(void *arg, const aa_http_request *hq, aa_http_reply *hp);

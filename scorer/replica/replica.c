@@ -84,11 +84,18 @@ plain_destroy(reclaim_node *node)
 }
 
 aa_status
+replica_check(const aa_conf *cfg, aa_err *err)
+{
+    if (cfg->field_count >= 2) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
+                   cfg->field_count);
+}
+
+aa_status
 replica_new(replica **out, const aa_conf *cfg, aa_err *err)
 {
-    if (cfg->field_count < 2)
-        return aa_fail(err, AA_ECONFIG, "fields: a scorer needs two (user, item), there are %zu",
-                       cfg->field_count);
+    aa_status checked = replica_check(cfg, err);
+    if (checked != AA_OK) return checked;
     const aa_model_kind *kind = aa_model_find(cfg->model.kind);
     replica             *rp = calloc(1, sizeof *rp);
     if (!rp) return aa_fail(err, AA_ENOMEM, "replica");
@@ -300,6 +307,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
     if (st == AA_OK && value) st = check_dense_shape(rp, &d, err);
     if (st != AA_OK) goto out;
     if (value) {
+        if (held && d.run_id < held->run_id) *effect = REPLICA_OLDER_RUN;
         if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
         fresh = malloc(sizeof *fresh + d.w_count * sizeof fresh->w[0]);
         if (!fresh) {
@@ -648,6 +656,23 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
     if (known) find_and_gather_reading(rr, rr->dense, f, key, x, rd, &answer);
     if (!pinned) replica_unpin(rr);
     return known;
+}
+
+bool
+replica_read_unseen(replica_reader *rr, size_t f, float *x)
+{
+    replica_answer   answer = {0};
+    aa_score_reading rd;
+    const bool       pinned = rr->pinned;
+    if (!pinned) replica_pin(rr);
+    const replica_new_id *fresh = atomic_load(&rr->rp->field[f].new_id);
+    const bool            one = rr->dense && fresh && fresh->a.modulo == 0;
+    if (one) {
+        const replica_found fd = {.a = fresh->a};
+        gather_reading(rr, rr->dense, f, &fd, x, &rd, &answer);
+    }
+    if (!pinned) replica_unpin(rr);
+    return one;
 }
 
 bool

@@ -40,6 +40,8 @@ enum { REPLICA_USER = AA_USER_FIELD, REPLICA_ITEM = AA_RANKED_FIELD };
 typedef struct replica        replica;
 typedef struct replica_reader replica_reader;
 
+/** @errors AA_ECONFIG fewer than two fields */
+aa_status replica_check(const aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result));
 /** cfg is kept (borrowed). @errors AA_ECONFIG fewer than two fields; AA_ENOMEM */
 aa_status replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
@@ -51,6 +53,7 @@ void replica_free(replica **rp_p);
 typedef enum {
     REPLICA_APPLIED,
     REPLICA_OLD,       /* a newer record is held, or the deleted key was not there */
+    REPLICA_OLDER_RUN, /* dense weights of an older run than those that are held */
     REPLICA_OTHER_LANE /* not ours */
 } replica_effect;
 
@@ -139,6 +142,9 @@ aa_status replica_score(replica_reader *rr, const uint64_t *key, const uint64_t 
 /** x (K+1): what an ID reads now; *a: its assignment. False: never seen. @thread the reader's */
 bool replica_read_id(replica_reader *rr, size_t field, uint64_t key, float *x, aa_assignment *a,
                      aa_score_reading *rd);
+/** x (K+1): what an ID that was never seen reads now. False: that depends on its key, or is not known
+ *  yet. @thread the reader's */
+bool replica_read_unseen(replica_reader *rr, size_t field, float *x);
 /** w (K+1): a row. False: not there. @thread the reader's */
 bool replica_read_row(replica_reader *rr, size_t field, uint32_t slot, float *w);
 /** The dense weights, valid until the next update; NULL: none yet. @thread updater */

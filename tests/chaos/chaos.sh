@@ -65,7 +65,7 @@ begin_round() { # begin_round NAME: a pipeline of its own, from the stream's beg
 outcome() {
     local name
     for name in ingest assigner learner scorer; do
-        jq -S --arg name "$name" '{($name): del(.seconds, .events_per_s, .peak_resident_bytes, .commits, .resets, .from,
+        jq -S --arg name "$name" '{($name): del(.seconds, .events_per_s, .peak_resident_bytes, .resident_bytes, .commits, .resets, .from,
             .epoch, .records, .bad_records, .requests, .replica_bytes, .row_bytes, .row_bytes_peak, .table_bytes,
             .agent_bytes, .rows_unique_peak, .version)}' "$PIPELINE_DIR/$name.json"
     done

@@ -31,6 +31,8 @@ typedef struct {
     replica       *rp;              /* fed with what the process is fed with */
     int32_t        partition;       /* that what is published goes to; -1: by key */
     int64_t        newest_kafka_ms; /* of the next dense weights */
+    uint64_t       older;           /* the run of the next dense weights is 1 less this */
+    uint32_t       lane;            /* of what is published */
     aa_bytes       by;
     aa_err         err;
 } fixture;
@@ -132,7 +134,7 @@ static void
 publish(fixture *fx, uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *value)
 {
     uint8_t        key[AA_TOPIC_KEY_BYTES];
-    aa_topic_key   k = {.kind = kind, .field = field, .id = id};
+    aa_topic_key   k = {.lane = fx->lane, .kind = kind, .field = field, .id = id};
     replica_effect effect;
     const char    *topic = kind == AA_KEY_ASSIGNMENT || kind == AA_KEY_NEW_ID || kind == AA_KEY_NAME
                                ? fx->cfg.topics.assignments
@@ -171,7 +173,7 @@ publish_model(fixture *fx, uint64_t version)
     const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     float                w[16] = {0.25f};
     aa_model_shape_of(&sh, &fx->cfg);
-    aa_dense_message d = {.run_id = 1,
+    aa_dense_message d = {.run_id = 1 - fx->older,
                           .version = version,
                           .model = "fm",
                           .F = F,
@@ -479,6 +481,46 @@ how_far_it_is_behind_is_said_in_seconds_and_versions(void **state)
     wait_until((int)metric_value(fx, "autoassign_scorer_lag") == 0);
 }
 
+/* What /readyz says. */
+static bool
+readyz_says(const fixture *fx, const char *what)
+{
+    char body[400] = "";
+    return http_ask(fx->port, "GET", "/readyz", "", "", body, sizeof body) == 503 &&
+           strstr(body, what);
+}
+
+static void
+only_records_of_an_older_run_are_said_and_not_ready(void **state)
+{
+    fixture *fx = *state;
+    float    got[2];
+    uint64_t version;
+    create_topics(fx);
+    publish_everything(fx);
+    wait_until(is_ready(fx));
+    fx->older = 1; /* a clock was ahead, and has been set right */
+    wait_until((publish_model(fx, 99), readyz_says(fx, "older run")));
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_older_run"), 1);
+    assert_int_equal(ask_for(fx, "secret", "i1", got, &version), 0); /* still scored */
+    assert_int_equal(version, 7);
+    fx->older = 0;
+    publish_model(fx, 8);
+    wait_until(is_ready(fx));
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_older_run"), 0);
+}
+
+static void
+a_lane_without_records_is_named_as_the_reason(void **state)
+{
+    fixture *fx = *state;
+    create_topics(fx);
+    fx->lane = 3;
+    publish_everything(fx);
+    wait_until(readyz_says(fx, "records of other lanes"));
+    assert_int_equal((int)metric_value(fx, "autoassign_scorer_lane"), 0);
+}
+
 static void
 both_endpoints_rank_all_known_items(void **state)
 {
@@ -569,6 +611,8 @@ main(void)
         TEST(what_is_published_later_shows_in_the_scores),
         cmocka_unit_test_setup_teardown(not_all_read_is_not_ready, prepare, stop),
         TEST(how_far_it_is_behind_is_said_in_seconds_and_versions),
+        TEST(only_records_of_an_older_run_are_said_and_not_ready),
+        TEST(a_lane_without_records_is_named_as_the_reason),
         TEST(both_endpoints_rank_all_known_items),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),

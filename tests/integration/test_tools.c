@@ -200,11 +200,29 @@ generate_refuses_wrong_usage_with_two(void **state)
     free(RUN(fx, 0, "generate", "--version"));
 }
 
+static void
+check_config_refuses_what_only_the_start_of_that_program_refuses(void **state)
+{
+    fixture *fx = *state;
+    write_file(fx, "fields: {user: {}}\n"); /* good for the others */
+    check_says(RUN(fx, 2, "scorer", "--check-config", "-c", fx->file),
+               "fields: a scorer needs two");
+    check_says(RUN(fx, 2, "scorer", "-c", fx->file), "fields: a scorer needs two");
+    check_says(RUN(fx, 0, "learner", "--check-config", "-c", fx->file), "is good");
+    check_says(RUN(fx, 2, "scorer", "--check-config", "-o", "scorer.peers=x=1:2"),
+               "scorer.peers: ");
+    check_says(RUN(fx, 2, "assigner", "--check-config", "-o", "fields.user.budget_bytes=3"),
+               "fields.user.budget_bytes: less than one row");
+    check_says(RUN(fx, 2, "assigner", "-o", "fields.user.budget_bytes=3"),
+               "fields.user.budget_bytes: less than one row");
+}
+
 int
 main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
     const struct CMUnitTest tests[] = {
+        TEST(check_config_refuses_what_only_the_start_of_that_program_refuses),
         TEST(record_describes_a_file_as_json),
         TEST(record_says_file_and_line_of_what_is_wrong),
         TEST(record_prints_the_columns_it_took),

@@ -293,6 +293,24 @@ static const struct {
     {"checkpoint:\n  every_ms: 0\n",
      "checkpoint.every_ms: 0, and every_events too: a live run would never commit"},
     {"agent:\n  mode: hash\n", "fields.user.hash_rows: agent.mode hash needs it above 0"},
+    {"topics: {model: bad/topic}\n", "topics.model: \"bad/topic\": a topic's name has letters, "
+                                     "digits, '.', '_' and '-' only"},
+    {"topics: {interactions: a b}\n", "topics.interactions: \"a b\": a topic's name has letters, "
+                                      "digits, '.', '_' and '-' only"},
+    {"topics: {predictions: ..}\n", "topics.predictions: \"..\": a topic's name has letters, "
+                                    "digits, '.', '_' and '-' only"},
+    {"http: {ingest_port: 9000, learner_port: 9000}\n",
+     "http.learner_port: port 9000 at 127.0.0.1 is also that of http.ingest_port"},
+    {"links: {rewards: \"tcp://*:9000\"}\nhttp: {learner_port: 9000}\n",
+     "http.learner_port: port 9000 at 127.0.0.1 is also that of links.rewards"},
+    {"links: {assigned: \"tcp://10.0.0.1:5702\", rewards: \"tcp://*:5702\"}\n",
+     "links.rewards: port 5702 at * is also that of links.assigned"},
+    {"scorer: {listen: \"tcp://localhost:9000\"}\nhttp: {scorer_port: 9000}\n",
+     "http.scorer_port: port 9000 at 127.0.0.1 is also that of scorer.listen"},
+    {"links: {fetchers: \"tcp://0.0.0.0:9000\"}\nhttp: {bind: 0.0.0.0, ingest_port: 9000}\n",
+     "http.ingest_port: port 9000 at 0.0.0.0 is also that of links.fetchers"},
+    {"agent: {mode: unique}\nfields: {u: {budget_rows: 5}}\n",
+     "fields.u.budget_rows: agent.mode unique keeps no budget"},
     {"fields: {u: {budget_rows: 4294967295}}\n",
      "fields.u.budget_rows: more than 4294967271 beside 24 shared rows"},
     {"fields:\n  user:\n  leak: {json: label}\n",
@@ -308,6 +326,26 @@ static const struct {
     {"event: {label_field: t, time_field: t}\n",
      "event.label_field: \"t\" is also event.time_field"},
 };
+
+/* Ports that only look alike: of other machines, of ends that connect, of nobody. */
+static void
+equal_ports_of_other_machines_are_good(void **state)
+{
+    static const char *const good[] = {
+        "http: {bind: 0.0.0.0, ingest_port: 8080, assigner_port: 8080, learner_port: 8080, "
+        "scorer_port: 8080}\n",
+        "links: {events: \"tcp://a:5701\", assigned: \"tcp://b:5701\"}\n",
+        "links: {assigned: \"tcp://*:5702\", rewards: \"tcp://*:5703\"}\n",
+        "links: {events: \"tcp://*:*\", fetchers: \"tcp://*:*1\"}\n",
+        "http: {enabled: false, ingest_port: 9000, learner_port: 9000}\n",
+        "ingest: {role: fetcher}\nlinks: {fetchers: \"tcp://ingest:8080\"}\n"
+        "http: {bind: 0.0.0.0, ingest_port: 8080}\n",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        aa_err err = AA_ERR_INIT;
+        if (parse(*state, good[i], &err) != AA_OK) fail_msg("%s\n%s", good[i], err.text);
+    }
+}
 
 static void
 bad_file_says_line_key_and_what_is_wrong(void **state)
@@ -458,6 +496,25 @@ later_layers_win(void **state)
 }
 
 static void
+an_override_makes_a_field(void **state)
+{
+    aa_conf          *cfg = *state;
+    aa_err            err = AA_ERR_INIT;
+    const char *const over[] = {"fields.shop.json=shop_id", "fields.shop.threshold=3",
+                                "fields.user2=", "fields.user2.threshold=4", "fields.item="};
+    aa_status         st = aa_conf_load(cfg, NULL, over, sizeof over / sizeof *over, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(st, AA_OK);
+    assert_int_equal(cfg->field_count, 4); /* user, item and those two */
+    assert_string_equal(cfg->fields[2].name, "shop");
+    assert_string_equal(cfg->fields[2].json, "shop_id");
+    assert_int_equal(cfg->fields[2].threshold, 3);
+    assert_string_equal(cfg->fields[3].name, "user2");
+    assert_string_equal(cfg->fields[3].json, "user2");
+    assert_int_equal(cfg->fields[3].threshold, 4);
+}
+
+static void
 bad_overrides_say_what_is_wrong(void **state)
 {
     static const struct {
@@ -473,7 +530,10 @@ bad_overrides_say_what_is_wrong(void **state)
         {"model.kid=fm", "-o: model.kid: unknown key (did you mean kind?)"},
         {"log.levle=info", "-o: log.levle: unknown key (did you mean level?)"},
         {"lgo.level=info", "-o: lgo: unknown section (did you mean log?)"},
-        {"fields.user=3", "-o: fields.user: expected fields.name.key=value"},
+        {"fields.user=3",
+         "-o: fields.user: expected fields.name.key=value, or fields.name= for a new field"},
+        {"fields.1st=", "-o: fields.1st: a name is letters, digits, _ and -, at most 63 of them"},
+        {"fields.shop.jsno=u", "-o: fields.shop.jsno: unknown key (did you mean json?)"},
         {"fields.usr.json=u", "-o: fields.usr: unknown field (did you mean user?)"},
         {"fields.user.jsn=u", "-o: fields.user.jsn: unknown key (did you mean json?)"},
         {"scorer.token=a\nb", "-o: scorer.token: control character in the value"},
@@ -707,6 +767,8 @@ main(void)
         T(random_bytes_and_damaged_files_never_crash),
         T(later_layers_win),
         T(bad_overrides_say_what_is_wrong),
+        T(an_override_makes_a_field),
+        T(equal_ports_of_other_machines_are_good),
         T(bad_variables_say_what_is_wrong),
         T(unreadable_files_are_named),
         T(file_beyond_the_limit_and_binary_file_are_refused),

@@ -31,12 +31,15 @@ read_all(FILE *file, char *buf, size_t size)
     fclose(file);
 }
 
+static aa_status (*own_check)(const aa_conf *cfg, aa_err *err); /* of the program under test */
+
 static outcome *
 run_main(aa_status (*run)(aa_context *ctx, aa_err *err), int argc, const char *const *args)
 {
     char             name[] = "/usr/local/bin/autoassign-ingest", *argv[16] = {name};
-    const aa_program program = {.name = "ingest", .summary = "reads events", .run = run};
-    FILE            *out = tmpfile(), *err = tmpfile();
+    const aa_program program = {
+        .name = "ingest", .summary = "reads events", .run = run, .check = own_check};
+    FILE *out = tmpfile(), *err = tmpfile();
     assert_true(out && err && argc < 15);
     for (int i = 0; i < argc; i++)
         argv[i + 1] = strdup(args[i]);
@@ -305,7 +308,7 @@ check_config_knows_links_and_keys(void **state)
     (void)state;
     static const char *const good[][2] = {
         {"links.events=tcp://0.0.0.0:5701", "links.assigned=tcp://[::1]:1"},
-        {"links.events=tcp://*:*", "links.rewards=ipc://rewards.ipc"},
+        {"links.assigned=tcp://*:*", "links.rewards=ipc://rewards.ipc"},
         {PUBLIC, SECRET},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -321,6 +324,12 @@ check_config_knows_links_and_keys(void **state)
         snprintf(one, sizeof one, "links.events=%s", bad[i]);
         check_refused(one, "model.dim=8", "autoassign-ingest: links.events: \"");
     }
+    static const char *const unconnectable[] = {"tcp://*:5701", "tcp://host:*", "tcp://host:0"};
+    for (size_t i = 0; i < sizeof unconnectable / sizeof *unconnectable; i++) {
+        char one[64];
+        snprintf(one, sizeof one, "links.events=%s", unconnectable[i]); /* ingest connects there */
+        check_refused(one, "model.dim=8", "this end connects");
+    }
     char path[200] = "scorer.listen=ipc://";
     memset(path + strlen(path), 'a', 108);
     check_refused(path, "model.dim=8", "scorer.listen: ");
@@ -330,6 +339,69 @@ check_config_knows_links_and_keys(void **state)
                   "links.curve_secret_key: 9 characters");
     check_refused(PUBLIC, "links.curve_secret_key=D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs",
                   "is not the public key of");
+}
+
+/* The same function refuses at the start: run_never is not reached, and the text is the same. */
+static void
+what_the_start_refuses_check_config_refuses_in_the_same_words(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"kafka.enable.auto.commit=true", "kafka.enable.auto.commit: "},
+        {"kafka.enable.partition.eof=false", "kafka.enable.partition.eof: "},
+        {"kafka.partition.assignment.strategy=cooperative-sticky",
+         "kafka.partition.assignment.strategy: "},
+        {"kafka.partition.assignment.strategy=bogus", "partition.assignment.strategy"},
+        {"kafka.transactional.id=x", "kafka.transactional.id: "},
+        {"kafka.allow.auto.create.topics=true", "kafka.allow.auto.create.topics: "},
+        {"kafka.delivery.report.only.error=true", "kafka.delivery.report.only.error: "},
+        {"kafka.max.in.flight.requests.per.connection=7", "max.in.flight"},
+        {"kafka.session.timeout.ms=400000", "session.timeout.ms"},
+        {"kafka.message.max.bytes=9000", "kafka.message.max.bytes: 9000 is too small"},
+        {"kafka.bootstrap.servers=", "kafka.bootstrap.servers: "},
+        {"links.events=tcp://*:5701", "links.events: "},
+        {"links.curve_public_key=short", "links.curve_"},
+        {"checkpoint.dir=/dev/null/checkpoints", "checkpoint.dir: "},
+        {"checkpoint.dir=/proc/checkpoints", "checkpoint.dir: "},
+        {"pipeline.summary_dir=/dev/null/x", "pipeline.summary_dir: "},
+        {"topics.model=bad/topic", "topics.model: "},
+        {"http.learner_port=1", "http.learner_port: "},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        outcome *oc[2] = {
+            RUN(run_never, "--check-config", "-o", "http.ingest_port=1", "-o", bad[i][0]),
+            RUN(run_never, "-o", "http.ingest_port=1", "-o", bad[i][0])};
+        for (int at = 0; at < 2; at++) {
+            check_exit(oc[at], 2);
+            check_has(oc[at]->err, bad[i][1]);
+            free(oc[at]);
+        }
+    }
+}
+
+static aa_status
+refuse_dim_8(const aa_conf *cfg, aa_err *err)
+{
+    return cfg->model.dim == 8 ? aa_fail(err, AA_ECONFIG, "model.dim: 8 is not mine") : AA_OK;
+}
+
+static void
+a_programs_own_check_is_asked_by_the_start_and_by_check_config(void **state)
+{
+    (void)state;
+    own_check = refuse_dim_8;
+    outcome *oc = RUN(run_never, "--check-config", "-o", "model.dim=8");
+    check_exit(oc, 2);
+    assert_string_equal(oc->err, "autoassign-ingest: model.dim: 8 is not mine\n");
+    free(oc);
+    oc = RUN(run_never, "-o", "http.enabled=false", "-o", "model.dim=8");
+    check_exit(oc, 2);
+    check_has(oc->err, "model.dim: 8 is not mine");
+    free(oc);
+    oc = RUN(run_never, "--check-config");
+    check_exit(oc, 0);
+    free(oc);
+    own_check = NULL;
 }
 
 /* A folder of this test. */
@@ -445,6 +517,8 @@ main(void)
         cmocka_unit_test(bad_usage_exits_2),
         cmocka_unit_test(check_config_does_not_run),
         cmocka_unit_test(check_config_knows_links_and_keys),
+        cmocka_unit_test(what_the_start_refuses_check_config_refuses_in_the_same_words),
+        cmocka_unit_test(a_programs_own_check_is_asked_by_the_start_and_by_check_config),
         cmocka_unit_test(a_missing_summary_folder_is_made_for_this_user_only),
         cmocka_unit_test(a_summary_folder_that_cannot_be_made_is_said_with_its_name),
         cmocka_unit_test(check_config_makes_no_folder),

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <time.h>
 
+#include "common/model/model.h"
 #include "schemas/batch.pb-c.h"
 #include "schemas/model.pb-c.h"
 #include "tests/wire_samples.h"
@@ -458,6 +459,51 @@ control_arrives_as_it_was(void **state)
     assert_string_equal(got.pipeline, c.pipeline);
     assert_string_equal(got.reason, c.reason);
     aa_bytes_fini(&by);
+}
+
+static void
+dense_bytes_bound_the_packed_weights_of_every_model(void **state)
+{
+    (void)state;
+    static const enum aa_model_id id[] = {AA_MODEL_FM, AA_MODEL_MLP, AA_MODEL_WIDEDEEP,
+                                          AA_MODEL_DEEPFM, AA_MODEL_DCN};
+    aa_conf                      *cfg = malloc(sizeof *cfg);
+    aa_bytes                      by = {0};
+    aa_err                        err = AA_ERR_INIT;
+    assert_non_null(cfg);
+    aa_conf_defaults(cfg);
+    cfg->model.dim = 64;
+    cfg->hidden_count = 4;
+    for (size_t h = 0; h < cfg->hidden_count; h++)
+        cfg->hidden[h] = 257;
+    for (size_t i = 0; i < sizeof id / sizeof *id; i++) {
+        aa_model_shape sh;
+        cfg->model.kind = id[i];
+        aa_model_shape_of(&sh, cfg);
+        const size_t     count = aa_model_find(id[i])->weight_count(&sh);
+        aa_dense_message d = {.run_id = UINT64_MAX,
+                              .version = UINT64_MAX,
+                              .F = cfg->field_count,
+                              .K = 64,
+                              .hidden_count = 4,
+                              .events = UINT64_MAX,
+                              .residual_rows = true,
+                              .newest_kafka_ms = -1, /* a varint at its longest */
+                              .oldest_kafka_ms = -1,
+                              .w_count = count};
+        float           *w = calloc(count + 1, sizeof *w);
+        assert_non_null(w);
+        d.w = w;
+        memset(d.model, 'm', sizeof d.model - 1);
+        memset(d.pipeline, 'p', sizeof d.pipeline - 1);
+        for (size_t h = 0; h < 4; h++)
+            d.hidden[h] = 65536;
+        assert_int_equal(aa_wire_pack_dense(&by, &d, &err), AA_OK);
+        assert_in_range(aa_wire_dense_bytes(cfg), by.len, by.len + 512);
+        free(w);
+    }
+    aa_bytes_fini(&by);
+    free(cfg);
 }
 
 static void
@@ -932,6 +978,7 @@ main(void)
         cmocka_unit_test(assigned_batch_arrives_as_it_was),
         cmocka_unit_test(defaults_cost_no_bytes_and_come_back),
         cmocka_unit_test(control_arrives_as_it_was),
+        cmocka_unit_test(dense_bytes_bound_the_packed_weights_of_every_model),
         cmocka_unit_test(dense_weights_are_owned_and_replaced),
         cmocka_unit_test(truncated_anywhere_is_refused_or_harmless),
         cmocka_unit_test(flipped_bits_are_refused_or_harmless),

@@ -77,7 +77,8 @@ eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and r
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 memory: ; @scripts/memory.sh ## what the whole pipeline holds, in bytes per ID: MODES SIZES SETTINGS; build/memory/summary.json
-peers: ; @tests/peers/peers.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
+opponents: ; @tests/opponents/opponents.sh ## Vowpal Wabbit, River and PyTorch on the same stream; STREAM=file POSITIVE=n TORCH=0
+peers: opponents ; @:
 platforms: ; @tests/platforms/run.sh ## Debian 12 and 13 with gcc and clang, each in a root of its own; as root; PLATFORMS ONLY
 image-test: ; @tests/image/run.sh ## the image and docker-compose.yaml's containers for real, by podman; as root; BASE COMPOSE
 test: $(RUNS) ; @: ## unit tests: no network, no sleep (-O -j2: two at a time)
@@ -136,7 +137,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
-.PHONY: all build-tests build-bench deps eval scaling sizing memory peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps eval scaling sizing memory opponents peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check shellcheck tidy gates coverage $(RUNS) compdb clean help
 .SECONDARY:
 

@@ -57,7 +57,8 @@ typedef struct {
     bool          deleted;
     aa_assignment a; /* run_id is left to the caller */
 } assigner_change;
-/** Up to max of them. Fields take turns: whoever takes fewer than there are gets some of each field.
+/** Up to max of them. Fields take turns: a caller that takes fewer than there are gets some of each
+ * field.
  *  @param all  begin again with every ID there is (after a restore) */
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));

@@ -249,7 +249,7 @@ assigner_metrics_series(assigner_metrics *am, const assigner *as, bool last, aa_
     return st;
 }
 
-/* A figure of one field, e.g. user_rows_unique. */
+/* One number of a field in the summary, e.g. user_rows_unique. */
 static void
 field_int(aa_summary *su, const aa_conf *cfg, uint32_t f, const char *name, uint64_t value)
 {

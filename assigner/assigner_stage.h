@@ -46,7 +46,7 @@ void assigner_stage_fini(assigner_stage *sg);
 /** Of an assigner_stage. */
 extern const aa_stage_ops assigner_stage_ops;
 
-/** Publish what is left, print the figures. ended: the stream has, and the last commit has settled
+/** Publish what is left, print the summary. ended: the stream has, and the last commit has settled
  *  all there was; if not, a stop was asked for. */
 aa_status assigner_stage_finish(assigner_stage *sg, bool ended, aa_err *err)
     __attribute__((warn_unused_result));

@@ -1,4 +1,5 @@
-/* ingest/ingest_metrics - what ingest shows of itself: metrics, the STATS line, the summary at the end. */
+/* ingest/ingest_metrics - what ingest shows of itself: metrics, the STATS line, the summary at the
+ * end. */
 #ifndef AA_INGEST_INGEST_METRICS_H
 #define AA_INGEST_INGEST_METRICS_H
 

@@ -56,7 +56,8 @@ letters_open(letters **out, const aa_conf *cfg, aa_err *err)
     return AA_OK;
 }
 
-/* Before the first letter: most pipelines send none. A topic that takes little gets small batches. */
+/* Before the first letter: most pipelines send none. A topic that takes little gets small
+ * batches. */
 static aa_status
 ask_topic(letters *le, aa_err *err)
 {
@@ -151,8 +152,8 @@ without_frame(const letters *le, const deadletter *dl, size_t bytes)
     return bytes > frame ? bytes - frame : 0;
 }
 
-/* The topic refused it; its bytes are there once more. Before, it was not cut: what is large may well
- * be small when compressed. */
+/* The topic refused it; its bytes are there once more. Before, it was not cut: what is large may
+ * well be small when compressed. */
 static void
 send_less(letters *le, const deadletter *head, const aa_delivery *de)
 {

@@ -1,9 +1,9 @@
 /* ingest/letters - the dead-letter topic as ingest writes it: sends letters, and knows whether all
  * that were sent are durable. Never waits long: who is put off comes again.
  *
- * A letter never stops the stream. It is cut to what the client takes and, when the topic refuses it,
- * to what that takes, as far as that is known, then by half again and again. What it takes in no form
- * is lost: said and counted, or, with ingest.on_lost_letter=fail, the end of the process.
+ * A letter never stops the stream. It is cut to what the client takes and, when the topic refuses
+ * it, to what that takes, as far as that is known, then by half again and again. What it takes in
+ * no form is lost: said and counted, or, with ingest.on_lost_letter=fail, the end of the process.
  */
 #ifndef AA_INGEST_LETTERS_H
 #define AA_INGEST_LETTERS_H

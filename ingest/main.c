@@ -146,11 +146,13 @@ reopen(app *ap)
         snprintf(kv, sizeof kv,
                  "run_id=%" PRIu64 " epoch=%" PRIu64 " seq=%" PRIu64 " partitions=%zu", run_id,
                  re.epoch, re.seq, re.part_count);
-        aa_log_write(re.final ? AA_WARN : AA_INFO, "RUN-OPEN", kv, "%s",
-                     re.last_epoch == 0         ? "fresh, no commit of this pipeline"
-                     : re.epoch < re.last_epoch ? "from an older checkpoint than the last commit's"
-                     : re.final ? "the replay had ended already; another pipeline.name begins anew"
-                                : "from the last commit");
+        aa_log_write(
+            re.final ? AA_WARN : AA_INFO, "RUN-OPEN", kv, "%s",
+            re.last_epoch == 0         ? "fresh, no commit of this pipeline"
+            : re.epoch < re.last_epoch ? "from an older checkpoint than the last commit's"
+            : re.final
+                ? "the replay had ended already; another pipeline.name starts from the beginning"
+                : "from the last commit");
         check_nothing_to_replay(ap, &re);
     }
     resume_fini(&re);

@@ -1,11 +1,12 @@
-/* ingest/resume - where the stream goes on: the last commit, and ingest's own checkpoint of it.
+/* ingest/resume - where the stream continues: the last commit, and ingest's own checkpoint of it.
  *
  * The commit in Kafka is the only commit point. Its metadata, "epoch=E seq=N lane=L run=R", names
- * the epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no room
- * for: where a replay ends, and the running figures.
+ * the epoch that the state was written under; the checkpoint of that epoch holds what Kafka has no
+ * room for: where a replay ends, and the running counts.
  *
- * Lanes of one group share out the partitions, and a rebalance moves them: whoever gets one goes on
- * from its commit, whichever lane made that. So every event is in the state of exactly one lane.
+ * Lanes of one group share the partitions, and a rebalance moves them: a lane that gets a partition
+ * continues from its commit, whichever lane made that. So every event is in the state of exactly
+ * one lane.
  */
 #ifndef AA_INGEST_RESUME_H
 #define AA_INGEST_RESUME_H
@@ -50,7 +51,7 @@ aa_status resume_copy(resume *to, const resume *from, aa_err *err)
 /**
  * What goes into a commit's metadata: "epoch=E seq=N lane=L run=R", then, behind ";", the last such
  * tag of every other lane that has ever committed this partition: a lane that comes back finds its
- * epoch, whoever has its partitions now. A tag without " run=R" is of an older program. R is
+ * epoch, whichever lane has its partitions now. A tag without " run=R" is of an older program. R is
  * run, or what this lane had before if that is greater: it never falls.
  * @param before  the metadata that this commit replaces
  * @errors AA_EPARSE the tags of so many lanes do not fit
@@ -70,7 +71,8 @@ uint64_t resume_newest_run(const aa_kafka_offset *committed, size_t n, int64_t l
 /** The checkpoint of re->epoch. @errors AA_EIO, AA_ENOMEM */
 aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
-/** The checkpoint of that epoch is of a newer run: another ingest of this pipeline and lane has taken
+/** The checkpoint of that epoch is of a newer run: another ingest of this pipeline and lane has
+ * taken
  *  over while this one stood still. */
 bool resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run);
 /** @errors AA_EPARSE its sections make no sense; AA_ENOMEM */

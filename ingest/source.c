@@ -246,8 +246,9 @@ reserve_place(int64_t **place, size_t *cap, size_t at, aa_err *err)
     return AA_OK;
 }
 
-/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is read
- * from its beginning, and a run that begins again before the first commit does so at the same place. */
+/* auto.offset.reset=latest holds where the pipeline begins: a partition that was added later is
+ * read from its beginning, and a run that begins again before the first commit does so at the same
+ * place. */
 static aa_status
 first_live_offset(source *so, int32_t partition, int64_t low, int64_t high, int64_t *position,
                   aa_err *err)
@@ -331,7 +332,7 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
 }
 
 /* Where this partition was to go on is before its first event, or behind its last: a retention time
- * has passed, or the topic was deleted and made anew. */
+ * has passed, or the topic was deleted and created again. */
 static aa_status
 check_position(source *so, resume_part *part, aa_err *err)
 {
@@ -418,7 +419,7 @@ check_commit(source *so, resume *re, uint64_t bad, aa_err *err)
         st = aa_fail(err, AA_ECONFIG,
                      "the group has no commit any more, but there are checkpoints up to epoch "
                      "%" PRIu64 ". ingest.on_lost_offset=skip goes on from that; another "
-                     "pipeline.name begins anew",
+                     "pipeline.name starts from the beginning",
                      epochs[count - 1]);
         goto out;
     }

@@ -385,6 +385,8 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     out->n = in->n;
     out->m = m;
     pass ps = {.in = in, .out = out, .prediction = prediction};
+    for (size_t f = 0; f < le->F; f++)
+        rows_begin(le->tables[f], in->hd.seq);
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
         gather_step(le, &ps, start, B);
@@ -433,8 +435,11 @@ learner_window(learner *le, quality_values *out)
 aa_status
 learner_changes(learner *le, bool all, learner_change *out, size_t max, size_t *count, aa_err *err)
 {
-    (void)err; /* marking rows needs no memory: rows.c has it from when they were made */
     *count = 0;
+    for (size_t f = 0; f < le->F; f++) {
+        aa_status st = rows_reserve_changes(le->tables[f], max, err);
+        if (st != AA_OK) return st;
+    }
     for (size_t f = 0; all && f < le->F; f++)
         rows_touch_all(le->tables[f]);
     const size_t first = le->publish_field;

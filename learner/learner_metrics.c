@@ -163,7 +163,7 @@ learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
     return st;
 }
 
-/* The figures of a part of the stream, under their names and the part's. */
+/* The quality of a part of the stream; the part is added to the names. */
 static void
 summarise(aa_summary *su, const quality_values *v, const char *part)
 {

@@ -1,6 +1,6 @@
 /* Checkpoints and digests of a learner. Sections: learner, dense, rows.<field>, critic
- * (default mode: worth), quality, rewards. A restore builds a second learner and changes places with
- * it when all of it is good. */
+ * (default mode: worth), quality, rewards. A restore builds a second learner and changes places
+ * with it when all of it is good. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

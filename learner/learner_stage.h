@@ -23,7 +23,7 @@
 typedef struct {
     const aa_conf       *cfg;
     aa_link             *up;      /* borrowed: the assigner's; rewards that it asks for go there */
-    aa_link             *rewards; /* borrowed: to whoever listens */
+    aa_link             *rewards; /* borrowed: to all subscribers */
     publish_model       *pm;      /* borrowed; NULL: publish.enabled is off */
     publish_predictions *pp;      /* borrowed; NULL: no topic */
     learner_metrics     *lm;      /* borrowed */
@@ -50,7 +50,7 @@ void learner_stage_fini(learner_stage *sg);
 /** Of a learner_stage. */
 extern const aa_stage_ops learner_stage_ops;
 
-/** Publish what is left, print the figures. ended: the stream has, and the last commit has settled
+/** Publish what is left, print the summary. ended: the stream has, and the last commit has settled
  *  all there was; if not, a stop was asked for. */
 aa_status learner_stage_finish(learner_stage *sg, bool ended, aa_err *err)
     __attribute__((warn_unused_result));

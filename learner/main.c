@@ -1,6 +1,7 @@
 /* learner - predicts, records, then trains; rewards go back, rows and weights go to the scorers.
  *
- * Wiring only. What is computed is learner/learner.c's, what is decided about the run common/stage's.
+ * Wiring only. What is computed is learner/learner.c's, what is decided about the run
+ * common/stage's.
  */
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
@@ -16,7 +17,7 @@
 typedef struct {
     const aa_conf       *cfg;
     aa_link             *up;      /* the assigner talks to us here */
-    aa_link             *rewards; /* to whoever listens */
+    aa_link             *rewards; /* to all subscribers */
     publish_model       *pm;      /* NULL: publish.enabled is off */
     publish_predictions *pp;      /* NULL: no topic */
     learner_metrics     *lm;

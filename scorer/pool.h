@@ -1,8 +1,9 @@
 /* scorer/pool - threads that answer requests, and the bounded queue before them.
  *
  * Both endpoints put jobs in; a thread takes each out, in order, and runs it with the thread's own
- * scorer. A full queue says so at once: an endpoint answers 429 rather than letting anybody wait for
- * what will not come. The queue's lock is held for a few instructions; scoring itself takes none.
+ * scorer. A full queue says so at once: an endpoint answers 429 rather than letting anybody wait
+ * for what will not come. The queue's lock is held for a few instructions; scoring itself takes
+ * none.
  *
  * Long jobs (a ranking of all known items takes as long as thousands of short requests) never have
  * all threads: one is left for the others, if there are two or more. Which job is long may show

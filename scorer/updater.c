@@ -16,7 +16,7 @@
 #include "common/service/summary.h"
 
 #define APPLY_RECORDS    1024 /* per poll */
-#define APPLY_TURN       256  /* then whoever scores on this processor goes first */
+#define APPLY_TURN       256  /* then a thread that scores on this processor goes first */
 #define APPLY_WAIT_MS    20   /* a record waits at most this long for others */
 #define TOPIC_RETRY_MS   1000
 #define TOPIC_REMIND_MS  10000
@@ -256,8 +256,8 @@ follow(updater *up, aa_err *err)
     return st;
 }
 
-/* Not ready any more, but scores are served until balancers have noticed; then nobody is let in, and
- * who is there gets an answer. */
+/* Not ready any more, but scores are served until balancers have noticed; then nobody is let in,
+ * and who is there gets an answer. */
 static aa_status
 linger(updater *up, aa_err *err)
 {

@@ -1,5 +1,5 @@
-/* scorer/updater - reads the two compacted topics and applies them to the replica, from the start to
- * the last record; decides whether the scorer is ready.
+/* scorer/updater - reads the two compacted topics and applies them to the replica, from the start
+ * to the last record; decides whether the scorer is ready.
  *
  * On the main thread: it is the replica's one updater. It shares the replica, the metrics and one
  * pointer (why the scorer is not ready) with the threads that score.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the documents: every relative link, its anchor, every path of the project, every file that
-# a room's README names, and every snake_case name in backticks exists; `file.c`: `function` is a function of that file. Prints what
-# is wrong; exit code 1 if anything is.
+# a room's README names, and every snake_case name in backticks exists; `file.c`: `function` is a
+# function of that file. Prints what is wrong; exit code 1 if anything is.
 #   scripts/check-links.sh
 # CHANGELOG.md is left out: it names what was there at the time.
 cd "$(dirname "$0")/.." || exit

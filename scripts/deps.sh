@@ -8,7 +8,7 @@
 # prometheus: Debian's Prometheus and promtool, unpacked into build/prometheus: nothing is started
 # nginx:    Debian's nginx, unpacked into build/nginx: nothing is started
 # containers: podman and debootstrap (make image-test)
-# venv:     what python3 -m venv needs (make peers)
+# venv:     what python3 -m venv needs (make opponents)
 # fuzz:     clang and its libFuzzer, for `make fuzz` only
 # compilers: clang, for CC=clang
 # gates:    clang; clang-format, clang-tidy and shellcheck, of Debian 12's versions: others lay out and find differently

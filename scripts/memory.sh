@@ -4,7 +4,7 @@
 #   make memory MODES=default SIZES="2000 20000" LEAST_EVENTS=60000      a quick look
 #   make memory SETTINGS="model.row_format=bf16"       other settings; GENERATE="--one-time 0.3" another stream
 # A size is a number of users alive; items are a tenth of it, events three times as many (LEAST_EVENTS,
-# 1000000, at least, so that buffers whose size does not depend on IDs are full at both sizes).
+# 2000000, at least, so that buffers whose size does not depend on IDs are full at both sizes).
 # Bytes per ID are slopes between the two sizes: what a process needs without any ID does not count.
 # Prints a table and writes build/memory/summary.json. Peak: the most that was ever resident (VmHWM).
 # Final: resident (VmRSS) when the replay has ended and the scorer has caught up, before anything is freed.
@@ -12,7 +12,7 @@ source "$(dirname "$0")/pipeline.sh"
 
 SIZES=${SIZES:-20000 2000000}
 MODES=${MODES:-default unique rule}
-LEAST_EVENTS=${LEAST_EVENTS:-1000000}
+LEAST_EVENTS=${LEAST_EVENTS:-2000000}
 SEED=${SEED:-1}
 SETTINGS=${SETTINGS:-}
 GENERATE=${GENERATE:-}

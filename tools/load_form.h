@@ -1,9 +1,9 @@
 /* tools/load_form - what a file's first line says of its form: separator, header, columns.
  *
- * Before the first line there may be blank lines, `sep=;` (Excel) and comments (#). A comment that is
- * a header with all four names is one. The separator is the one with which the line is a header with
- * all names, or a row with numbers where label and time are. Without a header the columns are user,
- * item, label, time, and no others.
+ * Before the first line there may be blank lines, `sep=;` (Excel) and comments (#). A comment that
+ * is a header with all four names is one. The separator is the one with which the line is a header
+ * with all names, or a row with numbers where label and time are. Without a header the columns are
+ * user, item, label, time, and no others.
  */
 #ifndef AA_TOOLS_LOAD_FORM_H
 #define AA_TOOLS_LOAD_FORM_H

@@ -46,7 +46,7 @@ aa_status
 field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
 {
     const aa_conf_field *cf = &cfg->fields[f];
-    const uint64_t       row_bytes = aa_row_bytes(aa_row_width((size_t)cfg->model.dim));
+    const uint64_t       row_bytes = aa_row_bytes(cfg);
     uint64_t             by_bytes = (uint64_t)cf->budget_bytes / row_bytes;
     *limit = (uint64_t)cf->budget_rows;
     if (cf->budget_bytes == 0) return AA_OK;
@@ -348,7 +348,7 @@ write_decision(const field *fd, const field_step *sp, float frequency, const pol
     sp->ib->word[at] = word;
 }
 
-/* Head of the stream: shared rows are warmed by whoever comes, at random; nobody moves. */
+/* Head of the stream: each event reads a random shared row, which warms the rows up; no ID moves. */
 static uint32_t
 warm_position(const field *fd, const field_step *sp)
 {

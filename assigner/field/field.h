@@ -102,7 +102,8 @@ aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err
 aa_status field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency,
                       policy_move *mv, aa_err *err) __attribute__((warn_unused_result));
 aa_status field_note(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
-/** Reward by the drop of the loss: an event's loss goes into the ID's window, if the ID is still there. */
+/** Reward by the drop of the loss: an event's loss goes into the ID's window, if the ID is still
+ * there. */
 void field_loss(field *fd, uint64_t key, float loss);
 
 /** What an ID reads now, as scorers are told. */

@@ -1,5 +1,5 @@
-/* The controls: what the agent must beat. None of them learns. shared-only, where nobody ever gets a
- * row, is policy_stay. */
+/* The controls: what the agent must beat. None of them learns. shared-only, where nobody ever gets
+ * a row, is policy_stay. */
 #include "assigner/policy/policy.h"
 
 #include "common/base/rng.h"
@@ -37,7 +37,7 @@ policy_hash_event(const policy_env *env, const policy_view *v)
     return (policy_move){.from = 1, .to = 1, .action = AA_UNCHANGED};
 }
 
-/* random: rows come and go at given rates, whoever the ID is. */
+/* random: rows come and go at given rates, whatever the ID. */
 policy_move
 policy_random_event(const policy_env *env, const policy_view *v)
 {

@@ -1,11 +1,11 @@
-/* The agent: whoever is worth more than the price of a row gets one.
+/* The agent: an ID that is worth more than the price of a row gets one.
  *
  * Among the shared positions an ID stands where the number of its events puts it (the ladder). What
  * the actor decides is when a row of its own pays: at an event of an ID without a row it draws
- * ascend or unchanged, by how the worth of a row per event of the stream (assigner/policy/row_actor)
- * compares with the price (assigner/policy/price). Rows are given back in the rounds
- * of the price (assigner/policy/price_round), by the same comparison, and never at an event: that would throw away a
- * trained row at the moment it is read.
+ * ascend or unchanged, by how the worth of a row per event of the stream
+ * (assigner/policy/row_actor) compares with the price (assigner/policy/price). Rows are given back
+ * in the rounds of the price (assigner/policy/price_round), by the same comparison, and never at an
+ * event: that would throw away a trained row at the moment it is read.
  *
  * The worth begins as a prior that rises with the frequency: with nothing learned the policy is the
  * rule that a row is for the frequent, with a threshold that the price moves.

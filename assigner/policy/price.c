@@ -209,7 +209,8 @@ price_bytes(const price *pr)
 }
 
 /* The state in plain bytes, member by member. It has room for 8 fields, as when that was the most
- * there could be, or for AA_MAX_FIELDS: checkpoints and digests of few fields stay what they were. */
+ * there could be, or for AA_MAX_FIELDS: checkpoints and digests of few fields stay what they
+ * were. */
 typedef struct {
     unsigned char bytes[sizeof(price_state)];
     size_t        len;

@@ -3,8 +3,8 @@
  * Rows of all fields come from one budget: agent.rows_share of the IDs seen at least twice, at
  * least agent.rows_least. It is hard: when it is used up nobody gets a row. Whom it goes to is up
  * to the price (the dual variable of the budget): an ID takes a row if its index
- * (assigner/policy/row_actor) is worth agent.swap_margin times the price, and gives it back when its
- * index is below the price.
+ * (assigner/policy/row_actor) is worth agent.swap_margin times the price, and gives it back when
+ * its index is below the price.
  *
  * Once per round over all holders the price is set to the index of the target-th best of them, the
  * target being the budget less room for the demand of a round. When fewer hold a row, it falls.
@@ -12,7 +12,8 @@
  * the higher of the two counts. agent.row_cost is the least price.
  *
  * A round is: count (the index of each holder goes into a histogram and beside its slot), clear
- * (prices), release (those below the price). Walking over the holders is assigner/policy/price_round's.
+ * (prices), release (those below the price). Walking over the holders is
+ * assigner/policy/price_round's.
  */
 #ifndef AA_ASSIGNER_POLICY_PRICE_H
 #define AA_ASSIGNER_POLICY_PRICE_H

@@ -1,5 +1,5 @@
-/* common/base/clock - the only source of time. Steps (`<process>.c`) never read it: main passes times
- * in. */
+/* common/base/clock - the only source of time. Steps (`<process>.c`) never read it: main passes
+ * times in. */
 #ifndef AA_COMMON_BASE_CLOCK_H
 #define AA_COMMON_BASE_CLOCK_H
 

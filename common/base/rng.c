@@ -15,8 +15,8 @@ mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static uint64_t
-start_of(uint64_t seed, uint32_t stream, uint64_t a)
+uint64_t
+aa_rng_start(uint64_t seed, uint32_t stream, uint64_t a)
 {
     uint64_t s = mix(seed + GOLDEN);
     s = mix(s + GOLDEN * ((uint64_t)stream + 1));
@@ -33,7 +33,7 @@ to_unit(uint64_t bits)
 uint64_t
 aa_rng_bits(uint64_t seed, uint32_t stream, uint64_t a, uint64_t b)
 {
-    return mix(start_of(seed, stream, a) + GOLDEN * (b + 1));
+    return aa_rng_at(aa_rng_start(seed, stream, a), b);
 }
 
 double
@@ -46,7 +46,7 @@ aa_rng_uniform(uint64_t seed, uint32_t stream, uint64_t a, uint64_t b)
 void
 aa_rng_normal(float *out, uint64_t n, double sd, uint64_t seed, uint32_t stream, uint64_t a)
 {
-    uint64_t s = start_of(seed, stream, a);
+    uint64_t s = aa_rng_start(seed, stream, a);
     for (uint64_t i = 0; i < n; i += 2) {
         double u = 1.0 - to_unit(mix(s + GOLDEN * (i + 1))); /* (0,1]: its logarithm is finite */
         double v = to_unit(mix(s + GOLDEN * (i + 2)));

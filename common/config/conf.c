@@ -502,6 +502,20 @@ is_among(const char *word, const char *words)
     return false;
 }
 
+/* Settings that are younger than the digests, and the value that does what builds before them did.
+ * At that value they are left out, so that checkpoints of those builds stay valid. */
+static const struct {
+    const char *name, *as_before;
+} younger[] = {{"time_max_ahead_ms", "0"}, {"row_format", "float"}, {"row_optimizer", "adagrad"}};
+
+static bool
+is_as_before(const char *name, const char *text)
+{
+    for (size_t i = 0; i < sizeof younger / sizeof *younger; i++)
+        if (strcmp(name, younger[i].name) == 0) return strcmp(text, younger[i].as_before) == 0;
+    return false;
+}
+
 /* @param only  the names to digest, between spaces; NULL: all */
 static uint64_t
 digest_settings(uint64_t d, const aa_section *sc, const void *base, const char *only)
@@ -512,6 +526,7 @@ digest_settings(uint64_t d, const aa_section *sc, const void *base, const char *
     for (size_t i = 0; i < count; i++) {
         if (only && !is_among(se[i].name, only)) continue;
         aa_conf_table_format(&se[i], base, text, sizeof text);
+        if (is_as_before(se[i].name, text)) continue;
         d = aa_digest(d, se[i].name, strlen(se[i].name) + 1);
         d = aa_digest(d, text, strlen(text) + 1);
     }
@@ -540,11 +555,7 @@ aa_conf_decoding_digest(const aa_conf *cfg)
     const char *topic = cfg->topics.interactions;
     uint64_t    d = aa_digest(1, topic, strlen(topic) + 1);
 
-    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event,
-                        "format label_field time_field time_unit label positive_above id_max_bytes "
-                        "time_min_ms time_max_ms");
-    if (cfg->event.time_max_ahead_ms > 0) /* without it: as before there was such a setting */
-        d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, "time_max_ahead_ms");
+    d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, NULL);
     for (size_t f = 0; f < cfg->field_count; f++) {
         d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
         d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "json");

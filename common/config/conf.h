@@ -82,8 +82,8 @@ void aa_conf_defaults(aa_conf *cfg);
 
 /**
  * Cross-checks, and what follows from other values: hidden[], replay_from, the names that stand
- * for "", kafka's group.id. aa_conf_load has done it; whoever changes a struct by hand (tests) does
- * it again.
+ * for "", kafka's group.id. aa_conf_load has done it; a test that changes a struct by hand calls it
+ * again.
  * @errors AA_ECONFIG with "section.key: what is wrong"
  */
 aa_status aa_conf_finish(aa_conf *cfg, aa_err *err) __attribute__((warn_unused_result, nonnull(1)));
@@ -116,7 +116,7 @@ aa_conf_link_set aa_conf_links(const aa_conf *cfg);
 /** Digest of what processes must agree on: fields, agent, model, seed, depth. */
 uint64_t aa_conf_digest(const aa_conf *cfg);
 
-/** Digest of what turns a Kafka message into an event: whoever decodes for another must agree. */
+/** Digest of what turns a Kafka message into an event: a fetcher's must equal the sequencer's. */
 uint64_t aa_conf_decoding_digest(const aa_conf *cfg);
 
 #endif

@@ -24,8 +24,8 @@ typedef struct {
  *  is newer than that: it counts as its default. */
 void aa_conf_kept_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_kept_diff *out);
 
-/* One number for each of these settings, in one order: two processes of one program find out which of
- * them differ without sending the values. */
+/* One number for each of these settings, in one order: two processes of one program find out which
+ * of them differ without sending the values. */
 #define AA_CONF_KEPT_MAX (64 + 4 * AA_MAX_FIELDS)
 size_t aa_conf_kept_marks(const aa_conf *cfg, uint32_t mark[AA_CONF_KEPT_MAX]);
 /** The settings of cfg of which the mark is another, "agent.mode, model.dim" into words (size), cut

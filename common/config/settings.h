@@ -140,6 +140,10 @@
     NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "initial value of the accumulators of a residual row") \
     NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "initial value of the accumulator of a residual row's linear weight")                \
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient that the shared reading gets from an ID with a residual row") \
+    CHO(row_format, aa_row_format, AA_ROW_FLOAT, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
+        VAL(AA_ROW_FLOAT, "float") VAL(AA_ROW_BF16, "bf16")) \
+    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ADAGRAD, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
+        VAL(AA_ROW_ADAGRAD, "adagrad") VAL(AA_ROW_ROWWISE, "rowwise")) \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam's learning rate of the dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \
@@ -194,7 +198,7 @@
     STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
     INT(threshold, 5, 0, INT64_MAX, "events", "modes threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most own rows of the field; 0: no limit")                    \
-    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same limit in bytes: a row has 8 * (model.dim + 1) bytes, optimizer state included; 0: no limit") \
+    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same limit in bytes: a row has 8 * (model.dim + 1) bytes, optimizer state included; bf16 takes 2 * (model.dim + 1) off, rowwise 4 * (model.dim - 1); 0: no limit") \
     INT(hash_rows, 0, 0, 4294967295, "rows", "mode hash: rows of the field")
 /* clang-format on */
 

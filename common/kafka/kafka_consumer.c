@@ -437,7 +437,7 @@ aa_consumer_commit(aa_consumer *cs, const aa_kafka_offset *po, size_t n, aa_err 
     return commit_failed(RD_KAFKA_RESP_ERR__TIMED_OUT, err);
 }
 
-/* Errors of the client as a whole. Most mend themselves (the library reconnects). */
+/* Errors of the client as a whole. Most pass by themselves (the library reconnects). */
 static aa_status
 client_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err)
 {

@@ -81,8 +81,8 @@ aa_status aa_consumer_poll(aa_consumer *cs, aa_consumer_event *event, const aa_k
  * What has arrived of the idx-th assigned partition, without waiting: at most max records, valid
  * until the next call for any partition. *end: the offset at which the partition's end was met
  * after these records, or AA_KAFKA_NO_OFFSET (ends move when more is written).
- * @errors AA_EIO; AA_ECONFIG the offset asked for is gone (retention); AA_EPARSE what comes next could
- * not be unpacked in some tries (some seconds): aa_consumer_skip goes on behind it
+ * @errors AA_EIO; AA_ECONFIG the offset asked for is gone (retention); AA_EPARSE what comes next
+ * could not be unpacked in some tries (some seconds): aa_consumer_skip goes on behind it
  */
 aa_status aa_consumer_batch(aa_consumer *cs, size_t idx, aa_kafka_record *rec, size_t max,
                             size_t *count, int64_t *end, aa_err *err)

@@ -1,6 +1,6 @@
-/* Where a batch that cannot be unpacked ends. The library names its first offset only, and whoever reads
- * from within it gets the same batch again: so read from ever farther offsets until something else
- * comes, then halve what is between. */
+/* Where a batch that cannot be unpacked ends. The library names its first offset only, and a read
+ * from within it returns the same batch again. So read from ever greater offsets until another
+ * batch comes, then search between the two by halving. */
 #include <inttypes.h>
 
 #include "common/base/clock.h"
@@ -73,7 +73,8 @@ is_answer(const rd_kafka_message_t *km)
            aa_kafka_is_unreadable(km->err);
 }
 
-/* Is `offset` within the bad batch? Its error has the batch's first offset, or the one asked for. */
+/* Is `offset` within the bad batch? Its error has the batch's first offset, or the one asked
+ * for. */
 static aa_status
 is_within(probe *pb, int64_t offset, bool *within, aa_err *err)
 {

@@ -192,7 +192,7 @@ advance(aa_reader *rd, const rd_kafka_message_t *km, int64_t next)
     }
 }
 
-/* Errors that no waiting mends; everything else the library tries again by itself. */
+/* Errors that waiting does not cure; the library retries all others by itself. */
 static aa_status
 take_error(aa_reader *rd, const rd_kafka_message_t *km, aa_err *err)
 {

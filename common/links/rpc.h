@@ -2,9 +2,9 @@
  * pipeline.
  *
  * The server is a ROUTER. It speaks to any REQ socket, and to DEALER sockets with or without the
- * empty frame before the body. One frame is one question; exactly one reply goes back to whoever
- * asked. Nobody is waited for: a client that went away loses its reply. Beside common/links/link the only
- * file that includes zmq.h. A server or client belongs to one thread at a time.
+ * empty frame before the body. One frame is one question; exactly one reply goes back to its
+ * sender. The server never waits: a client that has left loses its reply. Beside common/links/link
+ * the only file that includes zmq.h. A server or client belongs to one thread at a time.
  *
  * With CURVE keys the conversation is encrypted and the client knows whom it talks to; the server
  * takes any client that knows its public key: who may ask is the token's business.

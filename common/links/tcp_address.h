@@ -1,8 +1,8 @@
 /* common/links/tcp_address - host names and IPv6 in tcp:// endpoints.
  *
  * libzmq speaks IPv6 only when it is told to, and then prefers it for names that have both kinds of
- * address; it binds to no host names at all. So an IPv6 address turns it on, a name does when it has
- * no IPv4 address, and a name to bind is looked up here.
+ * address; it binds to no host names at all. So an IPv6 address turns it on, a name does when it
+ * has no IPv4 address, and a name to bind is looked up here.
  */
 #ifndef AA_COMMON_LINKS_TCP_ADDRESS_H
 #define AA_COMMON_LINKS_TCP_ADDRESS_H

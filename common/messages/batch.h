@@ -3,8 +3,8 @@
  * (n,F) arrays are row-major: x[i*F + f] is event i, field f. Which arrays an event has is said in
  * common/messages/columns. The arrays are owned by the batch and grow as needed. Reserving changes
  * storage only: the counts (n, m, op_count, sweep_count) and hd are the caller's to set, so a loop
- * empties a batch with n = op_count = sweep_count = 0 and allocates once. common/messages/wire turns
- * batches into messages and back.
+ * empties a batch with n = op_count = sweep_count = 0 and allocates once. common/messages/wire
+ * turns batches into messages and back.
  */
 #ifndef AA_COMMON_MESSAGES_BATCH_H
 #define AA_COMMON_MESSAGES_BATCH_H

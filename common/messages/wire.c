@@ -1,6 +1,6 @@
-/* common/messages/wire - batches and control messages. Packing points the generated structs at the batch's
- * own arrays; unpacking checks the parsed message, then copies whole arrays. Both directions run
- * the same check_<message>. Which arrays an event has: common/messages/columns. */
+/* common/messages/wire - batches and control messages. Packing points the generated structs at the
+ * batch's own arrays; unpacking checks the parsed message, then copies whole arrays. Both
+ * directions run the same check_<message>. Which arrays an event has: common/messages/columns. */
 #include "common/messages/wire.h"
 
 #include <inttypes.h>

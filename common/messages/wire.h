@@ -1,7 +1,8 @@
 /* common/messages/wire - batches and control messages to bytes and back; the only includer of
- * *.pb-c.h for them. Decoding validates everything: lengths agree, indices are in range, floats are finite. A
- * message that fails is AA_EPARSE and changes nothing. Encoding checks the same, so that a value
- * which no receiver would take (a NaN from a model that diverged) is an error where it arises.
+ * *.pb-c.h for them. Decoding validates everything: lengths agree, indices are in range, floats are
+ * finite. A message that fails is AA_EPARSE and changes nothing. Encoding checks the same, so that
+ * a value which no receiver would take (a NaN from a model that diverged) is an error where it
+ * arises.
  *
  * Empty optional arrays of AssignedBatch mean their default for all: mix 0, alt_slot AA_NO_SLOT,
  * baseline NaN. They are left out when that is what they hold. */

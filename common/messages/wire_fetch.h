@@ -1,8 +1,8 @@
 /* common/messages/wire_fetch - what a lane's sequencer and its fetchers tell each other
  * (schemas/fetch.proto).
  *
- * As in common/messages/wire: decoding validates everything, a message that fails is AA_EPARSE and changes
- * nothing, and encoding checks the same.
+ * As in common/messages/wire: decoding validates everything, a message that fails is AA_EPARSE and
+ * changes nothing, and encoding checks the same.
  */
 #ifndef AA_COMMON_MESSAGES_WIRE_FETCH_H
 #define AA_COMMON_MESSAGES_WIRE_FETCH_H

@@ -1,5 +1,5 @@
-/* common/messages/wire_proto - what the files common/messages/wire*.c share: protobuf-c with an arena, the header,
- * and checks of arrays. Private to them.
+/* common/messages/wire_proto - what the files common/messages/wire*.c share: protobuf-c with an
+ * arena, the header, and checks of arrays. Private to them.
  *
  * protobuf-c allocates per field. Unpacking takes that memory from an arena whose first block is as
  * large as the message, so a batch costs one malloc. The arena has an upper limit in proportion to

@@ -1,5 +1,6 @@
-/* common/messages/wire_score - what goes through the scorer's endpoints: requests and replies, as structs and as
- * protobuf (schemas/score.proto). The JSON form of the same structs is scorer/api/score_json. */
+/* common/messages/wire_score - what goes through the scorer's endpoints: requests and replies, as
+ * structs and as protobuf (schemas/score.proto). The JSON form of the same structs is
+ * scorer/api/score_json. */
 #ifndef AA_COMMON_MESSAGES_WIRE_SCORE_H
 #define AA_COMMON_MESSAGES_WIRE_SCORE_H
 

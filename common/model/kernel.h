@@ -2,9 +2,9 @@
  *
  * A function marked AA_KERNEL is compiled for AVX-512, AVX2 and plain x86-64; the loader picks one
  * when the program starts. Its arithmetic must not depend on which: every element of a
- * vector is an output of its own, sums have an order written in the source, and -ffp-contract=off forbids fused multiply-add.
- * Sanitizers, C libraries without ifunc and clang (whose version 14 leaves the symbol that other
- * files call undefined) get the plain version only.
+ * vector is an output of its own, sums have an order written in the source, and -ffp-contract=off
+ * forbids fused multiply-add. Sanitizers, C libraries without ifunc and clang (whose version 14
+ * leaves the symbol that other files call undefined) get the plain version only.
  */
 #ifndef AA_COMMON_MODEL_KERNEL_H
 #define AA_COMMON_MODEL_KERNEL_H

@@ -1,4 +1,5 @@
-/* common/model/model - the recommenders, behind one interface, for the learner (train) and the scorer.
+/* common/model/model - the recommenders, behind one interface, for the learner (train) and the
+ * scorer.
  *
  * A model sees gathered rows: x_bfw (B,F,W), W = K+1: K embedding values, then the linear weight
  * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
@@ -7,7 +8,8 @@
  *
  * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
  * common/model/dense.h) they are the same on every CPU and for every such B: a
- * vector holds outputs, sums run in a fixed order. From B = 8 on OpenBLAS chooses the order, by its kernel for the CPU and by B.
+ * vector holds outputs, sums run in a fixed order. From B = 8 on OpenBLAS chooses the order, by its
+ * kernel for the CPU and by B.
  */
 #ifndef AA_COMMON_MODEL_MODEL_H
 #define AA_COMMON_MODEL_MODEL_H

@@ -1,5 +1,5 @@
-/* common/service/enough - is there enough of what the system gives? Libraries end the process, or wait
- * for ever, when a thread of theirs cannot be started: find that out before they are asked. */
+/* common/service/enough - is there enough of what the system gives? Libraries end the process, or
+ * wait for ever, when a thread of theirs cannot be started: find that out before they are asked. */
 #ifndef AA_COMMON_SERVICE_ENOUGH_H
 #define AA_COMMON_SERVICE_ENOUGH_H
 

@@ -10,7 +10,8 @@
 
 #define AA_HTTP_HOST_BYTES 256
 #define AA_HTTP_PORT_BYTES 16
-/** HOST:PORT, [IPV6]:PORT, or either after http:// and before a slash. @errors AA_ECONFIG it is none */
+/** HOST:PORT, [IPV6]:PORT, or either after http:// and before a slash. @errors AA_ECONFIG it is
+ * none */
 aa_status aa_http_address(const char *text, size_t len, char host[AA_HTTP_HOST_BYTES],
                           char port[AA_HTTP_PORT_BYTES], aa_err *err)
     __attribute__((warn_unused_result));

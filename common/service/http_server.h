@@ -1,8 +1,10 @@
-/* common/service/http_server - the HTTP server of a process: /healthz, /readyz, /metrics, and what it adds itself.
+/* common/service/http_server - the HTTP server of a process: /healthz, /readyz, /metrics, and what
+ * it adds itself.
  *
  * One thread of libmicrohttpd serves it; connections, their memory, idle time, the time of a
- * request and bodies are limited (common/service/http_connections). A handler that would keep that thread from others answers later, from a thread of its
- * own. Processes use it through program.h. The only file that includes microhttpd.h is http_server.c.
+ * request and bodies are limited (common/service/http_connections). A handler that would keep that
+ * thread from others answers later, from a thread of its own. Processes use it through program.h.
+ * The only file that includes microhttpd.h is http_server.c.
  */
 #ifndef AA_COMMON_SERVICE_HTTP_SERVER_H
 #define AA_COMMON_SERVICE_HTTP_SERVER_H
@@ -60,7 +62,8 @@ void aa_http_server_set_ready(aa_http_server *hs, bool ready, const char *why);
 void aa_http_server_set_handler(aa_http_server *hs, aa_http_handler handler, void *arg);
 /** From now on each answer ends its connection, so that clients find another server. @thread any */
 void aa_http_server_linger(aa_http_server *hs);
-/** Take no more connections, then wait for at most wait_ms until those there are have ended. A client
+/** Take no more connections, then wait for at most wait_ms until those there are have ended. A
+ * client
  *  that comes meanwhile is refused, never accepted and forgotten. */
 void aa_http_server_drain(aa_http_server *hs, int64_t wait_ms);
 /** @pre every request that was to be answered later has been */

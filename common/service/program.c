@@ -191,7 +191,7 @@ parent_of(const char *dir, char parent[AA_CONF_STR + 2])
         snprintf(parent, AA_CONF_STR + 2, "%s", dir[0] == '/' ? "/" : ".");
 }
 
-/* A process that could not write its figures would find that out only at its end. Makes the folder,
+/* A process that cannot write its summary would fail only at its end. Makes the folder,
  * its own level only, when it is missing; without `make` it is enough that this could be done. */
 static aa_status
 check_summary_dir(const aa_conf *cfg, bool make, aa_err *err)
@@ -246,7 +246,7 @@ run_program(const aa_program *program, const aa_conf *cfg)
     char                      kv[AA_CONF_STR + 96];
     aa_status                 st = AA_OK;
     bool                      libraries_whole = true;
-    umask(S_IRWXG | S_IRWXO); /* checkpoints, figures, sockets: for this user only */
+    umask(S_IRWXG | S_IRWXO); /* checkpoints, summaries, sockets: for this user only */
     aa_log_init(program->name, levels[cfg->log.level], cfg->log.format == AA_LOG_FORMAT_JSON);
     snprintf(kv, sizeof kv, "version=%s pid=%ld config=\"%s\" digest=%016llx", AA_VERSION,
              (long)getpid(), cfg->path, (unsigned long long)aa_conf_digest(cfg));

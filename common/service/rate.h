@@ -1,7 +1,7 @@
 /* common/service/rate - at most so many per second.
  *
  * A bucket of one second's worth: who was quiet may send that much at once, and then goes on at the
- * rate. No clock of its own; belongs to one thread, or to whoever holds a lock.
+ * rate. No clock of its own; belongs to one thread, or to the holder of a lock.
  */
 #ifndef AA_COMMON_SERVICE_RATE_H
 #define AA_COMMON_SERVICE_RATE_H

@@ -1,5 +1,5 @@
-/* common/service/series - figures over time: rows of a CSV file, written at counts of events, never by the
- * clock, so that two replays of one topic write the same bytes.
+/* common/service/series - quality and counts over time: rows of a CSV file, written at counts of
+ * events, never by the clock, so that two replays of one topic write the same bytes.
  *
  * <pipeline.summary_dir>/<name>.csv, off unless pipeline.series_events is set. The first column is
  * the number of events so far. After a crash the file is taken back to the checkpoint's events: the

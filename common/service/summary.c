@@ -105,8 +105,8 @@ aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_
     *su_p = NULL;
     if (!su) return aa_fail(err, AA_ENOMEM, "summary");
     if (!cfg->pipeline.summary_dir[0]) goto out;
-    aa_summary_int(su, "peak_resident_bytes", resident_bytes("VmHWM"));
     aa_summary_int(su, "resident_bytes", resident_bytes("VmRSS"));
+    aa_summary_int(su, "peak_resident_bytes", resident_bytes("VmHWM"));
     if (su->failed) {
         st = aa_fail(err, AA_ENOMEM, "summary of %s", process);
         goto out;

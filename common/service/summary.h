@@ -1,4 +1,5 @@
-/* common/service/summary - what a process has to say at its end: <pipeline.summary_dir>/<process>.json. */
+/* common/service/summary - what a process has to say at its end:
+ * <pipeline.summary_dir>/<process>.json. */
 #ifndef AA_COMMON_SERVICE_SUMMARY_H
 #define AA_COMMON_SERVICE_SUMMARY_H
 
@@ -18,8 +19,8 @@ void        aa_summary_nums(aa_summary *su, const char *key, const double *value
 void        aa_summary_str(aa_summary *su, const char *key, const char *value);
 void        aa_summary_hex(aa_summary *su, const char *key, uint64_t digest); /* 16 hex digits */
 
-/** Add peak_resident_bytes and resident_bytes, write the file (whole or not at all) if summary_dir is set; frees su
- * either way.
+/** Add peak_resident_bytes and resident_bytes, write the file (whole or not at all) if summary_dir
+ * is set; frees su either way.
  *  @errors AA_EIO, AA_ENOMEM */
 aa_status aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_err *err)
     __attribute__((warn_unused_result));

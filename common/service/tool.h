@@ -1,10 +1,10 @@
-/* common/service/tool - what the small programs for operators have in common: command line, configuration,
- * logs, exit codes. (What runs for long has common/service/program.)
+/* common/service/tool - what the small programs for operators have in common: command line,
+ * configuration, logs, exit codes. (What runs for long has common/service/program.)
  *
  *   <tool> [-c FILE] [-o section.key=value]... [own option]... [--help] [--version] [argument]...
  *
- * Exit codes: those of common/base/status. What goes wrong is one line on stderr, with the tool's name.
- * Only level debug of log.level counts; otherwise a tool logs warnings and errors.
+ * Exit codes: those of common/base/status. What goes wrong is one line on stderr, with the tool's
+ * name. Only level debug of log.level counts; otherwise a tool logs warnings and errors.
  */
 #ifndef AA_COMMON_SERVICE_TOOL_H
 #define AA_COMMON_SERVICE_TOOL_H

@@ -143,9 +143,9 @@ aa_stage_give_up(aa_stage *sg, const char *reason, int64_t now_ms)
     forget_run(sg);
 }
 
-/* Is this of the run under way? If not, whoever sent it may have to be told. An older run than that
- * is left alone as long as the one under way is heard of: it may be that of an ingest which is about
- * to end, and an answer would make it take the run over. */
+/* Is this of the run under way? If not, its sender may need an answer. A message of an older run
+ * gets none while messages of the present run arrive: its sender may be an ingest that is about to
+ * end, and an answer would make it take the run over. */
 static bool
 is_ours(aa_stage *sg, uint64_t run_id, int64_t now_ms)
 {
@@ -574,7 +574,7 @@ aa_stage_tick(aa_stage *sg, int64_t now_ms)
     }
     ask_below(sg, now_ms);
     say_readiness(sg, now_ms);
-    /* the others are gone and did not say so: they have what they need, or will begin anew */
+    /* the others have left without END: they have what they need, or will open a new run */
     if (sg->phase == ENDED && now_ms - sg->heard_up_ms > AA_STAGE_END_WAIT_MS) {
         push_act(sg, AA_STAGE_LEAVE);
         sg->phase = LEFT;

@@ -1,8 +1,8 @@
 /* common/stage/stage - the run protocol, as a process downstream of ingest sees it.
  *
- * A state machine without I/O or clock. The caller (stage_run) feeds it messages and the time, takes
- * actions until there are none, and does them in order; where an action has a result it says so
- * before it takes the next.
+ * A state machine without I/O or clock. The caller (stage_run) feeds it messages and the time,
+ * takes actions until there are none, and does them in order; where an action has a result it says
+ * so before it takes the next.
  *
  *   IDLE --OPEN, restored--> OPENING --OPENED--> RUNNING --final epoch settled--> ENDED --END--> LEFT
  *     ^---------------------------- a gap, a loss, RESET from below --------------|
@@ -28,7 +28,7 @@ typedef struct aa_stage aa_stage;
 
 enum {
     AA_STAGE_SILENCE_MS = 3000,  /* nothing heard for so long: not ready (ingest's SILENCE) */
-    AA_STAGE_END_WAIT_MS = 10000 /* ... after the end: whoever was there is gone */
+    AA_STAGE_END_WAIT_MS = 10000 /* ... after the end: the others have left */
 };
 
 typedef enum {

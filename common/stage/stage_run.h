@@ -1,8 +1,8 @@
 /* common/stage/stage_run - the I/O half of a stage: links, snapshots, checkpoints, time, metrics.
  *
  * One poll loop that feeds an aa_stage, does its actions, and calls the process for what only it
- * knows. A bad message is logged and dropped: the gap it leaves is noticed. What cannot be queued
- * because nobody is there is dropped, too: whoever comes asks.
+ * knows. A bad message is logged and dropped: the gap it leaves is noticed. A message that
+ * cannot be queued because no process is connected is dropped too: the next one to connect asks.
  */
 #ifndef AA_COMMON_STAGE_STAGE_RUN_H
 #define AA_COMMON_STAGE_STAGE_RUN_H

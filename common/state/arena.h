@@ -1,8 +1,8 @@
 /* common/state/arena - memory of large tables, in huge pages where the system has them.
  *
- * A process that saves its state forks (common/state/snapshot), and a fork has to copy the page tables:
- * with pages of 4 KiB that takes tens of milliseconds for a gigabyte, with pages of 2 MiB less than
- * one. What is written to while the child lives is copied in small pages, so afterwards
+ * A process that saves its state forks (common/state/snapshot), and a fork has to copy the page
+ * tables: with pages of 4 KiB that takes tens of milliseconds for a gigabyte, with pages of 2 MiB
+ * less than one. What is written to while the child lives is copied in small pages, so afterwards
  * aa_arena_tidy makes huge ones of them again, a piece at a time. Random access gains as well.
  *
  * Blocks are given out and never taken back; all memory goes at once.

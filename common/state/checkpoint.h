@@ -80,7 +80,7 @@ typedef struct {
  *          shape the state and are others now. Of those that do not, changes are logged. */
 aa_status aa_ckpt_open(aa_ckpt_reader **out, const aa_conf *cfg, const char *process,
                        uint64_t epoch, aa_err *err) __attribute__((warn_unused_result));
-/** The same for any checkpoint file, whoever's it is. */
+/** The same for any checkpoint file, of any pipeline. */
 aa_status aa_ckpt_open_path(aa_ckpt_reader **out, const char *path, aa_err *err)
     __attribute__((warn_unused_result));
 /** The same for bytes in memory, which must outlive the reader. */

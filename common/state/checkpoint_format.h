@@ -1,4 +1,5 @@
-/* common/state/checkpoint_format - the bytes of a checkpoint file, shared by its writer and its reader.
+/* common/state/checkpoint_format - the bytes of a checkpoint file, shared by its writer and its
+ * reader.
  *
  *   ckpt_head, then per section:
  *     ckpt_section, bytes, zeros up to 8 bytes before a multiple of 64, XXH3-64 of the bytes

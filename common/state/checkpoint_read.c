@@ -217,8 +217,8 @@ check_owner(const ckpt_head *h, const aa_conf *cfg, const char *process, uint64_
     return AA_OK;
 }
 
-/* Was it made with our settings, as far as they shape the state? Older programs kept a digest of them
- * only. */
+/* Was it made with our settings, as far as they shape the state? Older programs kept a digest of
+ * them only. */
 static aa_status
 check_settings(aa_ckpt_reader *r, const aa_conf *cfg, const char *path, aa_err *err)
 {

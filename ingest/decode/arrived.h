@@ -1,5 +1,5 @@
-/* ingest/decode/arrived - what becomes of a message that was read from Kafka, be it by the sequencer
- * (ingest/source) or by a fetcher (ingest/fetchers/fetcher). */
+/* ingest/decode/arrived - what becomes of a message that was read from Kafka, be it by the
+ * sequencer (ingest/source) or by a fetcher (ingest/fetchers/fetcher). */
 #ifndef AA_INGEST_DECODE_ARRIVED_H
 #define AA_INGEST_DECODE_ARRIVED_H
 

@@ -1,5 +1,5 @@
-/* ingest/decode/deadletter - what could not become an event, kept whole: its bytes, key, time and
- * headers as they came, and where they came from. So who mends what was wrong can send the letter
+/* ingest/decode/deadletter - a message that is no valid event, kept whole: its bytes, key, time and
+ * headers as they came, and where they came from. Once the cause is removed, the letter can be sent
  * again as it stands. It waits in the stream's order, so that the committed offset tells which
  * letters have been sent; after a crash those since the last commit are sent twice. */
 #ifndef AA_INGEST_DECODE_DEADLETTER_H
@@ -16,7 +16,7 @@
 
 typedef struct deadletter deadletter;
 struct deadletter {
-    deadletter   *next; /* for whoever keeps a list */
+    deadletter   *next; /* for the owner's list */
     int32_t       partition;
     int64_t       offset;
     decode_reason reason;

@@ -133,7 +133,7 @@ take_label(decode *dc, double label, float *out)
     return DECODE_OK;
 }
 
-/* What a time out of range looks like: whoever sent it wrote microseconds, perhaps. */
+/* What a time out of range looks like: the sender may have written microseconds. */
 static const char *
 guess_unit(int64_t time_ms)
 {

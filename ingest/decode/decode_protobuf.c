@@ -1,6 +1,7 @@
 /* Interaction messages (schemas/event.proto), read as they stand: nothing is copied, and a member
  * that is not ours is passed over, whatever its size. By protobuf's rules: of a member that comes
- * twice the last one holds, of a oneof too, and a member of another wire type than ours is not ours.
+ * twice the last one holds, of a oneof too, and a member of another wire type than ours is not
+ * ours.
  */
 #include <string.h>
 

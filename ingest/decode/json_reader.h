@@ -2,11 +2,11 @@
  *
  * Everything else is passed over: it has to be JSON by its syntax, but what it holds is not looked
  * at. So a number of any size, a lone surrogate, a name that stands twice or bytes that are not
- * UTF-8 matter only in a member that is read. Memory is what json_reader_new takes, however large the
- * message; nesting is bounded by JSON_READER_DEPTH. No allocation while reading.
+ * UTF-8 matter only in a member that is read. Memory is what json_reader_new takes, however large
+ * the message; nesting is bounded by JSON_READER_DEPTH. No allocation while reading.
  *
- * Only members of the object itself are found, not those of objects within it: which name means what
- * is decided in one place, find_member.
+ * Only members of the object itself are found, not those of objects within it: which name means
+ * what is decided in one place, find_member.
  */
 #ifndef AA_INGEST_DECODE_JSON_READER_H
 #define AA_INGEST_DECODE_JSON_READER_H

@@ -339,7 +339,8 @@ send_records(fetcher *fr, supply_part *part, aa_err *err)
     return AA_OK;
 }
 
-/* What was read and holds no event: the sequencer is to know, or its commit would stay before it. */
+/* What was read and holds no event: the sequencer is to know, or its commit would stay before
+ * it. */
 static aa_status
 send_end(fetcher *fr, supply_part *part, int64_t end, aa_err *err)
 {

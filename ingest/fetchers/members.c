@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A fetcher is told anew when so many messages were taken, or it may send another quarter of what a
- * partition may have under way. */
+/* A fetcher gets new numbers when so many messages were taken, or when it may send another quarter
+ * of what a partition may have under way. */
 enum { TELL_MESSAGES = MEMBERS_MESSAGES / 4, TELL_SHARE = 4 };
 
 typedef struct {

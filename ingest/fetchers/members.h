@@ -1,23 +1,24 @@
-/* ingest/fetchers/members - who reads which partition for this lane: the sequencer itself and its fetchers.
+/* ingest/fetchers/members - which member of the lane reads which partition: the sequencer or a
+ * fetcher.
  *
- * A state machine without I/O or clock. The group deals partitions to the sequencer (members_own) and
- * to fetchers, who say so (members_offer). The union of these is what a run reads: members_take makes
- * it the next run's, members_begin opens that. Whenever the union or an owner differs from the run's,
- * members_changed says so: the run is drained and committed, and another begins.
+ * A state machine without I/O or clock. The group assigns partitions to the sequencer (members_own)
+ * and to fetchers, which offer them (members_offer). A run reads the union of these: members_take
+ * makes it the next run's, members_begin opens that run. When the union or an owner differs from
+ * the run's, members_changed is true: the run is drained and committed, and another begins.
  *
  * In a run each partition of a fetcher is a stream of messages numbered 1, 2, ... Only the next one
- * is taken; after a gap the sequencer asks again from where it stands, in a new attempt. So what a
- * fetcher sends late, twice, or for another run changes nothing, and as every fetcher reads the
- * same bytes from Kafka it does not matter who sent them.
+ * is taken. After a gap the sequencer asks again from where it stands, with a new attempt. So a
+ * message that comes late, twice or for another run changes nothing. Every fetcher reads the same
+ * bytes from Kafka, so it does not matter which one sent them.
  *
- * What may be under way is told to the fetcher in numbers that only grow within an attempt: records
- * (as far as the order has space for them) and messages that were taken (it may be MEMBERS_MESSAGES
- * ahead; while the order is full of dead letters, no more are said to be taken). When nothing
- * leaves the order, fetchers stop.
+ * The sequencer tells a fetcher what may be under way, as two numbers that only grow within an
+ * attempt. Records: as many as the order has space for. Messages: those taken; the fetcher may be
+ * MEMBERS_MESSAGES ahead. While the order is full of dead letters, no further message is reported
+ * as taken. When nothing leaves the order, fetchers stop.
  *
- * An offer carries its term, the number of the dealing that it is of, and what a fetcher is told
- * carries the term of the offer that it answers: a word to one dealing is none to the next, and
- * with another term all its streams begin a new attempt.
+ * An offer carries its term: the number of the assignment by the group. The reply carries the term
+ * of the offer that it answers, and is ignored in any other term. An offer with a new term begins a
+ * new attempt for all partitions of that fetcher.
  */
 #ifndef AA_INGEST_FETCHERS_MEMBERS_H
 #define AA_INGEST_FETCHERS_MEMBERS_H

@@ -1,8 +1,9 @@
-/* ingest/fetchers/supply - what a fetcher has been dealt, what it was asked for, and what it may send.
+/* ingest/fetchers/supply - what a fetcher has been dealt, what it was asked for, and what it may
+ * send.
  *
- * The fetcher's side of ingest/fetchers/members: no I/O, no clock. Per partition the newest (run, attempt)
- * that was asked for counts; a newer one begins anew at the offset that comes with it. What answers
- * an offer of another dealing (term) is not for this one.
+ * The fetcher's side of ingest/fetchers/members: no I/O, no clock. Per partition the newest (run,
+ * attempt) that was asked for counts; a newer one begins at the offset that comes with it. A reply
+ * to an offer of another assignment (term) is ignored.
  */
 #ifndef AA_INGEST_FETCHERS_SUPPLY_H
 #define AA_INGEST_FETCHERS_SUPPLY_H
@@ -45,7 +46,7 @@ aa_status supply_deal(supply *su, const aa_kafka_offset *po, size_t n, aa_err *e
 void supply_clear(supply *su);
 void supply_fini(supply *su);
 
-/** @return some partition begins anew: read from each part's `next` */
+/** @return some partition begins again: read from each part's `next` */
 bool supply_asked(supply *su, const aa_fetch *ft);
 /** Records of this partition that may be sent now, at most `most`; where letters are large, no more
  *  than there may be messages. */

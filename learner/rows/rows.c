@@ -17,11 +17,16 @@ grow_list(rows *ro, size_t idx, aa_err *err)
     while (count <= idx)
         count *= 2;
     if (count == ro->chunk_count) return AA_OK;
-    chunk **chunks = realloc(ro->chunks, count * sizeof(chunk *));
-    if (!chunks) return aa_fail(err, AA_ENOMEM, "field %u: %zu chunks of rows", ro->field, count);
-    for (size_t i = ro->chunk_count; i < count; i++)
+    chunk   **chunks = realloc(ro->chunks, count * sizeof(chunk *));
+    uint16_t *dirty_in = realloc(ro->dirty_in, count * sizeof *dirty_in);
+    if (chunks) ro->chunks = chunks;
+    if (dirty_in) ro->dirty_in = dirty_in;
+    if (!chunks || !dirty_in)
+        return aa_fail(err, AA_ENOMEM, "field %u: %zu chunks of rows", ro->field, count);
+    for (size_t i = ro->chunk_count; i < count; i++) {
         chunks[i] = NULL;
-    ro->chunks = chunks;
+        dirty_in[i] = 0;
+    }
     ro->chunk_count = count;
     return AA_OK;
 }
@@ -35,12 +40,6 @@ rows_make_chunk(rows *ro, size_t idx, aa_err *err)
     if (!ch) return aa_fail(err, AA_ENOMEM, "field %u: chunk %zu of rows", ro->field, idx);
     ro->chunks[idx] = ch;
     ro->chunks_made++;
-    /* every row can be dirty at once: with room for that, marking one cannot fail */
-    const size_t cap = ro->chunks_made * CHUNK * 2;
-    uint32_t    *changed = realloc(ro->changed, cap * sizeof *changed);
-    if (!changed) return aa_fail(err, AA_ENOMEM, "field %u: list of changed rows", ro->field);
-    ro->changed = changed;
-    ro->changed_cap = cap;
     return AA_OK;
 }
 
@@ -50,13 +49,8 @@ mark_changed(rows *ro, uint32_t slot)
     chunk *ch = ro->chunks[slot / CHUNK];
     if (bit_get(ch->dirty, slot)) return;
     bit_put(ch->dirty, slot, true);
-    if (ro->changed_count == ro->changed_cap) { /* at most half is in use */
-        ro->changed_count -= ro->changed_head;
-        memmove(ro->changed, ro->changed + ro->changed_head,
-                ro->changed_count * sizeof *ro->changed);
-        ro->changed_head = 0;
-    }
-    ro->changed[ro->changed_count++] = slot;
+    ro->dirty_in[slot / CHUNK]++;
+    ro->dirty++;
 }
 
 /* ---- making and freeing rows ---- */
@@ -76,7 +70,7 @@ add_noise(const rows *ro, float *row, uint32_t place, uint64_t seq, uint64_t op_
     }
 }
 
-/* Accumulators of a new row (2,W). */
+/* Accumulators of a new plain row (2,W). */
 static void
 fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
 {
@@ -107,6 +101,7 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
     ro->residual = aa_residual_rows(cfg);
     ro->one_by_one = cfg->model.step == 1;
     ro->W = aa_row_width((size_t)cfg->model.dim);
+    ro->rf = rowform_of(cfg);
     ro->l2 = (float)cfg->model.row_l2;
     ro->init_sd = cfg->model.row_init;
     ro->seed = (uint64_t)cfg->pipeline.seed;
@@ -132,6 +127,19 @@ make_base(rows *ro, aa_err *err)
     return AA_OK;
 }
 
+/* What only tables need whose own rows are not plain. */
+static aa_status
+make_room_for_forms(rows *ro, aa_err *err)
+{
+    if (rowform_plain(&ro->rf)) return AA_OK;
+    const size_t shared = ro->shared ? ro->shared : 1; /* never NULL: that says plain */
+    ro->shared_rows = calloc(shared * aa_row_floats(ro->W), sizeof *ro->shared_rows);
+    ro->scratch = calloc(2 * ro->W, sizeof *ro->scratch);
+    if (!ro->shared_rows || !ro->scratch)
+        return aa_fail(err, AA_ENOMEM, "shared rows of field %u", ro->field);
+    return AA_OK;
+}
+
 aa_status
 rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
 {
@@ -143,12 +151,14 @@ rows_new(rows **out, uint32_t field, const aa_conf *cfg, aa_err *err)
         rows_free(&ro);
         return aa_fail(err, AA_ENOMEM, "table of field %u", field);
     }
-    aa_status st = rows_composed(cfg) ? make_base(ro, err) : AA_OK;
+    rows_begin(ro, 0);
+    aa_status st = make_room_for_forms(ro, err);
+    if (st == AA_OK && rows_composed(cfg)) st = make_base(ro, err);
     for (uint32_t slot = 0; st == AA_OK && slot < ro->shared; slot++) {
         st = rows_make_chunk(ro, slot / CHUNK, err);
         if (st != AA_OK) break;
-        if (!ro->base) add_noise(ro, row_at(ro, slot), slot, 0, 0);
-        fresh_optimizer(ro, row_at(ro, slot), &ro->shared_row);
+        if (!ro->base) add_noise(ro, plain_at(ro, slot), slot, 0, 0);
+        fresh_optimizer(ro, plain_at(ro, slot), &ro->shared_row);
         bit_put(ro->chunks[slot / CHUNK]->plan, slot, true);
         set_live(ro, slot, true, 0);
     }
@@ -166,10 +176,13 @@ rows_free(rows **ro_p)
     rows *ro = *ro_p;
     aa_arena_free(&ro->memory);
     free(ro->chunks);
-    free(ro->changed);
+    free(ro->dirty_in);
     free(ro->base);
     free(ro->composed);
     free(ro->base_changed);
+    free(ro->shared_rows);
+    free(ro->scratch);
+    free(ro->told);
     collect_fini(&ro->gradients);
     free(ro);
     *ro_p = NULL;
@@ -231,19 +244,37 @@ rows_unplan(rows *ro, const aa_op *op)
 }
 
 void
+rows_begin(rows *ro, uint64_t seq)
+{
+    const uint64_t where = (uint64_t)ro->field << 56 | seq; /* batches are fewer than 2^56 */
+    ro->round_start = aa_rng_start(ro->seed, AA_RNG_ROUND, where);
+    ro->stores = 0;
+}
+
+/* Bits that a row is rounded with when it is stored: no two stores of a table share them. A batch
+ * has fewer than 2^32 of them. */
+static uint64_t
+bits_of_store(rows *ro, uint32_t slot)
+{
+    if (ro->rf.format == AA_ROW_FLOAT) return 0;
+    return aa_rng_at(ro->round_start, (uint64_t)slot << 32 | ro->stores++);
+}
+
+void
 rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx)
 {
     if (op->kind == AA_OP_FREE) {
         set_live(ro, op->slot, false, 0);
         return;
     }
-    float *row = row_at(ro, op->slot);
+    float *row = ro->scratch ? ro->scratch : plain_at(ro, op->slot);
     if (op->kind == AA_OP_PROMOTE && !ro->residual)
         rows_read(ro, op->source, op->source_mix, row);
     else
         memset(row, 0, ro->W * sizeof *row);
     if (!ro->residual) add_noise(ro, row, op->slot, seq, op_idx);
-    fresh_optimizer(ro, row, &ro->own);
+    if (ro->scratch) rowform_write(&ro->rf, row_at(ro, op->slot), row, bits_of_store(ro, op->slot));
+    rowform_fresh(&ro->rf, row_at(ro, op->slot), ro->own.accumulator, ro->own.linear_accumulator);
     set_live(ro, op->slot, true, seq);
 }
 
@@ -286,7 +317,11 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
         memset(x, 0, ro->W * sizeof *x);
         return;
     }
-    const float *low = row_at(ro, slot), *high = mix != 0.0f ? row_at(ro, slot + 1) : NULL;
+    if (!is_plain(ro, slot)) {
+        rowform_read(&ro->rf, row_at(ro, slot), x);
+        return;
+    }
+    const float *low = plain_at(ro, slot), *high = mix != 0.0f ? plain_at(ro, slot + 1) : NULL;
     if (is_composed(ro, slot)) {
         const float *base = base_at(ro, slot % ro->bins);
         if (high)
@@ -303,7 +338,10 @@ rows_read(const rows *ro, uint32_t slot, float mix, float *x)
 void
 rows_read_own(const rows *ro, uint32_t slot, const float *shared, float *x)
 {
-    add(x, shared, row_at(ro, slot), ro->W);
+    if (is_plain(ro, slot))
+        add(x, shared, plain_at(ro, slot), ro->W);
+    else
+        rowform_read_own(&ro->rf, row_at(ro, slot), shared, x);
 }
 
 /* ---- learning ---- */
@@ -346,10 +384,30 @@ rows_reserve(rows *ro, size_t readings, aa_err *err)
     return collect_reserve(&ro->gradients, ro->W, 5 * readings, err);
 }
 
+/* The same for an own row that is not plain: loaded, learned, stored. */
+static void
+learn_formed(rows *ro, uint32_t slot, float share, const float *dx)
+{
+    float *w = ro->scratch, *g = w + ro->W;
+    rowform_read(&ro->rf, row_at(ro, slot), w);
+    if (!ro->one_by_one) {
+        add_gradient(collect_at(&ro->gradients, slot), w, dx, ro->W, share, ro->l2);
+        return;
+    }
+    memset(g, 0, ro->W * sizeof *g);
+    add_gradient(g, w, dx, ro->W, share, ro->l2);
+    rowform_learn(&ro->rf, row_at(ro, slot), w, g, ro->own.rate, bits_of_store(ro, slot));
+    mark_changed(ro, slot);
+}
+
 static void
 learn_row(rows *ro, uint32_t slot, float share, const float *dx)
 {
-    float *row = row_at(ro, slot);
+    if (!is_plain(ro, slot)) {
+        learn_formed(ro, slot, share, dx);
+        return;
+    }
+    float *row = plain_at(ro, slot);
     if (!ro->one_by_one) {
         add_gradient(collect_at(&ro->gradients, slot), row, dx, ro->W, share, ro->l2);
         return;
@@ -383,6 +441,19 @@ rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx)
     }
 }
 
+static void
+update_row(rows *ro, uint32_t slot, const float *g)
+{
+    const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
+    if (is_plain(ro, slot)) {
+        float *row = plain_at(ro, slot);
+        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        return;
+    }
+    rowform_read(&ro->rf, row_at(ro, slot), ro->scratch);
+    rowform_learn(&ro->rf, row_at(ro, slot), ro->scratch, g, rk->rate, bits_of_store(ro, slot));
+}
+
 void
 rows_update(rows *ro)
 {
@@ -395,9 +466,7 @@ rows_update(rows *ro)
             ro->base_changed[slot - ROWS_SLOT_END] = true;
             continue;
         }
-        const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
-        float          *row = row_at(ro, slot);
-        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        update_row(ro, slot, g);
         mark_changed(ro, slot);
     }
     collect_clear(&ro->gradients);
@@ -410,17 +479,21 @@ rows_stats_get(const rows *ro, rows_stats *out)
 {
     *out = (rows_stats){.live = ro->live,
                         .allocated = ro->chunks_made * CHUNK,
-                        .row_bytes = aa_row_bytes(ro->W),
+                        .row_bytes = ro->rf.bytes,
                         .base_bytes = base_bytes(ro)};
+    if (ro->shared_rows) out->base_bytes += shared_bytes(ro) - ro->shared * ro->rf.bytes;
 }
 
 const float *
-rows_served(const rows *ro, uint32_t slot)
+rows_served(const rows *ro, uint32_t slot, float *buf)
 {
-    if (!is_composed(ro, slot)) return row_at(ro, slot);
-    float *x = ro->composed + (size_t)slot * ro->W;
-    add(x, base_at(ro, slot % ro->bins), row_at(ro, slot), ro->W);
-    return x;
+    if (!is_plain(ro, slot)) {
+        rowform_read(&ro->rf, row_at(ro, slot), buf);
+        return buf;
+    }
+    if (!is_composed(ro, slot)) return plain_at(ro, slot);
+    add(buf, base_at(ro, slot % ro->bins), plain_at(ro, slot), ro->W);
+    return buf;
 }
 
 /* A base row is part of its bin's row at every position. */
@@ -433,23 +506,53 @@ mark_composed(rows *ro)
         ro->base_changed[bin] = false;
 }
 
+aa_status
+rows_reserve_changes(rows *ro, size_t max, aa_err *err)
+{
+    if (!ro->shared_rows || max <= ro->told_cap) return AA_OK;
+    free(ro->told);
+    ro->told_cap = 0;
+    ro->told = malloc(max * ro->W * sizeof *ro->told);
+    if (!ro->told) return aa_fail(err, AA_ENOMEM, "field %u: %zu changed rows", ro->field, max);
+    ro->told_cap = max;
+    return AA_OK;
+}
+
+/* The first slot from `slot` on, and around, that is dirty. @pre there is one */
+static uint32_t
+next_dirty(const rows *ro, uint32_t slot)
+{
+    for (size_t c = slot / CHUNK % ro->chunk_count;; c = (c + 1) % ro->chunk_count, slot = 0) {
+        if (ro->dirty_in[c] == 0) continue;
+        for (uint32_t i = slot % CHUNK / 64; i < WORDS; i++) {
+            uint64_t word = ro->chunks[c]->dirty[i];
+            if (i == slot % CHUNK / 64) word &= ~UINT64_C(0) << slot % 64;
+            if (word) return (uint32_t)(c * CHUNK + i * 64) + (uint32_t)__builtin_ctzll(word);
+        }
+    }
+}
+
 size_t
 rows_changes(rows *ro, learner_change *out, size_t max)
 {
     size_t n = 0;
+    AA_REQUIRE(!ro->shared_rows || max <= ro->told_cap);
     mark_composed(ro);
-    while (n < max && ro->changed_head < ro->changed_count) {
-        const uint32_t slot = ro->changed[ro->changed_head++];
+    for (; n < max && ro->dirty > 0; n++) {
+        const uint32_t slot = next_dirty(ro, ro->told_to);
         chunk         *ch = ro->chunks[slot / CHUNK];
         const bool     live = bit_get(ch->live, slot);
+        float         *told = ro->told ? ro->told + n * ro->W : NULL;
         bit_put(ch->dirty, slot, false);
-        out[n++] = (learner_change){.field = ro->field,
-                                    .slot = slot,
-                                    .deleted = !live,
-                                    .born = ch->born[slot % CHUNK],
-                                    .w = rows_served(ro, slot)};
+        ro->dirty_in[slot / CHUNK]--;
+        ro->dirty--;
+        ro->told_to = slot + 1;
+        out[n] = (learner_change){.field = ro->field,
+                                  .slot = slot,
+                                  .deleted = !live,
+                                  .born = ch->born[slot % CHUNK],
+                                  .w = rows_served(ro, slot, rows_place(ro, slot, told))};
     }
-    if (ro->changed_head == ro->changed_count) ro->changed_head = ro->changed_count = 0;
     return n;
 }
 

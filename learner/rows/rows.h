@@ -1,7 +1,8 @@
 /* learner/rows/rows - the embedding table of one field: rows, their Adagrad state, who is live.
  *
- * A row is W = K+1 weights and, next to them, W accumulators: one place in memory per ID. Rows live
- * in chunks that never move, so that a table grows without copying and a fork shares what does not
+ * A row is W = K+1 weights and, next to them, accumulators: one place in memory per ID. How rows of
+ * an ID's own are stored is rowform's; shared rows are floats with an accumulator each. Rows live in
+ * chunks that never move, so that a table grows without copying and a fork shares what does not
  * change. Slots are given out by the assigner; this file only checks that its ops make sense.
  *
  * Shared rows of modes with lean bins (rows_composed) are sums: slot (position-1)*p + bin is what
@@ -49,6 +50,8 @@ void rows_free(rows **ro_p);
 bool rows_tidy(rows *ro);
 
 /* ---- one batch: plan, then apply ---- */
+/** A batch begins; its number chooses how what is stored is rounded (model.row_format). */
+void rows_begin(rows *ro, uint64_t seq);
 /** Would op fit after those planned so far? If so it is planned, and there is memory for it.
  *  @errors AA_EPARSE: nothing planned; AA_ENOMEM */
 aa_status rows_plan(rows *ro, const aa_op *op, aa_err *err) __attribute__((warn_unused_result));
@@ -87,12 +90,17 @@ void rows_import_own(rows *ro, uint32_t slot, const float *x, const float *besid
 /* ---- what there is ---- */
 typedef struct {
     uint64_t live, allocated;
-    size_t   row_bytes;  /* of one row with its optimizer state */
-    size_t   base_bytes; /* of all base rows */
+    size_t   row_bytes;  /* of an ID's own row with its optimizer state */
+    size_t   base_bytes; /* of base rows, and what shared rows have beyond row_bytes each */
 } rows_stats;
 void rows_stats_get(const rows *ro, rows_stats *out);
 
-/** Up to max rows that changed since they were last taken, oldest change first. */
+/** Room for the weights of max changes; what earlier ones point at is gone. */
+aa_status rows_reserve_changes(rows *ro, size_t max, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Up to max rows that changed since they were last taken, in order of slot. A call begins where the
+ *  last one ended and goes around, so that none waits for ever.
+ *  @pre rows_reserve_changes(max), unless own rows are plain */
 size_t rows_changes(rows *ro, learner_change *out, size_t max);
 /** Every live row counts as changed. */
 void rows_touch_all(rows *ro);

@@ -28,7 +28,7 @@ rows_import_shared(rows *ro, const float *w)
     for (uint32_t slot = 0; slot < ro->shared; slot++) {
         const float *from = w + (size_t)slot * ro->W;
         const float *base = ro->base ? base_at(ro, slot % ro->bins) : NULL;
-        float       *row = row_at(ro, slot);
+        float       *row = plain_at(ro, slot);
         for (size_t k = 0; k < ro->W; k++)
             row[k] = base ? from[k] - base[k] : from[k];
     }
@@ -38,7 +38,8 @@ rows_import_shared(rows *ro, const float *w)
 void
 rows_import_own(rows *ro, uint32_t slot, const float *x, const float *beside)
 {
-    float *row = row_at(ro, slot);
+    float *row = ro->scratch ? ro->scratch : plain_at(ro, slot);
     for (size_t k = 0; k < ro->W; k++)
         row[k] = ro->residual ? x[k] - beside[k] : x[k];
+    if (ro->scratch) rowform_write_nearest(&ro->rf, row_at(ro, slot), row);
 }

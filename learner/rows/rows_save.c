@@ -21,7 +21,10 @@ rows_digest(const rows *ro, uint64_t d)
             const uint32_t slot = (uint32_t)c * CHUNK + i;
             const uint64_t head[3] = {ro->field, slot, ro->chunks[c]->born[i]};
             d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, row_at(ro, slot), aa_row_bytes(ro->W));
+            if (is_plain(ro, slot))
+                d = aa_digest(d, plain_at(ro, slot), aa_row_plain_bytes(ro->W));
+            else
+                d = aa_digest(d, row_at(ro, slot), ro->rf.bytes);
         }
     return ro->base ? aa_digest(d, ro->base, base_bytes(ro)) : d;
 }
@@ -34,18 +37,66 @@ rows_served_digest(const rows *ro, uint64_t d)
             if (!bit_get(ro->chunks[c]->live, i)) continue;
             const uint32_t head[2] = {ro->field, (uint32_t)c * CHUNK + i};
             d = aa_digest(d, head, sizeof head);
-            d = aa_digest(d, rows_served(ro, head[1]), ro->W * sizeof(float));
+            float *buf = rows_place(ro, head[1], ro->scratch);
+            d = aa_digest(d, rows_served(ro, head[1], buf), ro->W * sizeof(float));
         }
     return d;
 }
 
 /* ---- checkpoint ---- */
 
-/* Section rows.<field> = head, base rows, for each chunk its index and bytes. */
+/* Section rows.<field> = head, [form, shared rows,] base rows, for each chunk its index and bytes.
+ * What is in brackets is there only if own rows are not plain. */
 
 typedef struct {
     uint64_t width, shared, base_bytes, chunks, live;
 } saved_head;
+
+typedef struct {
+    char format[8], optimizer[8]; /* as the settings have them */
+} saved_form;
+
+static saved_form
+form_of(const rows *ro)
+{
+    saved_form sf = {{0}, {0}};
+    snprintf(sf.format, sizeof sf.format, "%s", aa_row_format_text(ro->rf.format));
+    snprintf(sf.optimizer, sizeof sf.optimizer, "%s", aa_row_optimizer_text(ro->rf.optimizer));
+    return sf;
+}
+
+/* Of what is between brackets. */
+static size_t
+form_bytes(const rows *ro)
+{
+    return ro->shared_rows ? sizeof(saved_form) + shared_bytes(ro) : 0;
+}
+
+static aa_status
+save_form(const rows *ro, aa_ckpt_writer *w, aa_err *err)
+{
+    const saved_form sf = form_of(ro);
+    if (!ro->shared_rows) return AA_OK;
+    aa_status st = aa_ckpt_append(w, &sf, sizeof sf, err);
+    if (st == AA_OK && shared_bytes(ro))
+        st = aa_ckpt_append(w, ro->shared_rows, shared_bytes(ro), err);
+    return st;
+}
+
+/* at: form_bytes of the section */
+static aa_status
+restore_form(rows *ro, const char *name, const unsigned char *at, aa_err *err)
+{
+    const saved_form want = form_of(ro);
+    saved_form       got;
+    if (!ro->shared_rows) return AA_OK;
+    memcpy(&got, at, sizeof got);
+    if (memcmp(&got, &want, sizeof got) != 0)
+        return aa_fail(err, AA_EPARSE, "%s: rows are %.8s with %.8s, not %s with %s", name,
+                       got.format, got.optimizer, want.format, want.optimizer);
+    memcpy(ro->shared_rows, at + sizeof got, shared_bytes(ro));
+    return AA_OK;
+}
 
 static void
 section_name(const rows *ro, char name[AA_CKPT_NAME_BYTES])
@@ -58,10 +109,12 @@ rows_save(const rows *ro, aa_ckpt_writer *w, aa_err *err)
 {
     char             name[AA_CKPT_NAME_BYTES];
     const saved_head head = {ro->W, ro->shared, base_bytes(ro), ro->chunks_made, ro->live};
-    const size_t     bytes = sizeof head + base_bytes(ro) + ro->chunks_made * (8 + chunk_bytes(ro));
+    const size_t     bytes =
+        sizeof head + form_bytes(ro) + base_bytes(ro) + ro->chunks_made * (8 + chunk_bytes(ro));
     section_name(ro, name);
     aa_status st = aa_ckpt_begin(w, name, bytes, err);
     if (st == AA_OK) st = aa_ckpt_append(w, &head, sizeof head, err);
+    if (st == AA_OK) st = save_form(ro, w, err);
     if (st == AA_OK && ro->base) st = aa_ckpt_append(w, ro->base, base_bytes(ro), err);
     for (uint64_t c = 0; st == AA_OK && c < ro->chunk_count; c++) {
         if (!ro->chunks[c]) continue;
@@ -92,6 +145,7 @@ restore_chunk(rows *ro, uint64_t idx, const unsigned char *bytes, aa_err *err)
     memcpy(ch, bytes, chunk_bytes(ro));
     memcpy(ch->plan, ch->live, sizeof ch->plan);
     memset(ch->dirty, 0, sizeof ch->dirty);
+    ro->dirty_in[idx] = 0;
     ro->live += count_bits(ch->live);
     return AA_OK;
 }
@@ -107,15 +161,20 @@ rows_restore(rows *ro, aa_ckpt_reader *r, aa_err *err)
     aa_status st = aa_ckpt_get(r, name, &data, &len, err);
     if (st != AA_OK) return st;
     const unsigned char *at = data;
-    const size_t         each = 8 + chunk_bytes(ro), before = sizeof head + base_bytes(ro);
+    const size_t         each = 8 + chunk_bytes(ro);
+    const size_t         before = sizeof head + form_bytes(ro) + base_bytes(ro);
     if (len < before) return aa_fail(err, AA_EPARSE, "%s: %zu bytes", name, len);
     memcpy(&head, at, sizeof head);
+    st = restore_form(ro, name, at + sizeof head, err);
+    if (st != AA_OK) return st;
     if (head.width != ro->W || head.shared != ro->shared || head.base_bytes != base_bytes(ro) ||
         (len - before) % each != 0 || head.chunks != (len - before) / each)
         return aa_fail(err, AA_EPARSE, "%s: another shape, or cut off", name);
     ro->live = 0;
-    ro->changed_head = ro->changed_count = 0;
-    if (ro->base) memcpy(ro->base, at + sizeof head, base_bytes(ro));
+    ro->dirty = 0;
+    for (size_t c = 0; c < ro->chunk_count; c++)
+        ro->dirty_in[c] = 0;
+    if (ro->base) memcpy(ro->base, at + sizeof head + form_bytes(ro), base_bytes(ro));
     at += before;
     for (uint64_t c = 0; st == AA_OK && c < head.chunks; c++, at += each) {
         uint64_t idx;

@@ -1,4 +1,5 @@
-/* scorer/api/metrics_history - Prometheus' text format as name and value, and a bounded history of some. */
+/* scorer/api/metrics_history - Prometheus' text format as name and value, and a bounded history of
+ * some. */
 #ifndef AA_SCORER_API_METRICS_HISTORY_H
 #define AA_SCORER_API_METRICS_HISTORY_H
 

@@ -1,4 +1,5 @@
-/* scorer/replica/idmap - ID key -> assignment, for one field: one updater, any number of readers, no lock.
+/* scorer/replica/idmap - ID key -> assignment, for one field: one updater, any number of readers,
+ * no lock.
  *
  * Open addressing, linear probing, one cache line per entry. A key is written after its entry's
  * contents and never taken out, so a reader that finds it finds contents. Contents change under a

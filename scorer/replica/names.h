@@ -7,8 +7,8 @@
  *
  * One updater changes names, any number of readers walk over a list of them without a lock. Names
  * are appended to the list; when a quarter of them can go, the updater makes a new list of the
- * rest, and the old one is freed when no reader can hold it (scorer/replica/reclaim). Costs about 40
- * bytes per ID and its text.
+ * rest, and the old one is freed when no reader can hold it (scorer/replica/reclaim). Costs about
+ * 40 bytes per ID and its text.
  */
 #ifndef AA_SCORER_REPLICA_NAMES_H
 #define AA_SCORER_REPLICA_NAMES_H

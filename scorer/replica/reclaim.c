@@ -79,7 +79,7 @@ reclaim_retire(reclaim *rl, reclaim_node *node, void (*destroy)(reclaim_node *no
 {
     if (!node) return;
     node->destroy = destroy;
-    node->era = atomic_fetch_add(&rl->era, 1); /* whoever enters from now on cannot reach it */
+    node->era = atomic_fetch_add(&rl->era, 1); /* readers that enter from now on cannot reach it */
     node->next = rl->retired;
     rl->retired = node;
     reclaim_now(rl);

@@ -2,8 +2,8 @@
  *
  *   bench_http [section.key=value]...
  *
- * The scorer's endpoints as they are, in this process: a replica of ITEMS items with rows of their own,
- * an updater that applies UPDATES_PER_S rows a second and the dense weights, in bursts as
+ * The scorer's endpoints as they are, in this process: a replica of ITEMS items with rows of their
+ * own, an updater that applies UPDATES_PER_S rows a second and the dense weights, in bursts as
  * publications come, and a client with CONNECTIONS keep-alive connections that sends RATE requests
  * a second of CANDIDATES random items.
  *

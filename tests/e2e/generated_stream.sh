@@ -18,3 +18,8 @@ check fewer_rows_than_ids at_least "$(figure assigner ids_seen)" "$(figure assig
 echo "note AUC $(figure learner auc), digest of the rows $(figure learner digest)"
 check scorer_serves_what_the_learner_has equal \
     "$(figure scorer served_digest)" "$(figure learner served_digest)"
+for process in ingest assigner learner scorer; do
+    check "${process}_says_what_it_holds_in_memory" at_least "$(figure $process resident_bytes)" 1000000
+    check "${process}_never_held_less_than_at_its_end" at_least \
+        "$(figure $process peak_resident_bytes)" "$(figure $process resident_bytes)"
+done

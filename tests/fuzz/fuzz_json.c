@@ -1,4 +1,5 @@
-/* The reader of JSON events: what jansson takes for an object it takes too, with the same values. */
+/* The reader of JSON events: what jansson takes for an object it takes too, with the same
+ * values. */
 #include <jansson.h>
 
 #include "ingest/decode/json_reader.h"

@@ -1,6 +1,6 @@
-/* A scorer's endpoints, with a small model behind them: whatever a body or a protobuf says, there is a
- * reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ endpoint;
- * second: with which token, and whether the model is there yet. */
+/* A scorer's endpoints, with a small model behind them: whatever a body or a protobuf says, there
+ * is a reply, of a known status, that its reader takes. First byte: which resource, or the ZeroMQ
+ * endpoint; second: with which token, and whether the model is there yet. */
 #include <jansson.h>
 
 #include "common/base/hash.h"

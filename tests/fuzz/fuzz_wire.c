@@ -1,5 +1,5 @@
-/* Every message of common/messages/wire: the first byte picks the kind, the rest is offered to its decoder.
- * What is accepted must encode, and decode again as itself. */
+/* Every message of common/messages/wire: the first byte picks the kind, the rest is offered to its
+ * decoder. What is accepted must encode, and decode again as itself. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/wire_samples.h"
 

@@ -1,6 +1,6 @@
 /* tests/integration/ingest_fixture - ingest as a process, between a broker and an assigner that the
- * test plays. A test runs on librdkafka's mock broker, or on the real one in AUTOASSIGN_TEST_BROKER,
- * or on both. */
+ * test plays. A test runs on librdkafka's mock broker, or on the real one in
+ * AUTOASSIGN_TEST_BROKER, or on both. */
 #ifndef AA_TESTS_INTEGRATION_INGEST_FIXTURE_H
 #define AA_TESTS_INTEGRATION_INGEST_FIXTURE_H
 

@@ -421,7 +421,8 @@ commit_whose_checkpoint_is_lost_is_an_error(void **state)
     assert_true(process_said(&fx->ingest, "no checkpoint before epoch", NULL, 0));
 }
 
-/* A batch of so many events that the client will not unpack: with the limits below it takes less. */
+/* A batch of so many events that the client will not unpack: with the limits below it takes
+ * less. */
 static void
 send_bomb(fixture *fx, int events)
 {

@@ -1,5 +1,5 @@
-/* The scorer's endpoints in this process, over real sockets: what is queued, what is refused, what a
- * long request may keep from others; all beside an updater. Clean under ThreadSanitizer. */
+/* The scorer's endpoints in this process, over real sockets: what is queued, what is refused, what
+ * a long request may keep from others; all beside an updater. Clean under ThreadSanitizer. */
 #include "scorer/serve.h"
 
 #include <setjmp.h>

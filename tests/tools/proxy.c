@@ -8,7 +8,8 @@
  *   stall      nothing arrives, no connection ends, as when packets are lost
  *   cut        all connections are reset, new ones are reset at once
  *   heal       no delay, no stall, no cut
- * One thread, one poll. What is on its way is bounded (WINDOW_BYTES a direction): then the sender waits.
+ * One thread, one poll. What is on its way is bounded (WINDOW_BYTES a direction): then the sender
+ * waits.
  */
 #include <arpa/inet.h>
 #include <errno.h>

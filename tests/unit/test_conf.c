@@ -672,6 +672,10 @@ digest_covers_what_processes_must_agree_on_and_no_more(void **state)
     assert_true(aa_conf_digest(cfg) != digest);
 }
 
+/* Of the defaults, as checkpoints and commits have them. */
+#define DIGEST_OF_DEFAULTS          0x6c5f3de536682ade
+#define DECODING_DIGEST_OF_DEFAULTS 0x4f84828eb6e02156
+
 /* Checkpoints hold the digest: another one would refuse those that are there. Change the numbers
  * only with the format's version, or when a setting comes or goes. */
 static void
@@ -686,11 +690,32 @@ digests_of_a_configuration_stay_from_build_to_build(void **state)
                                         "model.dim=8"};
     aa_conf                 *cfg = *state;
     aa_err                   err = AA_ERR_INIT;
-    assert_int_equal(aa_conf_digest(cfg), 0x6c5f3de536682ade);
-    assert_int_equal(aa_conf_decoding_digest(cfg), 0x4f84828eb6e02156);
+    assert_int_equal(aa_conf_digest(cfg), DIGEST_OF_DEFAULTS);
+    assert_int_equal(aa_conf_decoding_digest(cfg), DECODING_DIGEST_OF_DEFAULTS);
     assert_int_equal(aa_conf_load(cfg, NULL, other, sizeof other / sizeof *other, &err), AA_OK);
     assert_int_equal(aa_conf_digest(cfg), 0x6927b1327beb2adf);
     assert_int_equal(aa_conf_decoding_digest(cfg), 0x35349adbafdf58b1);
+}
+
+/* A new setting must be left out at the value that does what builds before it did; otherwise their
+ * checkpoints are refused. */
+static void
+younger_settings_count_only_where_they_are_not_as_before(void **state)
+{
+    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise"};
+    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad"};
+    aa_conf                 *cfg = *state;
+    aa_err                   err = AA_ERR_INIT;
+    for (size_t i = 0; i < 2; i++) {
+        aa_conf_defaults(cfg);
+        assert_int_equal(aa_conf_load(cfg, NULL, before, 2, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) == DIGEST_OF_DEFAULTS);
+        assert_int_equal(aa_conf_load(cfg, NULL, &other[i], 1, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) != DIGEST_OF_DEFAULTS);
+    }
+    static const char *const ahead[] = {"event.time_max_ahead_ms=1"};
+    assert_int_equal(aa_conf_load(cfg, NULL, ahead, 1, &err), AA_OK);
+    assert_true(aa_conf_decoding_digest(cfg) != DECODING_DIGEST_OF_DEFAULTS);
 }
 
 /* ---- choices ---- */
@@ -777,6 +802,7 @@ main(void)
         T(names_of_json_do_not_matter_where_all_is_protobuf),
         T(digest_covers_what_processes_must_agree_on_and_no_more),
         T(digests_of_a_configuration_stay_from_build_to_build),
+        T(younger_settings_count_only_where_they_are_not_as_before),
         T(a_choice_is_the_constant_of_its_text_and_prints_as_that_text),
         T(a_text_that_begins_like_a_choice_is_none),
         T(where_a_replay_begins_is_parsed_once),

@@ -161,13 +161,25 @@ static void
 a_budget_in_bytes_is_one_of_rows(void **state)
 {
     (void)state;
-    const enum aa_agent_mode mode[] = {AA_MODE_DEFAULT, AA_MODE_RULE};
-    for (size_t i = 0; i < 2; i++) {
-        world wo;
-        world_conf(&wo, mode[i]);
-        wo.cfg.model.dim = 15; /* 16 weights and as many accumulators: 128 bytes */
-        wo.cfg.fields[0].budget_bytes = 7 * 128 + 127;
-        wo.cfg.fields[1].budget_bytes = 7 * 128;
+    static const struct {
+        enum aa_agent_mode    mode;
+        enum aa_row_format    format;
+        enum aa_row_optimizer optimizer;
+        int64_t               row_bytes; /* 16 weights: as many accumulators, or two */
+    } cases[] = {{AA_MODE_DEFAULT, AA_ROW_FLOAT, AA_ROW_ADAGRAD, 128},
+                 {AA_MODE_RULE, AA_ROW_FLOAT, AA_ROW_ADAGRAD, 128},
+                 {AA_MODE_DEFAULT, AA_ROW_BF16, AA_ROW_ADAGRAD, 96},
+                 {AA_MODE_DEFAULT, AA_ROW_FLOAT, AA_ROW_ROWWISE, 72},
+                 {AA_MODE_DEFAULT, AA_ROW_BF16, AA_ROW_ROWWISE, 40}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int64_t row_bytes = cases[i].row_bytes;
+        world         wo;
+        world_conf(&wo, cases[i].mode);
+        wo.cfg.model.row_format = cases[i].format;
+        wo.cfg.model.row_optimizer = cases[i].optimizer;
+        wo.cfg.model.dim = 15;
+        wo.cfg.fields[0].budget_bytes = 7 * row_bytes + row_bytes - 1;
+        wo.cfg.fields[1].budget_bytes = 7 * row_bytes;
         wo.cfg.fields[1].budget_rows = 5;
         wo.cfg.fields[0].threshold = wo.cfg.fields[1].threshold = 1;
         world_open(&wo);
@@ -176,7 +188,7 @@ a_budget_in_bytes_is_one_of_rows(void **state)
         assert_int_equal(wo.most[1], 5);
         world_close(&wo);
         aa_err err = AA_ERR_INIT;
-        wo.cfg.fields[0].budget_bytes = 127;
+        wo.cfg.fields[0].budget_bytes = row_bytes - 1;
         assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_ECONFIG);
         assert_non_null(strstr(err.text, "budget_bytes"));
     }

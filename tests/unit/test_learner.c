@@ -548,9 +548,18 @@ static void
 a_restored_learner_goes_on_bit_by_bit(void **state)
 {
     (void)state;
-    static const int64_t steps[] = {1, 64};
-    for (size_t s = 0; s < 2; s++) {
-        use_defaults(AA_MODEL_DEEPFM, steps[s]);
+    static const struct {
+        int64_t               step;
+        enum aa_row_format    format;
+        enum aa_row_optimizer optimizer;
+    } cases[] = {{1, AA_ROW_FLOAT, AA_ROW_ADAGRAD},
+                 {64, AA_ROW_FLOAT, AA_ROW_ADAGRAD},
+                 {1, AA_ROW_BF16, AA_ROW_ROWWISE},
+                 {64, AA_ROW_BF16, AA_ROW_ROWWISE}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        use_defaults(AA_MODEL_DEEPFM, cases[c].step);
+        cfg.model.row_format = cases[c].format;
+        cfg.model.row_optimizer = cases[c].optimizer;
         ckpt_folder_make(&cfg);
         learner        *a = fresh(), *b = fresh();
         aa_ckpt_reader *r = NULL;

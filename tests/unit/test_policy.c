@@ -426,7 +426,8 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
     world_close(&wo);
 }
 
-/* What an ID without a row does, against the choice as assigner/policy/row_actor.h has it, from outside. */
+/* What an ID without a row does, against the choice as assigner/policy/row_actor.h has it, from
+ * outside. */
 static void
 default_ascends_as_often_as_its_index_over_the_price_says(void **state)
 {

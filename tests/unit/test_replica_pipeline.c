@@ -39,9 +39,11 @@ typedef struct {
     } while (0)
 
 static void
-open_all(fixture *fx, enum aa_agent_mode mode, enum aa_model_id kind)
+open_all(fixture *fx, enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows)
 {
     aa_conf_defaults(&fx->cfg);
+    fx->cfg.model.row_format = small_rows ? AA_ROW_BF16 : AA_ROW_FLOAT;
+    fx->cfg.model.row_optimizer = small_rows ? AA_ROW_ROWWISE : AA_ROW_ADAGRAD;
     fx->cfg.model.dim = 8;
     fx->cfg.agent.mode = mode;
     fx->cfg.model.kind = kind;
@@ -186,11 +188,11 @@ one_event(fixture *fx, uint64_t n, uint64_t seed)
 }
 
 static size_t
-run_mode(enum aa_agent_mode mode, enum aa_model_id kind, uint64_t seed)
+run_mode(enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows, uint64_t seed)
 {
     fixture *fx = calloc(1, sizeof *fx);
     size_t   compared = 0;
-    open_all(fx, mode, kind);
+    open_all(fx, mode, kind, small_rows);
     for (uint64_t n = 0; n < EVENTS; n++) {
         compared += one_event(fx, n, seed);
         publish_assignments(fx, false);
@@ -212,18 +214,31 @@ run_mode(enum aa_agent_mode mode, enum aa_model_id kind, uint64_t seed)
 }
 
 static void
-scores_are_the_learners_predictions_in_every_mode(void **state)
+compare_in_every_mode(bool small_rows)
 {
     const uint64_t seed = 31337;
-    (void)state;
     printf("seed %llu\n", (unsigned long long)seed);
     for (unsigned mode = 0; mode < aa_agent_mode_count; mode++) {
         const enum aa_model_id kind = mode % aa_model_id_count;
-        const size_t           compared = run_mode(mode, kind, seed);
+        const size_t           compared = run_mode(mode, kind, small_rows, seed);
         printf("%s, %s: %zu of %d events compared\n", aa_agent_mode_text(mode),
                aa_model_id_text(kind), compared, EVENTS);
         assert_true(compared > EVENTS / 100);
     }
+}
+
+static void
+scores_are_the_learners_predictions_in_every_mode(void **state)
+{
+    (void)state;
+    compare_in_every_mode(false);
+}
+
+static void
+scores_are_the_learners_predictions_with_bf16_rows_too(void **state)
+{
+    (void)state;
+    compare_in_every_mode(true);
 }
 
 int
@@ -231,6 +246,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_the_learners_predictions_in_every_mode),
+        cmocka_unit_test(scores_are_the_learners_predictions_with_bf16_rows_too),
     };
     return cmocka_run_group_tests_name("scorer/replica/replica behind assigner and learner", tests,
                                        NULL, NULL);

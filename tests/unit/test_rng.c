@@ -21,6 +21,9 @@ same_counters_give_the_same_bits(void **state)
     assert_true(x != aa_rng_bits(7, AA_RNG_ROW, 4, 4));
     assert_true(x != aa_rng_bits(7, AA_RNG_ROW, 3, 5));
     assert_true(x != aa_rng_bits(7, AA_RNG_ROW, 4, 3));
+    for (uint64_t b = 0; b < 100; b++) /* in two parts */
+        assert_true(aa_rng_at(aa_rng_start(3, AA_RNG_ROW, 9), b) ==
+                    aa_rng_bits(3, AA_RNG_ROW, 9, b));
 }
 
 /* Runs are compared across builds by their numbers, so the generator may never change. */

@@ -12,6 +12,7 @@
 #include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/base/rng.h"
+#include "learner/rows/rowform.h"
 #include "tests/check.h"
 #include "tests/fakes/ckpt_folder.h"
 
@@ -350,7 +351,7 @@ changes_name_each_row_once_until_it_changes_again(void **state)
     do_op(ro, plain_op(AA_OP_FREE, 21), 9);
     assert_int_equal(rows_changes(ro, ch, 2), 2); /* in pieces */
     assert_int_equal(rows_changes(ro, ch + 2, 62), 2);
-    const uint32_t slots[] = {20, 7, 8, 21};
+    const uint32_t slots[] = {20, 21, 7, 8}; /* the last call ended with 14 */
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(ch[i].field, 1);
         assert_int_equal(ch[i].slot, slots[i]);
@@ -358,9 +359,29 @@ changes_name_each_row_once_until_it_changes_again(void **state)
         assert_int_equal(ch[i].born, slots[i] == 20 ? 9 : 0);
     }
     rows_read(ro, 7, 0.0f, x);
-    assert_memory_equal(ch[1].w, x, sizeof x);
+    assert_memory_equal(ch[2].w, x, sizeof x);
     rows_touch_all(ro);
     assert_int_equal(rows_changes(ro, ch, 64), SHARED + 1);
+    rows_free(&ro);
+}
+
+static void
+a_change_is_told_of_though_others_keep_changing(void **state)
+{
+    (void)state;
+    rows          *ro = table();
+    learner_change ch[4];
+    const float    dx[W] = {1.0f};
+    bool           told = false;
+    do_op(ro, promote(5000, 2, 0.0f), 1);
+    for (size_t call = 0; call < 2 * SHARED && !told; call++) {
+        for (uint32_t s = 0; s < SHARED; s++)
+            learn(ro, s, 0.0f, dx);
+        const size_t n = rows_changes(ro, ch, 4);
+        for (size_t i = 0; i < n; i++)
+            told = told || ch[i].slot == 5000;
+    }
+    assert_true(told);
     rows_free(&ro);
 }
 
@@ -649,6 +670,230 @@ a_table_comes_back_from_a_checkpoint(void **state)
     ckpt_folder_remove(&cfg);
 }
 
+/* ---- forms in which own rows are stored ---- */
+
+static const struct {
+    enum aa_row_format    format;
+    enum aa_row_optimizer optimizer;
+} forms[] = {
+    {AA_ROW_BF16, AA_ROW_ADAGRAD}, {AA_ROW_FLOAT, AA_ROW_ROWWISE}, {AA_ROW_BF16, AA_ROW_ROWWISE}};
+
+#define FORMS (sizeof forms / sizeof *forms)
+
+static rows *
+formed_table(size_t form, enum aa_agent_mode mode, int64_t step)
+{
+    rows  *ro = table_of(mode, mode == AA_MODE_PAPER ? SHARED : 5, step), *formed = NULL;
+    aa_err err = AA_ERR_INIT;
+    rows_free(&ro); /* for the configuration */
+    cfg.model.row_format = forms[form].format;
+    cfg.model.row_optimizer = forms[form].optimizer;
+    assert_int_equal(rows_new(&formed, 1, &cfg, &err), AA_OK);
+    return formed;
+}
+
+/* One own row, compared at each step with the definition from what was stored before it. */
+static void
+check_own_row(size_t form, int64_t step)
+{
+    rows         *ro = formed_table(form, AA_MODE_DEFAULT, step);
+    const rowform rf = rowform_of(&cfg);
+    const float   zeros[W] = {0};
+    float         x[W], dx[W], was[W];
+    double        acc[W], g[W], w[W];
+    do_op(ro, promote(SHARED + 3, 4, 0.5f), 3);
+    for (size_t a = 0; a < rf.acc_count; a++)
+        acc[a] = a + 1 < rf.acc_count ? 0.3 : 5.0;
+    for (uint64_t t = 0; t < 300; t++) {
+        rows_begin(ro, 4 + t);
+        rows_read_own(ro, SHARED + 3, zeros, x);
+        memcpy(was, x, sizeof was);
+        memset(g, 0, sizeof g);
+        assert_int_equal(rows_reserve(ro, (size_t)step, NULL), AA_OK);
+        for (int64_t e = 0; e < step; e++) {
+            aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, t * 64 + (uint64_t)e);
+            rows_learn(ro, SHARED + 3, 0.0f, 1.0f, dx);
+            for (size_t i = 0; i < W; i++)
+                g[i] += (double)dx[i] + 0.003 * (double)was[i];
+        }
+        rows_update(ro);
+        for (size_t i = 0; i < W; i++)
+            w[i] = (double)was[i];
+        rowform_learn_ref(&rf, w, acc, g, 0.2);
+        rows_read(ro, SHARED + 3, 0.0f, x);
+        for (size_t i = 0; i < W; i++) /* less than a unit in the last place of 8 bits away */
+            check_close((double)x[i], w[i], 1e-6, rf.format == AA_ROW_BF16 ? 1.0 / 128.0 : 1e-5, i);
+    }
+    rows_free(&ro);
+}
+
+static void
+own_rows_of_every_form_learn_as_the_definition(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < FORMS; form++) {
+        check_own_row(form, 1);
+        check_own_row(form, 20);
+    }
+}
+
+/* Batch `seq`: an op now and then, and readings of shared and own rows that learn. */
+static void
+one_batch(rows *ro, uint64_t seq)
+{
+    float dx[W];
+    rows_begin(ro, seq);
+    if (seq <= 40) do_op(ro, promote(SHARED + (uint32_t)seq, (uint32_t)seq % 3, 0.5f), seq);
+    if (seq > 10 && seq <= 40) do_op(ro, plain_op(AA_OP_FREE, SHARED + (uint32_t)seq - 10), seq);
+    for (uint64_t e = 0; e < 20; e++) {
+        aa_rng_normal(dx, W, 0.5, 1, AA_RNG_TEST, seq * 64 + e);
+        learn(ro, (uint32_t)(e % 13), 0.25f, dx);
+        learn(ro, SHARED + (uint32_t)(seq < 40 ? seq : 40), 0.0f, dx);
+    }
+}
+
+static void
+a_table_of_every_form_goes_on_from_a_checkpoint_bit_by_bit(void **state)
+{
+    (void)state;
+    static const enum aa_agent_mode modes[] = {AA_MODE_DEFAULT, AA_MODE_PAPER};
+    for (size_t form = 0; form < FORMS; form++)
+        for (size_t m = 0; m < 2; m++) {
+            rows           *a = formed_table(form, modes[m], 1), *b = NULL;
+            aa_ckpt_reader *r = NULL;
+            aa_err          err = AA_ERR_INIT;
+            ckpt_folder_make(&cfg);
+            for (uint64_t seq = 1; seq <= 30; seq++)
+                one_batch(a, seq);
+            write_checkpoint(a, 1);
+            assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
+            assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+            assert_int_equal(rows_restore(b, r, &err), AA_OK);
+            assert_true(rows_digest(a, 0) == rows_digest(b, 0));
+            for (uint64_t seq = 31; seq <= 60; seq++) {
+                one_batch(a, seq);
+                one_batch(b, seq);
+            }
+            assert_true(rows_digest(a, 0) == rows_digest(b, 0));
+            assert_true(rows_served_digest(a, 0) == rows_served_digest(b, 0));
+            rows_free(&b);
+            rows_free(&a);
+            aa_ckpt_close(&r);
+            ckpt_folder_remove(&cfg);
+        }
+}
+
+static void
+a_checkpoint_of_another_form_is_refused_by_name(void **state)
+{
+    (void)state;
+    rows           *a = formed_table(2, AA_MODE_DEFAULT, 1), *b = NULL;
+    aa_ckpt_reader *r = NULL;
+    aa_err          err = AA_ERR_INIT;
+    ckpt_folder_make(&cfg);
+    write_checkpoint(a, 1);
+    assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_OK);
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+    assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
+    assert_non_null(strstr(err.text, "bf16 with rowwise, not bf16 with adagrad"));
+    rows_free(&b);
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain: has no name in its section */
+    assert_int_equal(rows_new(&b, 1, &cfg, &err), AA_OK);
+    assert_int_equal(rows_restore(b, r, &err), AA_EPARSE);
+    rows_free(&b);
+    aa_ckpt_close(&r);
+    assert_int_equal(aa_ckpt_open(&r, &cfg, "learner", 1, &err), AA_ECONFIG); /* the digest */
+    rows_free(&a);
+    ckpt_folder_remove(&cfg);
+}
+
+static uint64_t
+digest_after(uint64_t seed, uint64_t batch, uint32_t slot, uint32_t before)
+{
+    rows       *ro = formed_table(2, AA_MODE_DEFAULT, 1), *other = NULL;
+    const float dx[W] = {0.3f, -0.2f, 0.1f, 0.7f, 0.9f, -0.4f};
+    float       x[W];
+    rows_free(&ro);
+    cfg.pipeline.seed = (int64_t)seed;
+    assert_int_equal(rows_new(&other, 1, &cfg, NULL), AA_OK);
+    do_op(other, plain_op(AA_OP_INIT, slot), 1);
+    rows_begin(other, 1);
+    for (uint32_t i = 0; i < before; i++)
+        learn(other, 4, 0.0f, dx); /* shared rows are not rounded */
+    rows_begin(other, batch);
+    learn(other, slot, 0.0f, dx);
+    rows_read(other, slot, 0.0f, x);
+    rows_free(&other);
+    return aa_digest(0, x, sizeof x);
+}
+
+static void
+rounding_depends_on_seed_batch_and_slot_and_on_nothing_else(void **state)
+{
+    (void)state;
+    const uint64_t want = digest_after(1, 5, 20, 0);
+    assert_true(digest_after(1, 5, 20, 0) == want);
+    assert_true(digest_after(1, 5, 20, 7) == want);
+    assert_true(digest_after(2, 5, 20, 0) != want);
+    assert_true(digest_after(1, 6, 20, 0) != want);
+    assert_true(digest_after(1, 5, 21, 0) != want);
+}
+
+/* All at once: each change points at weights of its own. */
+static void
+changes_of_every_form_hold_what_is_read(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < FORMS; form++) {
+        rows          *ro = formed_table(form, AA_MODE_DEFAULT, 1);
+        learner_change ch[64];
+        float          x[W];
+        for (uint64_t seq = 1; seq <= 40; seq++)
+            one_batch(ro, seq);
+        assert_int_equal(rows_reserve_changes(ro, 64, NULL), AA_OK);
+        const size_t n = rows_changes(ro, ch, 64);
+        assert_in_range(n, SHARED + 10, 63);
+        for (size_t i = 0; i < n; i++) {
+            if (ch[i].deleted) continue;
+            rows_read(ro, ch[i].slot, 0.0f, x);
+            assert_memory_equal(ch[i].w, x, sizeof x);
+        }
+        rows_free(&ro);
+    }
+}
+
+static void
+rows_from_outside_are_read_as_they_were_given_if_they_fit(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < FORMS; form++) {
+        rows       *ro = formed_table(form, AA_MODE_DEFAULT, 1);
+        const float beside[W] = {0.5f, 0.25f, -0.5f, 1.0f, 0.0f, 2.0f};
+        const float own[W] = {1.0f, -0.75f, 0.125f, 0.0f, 3.0f, -2.0f};
+        float       x[W], got[W];
+        do_op(ro, promote(SHARED, 2, 0.0f), 1);
+        for (size_t i = 0; i < W; i++)
+            x[i] = beside[i] + own[i];
+        rows_import_own(ro, SHARED, x, beside);
+        rows_read_own(ro, SHARED, beside, got);
+        assert_memory_equal(got, x, sizeof x);
+        rows_free(&ro);
+    }
+}
+
+static void
+the_figures_count_shared_rows_as_they_are(void **state)
+{
+    (void)state;
+    rows      *ro = formed_table(2, AA_MODE_DEFAULT, 1);
+    rows_stats rs;
+    rows_stats_get(ro, &rs);
+    assert_int_equal(rs.row_bytes, 2 * W + 8);
+    assert_int_equal(rs.live * rs.row_bytes + rs.base_bytes, (SHARED + 3) * 2 * W * sizeof(float));
+    rows_free(&ro);
+}
+
 int
 main(void)
 {
@@ -664,6 +909,7 @@ main(void)
         cmocka_unit_test(ops_that_do_not_fit_are_refused),
         cmocka_unit_test(a_plan_can_be_taken_back),
         cmocka_unit_test(changes_name_each_row_once_until_it_changes_again),
+        cmocka_unit_test(a_change_is_told_of_though_others_keep_changing),
         cmocka_unit_test(many_rows_come_go_and_change_without_being_lost),
         cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_event_by_event),
         cmocka_unit_test(residual_and_summed_rows_learn_as_in_double_in_steps),
@@ -672,6 +918,13 @@ main(void)
         cmocka_unit_test(the_served_digest_is_that_of_the_sums),
         cmocka_unit_test(only_modes_with_lean_bins_have_sums),
         cmocka_unit_test(a_table_comes_back_from_a_checkpoint),
+        cmocka_unit_test(own_rows_of_every_form_learn_as_the_definition),
+        cmocka_unit_test(a_table_of_every_form_goes_on_from_a_checkpoint_bit_by_bit),
+        cmocka_unit_test(a_checkpoint_of_another_form_is_refused_by_name),
+        cmocka_unit_test(rounding_depends_on_seed_batch_and_slot_and_on_nothing_else),
+        cmocka_unit_test(changes_of_every_form_hold_what_is_read),
+        cmocka_unit_test(rows_from_outside_are_read_as_they_were_given_if_they_fit),
+        cmocka_unit_test(the_figures_count_shared_rows_as_they_are),
     };
     return cmocka_run_group_tests_name("learner/rows/rows", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Rankings and batches through JSON, deadlines, the pool of threads; and that scorer/api/openapi.yaml
- * says what the HTTP endpoint does. */
+/* Rankings and batches through JSON, deadlines, the pool of threads; and that
+ * scorer/api/openapi.yaml says what the HTTP endpoint does. */
 #include "scorer/api/score_http.h"
 
 #include <setjmp.h>

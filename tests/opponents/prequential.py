@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What a team would use instead, on one stream, event by event: predict, record, then learn.
 
-    prequential.py PEER FILE.csv[.gz] [--positive ABOVE] [--events N]
+    prequential.py OPPONENT FILE.csv[.gz] [--positive ABOVE] [--events N]
 
-PEER is vw, river or torch. Prints one JSON line: peer, events, auc, mse, logloss, events_per_s
+OPPONENT is vw, river or torch. Prints one JSON line: opponent, events, auc, mse, logloss, events_per_s
 (of predict and learn alone, reading the file not counted) and peak_bytes (of the whole process).
 """
 import argparse
@@ -51,7 +51,7 @@ def auc(scores, labels):
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
-def vw_peer():
+def vw_opponent():
     """Vowpal Wabbit's online logistic regression with its usual adaptive updates, -l 1."""
     from vowpalwabbit import Workspace
 
@@ -68,7 +68,7 @@ def vw_peer():
     return step
 
 
-def river_peer():
+def river_opponent():
     """River's factorization machine classifier."""
     from river import facto, optim
 
@@ -84,7 +84,7 @@ def river_peer():
     return step
 
 
-def torch_peer():
+def torch_opponent():
     """A plain PyTorch DeepFM (16 dimensions, 64-32), a full table, Adagrad rows and Adam weights."""
     import torch
 
@@ -117,19 +117,19 @@ def torch_peer():
     return step
 
 
-PEERS = {"vw": vw_peer, "river": river_peer, "torch": torch_peer}
+OPPONENTS = {"vw": vw_opponent, "river": river_opponent, "torch": torch_opponent}
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("peer", choices=PEERS)
+    ap.add_argument("opponent", choices=OPPONENTS)
     ap.add_argument("file")
     ap.add_argument("--positive", type=float, help="labels above this are positive (default: 0.5)")
     ap.add_argument("--events", type=int, default=0, help="stop after so many events")
     args = ap.parse_args()
 
     events = read_events(args.file, args.positive, args.events)
-    step = PEERS[args.peer]()
+    step = OPPONENTS[args.opponent]()
     scores = []
     start = time.perf_counter()
     for user, item, label in events:
@@ -139,7 +139,7 @@ def main():
     eps = 1e-7
     logloss = -sum(math.log(min(max(p if y > 0.5 else 1 - p, eps), 1.0))
                    for p, y in zip(scores, labels)) / len(events)
-    json.dump({"peer": args.peer, "events": len(events), "auc": auc(scores, labels),
+    json.dump({"opponent": args.opponent, "events": len(events), "auc": auc(scores, labels),
                "mse": sum((p - y) ** 2 for p, y in zip(scores, labels)) / len(events),
                "logloss": logloss, "events_per_s": len(events) / seconds,
                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}, sys.stdout)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# `make peers`: what a team would use instead, and our pipeline, on the same stream in the same run.
-#   make peers [STREAM=file.csv.gz] [POSITIVE=3] [EVENTS=100000] [TORCH=0|1]
-# Vowpal Wabbit, River and PyTorch come from PyPI into build/peers/venv (once). PyTorch is large (its
+# `make opponents`: what a team would use instead, and our pipeline, on the same stream in the same run.
+#   make opponents [STREAM=file.csv.gz] [POSITIVE=3] [EVENTS=100000] [TORCH=0|1]
+# Vowpal Wabbit, River and PyTorch come from PyPI into build/opponents/venv (once). PyTorch is large (its
 # wheel brings GPU libraries, some GB): without TORCH=1 it is used only if it is there already.
-# Every peer predicts each event before it learns from it. Prints a table, writes build/peers/summary.json.
+# Every opponent predicts each event before it learns from it. Prints a table, writes build/opponents/summary.json.
 source "$(dirname "$0")/../../scripts/pipeline.sh"
 
-OUT=$ROOT/build/peers
-HERE=$ROOT/tests/peers
+OUT=$ROOT/build/opponents
+HERE=$ROOT/tests/opponents
 VENV=$OUT/venv
 EVENTS=${EVENTS:-100000}
 TORCH=${TORCH:-0}
@@ -52,7 +52,7 @@ install_python() { # those that cannot be imported yet
         { tail -n 15 "$OUT/pip.log" >&2; die "pip failed (its output: $OUT/pip.log)"; }
 }
 
-peer() { # peer NAME
+opponent() { # opponent NAME
     say "$1, event by event"
     "$VENV/bin/python" "$HERE/prequential.py" "$1" "$STREAM" ${POSITIVE:+--positive "$POSITIVE"} \
         --events "$EVENTS" >"$OUT/$1.json"
@@ -62,11 +62,11 @@ peer() { # peer NAME
 ours() {
     say "our pipeline, $1"
     rm -rf "$OUT/run"
-    pipeline_init "$OUT/run" "$BROKER" ingest.run=replay "pipeline.name=peers-$1" topics.interactions=peers \
-        "topics.assignments=peers-$1-assignments" "topics.model=peers-$1-model" "${LABELS[@]}" "${@:2}"
+    pipeline_init "$OUT/run" "$BROKER" ingest.run=replay "pipeline.name=opponents-$1" topics.interactions=opponents \
+        "topics.assignments=opponents-$1-assignments" "topics.model=opponents-$1-model" "${LABELS[@]}" "${@:2}"
     pipeline_start assigner learner ingest
     pipeline_wait_end "$RUN_SECONDS" || die "the pipeline failed"
-    jq -s --arg peer "$1" '{peer: $peer, events: .[0].events, auc: .[0].auc, mse: .[0].mse, logloss: .[0].logloss,
+    jq -s --arg opponent "$1" '{opponent: $opponent, events: .[0].events, auc: .[0].auc, mse: .[0].mse, logloss: .[0].logloss,
         events_per_s: .[0].events_per_s, peak_bytes: (map(.peak_resident_bytes) | add),
         rows: .[0].rows_live}' "$OUT"/run/{learner,assigner,ingest}.json >"$OUT/$1.json"
 }
@@ -74,7 +74,7 @@ ours() {
 show() {
     jq -r 'def dec: . * 10000 | round / 10000;
         ["", "AUC", "MSE", "log-loss", "events/s", "peak memory"],
-        (.peers[] | [.peer, (.auc | dec), (.mse | dec), (.logloss | dec), (.events_per_s | round),
+        (.opponents[] | [.opponent, (.auc | dec), (.mse | dec), (.logloss | dec), (.events_per_s | round),
                      "\(.peak_bytes / 1048576 | round) MB"]) | map(tostring) | @tsv' "$OUT/summary.json" |
         awk -F'\t' '{ printf "  %-22s %8s %8s %9s %10s %12s\n", $1, $2, $3, $4, $5, $6 }'
 }
@@ -86,9 +86,9 @@ flock -n 7 || die "another comparison runs here"
 say "building"
 build all >"$OUT/build.log" || die "the build failed"
 prepare_venv
-peers=(vw river)
+opponents=(vw river)
 if "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
-    peers+=(torch)
+    opponents+=(torch)
 else
     say "PyTorch is not installed here: left out (TORCH=1 installs it)"
 fi
@@ -103,14 +103,14 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 BROKER=$("$ROOT/scripts/local-kafka.sh" start "$OUT/kafka")
-pipeline_init "$OUT/run" "$BROKER" topics.interactions=peers
+pipeline_init "$OUT/run" "$BROKER" topics.interactions=opponents
 pipeline_tool record --partitions 4 --limit "$EVENTS" "$STREAM" >"$OUT/record.log" 2>&1 ||
     { cat "$OUT/record.log" >&2; die "record failed"; }
 ours autoassign-default agent.mode=default
 ours autoassign-full-table agent.mode=unique model.row_l2=0.008 model.dense_rate=0.0002
-for name in "${peers[@]}"; do peer "$name"; done
-(cd "$OUT" && jq -s --arg stream "$(basename "$STREAM")" '{stream: $stream, events: .[0].events, peers: .}' \
-    autoassign-default.json autoassign-full-table.json "${peers[@]/%/.json}") >"$OUT/summary.json"
+for name in "${opponents[@]}"; do opponent "$name"; done
+(cd "$OUT" && jq -s --arg stream "$(basename "$STREAM")" '{stream: $stream, events: .[0].events, opponents: .}' \
+    autoassign-default.json autoassign-full-table.json "${opponents[@]/%/.json}") >"$OUT/summary.json"
 say "$(jq -r '"\(.events) events of \(.stream), each predicted before it is learned from:"' "$OUT/summary.json")"
 show
-say "summary: build/peers/summary.json"
+say "summary: build/opponents/summary.json"

@@ -21,8 +21,15 @@ enum {
 /* How an ID is written. */
 enum { ID_WHOLE = 1, ID_POINT_ZERO = 2 };
 
+/* IDs, by number, that stood in quotes between tabs. */
+typedef struct {
+    bool  *is; /* (cap) */
+    size_t cap;
+} quoted_ids;
+
 struct load {
     load_names users, items;
+    quoted_ids users_quoted, items_quoted;
     unsigned   users_are, items_are; /* ID_... of any of them */
     load_row  *row;                  /* (count of cap) */
     size_t     count, cap;
@@ -63,6 +70,8 @@ load_free(load **ld_p)
     if (!ld) return;
     load_names_fini(&ld->users);
     load_names_fini(&ld->items);
+    free(ld->users_quoted.is);
+    free(ld->items_quoted.is);
     free(ld->row);
     free(ld);
     *ld_p = NULL;
@@ -110,6 +119,38 @@ is_whole(const load_cell *ce)
 }
 
 static aa_status
+set_quoted(quoted_ids *qi, uint32_t number, aa_err *err)
+{
+    if (number >= qi->cap) {
+        size_t cap = 2 * (size_t)number + 1024;
+        bool  *is = realloc(qi->is, cap * sizeof *is);
+        if (!is) return aa_fail(err, AA_ENOMEM, "%zu IDs", cap);
+        memset(is + qi->cap, 0, (cap - qi->cap) * sizeof *is);
+        qi->is = is;
+        qi->cap = cap;
+    }
+    qi->is[number] = true;
+    return AA_OK;
+}
+
+/* Between tabs "Heroes" may be Heroes in quotes or a name of its own. */
+static aa_status
+check_quotes(reading *rd, load_column w, const load_cell *ce, uint32_t number, bool known,
+             aa_err *err)
+{
+    quoted_ids *qi = w == LOAD_USER ? &rd->ld->users_quoted : &rd->ld->items_quoted;
+    if (!rd->form.separator || *rd->form.separator != '\t' || rd->opt->quotes != LOAD_QUOTES_TOLD)
+        return AA_OK;
+    if (!known) return ce->quoted ? set_quoted(qi, number, err) : AA_OK;
+    if (ce->quoted == (number < qi->cap && qi->is[number])) return AA_OK;
+    return load_text_wrong(
+        rd->tx, err, AA_ECONFIG,
+        "the %s %.*s stands with and without quotes: --quotes yes (they are one) "
+        "or no (two) decides",
+        load_column_name(w), ce->len < 40 ? (int)ce->len : 40, ce->text);
+}
+
+static aa_status
 take_id(reading *rd, load_column w, load_cell ce, uint32_t *number, aa_err *err)
 {
     load_names  *nm = w == LOAD_USER ? &rd->ld->users : &rd->ld->items;
@@ -118,6 +159,7 @@ take_id(reading *rd, load_column w, load_cell ce, uint32_t *number, aa_err *err)
     uint32_t     known = nm->count;
     if (whole > 0 && rd->opt->ids == LOAD_IDS_NUMBERS) ce.len = whole;
     aa_status st = load_names_number(nm, ce.text, ce.len, number, err);
+    if (st == AA_OK) st = check_quotes(rd, w, &ce, *number, *number < known, err);
     if (st != AA_OK || nm->count == known || rd->opt->ids != LOAD_IDS_TOLD) return st;
     *are |= whole > 0 ? ID_POINT_ZERO : is_whole(&ce) ? ID_WHOLE : 0;
     if (*are != (ID_WHOLE | ID_POINT_ZERO)) return AA_OK;
@@ -220,7 +262,8 @@ take_cells(reading *rd, char *record, size_t len, row_values *out, aa_err *err)
 {
     const load_form *fo = &rd->form;
     load_cells      *cs = &rd->cells;
-    const char      *wrong = load_text_split(record, len, fo->separator, cs);
+    const char      *wrong =
+        load_text_split(record, len, fo->separator, rd->opt->quotes != LOAD_QUOTES_NO, cs);
     if (wrong) return load_text_wrong(rd->tx, err, AA_EPARSE, "%s", wrong);
     while (cs->count > fo->columns && cs->cell[cs->count - 1].len == 0)
         cs->count--;
@@ -248,7 +291,7 @@ take_member_number(const json_reader_value *va, double *out)
     *out = va->kind == JSON_READER_BOOL && va->truth ? 1.0 : 0.0;
     if (va->kind != JSON_READER_TEXT || va->len >= sizeof text) return va->kind == JSON_READER_BOOL;
     memcpy(text, va->text, va->len);
-    return load_text_number(&(load_cell){text, va->len}, out);
+    return load_text_number(&(load_cell){text, va->len, false}, out);
 }
 
 /* Texts are the reader's until the next object. */
@@ -272,7 +315,7 @@ take_object(reading *rd, const char *record, size_t len, row_values *out, aa_err
                                    : w == LOAD_LABEL || w == LOAD_TIME
                                        ? "not a number"
                                        : "neither a text nor a number");
-        if (w <= LOAD_ITEM) out->id[w] = (load_cell){(char *)(uintptr_t)va->text, va->len};
+        if (w <= LOAD_ITEM) out->id[w] = (load_cell){(char *)(uintptr_t)va->text, va->len, false};
     }
     return AA_OK;
 }
@@ -316,10 +359,11 @@ skip_row(load_taken *out, const aa_err *err)
 static aa_status
 read_rows(reading *rd, aa_err *err)
 {
+    const char *separator = rd->opt->quotes != LOAD_QUOTES_NO ? rd->form.separator : NULL;
     for (;;) {
         char     *record;
         size_t    len;
-        aa_status st = load_text_record(rd->tx, rd->form.separator, &record, &len, err);
+        aa_status st = load_text_record(rd->tx, separator, &record, &len, err);
         if (st == AA_OK && !record) return AA_OK;
         if (st == AA_OK && strspn(record, " ") == len) continue;
         if (st == AA_OK) st = take_row(rd, record, len, err);

@@ -54,12 +54,17 @@ typedef enum { LOAD_HEADER_TOLD, LOAD_HEADER_YES, LOAD_HEADER_NO, LOAD_HEADERS }
  * 1, as a table program that once had a gap in the column writes it. */
 typedef enum { LOAD_IDS_TOLD, LOAD_IDS_TEXT, LOAD_IDS_NUMBERS, LOAD_IDS } load_ids;
 
+/* LOAD_QUOTES_TOLD: taken off as load_text.h says, but between tabs an ID that stands with and without
+ * quotes is refused; LOAD_QUOTES_NO: they are text. */
+typedef enum { LOAD_QUOTES_TOLD, LOAD_QUOTES_YES, LOAD_QUOTES_NO, LOAD_QUOTES } load_quotes;
+
 /* All 0: everything is told from the file, and a bad row is an error. */
 typedef struct {
     const char *column[LOAD_COLUMNS]; /* a header's name, or digits: a number from 1; NULL: told */
     load_unit   unit;
     load_header header;
     load_ids    ids;
+    load_quotes quotes;
     bool        skip_bad; /* a row that is no event is counted and left out */
 } load_options;
 

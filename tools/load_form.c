@@ -293,11 +293,11 @@ typedef struct {
 } line_trial;
 
 static bool
-try_separator(line_trial *tr, const char *line, size_t len, const char *separator)
+try_separator(line_trial *tr, const char *line, size_t len, const char *separator, bool quotes)
 {
     memcpy(tr->copy, line, len);
     tr->copy[len] = '\0';
-    return load_text_split(tr->copy, len, separator, &tr->cells) == NULL;
+    return load_text_split(tr->copy, len, separator, quotes, &tr->cells) == NULL;
 }
 
 static void
@@ -328,7 +328,7 @@ choose_separator(line_trial *tr, const char *line, size_t len, const load_option
     fit    best = FITS_NOT;
     size_t most = 0;
     for (size_t i = 0; i < SEPARATORS; i++) {
-        bool whole = try_separator(tr, line, len, separators[i]);
+        bool whole = try_separator(tr, line, len, separators[i], opt->quotes != LOAD_QUOTES_NO);
         fit  is = FITS_NOT;
         if (whole && fits_row(&tr->cells, opt)) is = FITS_ROW;
         if (opt->header != LOAD_HEADER_NO && tr->cells.count >= LOAD_COLUMNS &&
@@ -380,7 +380,7 @@ take_comment(load_form *fo, load_text *tx, const char *line, size_t len, const l
         choose_separator(tr, line + skip, len - skip, opt, &separator) == FITS_HEADER) {
         fo->separator = separator;
         fo->header = true;
-        (void)try_separator(tr, line + skip, len - skip, separator);
+        (void)try_separator(tr, line + skip, len - skip, separator, opt->quotes != LOAD_QUOTES_NO);
         st = find_columns(fo, tx, &tr->cells, opt, err);
     }
     trial_free(&tr);
@@ -419,7 +419,7 @@ next_member(const char *at, const char *stop, int *depth, load_cell *name)
         for (from = ++at; at < stop && *at != '"'; at++)
             if (*at == '\\') at++;
         if (at >= stop) return NULL;
-        *name = (load_cell){(char *)(uintptr_t)from, (size_t)(at - from)};
+        *name = (load_cell){(char *)(uintptr_t)from, (size_t)(at - from), true};
         at++;
         at += strspn(at, " \t\r");
         if (*depth == 1 && *at == ':') return at;
@@ -432,7 +432,7 @@ static aa_status
 find_member(load_form *fo, const load_text *tx, const load_cell *object, load_column w,
             const char *given, aa_err *err)
 {
-    load_cell   name = {(char *)(uintptr_t)given, given ? strlen(given) : 0}, key;
+    load_cell   name = {(char *)(uintptr_t)given, given ? strlen(given) : 0, false}, key;
     const char *at = given ? NULL : object->text, *stop = object->text + object->len;
     int         depth = 0;
     load_unit   unit;
@@ -484,11 +484,12 @@ read_first_line(load_form *fo, load_text *tx, const char *line, size_t len, cons
     if (!fo->separator) (void)choose_separator(tr, line, len, opt, &fo->separator);
     trial_free(&tr);
     load_text_again(tx);
-    st = load_text_record(tx, fo->separator, &record, &record_len, err);
+    const bool quotes = opt->quotes != LOAD_QUOTES_NO;
+    st = load_text_record(tx, quotes ? fo->separator : NULL, &record, &record_len, err);
     if (st == AA_OK) st = trial_new(&tr, record_len, err);
     if (st != AA_OK) return st;
     memcpy(tr->copy, record, record_len + 1);
-    const char *wrong = load_text_split(tr->copy, record_len, fo->separator, &tr->cells);
+    const char *wrong = load_text_split(tr->copy, record_len, fo->separator, quotes, &tr->cells);
     if (wrong) st = load_text_wrong(tx, err, AA_ECONFIG, "%s", wrong);
     if (st == AA_OK) st = decide_header(fo, tx, &tr->cells, opt, err);
     if (st == AA_OK) st = find_columns(fo, tx, &tr->cells, opt, err);
@@ -521,7 +522,7 @@ load_form_read(load_form *fo, load_text *tx, const load_options *opt, bool *ther
                                    "'.[]' makes that of it)");
         if (!begins_object(line, len)) return read_first_line(fo, tx, line, len, opt, err);
         fo->separator = NULL;
-        st = read_first_object(fo, tx, &(load_cell){line, len}, opt, err);
+        st = read_first_object(fo, tx, &(load_cell){line, len, false}, opt, err);
         load_text_again(tx);
         return st;
     }

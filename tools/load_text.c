@@ -239,6 +239,7 @@ unquote_cell(char *at, const char *stop, load_cell *out)
 {
     char *to = at;
     out->text = at;
+    out->quoted = true;
     for (char *from = at + 1; from < stop; from++) {
         if (*from == '"' && (from + 1 == stop || from[1] != '"')) {
             out->len = (size_t)(to - at);
@@ -264,7 +265,7 @@ plain_cell(char *from, char *to, load_cell *out)
     from = skip_blanks(from, to);
     while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
         to--;
-    *out = (load_cell){from, (size_t)(to - from)};
+    *out = (load_cell){from, (size_t)(to - from), false};
 }
 
 /* The cell of TAB that begins with a quote and ends at `end`. */
@@ -282,7 +283,7 @@ take_tab_cell(char *from, char *end, load_cell *out)
 }
 
 const char *
-load_text_split(char *record, size_t len, const char *separator, load_cells *out)
+load_text_split(char *record, size_t len, const char *separator, bool quotes, load_cells *out)
 {
     const size_t sep_len = strlen(separator);
     const bool   tab = *separator == '\t';
@@ -293,7 +294,7 @@ load_text_split(char *record, size_t len, const char *separator, load_cells *out
         char      *next;
         if (out->count == LOAD_TEXT_CELLS) return "more than 256 columns";
         char *begin = sep_len > 1 || tab ? at : skip_blanks(at, stop);
-        if (begin < stop && *begin == '"' && sep_len == 1 && !tab) {
+        if (quotes && begin < stop && *begin == '"' && sep_len == 1 && !tab) {
             next = unquote_cell(begin, stop, ce);
             if (!next) return "a quote is not closed";
             next = skip_blanks(next, stop);
@@ -302,7 +303,7 @@ load_text_split(char *record, size_t len, const char *separator, load_cells *out
             next =
                 sep_len > 1 ? strstr(at, separator) : memchr(at, *separator, (size_t)(stop - at));
             if (!next) next = stop;
-            if (tab && at < next && *at == '"')
+            if (quotes && tab && at < next && *at == '"')
                 take_tab_cell(at, next, ce);
             else
                 plain_cell(at, next, ce);

@@ -25,6 +25,7 @@ typedef struct load_text load_text;
 typedef struct {
     char  *text; /* not NUL-terminated */
     size_t len;
+    bool   quoted; /* quotes were taken off */
 } load_cell;
 
 typedef struct {
@@ -56,8 +57,11 @@ aa_status load_text_wrong(const load_text *tx, aa_err *err, aa_status code, cons
     ((void)load_text_wrong(tx, err, code, __VA_ARGS__), (code))
 #endif
 
-/** The cells of a record, unquoted in place. @return NULL; or what is wrong, in words */
-const char *load_text_split(char *record, size_t len, const char *separator, load_cells *out);
+/** The cells of a record, unquoted in place.
+ *  @param quotes  false: quotes are text
+ *  @return NULL; or what is wrong, in words */
+const char *load_text_split(char *record, size_t len, const char *separator, bool quotes,
+                            load_cells *out);
 /** A finite number, and nothing else in the cell. */
 bool load_text_number(const load_cell *ce, double *value);
 

@@ -36,6 +36,9 @@ static const char usage_text[] =
     "order)\n"
     "  --header yes|no          is the first line one? (told from what is in it)\n"
     "  --ids text|numbers       IDs as they stand, or 1.0 as 1 (a file that has both is refused)\n"
+    "  --quotes yes|no          take quotes around a cell off, or keep them (with tabs an ID that "
+    "has\n"
+    "                           them in one row and not in another is refused)\n"
     "  --skip-bad               leave out rows that are no event, and count them, instead of "
     "ending\n"
     "  -c FILE                  the pipeline's configuration, for topics.interactions and kafka\n"
@@ -302,6 +305,15 @@ take_header(void *arg, const char *value)
 }
 
 static bool
+take_quotes(void *arg, const char *value)
+{
+    options *opt = arg;
+    if (strcmp(value, "yes") == 0) opt->how.quotes = LOAD_QUOTES_YES;
+    if (strcmp(value, "no") == 0) opt->how.quotes = LOAD_QUOTES_NO;
+    return opt->how.quotes != LOAD_QUOTES_TOLD;
+}
+
+static bool
 take_ids(void *arg, const char *value)
 {
     options *opt = arg;
@@ -356,6 +368,7 @@ main(int argc, char **argv)
         {.name = "time", .text = &opt.how.column[LOAD_TIME]},
         {.name = "header", .refuse = "neither yes nor no", .take = take_header},
         {.name = "ids", .refuse = "neither text nor numbers", .take = take_ids},
+        {.name = "quotes", .refuse = "neither yes nor no", .take = take_quotes},
         {.name = "skip-bad", .flag = &opt.how.skip_bad},
         {.name = "sample",
          .refuse = "not a number from 1 to 100",

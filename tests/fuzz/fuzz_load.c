@@ -51,13 +51,15 @@ static load_options
 options_of(uint8_t byte)
 {
     /* names and numbers of columns; most often none, or all is refused */
-    static const load_options forms[] = {
-        {.unit = LOAD_UNIT_TOLD},
-        {.unit = LOAD_UNIT_TOLD},
-        {.header = LOAD_HEADER_YES, .ids = LOAD_IDS_NUMBERS},
-        {.column = {"1", "2", "3", "4"}, .header = LOAD_HEADER_NO, .ids = LOAD_IDS_TEXT},
-        {.column = {"2", "", "rating", "ts"}}};
-    load_options opt = forms[byte / LOAD_UNITS / 2 % (sizeof forms / sizeof *forms)];
+    static const load_options forms[] = {{.unit = LOAD_UNIT_TOLD},
+                                         {.unit = LOAD_UNIT_TOLD},
+                                         {.header = LOAD_HEADER_YES, .ids = LOAD_IDS_NUMBERS},
+                                         {.column = {"1", "2", "3", "4"},
+                                          .header = LOAD_HEADER_NO,
+                                          .ids = LOAD_IDS_TEXT,
+                                          .quotes = LOAD_QUOTES_NO},
+                                         {.column = {"2", "", "rating", "ts"}}};
+    load_options              opt = forms[byte / LOAD_UNITS / 2 % (sizeof forms / sizeof *forms)];
     opt.unit = byte % LOAD_UNITS;
     opt.skip_bad = byte / LOAD_UNITS % 2 == 1;
     return opt;

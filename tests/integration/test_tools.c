@@ -148,6 +148,7 @@ record_reads_what_could_be_read_in_two_ways_as_its_options_say(void **state)
                "1 bad rows skipped, the first: ");
     check_says(RUN(fx, 2, "record", "--describe", "--header", "maybe", fx->file), "--header");
     check_says(RUN(fx, 2, "record", "--describe", "--ids", "maybe", fx->file), "--ids");
+    check_says(RUN(fx, 2, "record", "--describe", "--quotes", "maybe", fx->file), "--quotes");
 }
 
 static void

@@ -566,16 +566,35 @@ quotes_between_tabs_are_taken_off_if_they_are_the_whole_cell(void **state)
 {
     fixture *fx = *state;
     assert_int_equal(load_with(fx,
-                               "u\t\"Heroes\"\t1\t5\nu\tHeroes\t1\t5\nu\t\"a\" or b\t1\t5\n"
+                               "u\t\"Low\"\t1\t5\nu\tHeroes\t1\t5\nu\t\"a\" or b\t1\t5\n"
                                "u\t\"\t1\t5\nu\t5\" disk\t1\t5\nu\t\"say \"\"hi\"\"\"\t1\t5\n",
                                NULL, NULL),
                      AA_OK);
-    check_row(fx, 0, "u", "Heroes", 1, 5000);
+    check_row(fx, 0, "u", "Low", 1, 5000);
     check_row(fx, 1, "u", "Heroes", 1, 5000);
     check_row(fx, 2, "u", "\"a\" or b", 1, 5000);
     check_row(fx, 3, "u", "\"", 1, 5000);
     check_row(fx, 4, "u", "5\" disk", 1, 5000);
     check_row(fx, 5, "u", "say \"hi\"", 1, 5000);
+}
+
+static void
+an_id_between_tabs_with_and_without_quotes_is_refused_unless_told(void **state)
+{
+    fixture    *fx = *state;
+    const char *heroes = "u1\t\"Heroes\"\t5\t9\nu2\tHeroes\t4\t9\n";
+    check_undecided(fx, heroes, 2, "--quotes yes");
+    check_undecided(fx, "u\ti\t5\t9\n\"v\"\ti\t5\t9\n\"u\"\ti\t5\t9\n", 3, "--quotes yes");
+    assert_int_equal(load_with(fx, heroes, WITH(.quotes = LOAD_QUOTES_YES), NULL), AA_OK);
+    check_row(fx, 0, "u1", "Heroes", 5, 9000);
+    assert_int_equal(load_with(fx, heroes, WITH(.quotes = LOAD_QUOTES_NO), NULL), AA_OK);
+    check_row(fx, 0, "u1", "\"Heroes\"", 5, 9000);
+    check_row(fx, 1, "u2", "Heroes", 4, 9000);
+    assert_int_equal(load_with(fx, "\"u\ti\t5\t9\n", WITH(.quotes = LOAD_QUOTES_NO), NULL), AA_OK);
+    assert_int_equal(load_with(fx, "\"u,\"i\",5,9\n", WITH(.quotes = LOAD_QUOTES_NO), NULL), AA_OK);
+    check_row(fx, 0, "\"u", "\"i\"", 5, 9000);
+    assert_int_equal(load_with(fx, "u,\"i\",5,9\nu,i,5,9\n", NULL, NULL),
+                     AA_OK); /* CSV has one meaning */
 }
 
 static void
@@ -655,6 +674,7 @@ main(void)
         TEST(blanks_around_values_belong_to_none),
         TEST(quoted_cells_of_csv_may_hold_line_breaks),
         TEST(quotes_between_tabs_are_taken_off_if_they_are_the_whole_cell),
+        TEST(an_id_between_tabs_with_and_without_quotes_is_refused_unless_told),
         TEST(bad_rows_are_counted_and_left_out_on_request),
         TEST(line_that_is_too_long_is_skipped_whole),
     };

@@ -154,14 +154,14 @@ takes_folders(const char *path)
 aa_status
 aa_ckpt_check_folder(const aa_conf *cfg, const char *process, aa_err *err)
 {
-    char      path[CKPT_PATH_BYTES];
-    aa_status st = aa_ckpt_path(path, sizeof path, cfg, process, UINT64_MAX, err);
-    if (st == AA_OK) st = folder_path(path, sizeof path, cfg, process, err);
+    char        path[CKPT_PATH_BYTES];
+    aa_status   st = aa_ckpt_path(path, sizeof path, cfg, process, UINT64_MAX, err);
+    struct stat what;
     if (st != AA_OK) return st;
+    snprintf(path, sizeof path, "%s", cfg->checkpoint.dir);
+    if (stat(path, &what) == 0 && S_ISDIR(what.st_mode)) return AA_OK;
     cut_to_existing(path);
-    if (access(path, W_OK | X_OK) == 0 &&
-        (takes_folders(path) || errno == ENOSPC || errno == EDQUOT))
-        return AA_OK;
+    if (takes_folders(path) || errno == ENOSPC || errno == EDQUOT) return AA_OK;
     return aa_fail(err, AA_ECONFIG, "checkpoint.dir: %.80s: cannot be used: %.80s: %s",
                    cfg->checkpoint.dir, path, strerror(errno));
 }

@@ -104,7 +104,8 @@ aa_status aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epoch
  * this. */
 aa_status aa_ckpt_latest(const aa_conf *cfg, const char *process, uint64_t *epoch, aa_err *err)
     __attribute__((warn_unused_result));
-/** Can the process's folder be made and written? Leaves nothing behind.
+/** Is checkpoint.dir a folder, or can it be made? Leaves nothing behind. Whether one that exists can be
+ *  written now is not asked: a full or read-only disk may get better, and saving says so.
  *  @errors AA_ECONFIG no, and why */
 aa_status aa_ckpt_check_folder(const aa_conf *cfg, const char *process, aa_err *err)
     __attribute__((warn_unused_result));

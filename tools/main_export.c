@@ -240,9 +240,10 @@ fill_table(job *jb, size_t f, aa_table *tb, aa_err *err)
 static json_t *
 unseen_row(job *jb, size_t f, size_t W)
 {
-    float  *x = calloc(W, sizeof *x);
-    json_t *row = x && replica_read_unseen(jb->rr, f, x) ? json_array() : json_null();
-    for (size_t i = 0; i < W && json_is_array(row); i++)
+    float     *x = calloc(W, sizeof *x);
+    const bool read = x && replica_read_unseen(jb->rr, f, x);
+    json_t    *row = read ? json_array() : json_null();
+    for (size_t i = 0; read && i < W; i++)
         json_array_append_new(row, json_real((double)x[i]));
     free(x);
     return row;

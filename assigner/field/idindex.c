@@ -21,7 +21,7 @@ static aa_status
 make_ready(idindex *ix, uint64_t cells, aa_err *err)
 {
     if (cells + SPARE <= ix->ready) return AA_OK;
-    uint64_t bytes = (cells + 2 * SPARE) * sizeof *ix->cell;
+    uint64_t bytes = (cells + 2 * (uint64_t)SPARE) * sizeof *ix->cell;
     /* pages at first, so that a small index is small; then huge ones */
     const uint64_t step = bytes < STEP_BYTES ? 4096 : STEP_BYTES;
     bytes = (bytes + step - 1) / step * step;

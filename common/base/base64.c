@@ -21,8 +21,10 @@ aa_base64_put(char *out, const void *bytes, size_t n)
                               (left > 2 ? at[i + 2] : 0);
         out[0] = digits[bits >> 18];
         out[1] = digits[bits >> 12 & 63];
-        out[2] = left > 1 ? digits[bits >> 6 & 63] : '=';
-        out[3] = left > 2 ? digits[bits & 63] : '=';
+        out[2] = '=';
+        out[3] = '=';
+        if (left > 1) out[2] = digits[bits >> 6 & 63];
+        if (left > 2) out[3] = digits[bits & 63];
     }
 }
 

@@ -15,8 +15,7 @@ aa_model_find(enum aa_model_id id)
     case AA_MODEL_DEEPFM: return &aa_model_deepfm;
     case AA_MODEL_DCN: return &aa_model_dcn;
     }
-    AA_REQUIRE(!"a model");
-    return NULL;
+    aa_bug("a kind of model", __FILE__, __LINE__);
 }
 
 void

@@ -527,7 +527,8 @@ next_dirty(const rows *ro, uint32_t slot)
         for (uint32_t i = slot % CHUNK / 64; i < WORDS; i++) {
             uint64_t word = ro->chunks[c]->dirty[i];
             if (i == slot % CHUNK / 64) word &= ~UINT64_C(0) << slot % 64;
-            if (word) return (uint32_t)(c * CHUNK + i * 64) + (uint32_t)__builtin_ctzll(word);
+            if (word)
+                return (uint32_t)(c * CHUNK + (size_t)i * 64) + (uint32_t)__builtin_ctzll(word);
         }
     }
 }

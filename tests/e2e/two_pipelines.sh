@@ -18,9 +18,10 @@ wait_until 20 no_lag
 ask() { pipeline_tool score 1 1 2 3 4 5; }
 
 # The same in another folder, under another name.
+# shellcheck disable=SC2030,SC2031 # a pipeline of its own: production's is to stay as it is
 trial() (
     PIPELINE_PID=()
-    init_run trial "${SHARED[@]}" "topics.interactions=$TOPIC" "$@"
+    init_run trial "${SHARED[@]}" "topics.interactions=$TOPIC"
     pipeline_start assigner learner
     ended() { ! pipeline_alive assigner && ! pipeline_alive learner; }
     wait_until 30 ended || pipeline_stop
@@ -42,6 +43,7 @@ for name in ingest assigner learner; do
 done
 wait_until 20 no_lag
 before=$(ask)
+# shellcheck disable=SC2030,SC2031 # as above
 (
     PIPELINE_PID=()
     init_run trial "${SHARED[@]}" "topics.interactions=$TOPIC" model.row_rate=0.3

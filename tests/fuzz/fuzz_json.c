@@ -62,8 +62,7 @@ size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     static const char *const objects[] = {
-        "{\"a\": -12, \"bb\": 1.5e-3, \"\\u00e9\": \"\\ud83d\\ude00\\n\", \"x\": [{\"a\": []}, "
-        "{}]}",
+        "{\"a\": -12, \"bb\": 1.5e-3, \"\\u00e9\": \"\\ud83d\\ude00\\n\", \"x\": [{\"a\": []}]}",
         "{\"\\u0061\": 18446744073709551615, \"b\\u0062\": \"\\u0000\", \"y\": 1e400}",
         "\xef\xbb\xbf\n{\"a\":true,\"bb\":null,\"\xc3\xa9\":{\"a\":1,\"a\":2}} ",
     };

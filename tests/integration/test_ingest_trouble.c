@@ -184,8 +184,9 @@ letter_that_is_too_large_for_its_topic_is_cut(void **state)
     assert_int_equal(read_letters(fx, dlq, &len, NULL), 41);
     send_large_bad(fx, 100000); /* the client's limit is the smaller */
     snprintf(fx->group + strlen(fx->group), 8, "-again");
-    start_ingest(fx, (const char *[]){"ingest.run=replay", "kafka.message.max.bytes=5000",
-                                      "ingest.replay_from=offset:82", NULL});
+    start_ingest(fx,
+                 (const char *[]){"ingest.run=replay", "kafka.message.max.bytes=5000",
+                                  "publish.enabled=false", "ingest.replay_from=offset:82", NULL});
     expect_exit(fx, 0);
     assert_int_equal(read_letters(fx, dlq, &len, "100000"), 42);
     assert_in_range(len, 4000, 5000);

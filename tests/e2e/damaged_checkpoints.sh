@@ -118,5 +118,5 @@ pipeline_stop
 init_run foreign "${SETTINGS[@]}" agent.reward_window=4
 pipeline_start assigner learner ingest
 check other_configuration_is_refused ends_with ingest 2
-check other_configuration_is_named says ingest 'made with another configuration'
+check other_configuration_is_named says ingest 'made with other settings, agent.reward_window (5, now 4)'
 pipeline_stop

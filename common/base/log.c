@@ -1,5 +1,5 @@
 /* A record is put together in a buffer of its thread and leaves in one write(2), so lines of
- * threads and of forked children do not mix. Under the lock is only the count of repeats: per id
+ * threads and of forked children do not mix. Under the lock is only the count of repeats: per id, level
  * and second the first RATE records are written, the others counted; the count is written when
  * the next record of that id comes after its second, or by aa_log_flush_repeats. */
 #include "common/base/log.h"
@@ -25,7 +25,7 @@
 
 typedef struct {
     char         id[ID_BYTES]; /* "": unused */
-    aa_log_level level;        /* of the last record held back */
+    aa_log_level level;        /* debug records of an id must not hold back its warnings */
     int64_t      window_ms;    /* when its current second began */
     uint32_t     seen, held;   /* in the current second */
 } repeat;
@@ -219,14 +219,20 @@ write_held(aa_log_level level, const char *id, uint32_t held)
     write_line(level, id, kv, "repeats held back");
 }
 
-/* The entry of id, else the one whose second is longest ago. */
+static bool
+is_of(const repeat *rp, aa_log_level level, const char *id)
+{
+    return rp->level == level && strncmp(rp->id, id, ID_BYTES - 1) == 0;
+}
+
+/* The entry of id at this level, else the one whose second is longest ago. */
 static repeat *
-find_repeat(const char *id)
+find_repeat(aa_log_level level, const char *id)
 {
     repeat *oldest = &sink.repeats[0];
     for (size_t i = 0; i < IDS; i++) {
         repeat *rp = &sink.repeats[i];
-        if (strncmp(rp->id, id, ID_BYTES - 1) == 0) return rp;
+        if (is_of(rp, level, id)) return rp;
         if (rp->window_ms < oldest->window_ms) oldest = rp;
     }
     return oldest;
@@ -238,12 +244,12 @@ admit(aa_log_level level, const char *id, repeat *ended)
 {
     int64_t now_ms = aa_now_ms();
     lock_sink();
-    repeat *rp = find_repeat(id);
-    bool    same = strncmp(rp->id, id, ID_BYTES - 1) == 0;
+    repeat *rp = find_repeat(level, id);
     ended->held = 0;
-    if (!same || now_ms - rp->window_ms >= WINDOW_MS) {
+    if (!is_of(rp, level, id) || now_ms - rp->window_ms >= WINDOW_MS) {
         *ended = *rp;
         snprintf(rp->id, sizeof rp->id, "%s", id);
+        rp->level = level;
         rp->window_ms = now_ms;
         rp->seen = rp->held = 0;
     }
@@ -251,7 +257,7 @@ admit(aa_log_level level, const char *id, repeat *ended)
     if (open)
         rp->seen++;
     else
-        rp->held++, rp->level = level;
+        rp->held++;
     unlock_sink();
     return open;
 }

@@ -230,6 +230,7 @@ try_client(rd_kafka_type_t type, rd_kafka_conf_t **conf_p, aa_err *err)
 
     for (size_t i = 0; i < sizeof brokers / sizeof *brokers; i++)
         rd_kafka_conf_set(*conf_p, brokers[i], "", NULL, 0);
+    rd_kafka_conf_set(*conf_p, "log_level", "0", NULL, 0); /* what it has to tell is in err */
     aa_status st = aa_kafka_client_new(&rk, type, conf_p, err);
     if (rk) rd_kafka_destroy(rk);
     return st;

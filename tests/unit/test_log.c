@@ -179,6 +179,7 @@ repeats_are_counted_and_none_is_lost(void **state)
     for (int i = 0; i < records; i++)
         aa_warn("FLOOD", "again");
     aa_info("OTHER", "not held back by the flood");
+    aa_error("FLOOD", "nor is a worse one of its id");
     aa_log_flush_repeats();
     size_t seconds = (size_t)(aa_now_ms() - start_ms) / 1000 + 2;
     aa_log_flush_repeats(); /* nothing left to say */
@@ -187,6 +188,7 @@ repeats_are_counted_and_none_is_lost(void **state)
     assert_in_range(written, 10, 10 * seconds);
     assert_int_equal(written + sum_suppressed(text), records);
     assert_int_equal(count_text(text, "id=OTHER"), 1);
+    assert_int_equal(count_text(text, "nor is a worse one of its id"), 1);
     assert_non_null(strstr(text, "lvl=warn proc=t id=FLOOD suppressed="));
     free(cp.text);
 }

@@ -5,6 +5,7 @@
 
 #include "common/model/kernel.h"
 #include "common/model/row.h"
+#include "learner/rows/adagrad.h"
 
 enum { BLOCK = 64, LANES = 8 };
 
@@ -166,16 +167,6 @@ learn_rowwise(const rowform *rf, void *acc_at, float *w, const float *g, float r
     memcpy(acc_at, acc, sizeof acc);
 }
 
-AA_KERNEL static void
-adagrad(float *restrict w, float *restrict acc, const float *restrict g, size_t n, float rate)
-{
-    for (size_t i = 0; i < n; i++) {
-        float a = acc[i] + g[i] * g[i];
-        acc[i] = a;
-        w[i] -= rate * g[i] / sqrtf(a);
-    }
-}
-
 /* In blocks, for the accumulators are not aligned. */
 static void
 learn_adagrad(const rowform *rf, unsigned char *acc_at, float *w, const float *g, float rate)
@@ -184,7 +175,7 @@ learn_adagrad(const rowform *rf, unsigned char *acc_at, float *w, const float *g
     for (size_t at = 0; at < rf->W; at += BLOCK, acc_at += sizeof acc) {
         const size_t n = rf->W - at < BLOCK ? rf->W - at : BLOCK;
         memcpy(acc, acc_at, n * sizeof *acc);
-        adagrad(w + at, acc, g + at, n, rate);
+        adagrad_step(w + at, acc, g + at, n, rate);
         memcpy(acc_at, acc, n * sizeof *acc);
     }
 }

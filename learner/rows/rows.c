@@ -7,6 +7,7 @@
 #include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "common/model/kernel.h"
+#include "learner/rows/adagrad.h"
 #include "learner/rows/rows_internal.h"
 
 /* Room for chunk idx in the list of chunks. */
@@ -346,17 +347,6 @@ rows_read_own(const rows *ro, uint32_t slot, const float *shared, float *x)
 
 /* ---- learning ---- */
 
-/* g is the gradient of the step. */
-AA_KERNEL static void
-adagrad(float *restrict w, float *restrict acc, const float *restrict g, size_t n, float rate)
-{
-    for (size_t i = 0; i < n; i++) {
-        float a = acc[i] + g[i] * g[i];
-        acc[i] = a;
-        w[i] -= rate * g[i] / sqrtf(a);
-    }
-}
-
 AA_KERNEL static void
 add_gradient(float *restrict g, const float *restrict w, const float *restrict dx, size_t n,
              float share, float l2)
@@ -447,7 +437,7 @@ update_row(rows *ro, uint32_t slot, const float *g)
     const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
     if (is_plain(ro, slot)) {
         float *row = plain_at(ro, slot);
-        adagrad(row, row + ro->W, g, ro->W, rk->rate);
+        adagrad_step(row, row + ro->W, g, ro->W, rk->rate);
         return;
     }
     rowform_read(&ro->rf, row_at(ro, slot), ro->scratch);
@@ -462,7 +452,7 @@ rows_update(rows *ro)
         const float   *g = ro->gradients.g + i * ro->W;
         if (slot >= ROWS_SLOT_END) {
             float *row = base_at(ro, slot - ROWS_SLOT_END);
-            adagrad(row, row + ro->W, g, ro->W, ro->base_row.rate);
+            adagrad_step(row, row + ro->W, g, ro->W, ro->base_row.rate);
             ro->base_changed[slot - ROWS_SLOT_END] = true;
             continue;
         }

@@ -100,38 +100,28 @@ fuzz() {
     install_missing clang libclang-rt-14-dev
 }
 
-# Unpacked, not installed: the package would start a service. Its programs need nothing but libc.
-prometheus() {
-    local dir=$ROOT/build/prometheus log=$ROOT/build/apt.log
-    if type -P prometheus promtool >/dev/null || [[ -x $dir/usr/bin/promtool ]]; then return 0; fi
-    command -v apt-get >/dev/null || { warn "no apt-get: tests that need Prometheus are left out"; return 0; }
-    say "fetching Debian's Prometheus (19 MB)"
+# Unpacked, not installed: these packages would start a service. Their programs need nothing but libc.
+unpack_package() { # unpack_package PACKAGE: into build/PACKAGE
+    local dir=$ROOT/build/$1 log=$ROOT/build/apt.log
+    command -v apt-get >/dev/null || { warn "no apt-get: tests that need $1 are left out"; return 0; }
+    say "fetching Debian's $1"
     rm -rf "$dir.part"
     mkdir -p "$dir.part"
     (
         cd "$dir.part"
-        apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; }
-        dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+        apt-get download "$1" || { as_root apt-get update && apt-get download "$1"; }
+        dpkg-deb -x "$1"_*.deb . && rm "$1"_*.deb
     ) >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "fetching it failed (apt's output: $log)"; }
     rm -rf "$dir"
     mv "$dir.part" "$dir"
 }
-
-# The same.
+prometheus() {
+    if type -P prometheus promtool >/dev/null || [[ -x $ROOT/build/prometheus/usr/bin/promtool ]]; then return 0; fi
+    unpack_package prometheus
+}
 nginx() {
-    local dir=$ROOT/build/nginx log=$ROOT/build/apt.log
-    if type -P nginx >/dev/null || [[ -x $dir/usr/sbin/nginx ]]; then return 0; fi
-    command -v apt-get >/dev/null || { warn "no apt-get: tests that need nginx are left out"; return 0; }
-    say "fetching Debian's nginx"
-    rm -rf "$dir.part"
-    mkdir -p "$dir.part"
-    (
-        cd "$dir.part"
-        apt-get download nginx || { as_root apt-get update && apt-get download nginx; }
-        dpkg-deb -x nginx_*.deb . && rm nginx_*.deb
-    ) >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "fetching it failed (apt's output: $log)"; }
-    rm -rf "$dir"
-    mv "$dir.part" "$dir"
+    if type -P nginx >/dev/null || [[ -x $ROOT/build/nginx/usr/sbin/nginx ]]; then return 0; fi
+    unpack_package nginx
 }
 
 containers() { install_missing podman netavark aardvark-dns iptables runc debootstrap; }

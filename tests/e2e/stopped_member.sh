@@ -5,34 +5,13 @@
 source "$(dirname "$0")/lib.bash"
 PART_EVENTS=6000 PARTS=4 RATE=3000
 SESSION_MS=6000 # the shortest that the broker allows
-declare -A PID1=() # the second lane's processes
+source "$(dirname "$0")/lanes.bash"
 RECORD=0 STOPPED=0
 
-lane1_stop() {
-    local name
-    for name in ingest assigner learner; do
-        [[ -z ${PID1[$name]:-} ]] || stop_pid "${PID1[$name]}" 30
-        unset "PID1[$name]"
-    done
-}
 go_on() { ((STOPPED == 0)) || kill -CONT "$STOPPED" 2>/dev/null || true; }
 trap 'go_on; ((RECORD == 0)) || kill -TERM "$RECORD" 2>/dev/null || true; lane1_stop; cleanup' EXIT
 
-"$PIPELINE_BIN/generate" --events $((PART_EVENTS * PARTS)) --seed 21 >"$WORK/stream.csv"
-tail -n +2 "$WORK/stream.csv" | split -l $PART_EVENTS -d - "$WORK/part-"
-init_run lanes event.label=as-is ingest.run=live ingest.batch_events=64 checkpoint.every_ms=300 \
-    kafka.session.timeout.ms=$SESSION_MS kafka.heartbeat.interval.ms=500
-mkdir "$PIPELINE_DIR/lane1"
-LANE1=("${PIPELINE_ARGS[@]}" -o pipeline.lane=1 -o pipeline.summary_dir=lane1 -o links.events=ipc://events-1.ipc
-    -o links.assigned=ipc://assigned-1.ipc -o links.rewards=ipc://rewards-1.ipc)
-lane1_start() { # lane1_start NAME...
-    local name
-    for name in "$@"; do
-        (cd "$PIPELINE_DIR" && exec setsid setpriv --pdeathsig TERM "$PIPELINE_BIN/$name" "${LANE1[@]}") \
-            >>"$PIPELINE_DIR/$name-1.log" 2>&1 </dev/null &
-        PID1[$name]=$!
-    done
-}
+lanes_init 21
 part=0
 produce() { # the next part of the stream, slowly, beside us
     { echo user,item,label,timestamp; cat "$WORK/part-0$part"; } >"$WORK/part.csv"
@@ -41,8 +20,6 @@ produce() { # the next part of the stream, slowly, beside us
     part=$((part + 1))
 }
 produced() { wait "$RECORD" || { cat "$WORK/record.log" >&2; die "record failed"; }; RECORD=0; }
-learned() { pipeline_http "$1" /metrics | metric autoassign_events_total | grep . || echo 0; }
-more_learned() { at_least "$(learned "$1")" $(($2 + 1)) >/dev/null 2>&1; }
 all_read_by() { pipeline_ready "$1" && [[ $(pipeline_http "$1" /metrics | metric autoassign_consumer_lag) == 0 ]]; }
 opened() { grep -c 'id=RUN-OPENED ' "$PIPELINE_DIR/$1.log" || true; }
 opened_since() { (($(opened "$1") > $2)); }

@@ -20,6 +20,7 @@
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "ingest/resume.h"
+#include "tests/check.h"
 #include "tests/integration/broker.h"
 #include "tests/integration/process.h"
 #include "tools/encode.h"
@@ -56,12 +57,6 @@ typedef struct {
     process     ingest;
     downstream  ds;
 } fixture;
-
-#define check_ok(fx, call)                                                                         \
-    do {                                                                                           \
-        aa_status st_ = (call);                                                                    \
-        if (st_ != AA_OK) fail_msg("%s: %s", aa_status_name(st_), (fx)->err.text);                 \
-    } while (0)
 
 /* ---- the assigner that this test plays ---- */
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
+#include "tests/check.h"
 #include "tests/integration/broker.h"
 
 enum { DEADLINE_MS = 30000 };
@@ -42,12 +43,6 @@ stop(void **state)
     free(fx);
     return 0;
 }
-
-#define check_ok(fx, call)                                                                         \
-    do {                                                                                           \
-        aa_status st_ = (call);                                                                    \
-        if (st_ != AA_OK) fail_msg("%s: %s", aa_status_name(st_), (fx)->err.text);                 \
-    } while (0)
 
 /* `count` messages "0", "1", ... to one partition, keyed by their text. */
 static void

@@ -10,6 +10,7 @@
 #include "common/config/conf.h"
 #include "common/links/link.h"
 #include "common/messages/wire.h"
+#include "tests/check.h"
 #include "tests/integration/process.h"
 
 enum { F = 2, EVENTS = 64, LINKS = 6 };
@@ -33,12 +34,6 @@ typedef struct {
     float       label;                      /* of all events; 0: as they come */
     const char *loss;                       /* model.loss=... */
 } fixture;
-
-#define check_ok(fx, call)                                                                         \
-    do {                                                                                           \
-        aa_status st_ = (call);                                                                    \
-        if (st_ != AA_OK) fail_msg("%s: %s", aa_status_name(st_), (fx)->err.text);                 \
-    } while (0)
 
 /* ---- processes ---- */
 

@@ -15,6 +15,7 @@
 #include "common/links/rpc.h"
 #include "common/messages/wire_score.h"
 #include "common/model/model.h"
+#include "tests/check.h"
 #include "tests/integration/broker.h"
 #include "tests/integration/process.h"
 
@@ -36,12 +37,6 @@ typedef struct {
     aa_bytes       by;
     aa_err         err;
 } fixture;
-
-#define check_ok(fx, call)                                                                         \
-    do {                                                                                           \
-        aa_status st_ = (call);                                                                    \
-        if (st_ != AA_OK) fail_msg("%s: %s", aa_status_name(st_), (fx)->err.text);                 \
-    } while (0)
 
 static void
 start_scorer(fixture *fx, const char *bootstrap)

@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
+
 enum { PAIRS = 64, CHUNK_BYTES = 65536, WINDOW_BYTES = 1 << 20 };
 
 typedef struct chunk chunk;
@@ -52,14 +54,6 @@ static struct {
     int     port;
     pair    pr[PAIRS];
 } px;
-
-static int64_t
-now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void
 die(const char *what)
@@ -142,7 +136,7 @@ take(lane *ln, int fd)
         return n == 0 || errno == EAGAIN || errno == EINTR;
     }
     ch->next = NULL;
-    ch->due_ms = now_ms() + px.delay_ms;
+    ch->due_ms = aa_now_ms() + px.delay_ms;
     ch->len = (size_t)n;
     ch->sent = 0;
     if (ln->first) {
@@ -159,7 +153,7 @@ take(lane *ln, int fd)
 static bool
 give(lane *ln, int fd)
 {
-    while (ln->first && ln->first->due_ms <= now_ms()) {
+    while (ln->first && ln->first->due_ms <= aa_now_ms()) {
         chunk  *ch = ln->first;
         ssize_t n = send(fd, ch->data + ch->sent, ch->len - ch->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0) return errno == EAGAIN || errno == EINTR;
@@ -196,7 +190,7 @@ wanted(const pair *pr, int i, int *wait_ms)
     short       events = 0;
     if (!in->ended && in->bytes < WINDOW_BYTES) events |= POLLIN;
     if (out->first) {
-        const int64_t left_ms = out->first->due_ms - now_ms();
+        const int64_t left_ms = out->first->due_ms - aa_now_ms();
         if (left_ms <= 0)
             events |= POLLOUT;
         else if (left_ms < *wait_ms)

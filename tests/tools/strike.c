@@ -20,15 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NO_MOMENT = 3 };
+#include "common/base/clock.h"
 
-static int64_t
-now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
+enum { NO_MOMENT = 3 };
 
 static void
 die(const char *what, const char *why)
@@ -46,7 +40,7 @@ watch(const char *folder, uint32_t mask, int64_t deadline_ms)
     if (fd < 0) die("inotify", strerror(errno));
     while (inotify_add_watch(fd, folder, mask) < 0) {
         if (errno != ENOENT) die(folder, strerror(errno));
-        if (now_ms() > deadline_ms) return -1;
+        if (aa_now_ms() > deadline_ms) return -1;
         nanosleep(&pause, NULL);
     }
     return fd;
@@ -65,7 +59,7 @@ await(int fd, bool begun, int64_t deadline_ms, char *name, size_t size)
     _Alignas(struct inotify_event) char buf[4096];
     for (;;) {
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        int64_t       left_ms = deadline_ms - now_ms();
+        int64_t       left_ms = deadline_ms - aa_now_ms();
         if (left_ms <= 0 || poll(&poll_fd, 1, (int)left_ms) == 0) return false;
         ssize_t len = read(fd, buf, sizeof buf);
         if (len < 0 && errno != EINTR) die("inotify", strerror(errno));
@@ -86,7 +80,7 @@ main(int argc, char **argv)
     char name[256];
     if (argc != 6) die("usage", "strike FOLDER begun|durable TIMEOUT_MS SIGNAL PID|writer");
     bool    begun = strcmp(argv[2], "begun") == 0;
-    int64_t deadline_ms = now_ms() + strtoll(argv[3], NULL, 10);
+    int64_t deadline_ms = aa_now_ms() + strtoll(argv[3], NULL, 10);
     int     fd = watch(argv[1], begun ? IN_CREATE : IN_MOVED_TO, deadline_ms);
     if (fd < 0 || !await(fd, begun, deadline_ms, name, sizeof name)) return NO_MOMENT;
     bool  writer = strcmp(argv[5], "writer") == 0;

@@ -14,6 +14,7 @@
 #include "common/agent/mode.h"
 #include "common/base/rng.h"
 #include "learner/learner.h"
+#include "tests/check.h"
 
 enum { EVENTS = 4000, USERS = 60, ITEMS = 40, F = 2, MAX_CHANGES = 256, MAX_KEY = 6000 };
 
@@ -31,12 +32,6 @@ typedef struct {
     uint64_t          seq, run_id, own_compared; /* readings of own rows among those compared */
     aa_assignment     told[F][MAX_KEY];          /* what was published last of each ID */
 } fixture;
-
-#define check_ok(fx, call)                                                                         \
-    do {                                                                                           \
-        aa_status st_ = (call);                                                                    \
-        if (st_ != AA_OK) fail_msg("%s: %s", aa_status_name(st_), (fx)->err.text);                 \
-    } while (0)
 
 static void
 open_all(fixture *fx, enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows)

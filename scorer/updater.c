@@ -284,7 +284,7 @@ drain(updater *up, aa_err *err)
     int64_t deadline_ms = aa_now_ms() + DRAIN_MS;
     aa_err  trouble = AA_ERR_INIT;
     set_not_ready(up, stopping);
-    if (aa_reader_refresh(up->rd, &trouble)) {
+    if (aa_reader_refresh(up->rd, DRAIN_MS, &trouble)) {
         aa_warn("DRAIN", "the ends of the topics are not known: %s", trouble.text);
         return AA_OK;
     }

@@ -146,7 +146,8 @@ aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **co
 }
 
 aa_status
-aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
+aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, int timeout_ms, size_t *count,
+                         aa_err *err)
 {
     aa_status                       st = AA_OK;
     const struct rd_kafka_metadata *md = NULL;
@@ -156,7 +157,7 @@ aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_er
         return aa_fail(err, AA_ECONFIG, "topic %s: %s", topic,
                        rd_kafka_err2str(rd_kafka_last_error()));
     *count = 0;
-    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, timeout_ms);
     if (ke) {
         st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
         goto out;

@@ -106,7 +106,7 @@ aa_topic_make(const aa_conf *cfg, const aa_topic_spec *sp, int *existing, aa_err
 
     aa_status st = admin_new(&rk, cfg, err);
     if (st != AA_OK) return st;
-    st = aa_kafka_partition_count(rk, sp->name, &count, err);
+    st = aa_kafka_partition_count(rk, sp->name, AA_KAFKA_ASK_MS, &count, err);
     if (st != AA_OK) goto out;
     if (existing) *existing = (int)count;
     if (count > 0) goto out;
@@ -193,6 +193,8 @@ take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
         if (strcmp(name, "retention.ms") == 0) out->retention_ms = strtoll(value, NULL, 10);
         if (strcmp(name, "max.message.bytes") == 0)
             out->max_message_bytes = strtoll(value, NULL, 10);
+        if (strcmp(name, "delete.retention.ms") == 0)
+            out->delete_retention_ms = strtoll(value, NULL, 10);
     }
     out->settings_known = true;
 }
@@ -243,6 +245,14 @@ aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms)
     ask_settings(rk, topic, timeout_ms, &facts);
     rd_kafka_destroy(rk);
     return facts.settings_known ? facts.max_message_bytes : 0;
+}
+
+int64_t
+aa_kafka_delete_retention_ms(rd_kafka_t *rk, const char *topic, int timeout_ms)
+{
+    aa_topic_facts facts = {0};
+    ask_settings(rk, topic, timeout_ms, &facts);
+    return facts.settings_known ? facts.delete_retention_ms : -1;
 }
 
 aa_status

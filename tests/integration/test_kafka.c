@@ -4,6 +4,7 @@
 #include "common/kafka/kafka_reader.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -386,6 +387,79 @@ producer_without_a_broker_falls_behind_and_loses_nothing(void **state)
     }
 }
 
+/* ---- a leader that is gone, and that the metadata names still ---- */
+
+enum { ELECTION_MS = 2500, LATE_MS = 9000 };
+
+static void *
+elect_later(void *arg)
+{
+    fixture *fx = arg;
+    poll(NULL, 0, ELECTION_MS);
+    rd_kafka_mock_partition_set_leader(fx->mb.mc, "three", 1, 2);
+    return NULL;
+}
+
+/* Three brokers; the leader of one of the topic's partitions ends, and another is chosen only later. */
+static void
+lose_leader(fixture *fx, pthread_t *election)
+{
+    mock_broker_stop(&fx->mb);
+    mock_brokers_start(&fx->mb, &fx->cfg, 3);
+    rd_kafka_mock_topic_create(fx->mb.mc, "three", 3, 3);
+    for (int32_t p = 0; p < 3; p++)
+        rd_kafka_mock_partition_set_leader(fx->mb.mc, "three", p, p == 1 ? 1 : 3);
+    for (int32_t p = 0; p < 3; p++)
+        send_numbers(fx, "three", p, 100 * p, 10);
+    rd_kafka_mock_broker_set_down(fx->mb.mc, 1);
+    assert_int_equal(pthread_create(election, NULL, elect_later, fx), 0);
+}
+
+static void
+reader_opens_soon_after_a_killed_leader_is_replaced(void **state)
+{
+    fixture        *fx = *state;
+    const char     *topics[] = {"three"};
+    aa_reader      *rd = NULL;
+    aa_kafka_record rec[100];
+    size_t          got = 0;
+    pthread_t       election;
+
+    lose_leader(fx, &election);
+    const int64_t begun_ms = aa_now_ms();
+    check_ok(fx, aa_reader_open(&rd, &fx->cfg, topics, 1, &fx->err));
+    assert_in_range(aa_now_ms() - begun_ms, 0, LATE_MS);
+    while (!aa_reader_caught_up(rd)) {
+        size_t count = 0;
+        assert_true(aa_now_ms() < begun_ms + DEADLINE_MS);
+        check_ok(fx, aa_reader_poll(rd, rec, 100, 100, &count, &fx->err));
+        got += count;
+    }
+    assert_int_equal(got, 30);
+    assert_null(aa_reader_lost(rd));
+    aa_reader_free(&rd);
+    pthread_join(election, NULL);
+}
+
+static void
+consumer_learns_where_a_partition_ends_soon_after_a_killed_leader_is_replaced(void **state)
+{
+    fixture     *fx = *state;
+    aa_consumer *cs = NULL;
+    int64_t      low = -1, high = -1;
+    pthread_t    election;
+
+    lose_leader(fx, &election);
+    const int64_t begun_ms = aa_now_ms();
+    check_ok(fx, aa_consumer_open(&cs, &fx->cfg, "three", false, &fx->err));
+    check_ok(fx, aa_consumer_watermarks(cs, 1, &low, &high, &fx->err));
+    assert_in_range(aa_now_ms() - begun_ms, 0, LATE_MS);
+    assert_int_equal(low, 0);
+    assert_int_equal(high, 10);
+    aa_consumer_free(&cs);
+    pthread_join(election, NULL);
+}
+
 int
 main(void)
 {
@@ -401,6 +475,8 @@ main(void)
         TEST(missing_topic_and_lost_offsets_are_clear_errors),
         TEST(broker_that_is_not_there_is_an_io_error),
         TEST(flush_tells_of_messages_that_were_lost_before_it),
+        TEST(reader_opens_soon_after_a_killed_leader_is_replaced),
+        TEST(consumer_learns_where_a_partition_ends_soon_after_a_killed_leader_is_replaced),
         TEST(producer_without_a_broker_falls_behind_and_loses_nothing),
     };
     return cmocka_run_group_tests_name("common/kafka", tests, NULL, NULL);

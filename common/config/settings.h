@@ -172,6 +172,7 @@
     STR(peers, "", "HTTP addresses of the other processes, for the live page: ingest=HOST:PORT,assigner=...,learner=...; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(linger_ms, 3000, 0, 600000, "ms", "Time after SIGTERM in which scores are still served while /readyz answers 503, so that load balancers notice. Then no connection is accepted any more, and running requests end") \
+    INT(delete_retention_ms, 86400000, 0, INT64_MAX / 4, "ms", "delete.retention.ms of topics.assignments and topics.model, used where Kafka does not tell (DescribeConfigs is not allowed). A scorer that did not read for longer may have missed deletions: it reads the topics anew") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \

@@ -17,15 +17,15 @@ void
 missed_set_retention(missed *mi, int64_t retention_ms)
 {
     mi->retention_ms = retention_ms > MISSED_LEAST_MS ? retention_ms : MISSED_LEAST_MS;
+    mi->every_ms = usual_ms(mi);
+    if (mi->next_ms > mi->read_ms + mi->every_ms) mi->next_ms = mi->read_ms + mi->every_ms;
 }
 
 void
 missed_begin(missed *mi, int64_t retention_ms, int64_t now_ms)
 {
-    *mi = (missed){.read_ms = now_ms, .asked_ms = now_ms};
+    *mi = (missed){.read_ms = now_ms, .asked_ms = now_ms, .next_ms = INT64_MAX};
     missed_set_retention(mi, retention_ms);
-    mi->every_ms = usual_ms(mi);
-    mi->next_ms = now_ms + mi->every_ms;
 }
 
 bool

@@ -146,6 +146,19 @@ retention_of_nothing_counts_as_the_least(void **state)
     assert_true(mi.some);
 }
 
+/* The topics' own is known only after a while. */
+static void
+retention_that_is_told_later_brings_the_next_question_forward(void **state)
+{
+    (void)state;
+    missed mi = up_to_date((int64_t)24 * HOUR_MS);
+    assert_false(missed_asks(&mi, BEGIN_MS + 5000));
+    missed_set_retention(&mi, 8000);
+    assert_true(missed_asks(&mi, BEGIN_MS + 5000));
+    missed_asked(&mi, BEGIN_MS + 9000, true, false);
+    assert_true(mi.some);
+}
+
 int
 main(void)
 {
@@ -158,6 +171,7 @@ main(void)
         cmocka_unit_test(broker_that_does_not_answer_is_asked_again_and_the_gap_goes_on),
         cmocka_unit_test(first_reading_that_takes_too_long_is_slow_and_not_begun_again),
         cmocka_unit_test(reader_behind_by_more_than_a_question_reaches_an_end_all_the_same),
+        cmocka_unit_test(retention_that_is_told_later_brings_the_next_question_forward),
         cmocka_unit_test(retention_of_nothing_counts_as_the_least),
     };
     return cmocka_run_group_tests_name("scorer/missed", tests, NULL, NULL);

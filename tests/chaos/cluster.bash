@@ -6,7 +6,8 @@
 #   cluster_kill N            kill -9
 #   cluster_up N              started again; does not wait
 #   cluster_stop
-#   leaders TOPIC             a line per partition: its number, its leader (-1: none), replicas in sync
+#   leaders TOPIC             a line per partition: its number, its leader (-1: none), replicas in sync, replicas
+# CLUSTER_SETTINGS: more lines of server.properties.
 #   in_sync TOPIC             every partition has a leader and three replicas in sync
 
 CLUSTER=$WORK/cluster
@@ -65,6 +66,7 @@ num.network.threads=2
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=16777216
 log.retention.ms=-1
+${CLUSTER_SETTINGS:-}
 END
         "${CLUSTER_JAVA[@]}" kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$CLUSTER/$n.properties" \
             >"$CLUSTER/format$n.log" 2>&1 || { cat "$CLUSTER/format$n.log"; return 1; }

@@ -341,8 +341,8 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
 }
 
 /* Where to go on: with the first event that is there. But of a topic that was cut all of them have
- * been read: what comes next is at its end. A topic that was made anew has no commits, since Kafka
- * deletes them with the topic. */
+ * been read: what comes next is at its end. A topic that was made anew has no commits of this
+ * pipeline, since Kafka deletes them with the topic. */
 static int64_t
 behind_gap(const resume_part *part, bool committed, int64_t low, int64_t high)
 {
@@ -515,7 +515,8 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     if (st == AA_OK) st = fill_gaps(so, re, err);
     for (size_t i = 0; st == AA_OK && i < re->part_count; i++) {
         const int64_t position = re->part[i].position;
-        st = check_position(so, &re->part[i], so->po[i].offset != AA_KAFKA_NO_OFFSET, err);
+        const bool    ours = re->epoch > 0 && so->po[i].offset != AA_KAFKA_NO_OFFSET;
+        st = check_position(so, &re->part[i], ours, err);
         re->commit_soon = re->commit_soon || re->part[i].position != position;
     }
     if (st == AA_OK) so->begun = true;

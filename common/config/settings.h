@@ -85,7 +85,7 @@
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: longest time that a batch is filled")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "events read ahead per partition") \
-    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
+    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic, an unclean leader election): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
         VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip")) \
     CHO(on_lost_letter, aa_on_lost_letter, AA_ON_LOST_LETTER_LOG, "the dead-letter topic refuses a letter in every form, cut short too: log: log and count it; fail: end with an error", \
         VAL(AA_ON_LOST_LETTER_LOG, "log") VAL(AA_ON_LOST_LETTER_FAIL, "fail"))

@@ -216,7 +216,7 @@ aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t 
 {
     char      folder[CKPT_PATH_BYTES];
     aa_status st = folder_path(folder, sizeof folder, cfg, process, err);
-    return st ? st : list_folder(folder, epochs, count, err);
+    return st == AA_OK ? list_folder(folder, epochs, count, err) : st;
 }
 
 aa_status
@@ -389,7 +389,7 @@ aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, aa_err *err
     w->open_bytes = w->open_len = len_bytes;
     XXH3_64bits_reset(w->section);
     aa_status st = put(w, &head, sizeof head, err);
-    return st || len_bytes ? st : aa_ckpt_append(w, "", 0, err);
+    return st == AA_OK && len_bytes == 0 ? aa_ckpt_append(w, "", 0, err) : st;
 }
 
 aa_status
@@ -415,7 +415,7 @@ aa_ckpt_section(aa_ckpt_writer *w, const char *name, const void *data, size_t le
                 aa_err *err)
 {
     aa_status st = aa_ckpt_begin(w, name, len_bytes, err);
-    return st || !len_bytes ? st : aa_ckpt_append(w, data, len_bytes, err);
+    return st == AA_OK && len_bytes > 0 ? aa_ckpt_append(w, data, len_bytes, err) : st;
 }
 
 static aa_status

@@ -517,7 +517,7 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
                                  "messages among them that are no valid events");
     fm->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
-                                      "partitions that the group has dealt to this fetcher");
+                                      "partitions that the group has assigned to this fetcher");
     fm->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
                                      "messages sent that the sequencer has not acknowledged");
 }

@@ -412,13 +412,13 @@ check_position(source *so, resume_part *part, bool committed, aa_err *err)
         return aa_fail(err, AA_ECONFIG,
                        "%.80s partition %" PRId32 ": to go on from offset %" PRId64
                        ", but it holds %" PRId64 " to %" PRId64
-                       ": events are lost%s. ingest.on_lost_offset=skip goes on behind the gap",
+                       ": events are lost%s. ingest.on_lost_offset=skip continues behind the gap",
                        so->cfg->topics.interactions, part->partition, part->position, low, high,
                        cut ? ", it was cut (unclean leader election) or made anew" : "");
     snprintf(kv, sizeof kv,
              "partition=%" PRId32 " offset=%" PRId64 " first=%" PRId64 " end=%" PRId64,
              part->partition, part->position, low, high);
-    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost%s: going on behind the gap",
+    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost%s: continuing behind the gap",
                  cut ? ", the partition was cut (unclean leader election) or made anew" : "");
     return skip_gap(so, part, committed, low, high, err);
 }
@@ -434,7 +434,7 @@ check_partitions(source *so, const resume *re, aa_err *err)
         if (!skips_losses(so))
             return aa_fail(err, AA_ECONFIG,
                            "%s has %zu partitions, but there was one with number %" PRId32
-                           ": events are lost. ingest.on_lost_offset=skip goes on without",
+                           ": events are lost. ingest.on_lost_offset=skip continues without",
                            so->cfg->topics.interactions, count, re->part[i].partition);
         aa_warn("OFFSET-LOST", "%s has no partition %" PRId32 " any more",
                 so->cfg->topics.interactions, re->part[i].partition);
@@ -483,12 +483,12 @@ check_commit(source *so, resume *re, uint64_t bad, aa_err *err)
     if (!skips_losses(so)) {
         st = aa_fail(err, AA_ECONFIG,
                      "the group has no commit any more, but there are checkpoints up to epoch "
-                     "%" PRIu64 ". ingest.on_lost_offset=skip goes on from that; another "
+                     "%" PRIu64 ". ingest.on_lost_offset=skip continues from that; another "
                      "pipeline.name starts from the beginning",
                      epochs[count - 1]);
         goto out;
     }
-    aa_warn("OFFSET-LOST", "the group has no commit any more: going on from the last checkpoint");
+    aa_warn("OFFSET-LOST", "the group has no commit any more: continuing from the last checkpoint");
     st = resume_find(re, so->cfg, epochs[count - 1], NULL, bad, err);
 out:
     free(epochs);
@@ -649,7 +649,8 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     char          kv[120];
 
     if (!skips_losses(so))
-        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip continues behind them",
+                       why);
     aa_status st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
@@ -658,7 +659,7 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     if (st != AA_OK) return st;
     snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64, partition,
              from, to);
-    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: continuing behind them", why);
     *met = to;
     return count_gap(so, partition, position > from ? position : from, to, err);
 }
@@ -681,7 +682,7 @@ check_short(source *so, source_part *part, bool ends, aa_err *err)
     return aa_fail(err, AA_ECONFIG,
                    "%s partition %" PRId32 ": it ended at %" PRId64
                    " when the replay began, and ends at %" PRId64
-                   " now: events are lost. ingest.on_lost_offset=skip goes on without them",
+                   " now: events are lost. ingest.on_lost_offset=skip continues without them",
                    so->cfg->topics.interactions, part->partition, part->end, high);
 }
 

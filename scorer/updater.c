@@ -107,8 +107,8 @@ open_feed(const updater *up, feed *fd, aa_err *err)
     return aa_reader_open(&fd->rd, up->cfg, topics, 2, err);
 }
 
-/* Open the reader, as soon as there is something to read. @errors not those that waiting may mend
- */
+/* Open the reader as soon as there is something to read.
+ * @errors not those that waiting may end */
 static aa_status
 wait_for_topics(updater *up, aa_err *err)
 {
@@ -432,8 +432,7 @@ linger(updater *up, aa_err *err)
     return st;
 }
 
-/* Everything that is in the topics now, so that what is printed at the end is what was published.
- */
+/* Everything that is in the topics now: what is printed at the end is what was published. */
 static aa_status
 drain(updater *up, aa_err *err)
 {

@@ -57,8 +57,7 @@ struct updater {
     const char      *not_ready; /* NULL: ready; the main thread's copy */
     feed             now;       /* serves; its replica is *rp_p */
     feed             anew;      /* owned; will serve when it is complete. rd NULL: none */
-    int64_t          anew_from_ms, retention_ms, retention_from_ms;
-    bool             retention_said;
+    int64_t          anew_from_ms, retention_ms, retention_from_ms, retention_wait_ms;
     aa_kafka_record *rec; /* (APPLY_RECORDS) */
     int64_t          gauges_ms, stats_ms, start_ms;
     uint64_t         records;
@@ -205,21 +204,26 @@ update(updater *up, aa_err *err)
 
 /* ---- reading anew ---- */
 
-/* How long the topics keep a tombstone: as they say, else as the configuration does. */
+/* How long the topics keep a tombstone: as they say, else as the configuration does. A broker that is
+ * slow to answer is asked again soon. */
 static void
 learn_retention(updater *up)
 {
-    const int64_t now_ms = aa_now_ms();
+    const int64_t now_ms = aa_now_ms(), before_ms = up->retention_ms;
     if (now_ms < up->retention_from_ms) return;
-    up->retention_from_ms = now_ms + RETENTION_MS;
     const int64_t told_ms = aa_reader_delete_retention_ms(up->now.rd, ASK_MS);
-    up->retention_ms = told_ms >= 0 ? told_ms : up->cfg->scorer.delete_retention_ms;
+    const bool    told = told_ms >= 0, first = up->retention_wait_ms == 0;
+    up->retention_wait_ms = told    ? RETENTION_MS
+                            : first ? TOPIC_RETRY_MS
+                                    : 2 * up->retention_wait_ms;
+    if (up->retention_wait_ms > RETENTION_MS) up->retention_wait_ms = RETENTION_MS;
+    up->retention_from_ms = aa_now_ms() + up->retention_wait_ms;
+    if (told) up->retention_ms = told_ms;
     missed_set_retention(&up->now.mi, up->retention_ms);
-    if (up->retention_said) return;
-    up->retention_said = true;
-    aa_info(
-        "DELETE-RETENTION", "deletions are kept for %" PRId64 " s (%s)", up->retention_ms / 1000,
-        told_ms >= 0 ? "delete.retention.ms" : "scorer.delete_retention_ms: Kafka does not tell");
+    if (!first && up->retention_ms == before_ms) return;
+    aa_info("DELETE-RETENTION", "deletions are kept for %" PRId64 " s (%s)",
+            up->retention_ms / 1000,
+            told ? "delete.retention.ms" : "scorer.delete_retention_ms: Kafka does not tell");
 }
 
 /* What was asked for has been read, or it is time to ask. */

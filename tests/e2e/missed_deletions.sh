@@ -56,7 +56,7 @@ start_scorer steady
 start_scorer stopped
 must steady_is_ready wait_until 60 pipeline_ready steady
 must stopped_is_ready wait_until 60 pipeline_ready stopped
-check the_topics_tell_how_long wait_until 10 said stopped 'id=DELETE-RETENTION.*kept for 1 s (delete.retention.ms)'
+check the_topics_tell_how_long wait_until 30 said stopped 'id=DELETE-RETENTION.*kept for 1 s (delete.retention.ms)'
 pipeline_tool record --rate $RATE "$WORK/rest.csv" >"$WORK/record.log" 2>&1 &
 RECORD=$!
 sleep 5

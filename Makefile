@@ -27,7 +27,8 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 # A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
 CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP
-LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+# OpenBLAS is loaded by the program (common/model/blas), not linked.
+LDLIBS   := $(shell pkg-config --libs $(filter-out openblas,$(PKGS)) 2>/dev/null) -lm -lpthread -ldl
 
 SRC   := $(sort $(shell find $(MODULES) -name '*.c'))
 MAINS := $(filter %/main.c,$(SRC)) $(filter tools/main_%,$(SRC))

@@ -309,6 +309,8 @@ check_config_knows_links_and_keys(void **state)
     static const char *const good[][2] = {
         {"links.events=tcp://0.0.0.0:5701", "links.assigned=tcp://[::1]:1"},
         {"links.assigned=tcp://*:*", "links.rewards=ipc://rewards.ipc"},
+        {"http.bind=::1", "links.events=ipc://e"},
+        {"http.bind=my-host_1.example.com", "links.events=ipc://e"},
         {"links.assigned=tcp://[fe80::1%lo]:5000", "links.events=tcp://br-0.100:5"},
         {"kafka.bootstrap.servers=a,b:1,[::1]:9092", "links.events=tcp://my_host.example.com:5"},
         {"kafka.bootstrap.servers=SSL://a:65535, PLAINTEXT://b", "links.events=ipc://@name"},
@@ -379,6 +381,10 @@ what_the_start_refuses_check_config_refuses_in_the_same_words(void **state)
         {"pipeline.summary_dir=/dev/null/x", "pipeline.summary_dir: "},
         {"topics.model=bad/topic", "topics.model: "},
         {"http.learner_port=1", "http.learner_port: "},
+        {"http.bind=", "http.bind: \"\": "},
+        {"http.bind=[::1]", "http.bind: \"[::1]\": "},
+        {"http.bind=a b", "http.bind: \"a b\": "},
+        {"http.bind=999.1.1.1", "http.bind: \"999.1.1.1\": "},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         outcome *oc[2] = {

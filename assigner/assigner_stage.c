@@ -168,7 +168,7 @@ pack_assigned(assigner_stage *sg, aa_err *err)
     return st;
 }
 
-/* Once per field: what was learned with it is not worth much, but the stream goes on. */
+/* Once per field: what was learned with it is not worth much, but the stream continues. */
 static void
 warn_of_leaks(assigner_stage *sg)
 {

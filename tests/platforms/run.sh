@@ -17,11 +17,19 @@ exec 7>"$HOME_DIR/.lock"
 flock -n 7 || die "another test of platforms runs in this checkout"
 "$ROOT/scripts/deps.sh" kafka kafka3 containers 7>&-
 
-# The sources as they are here, beside what was built from older ones.
+# The sources as they are here, beside what was built from older ones. What changed since the last copy is as of now:
+# it may have been written before that copy was built.
 copy_sources() {
-    mkdir -p "$1"
+    local file new=$1.new
+    rm -rf "$new"
+    mkdir -p "$1" "$new"
+    tar -C "$ROOT" --exclude=./build --exclude=./.git -c . | tar -C "$new" -xm
+    while read -r file; do
+        cmp -s "$1/$file" "$new/$file" && touch -r "$1/$file" "$new/$file"
+    done < <(cd "$new" && find . -type f)
     find "$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-    tar -C "$ROOT" --exclude=./build --exclude=./.git -c . | tar -C "$1" -x
+    cp -a "$new/." "$1"
+    rm -rf "$new"
 }
 # within ROOT WORDS: a shell's words there, in a mount namespace that is gone when they end
 within() {

@@ -268,6 +268,22 @@ aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
                    max_bytes, need, cfg->topics.model);
 }
 
+/* Small weights fit where nobody has lowered the limit. */
+static void
+say_unchecked(const aa_conf *cfg)
+{
+    enum { USUAL_BYTES = 1048588 };
+    const int64_t      need = aa_kafka_model_bytes(cfg);
+    const aa_log_level level = need > USUAL_BYTES ? AA_WARN : AA_INFO;
+    char               kv[64];
+
+    snprintf(kv, sizeof kv, "need_bytes=%" PRId64, need);
+    aa_log_write(level, "TOPIC-UNCHECKED", kv,
+                 "topic %s: its settings may not be asked for (DescribeConfigs): its "
+                 "max.message.bytes must be no less than the dense weights need",
+                 cfg->topics.model);
+}
+
 aa_status
 aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
 {
@@ -279,7 +295,9 @@ aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
     aa_topic_model_settings_of(&ts, cfg);
     st = aa_topic_create(cfg, cfg->topics.model, 0, ts.pair, ts.count, &existing, err);
     if (st != AA_OK || existing == 0) return st;
-    return aa_topic_check_model(cfg, aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS), err);
+    const int64_t max_bytes = aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS);
+    if (max_bytes == 0) say_unchecked(cfg);
+    return aa_topic_check_model(cfg, max_bytes, err);
 }
 
 aa_status

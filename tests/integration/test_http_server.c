@@ -442,6 +442,14 @@ a_request_that_two_readers_could_read_differently_is_refused(void **state)
         "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "Host: h\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
         "Content-Length: 0\r\n\r\n",
+        "Host: h\r\nContent-Length : 3\r\n\r\nabc", /* a blank before the colon */
+        "Host: h\r\nContent-Length\t: 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: +3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "Host: h\r\nX(y): 1\r\nContent-Length: 0\r\n\r\n",
+        "Host: h\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+        "Host: h i\r\nContent-Length: 0\r\n\r\n",
+        "Host: h/p@g\r\nContent-Length: 0\r\n\r\n",
     };
     fixture *fx = *state;
     char     arg[] = "arg", text[512];
@@ -452,8 +460,23 @@ a_request_that_two_readers_could_read_differently_is_refused(void **state)
         if (strncmp(reply, "HTTP/1.1 400", 12) != 0) fail_msg("%s\nanswer: %s", text, reply);
         free(reply);
     }
-    check_reply(exchange(aa_http_server_port(fx->hs), "GET /healthz HTTP/1.0\r\n\r\n"), "200", "",
-                "ok\n");
+    const int port = aa_http_server_port(fx->hs);
+    char *reply = exchange(port, "POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    assert_memory_equal(reply, "HTTP/1.1 400", 12);
+    free(reply);
+    check_reply(exchange(port, "GET /healthz HTTP/1.0\r\n\r\n"), "200", "", "ok\n");
+    check_reply(exchange(port, "GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\nX-Y_z: a\tb\r\n"
+                               "Connection: close\r\n\r\n"),
+                "200", "", "ok\n");
+}
+
+static void
+a_target_with_an_encoded_nul_is_refused(void **state)
+{
+    fixture *fx = *state;
+    check_reply(
+        exchange(aa_http_server_port(fx->hs), "GET /healthz%00/x HTTP/1.1\r\nHost: h\r\n\r\n"),
+        "400", "", "bad request: %00 in the target\n");
 }
 
 static void
@@ -819,6 +842,7 @@ main(void)
         T(health_checks_are_answered_when_all_connections_are_busy),
         T(a_request_that_takes_too_long_is_given_up),
         T(a_request_that_two_readers_could_read_differently_is_refused),
+        T(a_target_with_an_encoded_nul_is_refused),
         T(an_absolute_target_is_its_path),
         T(a_chunked_body_that_is_too_long_is_answered),
         T(a_lingering_server_answers_and_ends_connections),

@@ -191,7 +191,7 @@ retire_long(idmap *im, idmap_long *held)
 static size_t
 room_for(size_t count)
 {
-    return count ? (count + count / 16 + 8) / 2 * 2 : 0; /* even: what follows stays aligned */
+    return count ? count + count / 32 + 2 : 0;
 }
 
 /* A copy of a segment with room for one more of a kind, in its place. */

@@ -263,7 +263,7 @@ replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t
     if (aa_id_key(text, text_len) != k->id)
         st = aa_fail(err, AA_EPARSE, "a name of another ID key");
     else
-        st = names_put(rp->items, k->id, text, text_len, is_held(fi, k->id), &applied, err);
+        st = names_put(rp->items, text, text_len, is_held(fi, k->id), &applied, err);
     if (applied) *effect = REPLICA_APPLIED;
     return st;
 }

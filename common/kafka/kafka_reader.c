@@ -36,6 +36,14 @@ static const aa_kafka_property reader_defaults[] = {
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
 
+/* Records are small and are applied as fast as they come, so a short queue is enough: the client
+ * takes some hundred bytes for each record that waits. */
+static const aa_kafka_property reader_ahead[] = {
+    {"queued.min.messages", "10000", false},
+    {"queued.max.messages.kbytes", "4096", false},
+};
+enum { READER_AHEAD = sizeof reader_ahead / sizeof *reader_ahead };
+
 /* message.max.bytes: the client takes as much in a fetch, unless the user has set that. */
 aa_status
 aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
@@ -46,9 +54,11 @@ aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
     char              largest[24];
     const int64_t     model_bytes = aa_kafka_model_bytes(cfg);
 
-    AA_REQUIRE(aa_kafka_consumer_default_count + 2 <= sizeof p / sizeof *p);
+    AA_REQUIRE(aa_kafka_consumer_default_count + READER_AHEAD + 2 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
+    for (size_t i = 0; i < READER_AHEAD; i++)
+        p[n++] = reader_ahead[i];
     p[n++] = reader_defaults[0];
     snprintf(largest, sizeof largest, "%" PRId64, model_bytes);
     if (cfg->publish.enabled && model_bytes > USUAL_BYTES)

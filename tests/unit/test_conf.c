@@ -702,13 +702,15 @@ digests_of_a_configuration_stay_from_build_to_build(void **state)
 static void
 younger_settings_count_only_where_they_are_not_as_before(void **state)
 {
-    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise"};
-    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad"};
+    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise",
+                                        "model.row_forget=0.003", "agent.budget_bytes=100000000"};
+    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad",
+                                         "model.row_forget=0", "agent.budget_bytes=0"};
     aa_conf                 *cfg = *state;
     aa_err                   err = AA_ERR_INIT;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 4; i++) {
         aa_conf_defaults(cfg);
-        assert_int_equal(aa_conf_load(cfg, NULL, before, 2, &err), AA_OK);
+        assert_int_equal(aa_conf_load(cfg, NULL, before, 4, &err), AA_OK);
         assert_true(aa_conf_digest(cfg) == DIGEST_OF_DEFAULTS);
         assert_int_equal(aa_conf_load(cfg, NULL, &other[i], 1, &err), AA_OK);
         assert_true(aa_conf_digest(cfg) != DIGEST_OF_DEFAULTS);

@@ -511,20 +511,28 @@ is_among(const char *word, const char *words)
 /* Settings that are younger than the digests, and the value that does what builds before them did.
  * At that value they are left out, so that checkpoints of those builds stay valid. */
 static const struct {
-    const char *section, *name, *as_before;
-} younger[] = {{"event", "time_max_ahead_ms", "0"},
-               {"model", "row_format", "float"},
-               {"model", "row_optimizer", "adagrad"},
-               {"model", "row_forget", "0"},
-               {"agent", "budget_bytes", "0"}};
+    const char *key, *as_before;
+} younger[] = {{"event.time_max_ahead_ms", "0"},
+               {"model.row_format", "float"},
+               {"model.row_optimizer", "adagrad"},
+               {"model.row_forget", "0"},
+               {"agent.budget_bytes", "0"}};
+
+const char *
+aa_conf_before(const char *key)
+{
+    for (size_t i = 0; i < sizeof younger / sizeof *younger; i++)
+        if (strcmp(key, younger[i].key) == 0) return younger[i].as_before;
+    return NULL;
+}
 
 static bool
 is_as_before(const char *section, const char *name, const char *text)
 {
-    for (size_t i = 0; i < sizeof younger / sizeof *younger; i++)
-        if (strcmp(section, younger[i].section) == 0 && strcmp(name, younger[i].name) == 0)
-            return strcmp(text, younger[i].as_before) == 0;
-    return false;
+    char key[AA_CONF_STR];
+    snprintf(key, sizeof key, "%s.%s", section, name);
+    const char *before = aa_conf_before(key);
+    return before && strcmp(text, before) == 0;
 }
 
 /* @param only  the names to digest, between spaces; NULL: all */

@@ -117,6 +117,10 @@ typedef struct {
 } aa_conf_link_set;
 aa_conf_link_set aa_conf_links(const aa_conf *cfg);
 
+/** The value at which a setting ("section.key") does what builds did that did not have it yet; NULL:
+ *  they all had it. */
+const char *aa_conf_before(const char *key);
+
 /** Digest of what processes must agree on: fields, agent, model, seed, depth. */
 uint64_t aa_conf_digest(const aa_conf *cfg);
 

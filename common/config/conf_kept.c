@@ -140,8 +140,9 @@ static void
 compare_setting(void *arg, const char *key, const char *value, const char *def)
 {
     const comparison *co = arg;
-    const char       *had = def;
-    int               had_len = (int)strlen(def);
+    const char       *before = aa_conf_before(key);
+    const char       *had = before ? before : def;
+    int               had_len = (int)strlen(had);
     char              text[2 * KEY_BYTES];
     bool              is_free = false;
 

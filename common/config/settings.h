@@ -141,11 +141,11 @@
     NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "initial value of the accumulators of a residual row") \
     NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "initial value of the accumulator of a residual row's linear weight")                \
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient that the shared reading gets from an ID with a residual row") \
-    CHO(row_format, aa_row_format, AA_ROW_FLOAT, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
+    CHO(row_format, aa_row_format, AA_ROW_BF16, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
         VAL(AA_ROW_FLOAT, "float") VAL(AA_ROW_BF16, "bf16")) \
-    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ADAGRAD, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
+    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ROWWISE, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
         VAL(AA_ROW_ADAGRAD, "adagrad") VAL(AA_ROW_ROWWISE, "rowwise")) \
-    NUM(row_forget, 0, 0, 1, "", "share of what the accumulators of an own row's factors gathered that each update forgets; 0: none") \
+    NUM(row_forget, 0.003, 0, 1, "", "share of what the accumulators of an own row's factors gathered that each update forgets; 0: none") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam's learning rate of the dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \

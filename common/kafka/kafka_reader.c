@@ -306,6 +306,15 @@ aa_reader_refresh(aa_reader *rd, int timeout_ms, aa_err *err)
     return st;
 }
 
+int64_t
+aa_reader_position(const aa_reader *rd)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < rd->part_count; i++)
+        sum += rd->part[i].next;
+    return sum;
+}
+
 const char *
 aa_reader_lost(const aa_reader *rd)
 {

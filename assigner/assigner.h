@@ -110,6 +110,7 @@ typedef struct {
         in_flight_bytes;  /* of all fields, told with the first: decisions without rewards yet */
     uint64_t unannounced; /* forgotten IDs that scorers were not told of (agent.budget_bytes) */
     double   price;       /* default: of a row, in loss saved per event of the stream */
+    double   lean_auc;    /* assigner_lean_auc */
     uint64_t budget;      /* default: most rows of all fields together now; 0: none */
     uint64_t bytes_budget,
         bytes_used; /* agent.budget_bytes; what counts towards it, told likewise */
@@ -134,6 +135,10 @@ const float *assigner_policy(const assigner *as, uint32_t field, size_t *states)
 /** Default: what its actor takes a row to be worth per event of an ID, (AA_FREQ_BUCKETS) by bucket
  * of frequency, until the next assigner_learn; NULL in other modes. */
 const float *assigner_worth(const assigner *as, uint32_t field);
+
+/** How well the field's IDs alone tell the label: assigner/leakage. NaN: too few events since this
+ *  assigner began or was restored. */
+double assigner_lean_auc(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);

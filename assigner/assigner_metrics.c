@@ -1,5 +1,6 @@
 #include "assigner/assigner_metrics.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ enum { PART_IDS, PART_SLOTS, PART_AGENT, PART_IN_FLIGHT, PART_PUBLICATION, PARTS
 /* of one ID field */
 typedef struct {
     aa_gauge *ids_seen, *ids, *rows_shared, *rows_unique, *rows_unique_peak;
-    aa_gauge *table_bytes, *agent_bytes, *price, *forgotten, *unannounced;
+    aa_gauge *table_bytes, *agent_bytes, *price, *lean_auc, *forgotten, *unannounced;
     aa_gauge *actions[AA_ACTIONS], *promotions, *demotions, *swept;
     aa_gauge *ids_at[POSITIONS_MAX];
 } field_metrics;
@@ -34,9 +35,10 @@ struct assigner_metrics {
 static void
 register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
 {
-    static const char *const action[AA_ACTIONS] = {"descend", "unchanged", "ascend"};
-    const char              *name = cfg->fields[f].name;
-    char                     labels[160];
+    static const char *const action[] = {"descend", "unchanged", "ascend"};
+    static_assert(sizeof action / sizeof *action == AA_ACTIONS, "a name for every action");
+    const char *name = cfg->fields[f].name;
+    char        labels[160];
     snprintf(labels, sizeof labels, "field=\"%s\"", name);
 #define GAUGE(member, metric, help)                                                                \
     fm->member = aa_metrics_gauge(ms, "autoassign_" metric, labels, help)
@@ -51,6 +53,9 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
     GAUGE(forgotten, "ids_forgotten", "IDs forgotten so far.");
     GAUGE(unannounced, "ids_forgotten_unannounced",
           "Forgotten IDs that scorers were not told of, because too many waited.");
+    GAUGE(
+        lean_auc, "field_auc",
+        "AUC of the field's IDs alone, recently; near 1: the field tells the label. NaN at first.");
     GAUGE(promotions, "promotions", "Unique rows given so far.");
     GAUGE(demotions, "demotions", "Unique rows taken back so far.");
     GAUGE(swept, "swept", "Decisions of the sweep over quiet IDs so far.");
@@ -197,6 +202,7 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
         aa_gauge_set(fm->table_bytes, (double)s.table_bytes);
         aa_gauge_set(fm->agent_bytes, (double)s.agent_bytes);
         aa_gauge_set(fm->price, s.price);
+        aa_gauge_set(fm->lean_auc, s.lean_auc);
         aa_gauge_set(am->budget, (double)s.budget);
         aa_gauge_set(fm->promotions, (double)s.promotions);
         aa_gauge_set(fm->demotions, (double)s.demotions);

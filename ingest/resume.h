@@ -36,10 +36,10 @@ typedef struct {
     bool         final; /* the replay has reached its end */
     resume_part *part;  /* (part_count) owned, ascending partitions */
     size_t       part_count;
-    uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
-    uint64_t     base_epoch; /* what a crash before this one's commit goes back to; not saved */
-    bool         from_end; /* a partition begins at its end: to be committed soon, or those that are
-                                added meanwhile could not be told from it; not saved */
+    uint64_t     last_epoch;  /* of the last commit: epochs to come are above it; not saved */
+    uint64_t     base_epoch;  /* what a crash before this one's commit goes back to; not saved */
+    bool         commit_soon; /* a partition begins at its end, or behind a gap: until that is
+                                 committed only this process knows where; not saved */
 } resume;
 
 void resume_fini(resume *re);
@@ -72,8 +72,7 @@ uint64_t resume_newest_run(const aa_kafka_offset *committed, size_t n, int64_t l
 aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 /** The checkpoint of that epoch is of a newer run: another ingest of this pipeline and lane has
- * taken
- *  over while this one stood still. */
+ *  taken over while this one stood still. */
 bool resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run);
 /** @errors AA_EPARSE its sections make no sense; AA_ENOMEM */
 aa_status resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)

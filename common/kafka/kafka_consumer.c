@@ -182,7 +182,7 @@ aa_status
 aa_consumer_count_partitions(aa_consumer *cs, aa_err *err)
 {
     size_t    count = 0;
-    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, &count, err);
+    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, AA_KAFKA_ASK_MS, &count, err);
 
     if (st != AA_OK) return st;
     if (count == 0)
@@ -201,11 +201,11 @@ aa_consumer_partition_count(const aa_consumer *cs)
 aa_status
 aa_consumer_watermarks(aa_consumer *cs, int32_t partition, int64_t *low, int64_t *high, aa_err *err)
 {
-    rd_kafka_resp_err_t ke =
-        rd_kafka_query_watermark_offsets(cs->rk, cs->topic, partition, low, high, AA_KAFKA_ASK_MS);
-    if (ke)
-        return aa_fail(err, AA_EIO, "offsets of %s partition %d: %s", cs->topic, (int)partition,
-                       rd_kafka_err2str(ke));
+    aa_kafka_extent ex = {.topic = cs->topic, .partition = partition};
+    aa_status       st = aa_kafka_ask_extents(cs->rk, &ex, 1, AA_KAFKA_ASK_MS, err);
+    if (st != AA_OK) return st;
+    *low = ex.low;
+    *high = ex.high;
     return AA_OK;
 }
 
@@ -485,7 +485,7 @@ partition_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return aa_fail(err, AA_ECONFIG,
                        "%s partition %d: the events to go on from are gone (%s); "
-                       "ingest.on_lost_offset=skip goes on behind the gap",
+                       "ingest.on_lost_offset=skip continues behind the gap",
                        cs->topic, (int)km->partition, rd_kafka_message_errstr(km));
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -528,7 +528,7 @@ aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from,
     rd_kafka_topic_partition_list_t *list = list_of(cs, &po, 1);
     rd_kafka_error_t                *error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
     if (error || list->elems[0].err)
-        st = aa_fail(err, AA_EIO, "%s partition %d: going on from offset %lld: %s", cs->topic,
+        st = aa_fail(err, AA_EIO, "%s partition %d: continuing from offset %lld: %s", cs->topic,
                      (int)part->partition, (long long)po.offset,
                      error ? rd_kafka_error_string(error) : rd_kafka_err2str(list->elems[0].err));
     if (error) rd_kafka_error_destroy(error);

@@ -27,6 +27,9 @@ table_of(enum aa_agent_mode mode, int64_t positions, int64_t step)
     rows  *ro = NULL;
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    cfg.model.row_forget = 0.0;
     cfg.agent.mode = mode;
     cfg.agent.positions = positions;
     cfg.model.step = step;
@@ -121,6 +124,9 @@ modes_without_shared_rows_start_empty(void **state)
     rows_stats rs;
     aa_err     err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    cfg.model.row_forget = 0.0;
     cfg.agent.mode = AA_MODE_UNIQUE;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
     rows_stats_get(ro, &rs);
@@ -609,6 +615,9 @@ only_modes_with_lean_bins_have_sums(void **state)
         rows      *ro = NULL;
         rows_stats rs;
         aa_conf_defaults(&cfg);
+        cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+        cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+        cfg.model.row_forget = 0.0;
         cfg.agent.mode = cases[c].mode;
         assert_int_equal(rows_composed(&cfg), cases[c].sums);
         assert_int_equal(rows_new(&ro, 0, &cfg, NULL), AA_OK);

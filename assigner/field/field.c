@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "assigner/field/fastlean.h"
 #include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
 #include "common/base/rng.h"
@@ -64,7 +65,8 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     *fd = (field){.mode = aa_mode_of(cfg),
                   .policy = policy_of(cfg),
                   .p = aa_lean_bins(cfg),
-                  .residual = aa_residual_rows(cfg)};
+                  .residual = aa_residual_rows(cfg),
+                  .signals = cfg->model.signals};
     uint64_t  limit;
     aa_status st = check_settings(cfg, f, fd->mode, err);
     if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
@@ -85,8 +87,8 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
     st = idtable_init(&fd->tbl, extra, err);
     if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK) st = init_actor(fd, cfg, f, err);
     row_actor_init(&fd->ra, cfg);
-    /* where an ID reads what its key says, seen or not, there is nothing to publish */
-    publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    /* where an ID reads what its key says, seen or not, there are only signals to publish */
+    publish_init(&fd->pb, cfg->publish.enabled && (!by_key || fd->signals));
     fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
@@ -136,6 +138,7 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
 {
     field_unseen(fd, out);
     out->position = e->position;
+    out->signal = fd->signals ? fastlean_signal(e) : 0;
     out->modulo = 0;
     if (fd->rows > 0) {
         out->slot = (uint32_t)(e->key % fd->rows);
@@ -156,7 +159,9 @@ field_note(field *fd, uint32_t handle, aa_err *err)
     id_entry *e = idtable_at(&fd->tbl, handle);
     uint32_t  slot = AA_NO_SLOT;
     float     mix = 0.0f;
-    if (!policy_holds_row(e))
+    if (fd->rows > 0)
+        slot = 0; /* by the key, as before the first event */
+    else if (!policy_holds_row(e))
         lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
     else if (fd->residual)
         fallback_reading(fd, e, &slot, &mix);
@@ -282,9 +287,10 @@ field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err
     fd->fs.ids_seen++;
     fd->ids_at[1]++;
     aa_status st = idtable_insert(&fd->tbl, key, handle, err);
-    if (st == AA_OK && fd->env.pr)
-        idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
-    return st;
+    if (st != AA_OK || !fd->env.pr) return st;
+    idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    price_ids(fd->env.pr, 1);
+    return AA_OK;
 }
 
 /* Mean of the ID's last T losses, NaN before the first. */
@@ -376,6 +382,7 @@ field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
         reads = mv.to;
     }
     write_reading(fd, sp, e, reads);
+    sp->out->signal[sp->i * sp->out->F + fd->env.f] = fd->signals ? fastlean_signal(e) : 0;
     write_decision(fd, sp, v.frequency, &mv);
     sp->out->baseline[sp->i * sp->out->F + fd->env.f] = baseline_of(fd, handle);
     if (fd->window > 0) sp->ib->key[sp->i * sp->out->F + fd->env.f] = e->key;
@@ -405,6 +412,8 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
     id_entry *e = idtable_at(&fd->tbl, handle);
     e->frequency = policy_frequency(fd->env.cfg, e, now) + 1.0f;
     take_gap(fd, e, now);
+    const uint32_t signal = fastlean_signal(e);
+    fastlean_update(e, label, mean, others);
     lean_update(e, label, mean, others);
     e->last = now;
     if (e->seen < UINT32_MAX) e->seen++;
@@ -413,5 +422,7 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
         uint32_t position = policy_ladder(&fd->env, e->seen);
         if (position != e->position) set_position(fd, e, position);
     }
-    return field_note(fd, handle, err);
+    aa_status st = AA_OK;
+    if (fd->signals) st = publish_signal(&fd->pb, handle, e, signal, fastlean_signal(e), err);
+    return st == AA_OK ? field_note(fd, handle, err) : st;
 }

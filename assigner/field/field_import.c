@@ -43,6 +43,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
             (id->place - 0.5f * (float)(fd->p - 1)) / (float)fd->p * ((float)e->seen + LEAN_SHRINK);
     if (fd->env.pr) {
         e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+        price_ids(fd->env.pr, 1);
         if (e->seen > 1) price_returned(fd->env.pr, 1);
     }
     if (id->own && !slots_full(&fd->sl)) {

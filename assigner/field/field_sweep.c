@@ -95,6 +95,7 @@ forget(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
         if (e->key == 0 || policy_holds_row(e) || sp->now - e->last < limit) continue;
         aa_status st = publish_forget(&fd->pb, e, err);
         if (st != AA_OK) return st;
+        if (fd->env.pr) price_ids(fd->env.pr, -1);
         if (fd->env.pr && e->seen > 1) price_returned(fd->env.pr, -1);
         fd->ids_at[e->position]--;
         fd->fs.forgotten++;

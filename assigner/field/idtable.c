@@ -13,7 +13,7 @@
 #define MOVED           UINT64_C(0xffffffff) /* cell of old whose ID went to now, or was removed */
 #define MOVE_PER_INSERT 16u
 
-static_assert(sizeof(id_entry) == 40, "an ID costs 40 bytes and its cells");
+static_assert(sizeof(id_entry) == 48, "an ID costs 48 bytes and its cells");
 
 uint32_t
 idtable_hash(uint64_t key)

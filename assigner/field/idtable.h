@@ -25,16 +25,18 @@
 
 /* One ID of one field. */
 typedef struct {
-    uint64_t key;       /* 0: the handle is free */
-    uint64_t last;      /* number of its last event, from 1 */
-    float    frequency; /* events, decayed by half-life, as of `last` */
-    float    gap;       /* mean events between two of its events; 0 before the second */
-    float    lean_sum;  /* see lean.h */
-    uint32_t seen;      /* events, not decayed */
-    uint32_t slot;      /* its own row, or AA_NO_SLOT */
-    uint8_t  position;  /* 1..k shared, k+1 own row */
-    uint8_t  flags;     /* publication only, not part of the state: publish.h */
-    uint16_t published; /* same */
+    uint64_t key;          /* 0: the handle is free */
+    uint64_t last;         /* number of its last event, from 1 */
+    float    frequency;    /* events, decayed by half-life, as of `last` */
+    float    gap;          /* mean events between two of its events; 0 before the second */
+    float    lean_sum;     /* see lean.h */
+    uint32_t seen;         /* events, not decayed */
+    uint32_t slot;         /* its own row, or AA_NO_SLOT */
+    uint8_t  position;     /* 1..k shared, k+1 own row */
+    uint8_t  flags;        /* publication only, not part of the state: publish.h */
+    uint16_t published;    /* same */
+    int8_t   fast, recent; /* see fastlean.h */
+    uint8_t  unused[6];
 } id_entry;
 
 #define IDTABLE_NONE         UINT32_MAX

@@ -9,6 +9,7 @@
 #include "common/config/conf.h"
 #include "common/messages/wire_proto.h"
 #include "common/model/model.h"
+#include "common/model/signal.h"
 #include "schemas/model.pb-c.h"
 
 #define MAX_POSITION 16    /* agent.positions + 1 */
@@ -82,6 +83,7 @@ check_assignment(const Autoassign__Assignment *m, aa_err *err)
     aa_status st = wire_check_mix("mix", &m->mix, 1, err);
     if (st == AA_OK) st = wire_check_mix("alt_mix", &m->alt_mix, 1, err);
     if (st != AA_OK) return st;
+    if (m->signal > AA_SIGNAL_CODE) return aa_fail(err, AA_EPARSE, "signal %#" PRIx32, m->signal);
     if (m->position > MAX_POSITION)
         return aa_fail(err, AA_EPARSE, "position %" PRIu32, m->position);
     return AA_OK;
@@ -100,6 +102,7 @@ aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     m.alt_mix = a->alt_mix;
     m.position = a->position;
     m.modulo = a->modulo;
+    m.signal = a->signal;
     aa_status st = check_assignment(&m, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
@@ -123,7 +126,8 @@ aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err 
                          .mix = m->mix,
                          .alt_mix = m->alt_mix,
                          .position = m->position,
-                         .modulo = m->modulo};
+                         .modulo = m->modulo,
+                         .signal = m->signal};
 out:
     wire_arena_fini(&ar);
     return st;

@@ -16,6 +16,7 @@ typedef struct {
     seqlock          lock;
     _Atomic uint32_t slot, mix, alt_slot, alt_mix; /* mixes: bits of the float */
     _Atomic uint32_t position;
+    _Atomic uint32_t signal;
     _Atomic uint32_t dead;
 } idmap_entry;
 _Static_assert(sizeof(idmap_entry) == ENTRY_BYTES, "one cache line");
@@ -97,6 +98,7 @@ entry_read(const idmap_entry *en, aa_assignment *out)
         out->alt_slot = atomic_load_explicit(&en->alt_slot, memory_order_acquire);
         out->alt_mix = float_of(atomic_load_explicit(&en->alt_mix, memory_order_acquire));
         out->position = atomic_load_explicit(&en->position, memory_order_acquire);
+        out->signal = atomic_load_explicit(&en->signal, memory_order_acquire);
         dead = atomic_load_explicit(&en->dead, memory_order_acquire);
     } while (seqlock_read_again(&en->lock, seq));
     out->modulo = 0;
@@ -115,6 +117,7 @@ entry_write(idmap_entry *en, const aa_assignment *a)
     atomic_store_explicit(&en->alt_slot, a->alt_slot, memory_order_release);
     atomic_store_explicit(&en->alt_mix, bits_of(a->alt_mix), memory_order_release);
     atomic_store_explicit(&en->position, a->position, memory_order_release);
+    atomic_store_explicit(&en->signal, a->signal, memory_order_release);
     atomic_store_explicit(&en->dead, 0, memory_order_release);
     seqlock_write_end(&en->lock);
 }
@@ -247,8 +250,12 @@ idmap_digest(const idmap *im, uint64_t run_id, bool shared)
         aa_assignment a;
         uint64_t      key = atomic_load(&tbl->entry[i].key);
         if (!key || !entry_read(&tbl->entry[i], &a) || a.run_id != run_id) continue;
-        uint32_t part[] = {a.slot, bits_of(a.mix), a.position, shared ? a.alt_slot : 0,
-                           shared ? bits_of(a.alt_mix) : 0};
+        uint32_t part[] = {a.slot,
+                           bits_of(a.mix),
+                           a.position,
+                           shared ? a.alt_slot : 0,
+                           shared ? bits_of(a.alt_mix) : 0,
+                           a.signal};
         sum += aa_digest(aa_digest(key, part, sizeof part), &a.born, sizeof a.born);
     }
     return sum;

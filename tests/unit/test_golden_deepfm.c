@@ -89,7 +89,7 @@ deepfm_forward(void)
     df.dw = calloc(df.w.n, sizeof(float));
     df.scratch = calloc(kind->scratch_count(&df.sh, df.B), sizeof(float));
     assert_true(df.logit && df.dlogit && df.dx && df.dw && df.scratch);
-    kind->forward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.logit, df.scratch);
+    kind->forward(&df.sh, df.w.as_float, df.x.as_float, NULL, df.B, df.logit, df.scratch);
     return df;
 }
 
@@ -116,7 +116,8 @@ check_loss(const char *name, float (*loss)(float, float), float (*grad)(float, f
         df.dlogit[b] = grad(df.logit[b], df.label.as_float[b]);
     }
     aa_model_find(AA_MODEL_DEEPFM)
-        ->backward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.dlogit, df.scratch, df.dx, df.dw);
+        ->backward(&df.sh, df.w.as_float, df.x.as_float, NULL, df.B, df.dlogit, df.scratch, df.dx,
+                   df.dw);
     check_values("logit", df.logit, df.B);
     check_values(name, losses, df.B);
     snprintf(key, sizeof key, "%s_dx", name);

@@ -41,6 +41,16 @@ fastlean_update(id_entry *e, float label, double mean, float others)
     e->recent = fastlean_moved(e->recent, d, FASTLEAN_RECENT);
 }
 
+/** The averages that a code stands for, for an ID that comes from outside. */
+static inline void
+fastlean_import(id_entry *e, uint32_t signal)
+{
+    float known[AA_SIGNALS];
+    aa_signal_read(signal, known);
+    e->recent = fastlean_moved(0, known[1], 1.0f);
+    e->fast = fastlean_moved(0, known[2], 1.0f);
+}
+
 /** The ID's signals (common/model/signal). */
 static inline uint32_t
 fastlean_signal(const id_entry *e)

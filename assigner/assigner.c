@@ -8,6 +8,7 @@
 #include "assigner/field/field.h"
 #include "assigner/field/lean.h"
 #include "assigner/inflight.h"
+#include "assigner/leakage.h"
 #include "assigner/policy/price_round.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
@@ -23,6 +24,7 @@ struct assigner {
     const aa_conf *cfg;
     size_t         F;
     field         *fd; /* (F) */
+    leakage       *lk; /* (F) */
     price         *pr; /* shared by the fields; NULL: rows have no price in this mode */
     inflight       fl;
     whole          wh;
@@ -56,8 +58,9 @@ assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
     as->wh.next_batch = as->wh.next_reward = 1;
     AA_REQUIRE(as->F >= 1 && as->F <= AA_MAX_FIELDS);
     as->fd = calloc(as->F, sizeof *as->fd);
-    if (!as->fd) {
-        free(as);
+    as->lk = calloc(as->F, sizeof *as->lk);
+    if (!as->fd || !as->lk) {
+        assigner_free(&as);
         return aa_fail(err, AA_ENOMEM, "%zu fields", cfg->field_count);
     }
     aa_status st = open_price(as, err);
@@ -79,6 +82,7 @@ assigner_free(assigner **as_p)
     for (size_t f = 0; as->fd && f < as->F; f++)
         field_fini(&as->fd[f]);
     free(as->fd);
+    free(as->lk);
     if (as->pr) price_fini(as->pr);
     free(as->pr);
     inflight_fini(&as->fl);
@@ -192,6 +196,7 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
         const id_entry *e = idtable_at(&fd->tbl, handle[f]);
         *seen = e->seen < *seen ? e->seen : *seen;
         sum += lean[f] = lean_of(e);
+        leakage_add(&as->lk[f], lean[f], label);
         st = field_assign(fd, sp, handle[f], err);
     }
     double mean = lean_mean_get(&as->wh.mean);
@@ -224,6 +229,13 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
     }
     as->wh.next_batch++;
     return st;
+}
+
+double
+assigner_lean_auc(const assigner *as, uint32_t f)
+{
+    AA_REQUIRE(f < as->F);
+    return leakage_auc(&as->lk[f]);
 }
 
 /* ---- learning ---- */
@@ -378,6 +390,7 @@ assigner_stats_get(const assigner *as, uint32_t f, assigner_stats *out)
 {
     AA_REQUIRE(f < as->F);
     field_stats(&as->fd[f], out);
+    out->lean_auc = leakage_auc(&as->lk[f]);
     if (as->pr) {
         out->price = price_of(as->pr, f);
         out->budget = as->pr->budget;

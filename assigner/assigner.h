@@ -104,6 +104,7 @@ typedef struct {
     uint64_t table_bytes; /* ID table */
     uint64_t agent_bytes; /* actor, prices, rings */
     double   price;       /* default: of a row, in loss saved per event of the stream */
+    double   lean_auc;    /* assigner_lean_auc */
     uint64_t budget;      /* default: most rows of all fields together now; 0: none */
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
@@ -126,6 +127,10 @@ const float *assigner_policy(const assigner *as, uint32_t field, size_t *states)
 /** Default: what its actor takes a row to be worth per event of an ID, (AA_FREQ_BUCKETS) by bucket
  * of frequency, until the next assigner_learn; NULL in other modes. */
 const float *assigner_worth(const assigner *as, uint32_t field);
+
+/** How well the field's IDs alone tell the label: assigner/leakage. NaN: too few events since this
+ *  assigner began or was restored. */
+double assigner_lean_auc(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);

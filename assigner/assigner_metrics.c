@@ -16,7 +16,7 @@ enum { POSITIONS_MAX = 17 };
 /* of one ID field */
 typedef struct {
     aa_gauge *ids_seen, *ids, *rows_shared, *rows_unique, *rows_unique_peak;
-    aa_gauge *table_bytes, *agent_bytes, *price;
+    aa_gauge *table_bytes, *agent_bytes, *price, *lean_auc;
     aa_gauge *actions[AA_ACTIONS], *promotions, *demotions, *swept;
     aa_gauge *ids_at[POSITIONS_MAX];
 } field_metrics;
@@ -49,6 +49,9 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
     GAUGE(table_bytes, "id_table_bytes", "Bytes of the ID table.");
     GAUGE(agent_bytes, "agent_bytes", "Bytes of the agent.");
     GAUGE(price, "row_price", "Price of a unique row, in loss saved per event of the stream.");
+    GAUGE(
+        lean_auc, "field_auc",
+        "AUC of the field's IDs alone, recently; near 1: the field tells the label. NaN at first.");
     GAUGE(promotions, "promotions", "Unique rows given so far.");
     GAUGE(demotions, "demotions", "Unique rows taken back so far.");
     GAUGE(swept, "swept", "Decisions of the sweep over quiet IDs so far.");
@@ -166,6 +169,7 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
         aa_gauge_set(fm->table_bytes, (double)s.table_bytes);
         aa_gauge_set(fm->agent_bytes, (double)s.agent_bytes);
         aa_gauge_set(fm->price, s.price);
+        aa_gauge_set(fm->lean_auc, s.lean_auc);
         aa_gauge_set(am->budget, (double)s.budget);
         aa_gauge_set(fm->promotions, (double)s.promotions);
         aa_gauge_set(fm->demotions, (double)s.demotions);

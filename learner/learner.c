@@ -112,7 +112,6 @@ aa_status
 learner_new(learner **out, const aa_conf *cfg, aa_err *err)
 {
     AA_REQUIRE(cfg->field_count > 0 && cfg->field_count <= AA_MAX_FIELDS);
-    aa_dense_threads();
     learner *le = calloc(1, sizeof *le);
     if (!le) return aa_fail(err, AA_ENOMEM, "learner");
     aa_status st = build_learner(le, cfg, err);

@@ -1,5 +1,6 @@
 #include "common/config/conf.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,6 +300,23 @@ is_taken_by(const listener *a, const listener *b)
     return strcmp(a->host, b->host) == 0 && !is_every_address(a->host);
 }
 
+/* A name may be known later; what is no name and no address never will. */
+static aa_status
+check_bind(const aa_conf *cfg, aa_err *err)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%";
+    const char   *host = cfg->http.bind;
+    unsigned char number[4];
+    const bool    dotted = *host && host[strspn(host, "0123456789.")] == '\0';
+    if (*host && host[strspn(host, letters)] == '\0' &&
+        (!dotted || inet_pton(AF_INET, host, number) == 1))
+        return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "http.bind: \"%.60s\": an address (127.0.0.1, 0.0.0.0, ::1) or a host's name",
+                   host);
+}
+
 static aa_status
 check_ports(const aa_conf *cfg, aa_err *err)
 {
@@ -439,6 +457,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = parse_hidden(cfg, err);
     if (st == AA_OK) st = parse_replay_from(cfg, err);
     if (st == AA_OK) st = check_names(cfg, err);
+    if (st == AA_OK) st = check_bind(cfg, err);
     if (st == AA_OK) st = check_ports(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);

@@ -85,7 +85,7 @@
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: longest time that a batch is filled")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "events read ahead per partition") \
-    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
+    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic, an unclean leader election): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
         VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip")) \
     CHO(on_lost_letter, aa_on_lost_letter, AA_ON_LOST_LETTER_LOG, "the dead-letter topic refuses a letter in every form, cut short too: log: log and count it; fail: end with an error", \
         VAL(AA_ON_LOST_LETTER_LOG, "log") VAL(AA_ON_LOST_LETTER_FAIL, "fail"))
@@ -174,6 +174,7 @@
     STR(peers, "", "HTTP addresses of the other processes, for the live page: ingest=HOST:PORT,assigner=...,learner=...; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(linger_ms, 3000, 0, 600000, "ms", "Time after SIGTERM in which scores are still served while /readyz answers 503, so that load balancers notice. Then no connection is accepted any more, and running requests end") \
+    INT(delete_retention_ms, 86400000, 0, INT64_MAX / 4, "ms", "delete.retention.ms of topics.assignments and topics.model, used where Kafka does not tell (DescribeConfigs is not allowed). A scorer that did not read for longer may have missed deletions: it reads the topics anew") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \

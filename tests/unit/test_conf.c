@@ -515,6 +515,20 @@ an_override_makes_a_field(void **state)
 }
 
 static void
+fields_may_be_numbered_by_overrides(void **state)
+{
+    aa_conf          *cfg = *state;
+    aa_err            err = AA_ERR_INIT;
+    const char *const over[] = {"fields.f3.json=f3", "fields.f4.json=f4", "fields.f10.json=x",
+                                "fields.user2.json=second_user", "fields.f4.threshold=7"};
+    assert_int_equal(aa_conf_load(cfg, NULL, over, sizeof over / sizeof *over, &err), AA_OK);
+    assert_int_equal(cfg->field_count, 6);
+    assert_string_equal(cfg->fields[3].json, "f4");
+    assert_int_equal(cfg->fields[3].threshold, 7);
+    assert_string_equal(cfg->fields[5].json, "second_user");
+}
+
+static void
 bad_overrides_say_what_is_wrong(void **state)
 {
     static const struct {
@@ -534,7 +548,8 @@ bad_overrides_say_what_is_wrong(void **state)
          "-o: fields.user: expected fields.name.key=value, or fields.name= for a new field"},
         {"fields.1st=", "-o: fields.1st: a name is letters, digits, _ and -, at most 63 of them"},
         {"fields.shop.jsno=u", "-o: fields.shop.jsno: unknown key (did you mean json?)"},
-        {"fields.usr.json=u", "-o: fields.usr: unknown field (did you mean user?)"},
+        {"fields.usr.json=u",
+         "-o: fields.usr: unknown field (did you mean user? fields.usr= makes a new one)"},
         {"fields.user.jsn=u", "-o: fields.user.jsn: unknown key (did you mean json?)"},
         {"scorer.token=a\nb", "-o: scorer.token: control character in the value"},
         {"topics.model=a\xff", "-o: topics.model: the value is not UTF-8 text"},
@@ -791,6 +806,7 @@ main(void)
         T(too_many_kafka_properties_are_refused),
         T(random_bytes_and_damaged_files_never_crash),
         T(later_layers_win),
+        T(fields_may_be_numbered_by_overrides),
         T(bad_overrides_say_what_is_wrong),
         T(an_override_makes_a_field),
         T(equal_ports_of_other_machines_are_good),

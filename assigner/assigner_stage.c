@@ -235,7 +235,8 @@ publish_in_time(void *arg, aa_err *err)
 {
     assigner_stage *sg = arg;
     const int64_t   now_ms = aa_now_ms();
-    if (now_ms - sg->published_ms < sg->cfg->publish.every_ms) return AA_OK;
+    const bool      due = now_ms - sg->published_ms >= sg->cfg->publish.every_ms;
+    if (!due && !(sg->as && sg->pa && assigner_crowded(sg->as))) return AA_OK;
     sg->published_ms = now_ms;
     assigner_metrics_refresh(sg->am, sg->as);
     return publish_changes(sg, err);

@@ -35,7 +35,7 @@ missed_asks(const missed *mi, int64_t now_ms)
 }
 
 void
-missed_asked(missed *mi, int64_t asked_ms, bool answered, bool there)
+missed_asked(missed *mi, int64_t asked_ms, bool answered, bool there, int64_t position)
 {
     if (!answered) {
         mi->next_ms = asked_ms + (mi->every_ms > AGAIN_MS ? mi->every_ms : AGAIN_MS);
@@ -44,17 +44,16 @@ missed_asked(missed *mi, int64_t asked_ms, bool answered, bool there)
     /* a question moves the ends away from a reader that is behind: ask it ever less often */
     mi->every_ms = there || mi->asked_ms < 0 ? usual_ms(mi) : 2 * mi->every_ms;
     mi->next_ms = asked_ms + mi->every_ms;
-    if (there) {
-        mi->read_ms = asked_ms;
-        mi->asked_ms = -1;
-        return;
-    }
-    mi->asked_ms = asked_ms;
-    mi->some = mi->some || asked_ms - mi->read_ms > mi->retention_ms;
+    const bool nothing_written = there && position == mi->position;
+    mi->some = mi->some || (!nothing_written && asked_ms - mi->read_ms > mi->retention_ms);
+    mi->asked_ms = there ? -1 : asked_ms;
+    if (!there) return;
+    mi->read_ms = asked_ms;
+    mi->position = position;
 }
 
 void
-missed_reached(missed *mi, int64_t now_ms)
+missed_reached(missed *mi, int64_t now_ms, int64_t position)
 {
     if (mi->asked_ms < 0) return;
     const bool late = now_ms - mi->read_ms > mi->retention_ms;
@@ -64,5 +63,6 @@ missed_reached(missed *mi, int64_t now_ms)
         mi->slow = late;
     mi->complete = true;
     mi->read_ms = mi->asked_ms;
+    mi->position = position;
     mi->asked_ms = -1;
 }

@@ -22,6 +22,7 @@ typedef struct {
     int64_t read_ms;  /* all that was written before has been read; at first: reading began */
     int64_t asked_ms; /* the ends as of then are being read up to; -1: they were reached */
     int64_t next_ms;  /* time of the next question */
+    int64_t position; /* of the reader at read_ms: it has not moved if nothing was written */
     int64_t every_ms; /* between questions; longer while the ends are not reached */
     bool    complete; /* the ends were reached once */
     bool    slow;     /* the first reading took too long already: reading anew would not help */
@@ -33,10 +34,10 @@ void missed_begin(missed *mi, int64_t retention_ms, int64_t now_ms);
 void missed_set_retention(missed *mi, int64_t retention_ms);
 /** Is it time to ask for the ends? */
 bool missed_asks(const missed *mi, int64_t now_ms);
-/** The ends were asked for at asked_ms. answered: they are known; there: all of it had been read
- *  before, so nothing was written meanwhile. */
-void missed_asked(missed *mi, int64_t asked_ms, bool answered, bool there);
-/** All is read up to the ends that were asked for last. */
-void missed_reached(missed *mi, int64_t now_ms);
+/** The ends were asked for at asked_ms. answered: they are known; there: all up to them has been read
+ *  already, to this position. */
+void missed_asked(missed *mi, int64_t asked_ms, bool answered, bool there, int64_t position);
+/** All is read up to the ends that were asked for last, to this position. */
+void missed_reached(missed *mi, int64_t now_ms, int64_t position);
 
 #endif

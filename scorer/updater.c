@@ -234,7 +234,7 @@ follow_ends(updater *up)
     aa_err  none = AA_ERR_INIT;
     if (aa_reader_caught_up(up->now.rd)) {
         const bool was_slow = mi->slow;
-        missed_reached(mi, aa_boot_ms());
+        missed_reached(mi, aa_boot_ms(), aa_reader_position(up->now.rd));
         if (mi->slow && !was_slow)
             aa_warn("READ-SLOW",
                     "reading the topics took longer than they keep deletions (%" PRId64
@@ -244,7 +244,8 @@ follow_ends(updater *up)
     const int64_t asked_ms = aa_boot_ms();
     if (!missed_asks(mi, asked_ms)) return;
     const bool answered = aa_reader_refresh(up->now.rd, ASK_MS, &none) == AA_OK;
-    missed_asked(mi, asked_ms, answered, answered && aa_reader_caught_up(up->now.rd));
+    missed_asked(mi, asked_ms, answered, answered && aa_reader_caught_up(up->now.rd),
+                 aa_reader_position(up->now.rd));
 }
 
 static void

@@ -509,6 +509,12 @@ aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_
     return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
 }
 
+aa_status
+aa_conf_fail_at(const aa_conf *cfg, aa_status st, const char *what, aa_err *err)
+{
+    return fail_at_key(cfg->path[0] ? cfg->path : NULL, st, what, err);
+}
+
 /* ---- digest ---- */
 
 /* word is one of words, which are between spaces */
@@ -524,15 +530,28 @@ is_among(const char *word, const char *words)
 /* Settings that are younger than the digests, and the value that does what builds before them did.
  * At that value they are left out, so that checkpoints of those builds stay valid. */
 static const struct {
-    const char *name, *as_before;
-} younger[] = {{"time_max_ahead_ms", "0"}, {"row_format", "float"}, {"row_optimizer", "adagrad"}};
+    const char *key, *as_before;
+} younger[] = {{"event.time_max_ahead_ms", "0"},
+               {"model.row_format", "float"},
+               {"model.row_optimizer", "adagrad"},
+               {"model.row_forget", "0"},
+               {"agent.budget_bytes", "0"}};
 
-static bool
-is_as_before(const char *name, const char *text)
+const char *
+aa_conf_before(const char *key)
 {
     for (size_t i = 0; i < sizeof younger / sizeof *younger; i++)
-        if (strcmp(name, younger[i].name) == 0) return strcmp(text, younger[i].as_before) == 0;
-    return false;
+        if (strcmp(key, younger[i].key) == 0) return younger[i].as_before;
+    return NULL;
+}
+
+static bool
+is_as_before(const char *section, const char *name, const char *text)
+{
+    char key[AA_CONF_STR];
+    snprintf(key, sizeof key, "%s.%s", section, name);
+    const char *before = aa_conf_before(key);
+    return before && strcmp(text, before) == 0;
 }
 
 /* @param only  the names to digest, between spaces; NULL: all */
@@ -545,7 +564,7 @@ digest_settings(uint64_t d, const aa_section *sc, const void *base, const char *
     for (size_t i = 0; i < count; i++) {
         if (only && !is_among(se[i].name, only)) continue;
         aa_conf_table_format(&se[i], base, text, sizeof text);
-        if (is_as_before(se[i].name, text)) continue;
+        if (is_as_before(sc->name, se[i].name, text)) continue;
         d = aa_digest(d, se[i].name, strlen(se[i].name) + 1);
         d = aa_digest(d, text, strlen(text) + 1);
     }

@@ -107,6 +107,7 @@
     NUM(price, 0.005, 0, 1e9, "loss", "mode default: price of rows: what rows for all IDs would have to save, per event of the stream. One row costs this divided by the number of IDs, whatever the size of a row or the length of the stream. 0: rows cost nothing, only the budget limits them") \
     NUM(row_cost, 0, 0, 1e9, "loss", "cost of holding a row, per event; mode default: lower limit of the price") \
     NUM(rows_share, 1, 0, 1000, "", "mode default: limit of own rows of all fields together, as a share of the IDs seen at least twice") \
+    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "most that assigner and learner hold together: IDs, rows with their optimizer state, agent, batches in flight; what is worth least makes room; 0: no limit") \
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "... and of at least this many events")    \
@@ -142,10 +143,11 @@
     NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "initial value of the accumulators of a residual row") \
     NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "initial value of the accumulator of a residual row's linear weight")                \
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient that the shared reading gets from an ID with a residual row") \
-    CHO(row_format, aa_row_format, AA_ROW_FLOAT, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
+    CHO(row_format, aa_row_format, AA_ROW_BF16, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
         VAL(AA_ROW_FLOAT, "float") VAL(AA_ROW_BF16, "bf16")) \
-    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ADAGRAD, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
+    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ROWWISE, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
         VAL(AA_ROW_ADAGRAD, "adagrad") VAL(AA_ROW_ROWWISE, "rowwise")) \
+    NUM(row_forget, 0.003, 0, 1, "", "share of what the accumulators of an own row's factors gathered that each update forgets; 0: none") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam's learning rate of the dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \

@@ -36,11 +36,12 @@ static const aa_kafka_property reader_defaults[] = {
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
 
-/* Records are small and are applied as fast as they come, so a short queue is enough: the client
- * takes some hundred bytes for each record that waits. */
+/* Records are small and are applied as fast as they come, so a short queue and small responses are
+ * enough: the client takes some hundred bytes for each record that waits. */
 static const aa_kafka_property reader_ahead[] = {
-    {"queued.min.messages", "10000", false},
-    {"queued.max.messages.kbytes", "4096", false},
+    {"queued.min.messages", "20000", false},
+    {"queued.max.messages.kbytes", "2048", false},
+    {"fetch.max.bytes", "1000000", false}, /* more if message.max.bytes is more */
 };
 enum { READER_AHEAD = sizeof reader_ahead / sizeof *reader_ahead };
 
@@ -304,6 +305,15 @@ aa_reader_refresh(aa_reader *rd, int timeout_ms, aa_err *err)
     }
     free(ex);
     return st;
+}
+
+int64_t
+aa_reader_position(const aa_reader *rd)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < rd->part_count; i++)
+        sum += rd->part[i].next;
+    return sum;
 }
 
 const char *

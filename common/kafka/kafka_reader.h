@@ -29,6 +29,8 @@ bool aa_reader_caught_up(const aa_reader *rd);
  *  within timeout_ms */
 aa_status aa_reader_refresh(aa_reader *rd, int timeout_ms, aa_err *err)
     __attribute__((warn_unused_result));
+/** Sum of the offsets that are read next: it stays as long as nothing is written. */
+int64_t aa_reader_position(const aa_reader *rd);
 /** NULL, or what shows that a topic does not hold any more what was read, or what was to be read
  *  next: a partition ends before the place that was read to, begins behind it, or was gone back in.
  *  A partition that was cut and has grown beyond that place again shows nothing. */

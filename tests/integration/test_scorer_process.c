@@ -652,7 +652,9 @@ stopped_for_longer_than_deletions_are_kept_it_reads_anew_and_serves_meanwhile(vo
         process_said(&fx->scorer, "id=DELETE-RETENTION msg=\"deletions are kept for 3 s", NULL, 0));
     const pid_t before = fx->scorer.pid;
     stop_for(fx, SHORT_MS + 1000);
-    while (!process_said(&fx->scorer, "id=READ-ANEW msg=\"done", NULL, 0)) {
+    for (const int64_t until_ms = aa_now_ms() + PROCESS_DEADLINE_MS;
+         !process_said(&fx->scorer, "id=READ-ANEW msg=\"done", NULL, 0);) {
+        assert_true(aa_now_ms() < until_ms);
         serves_version(fx, 8);
         assert_int_equal(http_ask(fx->port, "GET", "/readyz", "", "", NULL, 0), 200);
         process_pause();
@@ -660,7 +662,7 @@ stopped_for_longer_than_deletions_are_kept_it_reads_anew_and_serves_meanwhile(vo
     wait_until(serves_version(fx, 8));
     wait_until(serves_expected(fx));
     assert_true(metric_value(fx, "autoassign_scorer_read_anew_total") >= 1);
-    assert_true(metric_value(fx, "autoassign_scorer_lag") < 1);
+    wait_until(metric_value(fx, "autoassign_scorer_lag") < 1);
     publish_row(fx, REPLICA_ITEM, 21, 9, 6, 0.1f); /* and what comes next is read */
     publish_model(fx, 9);
     check_ok(fx, aa_producer_flush(fx->pr, 10000, &fx->err));

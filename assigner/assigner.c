@@ -203,7 +203,7 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
     }
     double mean = lean_mean_get(&as->wh.mean);
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
-        st = field_observe(&as->fd[f], sp->now, handle[f], label, mean, sum - lean[f], err);
+        st = field_observe(&as->fd[f], sp, handle[f], label, mean, sum - lean[f], err);
     as->wh.mean.sum += (double)label;
     as->wh.mean.count++;
     return st;

@@ -426,14 +426,14 @@ take_gap(field *fd, id_entry *e, uint64_t now)
 }
 
 aa_status
-field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean, float others,
-              aa_err *err)
+field_observe(field *fd, const field_step *sp, uint32_t handle, float label, double mean,
+              float others, aa_err *err)
 {
-    id_entry *e = idtable_at(&fd->tbl, handle);
+    const uint64_t now = sp->now;
+    id_entry      *e = idtable_at(&fd->tbl, handle);
     e->frequency = policy_frequency(fd->env.cfg, e, now) + 1.0f;
     take_gap(fd, e, now);
-    const uint32_t signal = fastlean_signal(e);
-    fastlean_update(e, label, mean, others);
+    if (fd->signals) fastlean_update(e, label, mean, others);
     lean_update(e, label, mean, others);
     e->last = now;
     if (e->seen < UINT32_MAX) e->seen++;
@@ -443,6 +443,8 @@ field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean
         if (position != e->position) set_position(fd, e, position);
     }
     aa_status st = AA_OK;
-    if (fd->signals) st = publish_signal(&fd->pb, handle, e, signal, fastlean_signal(e), err);
+    if (fd->signals && publish_listens(&fd->pb, e))
+        st = publish_signal(&fd->pb, handle, e, sp->out->signal[sp->i * sp->out->F + fd->env.f],
+                            fastlean_signal(e), err);
     return st == AA_OK ? field_note(fd, handle, err) : st;
 }

@@ -90,8 +90,8 @@ aa_status field_find(field *fd, const field_step *sp, uint64_t key, uint32_t hin
 /** Move the ID and write what the event reads in this field. */
 aa_status field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
     __attribute__((warn_unused_result));
-/** Take the event in. others: sum of the other fields' leans before it. */
-aa_status field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean,
+/** Take the event in, after field_assign. others: sum of the other fields' leans before it. */
+aa_status field_observe(field *fd, const field_step *sp, uint32_t handle, float label, double mean,
                         float others, aa_err *err) __attribute__((warn_unused_result));
 /** One step of the sweep. */
 aa_status field_sweep(field *fd, const field_step *sp, aa_err *err)

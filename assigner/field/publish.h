@@ -48,6 +48,12 @@ uint16_t publish_code(uint32_t slot, float mix);
 /** What the ID reads, its own row or this, may have changed: queue it if scorers should hear. */
 aa_status publish_note(publish *pb, uint32_t handle, id_entry *e, uint16_t code, aa_err *err)
     __attribute__((warn_unused_result));
+/** Would a change of the ID make a difference? */
+static inline bool
+publish_listens(const publish *pb, const id_entry *e)
+{
+    return pb->enabled && !(e->flags & PUBLISH_QUEUED);
+}
 /** The ID's signals (common/model/signal) were changed by an event. Small steps wait. */
 aa_status publish_signal(publish *pb, uint32_t handle, id_entry *e, uint32_t was, uint32_t is,
                          aa_err *err) __attribute__((warn_unused_result));

@@ -81,7 +81,7 @@ idtable_fini(idtable *tbl)
 size_t
 idtable_bytes(const idtable *tbl)
 {
-    return tbl->memory.ready + (IDTABLE_FENCES + 1) * sizeof *tbl->fence + MOVES * tbl->stride;
+    return (tbl->end + SPARE) * tbl->stride + (IDTABLE_FENCES + 1) * sizeof *tbl->fence + MOVES * tbl->stride;
 }
 
 bool

@@ -235,7 +235,7 @@ void idtable_age(idtable *tbl, uint64_t now, uint64_t n);
 /** After a snapshot: make the next piece of memory ready for another (common/state/arena).
  *  False: done. */
 bool idtable_tidy(idtable *tbl);
-/** Memory held. */
+/** Memory held, up to the last cell in use. */
 size_t idtable_bytes(const idtable *tbl);
 /** Aborts unless cells are sorted, fences part them and no look-up ends early. For tests. */
 void idtable_check(const idtable *tbl);

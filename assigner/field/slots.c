@@ -112,7 +112,7 @@ slots_tidy(slots *sl)
 size_t
 slots_bytes(const slots *sl)
 {
-    return sl->memory.ready + sl->free_cap / 8 + sl->free_cap / 504;
+    return sl->end * sizeof *sl->record + sl->free_cap / 8 + sl->free_cap / 504;
 }
 
 /* ---- digest and checkpoint: what is free follows from the records ---- */

@@ -12,7 +12,6 @@
 
 #define PAGE_BYTES ((size_t)4096)
 #define HUGE_BYTES ((size_t)2 << 20)
-#define HUGE_FROM  ((size_t)8 << 20) /* below it, a step of HUGE_BYTES would be a large part */
 
 static size_t
 round_up(size_t bytes, size_t unit)
@@ -54,6 +53,10 @@ aa_reserve_grow(aa_reserve *rs, size_t bytes, aa_err *err)
     if (bytes > rs->reserved) bytes = rs->reserved;
     if (mprotect(rs->start, bytes, PROT_READ | PROT_WRITE) != 0)
         return aa_fail(err, AA_ENOMEM, "%zu bytes: %s", bytes, strerror(errno));
+    /* small pages, where they are enough for a huge one by now; what is new becomes one at once */
+    const size_t at = rs->ready / HUGE_BYTES * HUGE_BYTES;
+    if (at < rs->ready && at + HUGE_BYTES <= bytes)
+        (void)madvise(rs->start + at, HUGE_BYTES, MADV_COLLAPSE);
     rs->ready = bytes;
     return AA_OK;
 }

@@ -81,7 +81,8 @@ idtable_fini(idtable *tbl)
 size_t
 idtable_bytes(const idtable *tbl)
 {
-    return (tbl->end + SPARE) * tbl->stride + (IDTABLE_FENCES + 1) * sizeof *tbl->fence + MOVES * tbl->stride;
+    return (tbl->end + SPARE) * tbl->stride + (IDTABLE_FENCES + 1) * sizeof *tbl->fence +
+           MOVES * tbl->stride;
 }
 
 bool

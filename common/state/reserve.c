@@ -48,8 +48,7 @@ aa_reserve_grow(aa_reserve *rs, size_t bytes, aa_err *err)
     if (bytes <= rs->ready) return AA_OK;
     if (bytes > rs->reserved)
         return aa_fail(err, AA_ENOMEM, "%zu bytes, of %zu reserved addresses", bytes, rs->reserved);
-    bytes =
-        bytes >= HUGE_FROM ? round_up(bytes, HUGE_BYTES) : round_up(bytes + bytes / 16, PAGE_BYTES);
+    bytes = round_up(bytes + bytes / 64, PAGE_BYTES);
     if (bytes > rs->reserved) bytes = rs->reserved;
     if (mprotect(rs->start, bytes, PROT_READ | PROT_WRITE) != 0)
         return aa_fail(err, AA_ENOMEM, "%zu bytes: %s", bytes, strerror(errno));

@@ -55,7 +55,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     }
     fd->fs.ids_seen++;
     fd->ids_at[e->position]++;
-    field_store(fd, &at, 0);
+    field_store(fd, &at, IDPACK_NEAREST);
     field_load(fd, now, &at); /* as it is kept */
     field_reading(fd, e, out);
     return AA_OK;

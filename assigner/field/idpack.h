@@ -204,6 +204,9 @@ idpack_b(const id_entry *e, uint64_t last, uint64_t bits)
            (uint64_t)idpack_gap(e->gap, (uint32_t)(bits >> 17 & 0x3FFFF)) << 20 |
            (uint64_t)idpack_seen_code(e->seen, (uint32_t)(bits >> 44)) << 12;
 }
+/* As bits: a lean is rounded to the nearest. */
+#define IDPACK_NEAREST (UINT64_C(0x80) << 36)
+
 static inline uint16_t
 idpack_c(const id_entry *e, uint64_t bits)
 {

@@ -9,8 +9,8 @@
 #define FIRST_CELLS   1024u
 #define SPARE         64u /* cells behind the last home that are always ready */
 #define MOST_IDS      (UINT64_C(1) << 32)
-#define FULL_OF_100   88u
-#define GROWTH        8u /* it grows by one part of so many; a cell moves as often per ID that comes */
+#define FULL_OF_100   90u
+#define GROWTH        12u /* it grows by one part of so many; a cell moves as often per ID that comes */
 #define PUTS_PER_MOVE 8u
 #define MOVES         (GROWTH * 7 / 4 * PUTS_PER_MOVE) /* so that a growth ends before the next */
 #define REST_MASK     ((UINT64_C(1) << IDPACK_REST_BITS) - 1)

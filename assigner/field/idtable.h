@@ -1,5 +1,5 @@
 /* assigner/field/idtable - a field's IDs: 64-bit key (never 0) to what is known of it, in 18 bytes
- * at a load of 0.78 to 0.88.
+ * at a load of 0.83 to 0.90.
  *
  * One array of cells (idpack) in the order of the keys' hashes: linear probing that keeps runs
  * sorted (Robin Hood with an order-preserving hash; Celis 1986, Amble and Knuth 1974). A look-up
@@ -7,7 +7,7 @@
  * The upper 12 bits of a hash are not kept: fence[t] parts the cells whose hash begins with less
  * than t from the others. The hash is one to one, so cell and fences are the key.
  *
- * The array grows by an eighth where it is (common/state/reserve): cells move to their homes of
+ * The array grows by a twelfth where it is (common/state/reserve): cells move to their homes of
  * the larger size from the last one on, some at each insertion. Hashes up to `limit` have the
  * smaller size, those above it the larger; both parts are sorted and the first ends before the
  * second. There is never a second array, and no insertion is long. Keys that were chosen to share a

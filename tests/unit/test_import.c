@@ -137,7 +137,8 @@ check_readings(const fixture *fx)
         const float    mix = id.own ? a->alt_mix : a->mix;
         if (slot == AA_NO_SLOT || p == 1) continue;
         const float place = id.place < 0.0f ? 0.5f * (float)(p - 1) : id.place;
-        check_close((float)(slot % p) + mix, place, 1.1 * p / 32768.0, 0, i); /* half a unit of lean */
+        check_close((float)(slot % p) + mix, place, 1.1 * p / 32768.0, 0,
+                    i); /* half a unit of lean */
     }
 }
 

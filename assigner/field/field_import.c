@@ -18,6 +18,16 @@ seen_for(const field *fd, uint32_t position)
     return seen;
 }
 
+/* The lean whose place this is: see lean_place. At an end it is somewhat more than that, or rounding
+ * would take the ID off the end. */
+static float
+lean_of_place(float place, uint32_t p)
+{
+    const float top = (float)(p - 1), lean = (place - 0.5f * top) / (float)p;
+    const float more = 1.0f / IDPACK_LEAN_ONE;
+    return place <= 0.0f ? lean - more : place >= top ? lean + more : lean;
+}
+
 aa_status
 field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_assignment *out,
              aa_err *err)
@@ -40,8 +50,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     e->frequency = (float)e->seen;
     e->last = now;
     e->position = (uint8_t)position;
-    if (id->place >= 0.0f) /* the lean whose place this is: see lean_place */
-        e->lean = (id->place - 0.5f * (float)(fd->p - 1)) / (float)fd->p;
+    if (id->place >= 0.0f) e->lean = lean_of_place(id->place, fd->p);
     if (fd->env.pr) {
         e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
         if (e->seen > 1) price_returned(fd->env.pr, 1);

@@ -35,7 +35,7 @@ id_of(size_t i)
     return (aa_import_id){.key = 1000 + i,
                           .own = i % 2 == 0,
                           .position = (uint32_t)(1 + i % 4),
-                          .place = i % 5 == 0 ? -1.0f : 0.4f * (float)(i % 5)};
+                          .place = i % 5 == 0 ? -1.0f : 0.5f * (float)(i % 5)}; /* the last of 3 */
 }
 
 static void
@@ -137,6 +137,7 @@ check_readings(const fixture *fx)
         const float    mix = id.own ? a->alt_mix : a->mix;
         if (slot == AA_NO_SLOT || p == 1) continue;
         const float place = id.place < 0.0f ? 0.5f * (float)(p - 1) : id.place;
+        if (place >= (float)(p - 1)) assert_true((float)(slot % p) + mix == (float)(p - 1));
         check_close((float)(slot % p) + mix, place, 1.1 * p / 32768.0, 0,
                     i); /* half a unit of lean */
     }

@@ -1,5 +1,6 @@
 #include "assigner/field/idtable.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -412,6 +413,9 @@ idtable_age(idtable *tbl, uint64_t now, uint64_t n)
 
 /* ---- digest and checkpoint ---- */
 
+#define CHUNK 128u /* part of what a digest is: it does not follow MOVES */
+static_assert(CHUNK <= MOVES, "a chunk goes into tbl->moving");
+
 /* Copies the cells of the next IDs into tbl->moving, which is free between insertions, without what
  * publication left in them: when it ran is not part of the state. Returns how many; *there: the
  * walk has not ended. */
@@ -447,7 +451,7 @@ idtable_digest(const idtable *tbl, uint64_t d)
     d = aa_digest(d, tops, sizeof tops);
     bool there = idtable_walk_from(tbl, 0, &wk);
     while (there) {
-        const size_t n = copy_cells(tbl, MOVES, &wk, &there);
+        const size_t n = copy_cells(tbl, CHUNK, &wk, &there);
         d = aa_digest(d, tbl->moving, n * tbl->stride);
     }
     return d;
@@ -464,7 +468,7 @@ idtable_save(const idtable *tbl, const char *prefix, aa_ckpt_writer *w, aa_err *
     if (st == AA_OK) st = sections_begin(w, prefix, "ids", tbl->count * tbl->stride, err);
     bool there = idtable_walk_from(tbl, 0, &wk);
     while (st == AA_OK && there) {
-        const size_t n = copy_cells(tbl, MOVES, &wk, &there);
+        const size_t n = copy_cells(tbl, CHUNK, &wk, &there);
         st = aa_ckpt_append(w, tbl->moving, n * tbl->stride, err);
     }
     return st;

@@ -12,7 +12,7 @@ struct ingest_metrics {
     const aa_conf *cfg;
     aa_metrics    *ms;
     aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps, *letters_lost,
-        *letters[DECODE_REASON_COUNT];
+        *passed_over, *letters[DECODE_REASON_COUNT];
     aa_gauge *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
     aa_histogram *credit_wait;
@@ -24,7 +24,7 @@ struct ingest_metrics {
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
     uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps,
-        counted_letters;
+        counted_letters, counted_passed;
     int64_t total_lag;
 };
 
@@ -50,6 +50,9 @@ ingest_metrics_new(ingest_metrics **out, const aa_conf *cfg, aa_metrics *ms, aa_
                                           "dead letters that their topic took in no form");
     im->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "places where events were skipped because Kafka had no more");
+    im->passed_over =
+        aa_metrics_counter(ms, "autoassign_events_skipped_total", "",
+                           "messages passed over by event.label_other or fields.<f>.missing: skip");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
@@ -184,6 +187,8 @@ ingest_metrics_update(ingest_metrics *im, const ingest *in, const order *od, con
     im->counted_commits = is.commits;
     aa_counter_add(im->unsaved, is.unsaved - im->counted_unsaved);
     aa_counter_add(im->lost, lost - im->counted_lost);
+    aa_counter_add(im->passed_over, source_passed_over(so) - im->counted_passed);
+    im->counted_passed = source_passed_over(so);
     aa_counter_add(im->gaps, gaps - im->counted_gaps);
     aa_counter_add(im->letters_lost, letters_lost - im->counted_letters);
     im->counted_letters = letters_lost;
@@ -233,6 +238,7 @@ ingest_metrics_finish(ingest_metrics *im, const ingest *in, const source *so, ui
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
+    aa_summary_int(su, "events_skipped", source_passed_over(so));
     aa_summary_int(su, "dead_letters_lost", letters_lost);
     aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, im->cfg, "ingest", err);

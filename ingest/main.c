@@ -20,6 +20,7 @@
 #include "ingest/ingest_metrics.h"
 #include "ingest/letters.h"
 #include "ingest/source.h"
+#include "ingest/trial.h"
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
@@ -552,6 +553,16 @@ threads_needed(const aa_conf *cfg)
     return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
 }
 
+/* Paths, for instance. */
+static aa_status
+check_decoding(const aa_conf *cfg, aa_err *err)
+{
+    decode   *dc = NULL;
+    aa_status st = decode_new(&dc, cfg, err);
+    decode_free(&dc);
+    return st;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -560,6 +571,8 @@ main(int argc, char **argv)
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
         .run = run_ingest,
         .threads = threads_needed,
+        .check = check_decoding,
+        .trial = trial_run,
     };
     return aa_program_main(&program, argc, argv);
 }

@@ -41,8 +41,9 @@ struct source {
     announce        *an; /* borrowed; NULL: none */
     int64_t *gap_end;    /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
     size_t   gap_cap;
-    uint64_t gaps, lost; /* that were skipped; events in them, as far as can be known */
-    int64_t *first;      /* (first_cap) owned; by partition: where it began without a commit, -1 */
+    uint64_t passed_over; /* messages that the configuration skips */
+    uint64_t gaps, lost;  /* that were skipped; events in them, as far as can be known */
+    int64_t *first;       /* (first_cap) owned; by partition: where it began without a commit, -1 */
     size_t   first_cap;
     bool     begun; /* the pipeline has a commit, or a run was opened: what has no place to go
                               on from is new */
@@ -473,6 +474,12 @@ source_lost(const source *so, uint64_t *gaps)
     return so->lost;
 }
 
+uint64_t
+source_passed_over(const source *so)
+{
+    return so->passed_over;
+}
+
 /* The run's partitions that fetchers have are theirs to read. */
 static aa_status
 ask_fetchers(source *so, const resume *re, uint64_t run_id, aa_err *err)
@@ -559,6 +566,9 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         if (reason == DECODE_OK) {
             order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
             arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
+        } else if (reason == DECODE_SKIP) {
+            so->passed_over++;
+            order_pass(od, idx, rec->offset + 1);
         } else {
             deadletter *dl = NULL;
             aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);

@@ -52,6 +52,9 @@ bool source_skips_losses(const source *so);
 const char *source_trouble(const source *so);
 /** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
 uint64_t source_lost(const source *so, uint64_t *gaps);
+/** Messages that the configuration passes over (event.label_other, fields.<f>.missing: skip), those
+ *  read again included. */
+uint64_t source_passed_over(const source *so);
 /** Read from there; the run's fetchers are asked to. */
 aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
     __attribute__((warn_unused_result));

@@ -16,6 +16,7 @@ decode_slug(decode_reason reason)
     case name: return slug;
         DECODE_REASONS(X)
 #undef X
+    case DECODE_SKIP: return "skip";
     case DECODE_REASON_COUNT: break;
     }
     return "?";
@@ -35,14 +36,19 @@ static aa_status
 open_json(decode *dc, aa_err *err)
 {
     const aa_conf *cfg = dc->cfg;
-    const char    *names[AA_MAX_FIELDS + 2];
+    const char    *paths[AA_MAX_FIELDS + 2];
 
     for (size_t f = 0; f < cfg->field_count; f++)
-        names[f] = decode_json_name(dc, f);
-    names[cfg->field_count] = cfg->event.label_field;
-    names[cfg->field_count + 1] = cfg->event.time_field;
-    return json_reader_new(&dc->jr, names, cfg->field_count + 2, (size_t)cfg->event.id_max_bytes,
-                           err);
+        paths[f] = decode_path(dc, f);
+    paths[cfg->field_count] = cfg->event.label_field;
+    paths[cfg->field_count + 1] = cfg->event.time_field;
+    aa_err    what = AA_ERR_INIT;
+    aa_status st = json_reader_new(&dc->jr, paths, cfg->field_count + 2,
+                                   (size_t)cfg->event.id_max_bytes, &what);
+    if (st != AA_OK)
+        return aa_fail(err, st, "fields.<field>.path, event.label_field, event.time_field: %s",
+                       what.text);
+    return AA_OK;
 }
 
 aa_status
@@ -53,7 +59,7 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
     if (!dc) return aa_fail(err, AA_ENOMEM, "decoder");
     dc->cfg = cfg;
     aa_status st = open_json(dc, err);
-    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or a number's digits */
+    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or digits, or (unknown) */
     if (st == AA_OK && !dc->item) st = aa_fail(err, AA_ENOMEM, "decoder");
     if (st != AA_OK) {
         decode_free(&dc);
@@ -95,6 +101,25 @@ decode_item(const decode *dc, size_t *len)
     return dc->item;
 }
 
+/* @return DECODE_OK: the field takes another ID in its place */
+static decode_reason
+take_missing(decode *dc, size_t f, const decode_id *id, uint64_t *key)
+{
+    static const char unknown[] = DECODE_UNKNOWN_ID;
+    const decode_id   text = {.text = unknown, .len = sizeof unknown - 1};
+
+    switch (dc->cfg->fields[f].missing) {
+    case AA_MISSING_REJECT: break;
+    case AA_MISSING_SKIP:
+        return decode_missing(dc, DECODE_SKIP, decode_path(dc, f), "ID", id->from);
+    case AA_MISSING_UNKNOWN:
+        *key = aa_id_key(text.text, text.len);
+        if (f == AA_RANKED_FIELD) keep_item(dc, &text);
+        return DECODE_OK;
+    }
+    return decode_missing(dc, DECODE_ID_MISSING, decode_path(dc, f), "ID", id->from);
+}
+
 static decode_reason
 take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
 {
@@ -106,11 +131,14 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
             if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
-        if (id->kind == DECODE_NO_ID || id->len == 0)
-            return decode_fail(dc, DECODE_ID_MISSING, "%s: no ID", cfg->fields[f].name);
+        if (id->kind == DECODE_NO_ID || id->len == 0) {
+            const decode_reason why = take_missing(dc, f, id, &key[f]);
+            if (why != DECODE_OK) return why;
+            continue;
+        }
         if (id->len > (size_t)cfg->event.id_max_bytes)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
-                               cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
+                               decode_path(dc, f), id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
         if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
@@ -175,6 +203,7 @@ decode_kafka_time(decode *dc, const char *name, int64_t kafka_ms, decode_raw *ra
 {
     if (kafka_ms < 0) return decode_fail(dc, DECODE_TIME_MISSING, "%s: no event time", name);
     raw->time_ms = kafka_ms;
+    raw->kafka_time = true;
     return DECODE_OK;
 }
 
@@ -201,16 +230,36 @@ decode_reason
 decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
                size_t i)
 {
-    decode_raw    raw;
+    decode_raw   *raw = &dc->raw;
     decode_reason why = DECODE_OK;
 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
+    raw->kafka_time = false;
     switch (dc->cfg->event.format) {
-    case AA_EVENT_FORMAT_JSON: why = decode_json(dc, buf, len, kafka_ms, &raw); break;
-    case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, &raw); break;
-    case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, &raw); break;
+    case AA_EVENT_FORMAT_JSON: why = decode_json(dc, buf, len, kafka_ms, raw); break;
+    case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, raw); break;
+    case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, raw); break;
     }
-    return why != DECODE_OK ? why : validate_event(dc, &raw, kafka_ms, out, i);
+    return why != DECODE_OK ? why : validate_event(dc, raw, kafka_ms, out, i);
+}
+
+const char *
+decode_id_text(const decode *dc, size_t f, char digits[24], size_t *len)
+{
+    const decode_id *id = &dc->raw.id[f];
+    if (id->kind == DECODE_NUMBER_ID) {
+        *len = (size_t)snprintf(digits, 24, "%lld", (long long)id->number);
+        return digits;
+    }
+    const bool unknown = id->kind == DECODE_NO_ID || id->len == 0;
+    *len = unknown ? sizeof DECODE_UNKNOWN_ID - 1 : id->len;
+    return unknown ? DECODE_UNKNOWN_ID : id->text;
+}
+
+bool
+decode_has_time(const decode *dc)
+{
+    return !dc->raw.kafka_time;
 }
 
 const char *

@@ -115,7 +115,7 @@ decode_protobuf(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decod
     found        fo = {0};
 
     for (size_t f = 0; f < F; f++)
-        raw->id[f].kind = DECODE_NO_ID;
+        raw->id[f] = (decode_id){.kind = DECODE_NO_ID};
     while (cu.at < cu.end) {
         part pa;
         if (!take_part(&cu, &pa))

@@ -311,6 +311,11 @@ add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
     decode_reason reason =
         decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, &fe->columns, at);
 
+    if (reason == DECODE_SKIP) { /* the sequencer is to know that nothing more comes before it */
+        fe->next = rec->offset + 1;
+        aa_counter_add(fr->mt.passed_over, 1);
+        return AA_OK;
+    }
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
     fe->arrival_ms[at] = arrived_ms(rec, now_ms);
@@ -511,6 +516,9 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
                                   "Events that Kafka no longer had and that were skipped");
     fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "Gaps that were skipped because Kafka no longer had the events");
+    fm->passed_over =
+        aa_metrics_counter(ms, "autoassign_events_skipped_total", "",
+                           "messages passed over by event.label_other or fields.<f>.missing: skip");
     fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
                                      "messages read from Kafka and sent to the sequencer");
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",

@@ -13,7 +13,9 @@ struct ingest_metrics {
     aa_metrics    *ms;
     aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps, *letters_lost,
         *passed_over, *letters[DECODE_REASON_COUNT];
-    aa_gauge *in_flight, *epoch, *committed, *lag,
+    aa_counter *schemas, *schema_failures;
+    aa_gauge   *registry_away;
+    aa_gauge   *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
     aa_histogram *credit_wait;
     size_t        part_cap;
@@ -24,7 +26,7 @@ struct ingest_metrics {
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
     uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps,
-        counted_letters, counted_passed;
+        counted_letters, counted_passed, counted_schemas, counted_failures;
     int64_t total_lag;
 };
 
@@ -50,6 +52,13 @@ ingest_metrics_new(ingest_metrics **out, const aa_conf *cfg, aa_metrics *ms, aa_
                                           "dead letters that their topic took in no form");
     im->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "places where events were skipped because Kafka had no more");
+    im->schemas = aa_metrics_counter(ms, "autoassign_schemas_fetched_total", "",
+                                     "schemas that came from the schema registry");
+    im->schema_failures = aa_metrics_counter(ms, "autoassign_schema_failures_total", "",
+                                             "tries to get a schema from the registry that failed");
+    im->registry_away =
+        aa_metrics_gauge(ms, "autoassign_schema_registry_away", "",
+                         "1 while the schema registry does not answer and partitions may wait");
     im->passed_over =
         aa_metrics_counter(ms, "autoassign_events_skipped_total", "",
                            "messages passed over by event.label_other or fields.<f>.missing: skip");
@@ -169,6 +178,17 @@ write_stats(ingest_metrics *im, const ingest_stats *is, int64_t now_us)
     im->stats_events = (int64_t)im->taken;
 }
 
+static void
+update_schemas(ingest_metrics *im, const source *so)
+{
+    uint64_t fetched, failed;
+    aa_gauge_set(im->registry_away, source_registry_away(so, &fetched, &failed) ? 1 : 0);
+    aa_counter_add(im->schemas, fetched - im->counted_schemas);
+    aa_counter_add(im->schema_failures, failed - im->counted_failures);
+    im->counted_schemas = fetched;
+    im->counted_failures = failed;
+}
+
 bool
 ingest_metrics_update(ingest_metrics *im, const ingest *in, const order *od, const source *so,
                       uint64_t letters_lost, int64_t now_us)
@@ -187,6 +207,7 @@ ingest_metrics_update(ingest_metrics *im, const ingest *in, const order *od, con
     im->counted_commits = is.commits;
     aa_counter_add(im->unsaved, is.unsaved - im->counted_unsaved);
     aa_counter_add(im->lost, lost - im->counted_lost);
+    update_schemas(im, so);
     aa_counter_add(im->passed_over, source_passed_over(so) - im->counted_passed);
     im->counted_passed = source_passed_over(so);
     aa_counter_add(im->gaps, gaps - im->counted_gaps);

@@ -550,7 +550,8 @@ run_ingest(aa_context *ctx, aa_err *err)
 static size_t
 threads_needed(const aa_conf *cfg)
 {
-    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+    /* and those of the schema registry: its own, and one that looks up its address */
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4) + (*cfg->event.schema_registry ? 2 : 0);
 }
 
 /* Paths, for instance. */

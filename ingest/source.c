@@ -12,6 +12,7 @@
 #include "common/state/checkpoint.h"
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"
+#include "ingest/registry/registry.h"
 
 enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
 
@@ -19,16 +20,21 @@ enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay i
 
 /* One partition of this run, in the order's numbering. */
 typedef struct {
-    int32_t partition;
-    size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
-    int64_t end;
-    size_t  owner; /* MEMBERS_SELF, or the fetcher that reads it */
+    int32_t  partition;
+    size_t   slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
+    int64_t  end;
+    int64_t  next; /* what is to be read next */
+    bool     held; /* it waits for a schema: */
+    uint32_t waits_for;
+    size_t   owner; /* MEMBERS_SELF, or the fetcher that reads it */
 } source_part;
 
 struct source {
     const aa_conf   *cfg;
     aa_consumer     *cs;      /* owned */
     decode          *dc;      /* owned */
+    registry        *rg;      /* owned; NULL: none */
+    bool             rewind;  /* a partition is to be read again from where it is held */
     aa_event_batch   decoded; /* one event */
     bool             replay;
     source_part     *part; /* (n) owned */
@@ -71,7 +77,10 @@ set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
             part[at] = part[at - 1];
             at--;
         }
-        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, MEMBERS_SELF};
+        part[at] = (source_part){.partition = po[i].partition,
+                                 .slot = NOT_READ,
+                                 .end = RESUME_NO_END,
+                                 .owner = MEMBERS_SELF};
     }
     return AA_OK;
 }
@@ -100,6 +109,10 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     aa_status st = decode_new(&so->dc, cfg, err);
     if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
+    if (st == AA_OK && *cfg->event.schema_registry) {
+        st = registry_open(&so->rg, cfg, err);
+        if (st == AA_OK) decode_set_source(so->dc, registry_source(so->rg));
+    }
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
@@ -119,6 +132,7 @@ source_close(source **so_p)
     if (!so) return;
     aa_consumer_free(&so->cs);
     decode_free(&so->dc);
+    registry_close(&so->rg);
     aa_event_batch_fini(&so->decoded);
     free(so->part);
     free(so->po);
@@ -458,7 +472,17 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 const char *
 source_trouble(const source *so)
 {
-    return aa_consumer_trouble(so->cs);
+    const char *trouble = aa_consumer_trouble(so->cs);
+    return trouble || !so->rg ? trouble : registry_trouble(so->rg);
+}
+
+bool
+source_registry_away(const source *so, uint64_t *fetched, uint64_t *failed)
+{
+    *fetched = *failed = 0;
+    if (!so->rg) return false;
+    registry_counts(so->rg, fetched, failed);
+    return registry_trouble(so->rg) != NULL;
 }
 
 bool
@@ -507,12 +531,15 @@ source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
         source_part *part = &so->part[i];
         AA_REQUIRE(part->partition == re->part[i].partition);
         part->end = re->part[i].end;
+        part->next = re->part[i].position;
+        part->held = false;
         part->slot = NOT_READ;
         if (part->owner != MEMBERS_SELF || re->part[i].position >= part->end) continue;
         part->slot = slots;
         so->po[slots].partition = part->partition;
         so->po[slots++].offset = re->part[i].position;
     }
+    so->rewind = false;
     /* with none of our own the group may be dealing: the answer to that is not given here */
     if (!so->mb || slots > 0) st = aa_consumer_assign(so->cs, so->po, slots, err);
     return st == AA_OK ? ask_fetchers(so, re, run_id, err) : st;
@@ -550,6 +577,18 @@ source_announce(source *so, announce *an)
     so->an = an;
 }
 
+/* Its schema cannot be had now: this message and those behind it are read again when it can. */
+static void
+hold_partition(source *so, source_part *part, int64_t offset)
+{
+    part->held = so->rewind = true;
+    part->waits_for = decode_waits_for(so->dc);
+    part->next = offset;
+    if (aa_log_on(AA_DEBUG))
+        aa_debug("SCHEMA-WAIT", "partition %" PRId32 " offset %" PRId64 ": %s", part->partition,
+                 offset, decode_why(so->dc));
+}
+
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
@@ -566,6 +605,9 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         if (reason == DECODE_OK) {
             order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
             arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
+        } else if (reason == DECODE_WAIT) {
+            hold_partition(so, &so->part[idx], rec->offset);
+            return AA_OK;
         } else if (reason == DECODE_SKIP) {
             so->passed_over++;
             order_pass(od, idx, rec->offset + 1);
@@ -575,6 +617,7 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
             if (st != AA_OK) return st;
             order_push_letter(od, idx, &dl);
         }
+        so->part[idx].next = rec->offset + 1;
     }
     return AA_OK;
 }
@@ -620,6 +663,8 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     st = push_records(so, od, idx, n, err);
     if (st != AA_OK) return st;
     *got += n;
+    if (part->held) return AA_OK;
+    if (met > part->next) part->next = met;
     /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
     if (part->end == RESUME_NO_END) {
         if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
@@ -632,6 +677,22 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     return AA_OK;
 }
 
+/* From where each partition stands: what was read ahead of that goes. */
+static aa_status
+read_again(source *so, aa_err *err)
+{
+    size_t slots = 0;
+    so->rewind = false;
+    for (size_t i = 0; i < so->n; i++) {
+        source_part *part = &so->part[i];
+        if (part->slot == NOT_READ) continue;
+        part->slot = slots;
+        so->po[slots].partition = part->partition;
+        so->po[slots++].offset = part->next;
+    }
+    return aa_consumer_assign(so->cs, so->po, slots, err);
+}
+
 /* As far ahead as there is room: the library pauses for a second when its own queue is full, and
  * what is held here (in an eighth of the memory) must last that long. */
 aa_status
@@ -641,10 +702,12 @@ source_pump(source *so, order *od, size_t *got, aa_err *err)
     for (size_t idx = 0; idx < so->n; idx++) {
         aa_status st;
         if (so->part[idx].slot == NOT_READ || order_room(od, idx) == 0) continue;
+        if (so->part[idx].held && !decode_schema_there(so->dc, so->part[idx].waits_for)) continue;
+        so->part[idx].held = false;
         st = pump_partition(so, od, idx, got, err);
         if (st != AA_OK) return st;
     }
-    return AA_OK;
+    return so->rewind ? read_again(so, err) : AA_OK;
 }
 
 int

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/kafka/kafka_reader.h"
 #include "common/messages/batch.h"
+#include "ingest/registry/registry.h"
 
 enum { CHUNK = 256, WAIT_MS = 200, QUIET_MS = 10000, TEXT_MAX = 60 };
 
@@ -16,7 +17,7 @@ typedef struct {
     decode        *dc;    /* owned */
     aa_event_batch event; /* one */
     size_t         count, left;
-    size_t         of[DECODE_SKIP + 1]; /* messages by what they are */
+    size_t         of[DECODE_WAIT + 1]; /* messages by what they are */
 } trial;
 
 /* ---- one message ---- */
@@ -78,6 +79,8 @@ trial_print(decode *dc, const aa_conf *cfg, const aa_kafka_record *rec, const aa
         print_event(dc, cfg, ev, out);
     else if (reason == DECODE_SKIP)
         fprintf(out, ": passed over\n  %s\n", decode_why(dc));
+    else if (reason == DECODE_WAIT)
+        fprintf(out, ": not readable now, it would be waited for\n  %s\n", decode_why(dc));
     else
         fprintf(out, ": a dead letter\n  %s: %s\n", decode_slug(reason), decode_why(dc));
     return reason;
@@ -99,8 +102,9 @@ print_sum(const trial *tr)
         fprintf(tr->out, "%s%s %zu", before, decode_slug((decode_reason)r), tr->of[r]);
         before = ", ";
     }
-    fprintf(tr->out, "%s, %zu passed over. Nothing was committed.\n", letters > 0 ? ")" : "",
-            tr->of[DECODE_SKIP]);
+    fprintf(tr->out, "%s, %zu passed over", letters > 0 ? ")" : "", tr->of[DECODE_SKIP]);
+    if (tr->of[DECODE_WAIT] > 0) fprintf(tr->out, ", %zu not readable now", tr->of[DECODE_WAIT]);
+    fputs(". Nothing was committed.\n", tr->out);
 }
 
 static aa_status
@@ -131,9 +135,14 @@ trial_run(const aa_conf *cfg, size_t messages, FILE *out, aa_err *err)
     const char *topics[] = {cfg->topics.interactions};
     trial       tr = {.cfg = cfg, .out = out, .left = messages};
     aa_reader  *rd = NULL;
+    registry   *rg = NULL;
     const bool  from_time = cfg->replay_from.kind == AA_FROM_TIME;
     aa_status   st = decode_new(&tr.dc, cfg, err);
 
+    if (st == AA_OK && *cfg->event.schema_registry) {
+        st = registry_open(&rg, cfg, err);
+        if (st == AA_OK) decode_set_source(tr.dc, registry_source(rg));
+    }
     if (st == AA_OK) st = aa_event_batch_reserve(&tr.event, 1, cfg->field_count, err);
     if (st == AA_OK)
         st = aa_reader_open_since(&rd, cfg, topics, 1, from_time ? cfg->replay_from.value : 0, err);
@@ -146,5 +155,6 @@ trial_run(const aa_conf *cfg, size_t messages, FILE *out, aa_err *err)
     aa_reader_free(&rd);
     aa_event_batch_fini(&tr.event);
     decode_free(&tr.dc);
+    registry_close(&rg);
     return st;
 }

@@ -407,7 +407,9 @@ static aa_status
 check_members(const aa_conf *cfg, aa_err *err)
 {
     const char *label = cfg->event.label_field, *time = cfg->event.time_field;
-    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF) return AA_OK;
+    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF && !*cfg->event.descriptor &&
+        !*cfg->event.schema_registry)
+        return AA_OK;
     if (strcmp(label, time) == 0)
         return aa_fail(err, AA_ECONFIG, "event.label_field: \"%.60s\" is also event.time_field",
                        label);
@@ -426,6 +428,40 @@ check_members(const aa_conf *cfg, aa_err *err)
                 return aa_fail(err, AA_ECONFIG, "fields.%s.path: \"%.60s\" is also fields.%s.path",
                                fd->name, fd->path, cfg->fields[g].name);
     }
+    return AA_OK;
+}
+
+static aa_status
+check_schemas(const aa_conf *cfg, aa_err *err)
+{
+    const struct aa_conf_event *ev = &cfg->event;
+    if (ev->format == AA_EVENT_FORMAT_AVRO && !*ev->schema_registry && !*ev->schema_file)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.format: avro needs event.schema_registry or event.schema_file");
+    if (*ev->schema_file && ev->format != AA_EVENT_FORMAT_AVRO)
+        return aa_fail(err, AA_ECONFIG, "event.schema_file: only with event.format: avro");
+    if (*ev->descriptor &&
+        (ev->format == AA_EVENT_FORMAT_AVRO || ev->format == AA_EVENT_FORMAT_JSON))
+        return aa_fail(err, AA_ECONFIG,
+                       "event.descriptor: only with event.format: protobuf or auto");
+    if (*ev->descriptor && !*ev->message)
+        return aa_fail(err, AA_ECONFIG, "event.message: is empty, but event.descriptor is set");
+    if (*ev->message && !*ev->descriptor && !*ev->schema_registry)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.message: needs event.descriptor or event.schema_registry");
+    if (*ev->schema_registry && strncmp(ev->schema_registry, "http://", 7) != 0 &&
+        strncmp(ev->schema_registry, "https://", 8) != 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.schema_registry: expected http://... or https://...");
+    if (*ev->schema_registry && (*ev->schema_file || *ev->descriptor))
+        return aa_fail(err, AA_ECONFIG, "event.schema_registry: not beside event.%s",
+                       *ev->schema_file ? "schema_file" : "descriptor");
+    if (ev->framing == AA_FRAMING_CONFLUENT && !*ev->schema_registry && !*ev->schema_file &&
+        !*ev->descriptor)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.framing: confluent needs event.schema_registry, or a file");
+    if (ev->framing == AA_FRAMING_PLAIN && *ev->schema_registry)
+        return aa_fail(err, AA_ECONFIG, "event.framing: plain, but event.schema_registry is set");
     return AA_OK;
 }
 
@@ -495,6 +531,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
     if (st == AA_OK) st = check_fields(cfg, err);
+    if (st == AA_OK) st = check_schemas(cfg, err);
     return st == AA_OK ? check_members(cfg, err) : st;
 }
 
@@ -558,8 +595,19 @@ is_among(const char *word, const char *words)
  * At that value they are left out, so that checkpoints of those builds stay valid. */
 static const struct {
     const char *name, *as_before;
-} younger[] = {{"time_max_ahead_ms", "0"}, {"row_format", "float"},   {"row_optimizer", "adagrad"},
-               {"label_map", ""},          {"label_other", "reject"}, {"missing", "reject"}};
+} younger[] = {{"time_max_ahead_ms", "0"},
+               {"row_format", "float"},
+               {"row_optimizer", "adagrad"},
+               {"label_map", ""},
+               {"label_other", "reject"},
+               {"missing", "reject"},
+               {"framing", "auto"},
+               {"schema_registry", ""},
+               {"schema_ca", ""},
+               {"schema_file", ""},
+               {"reader_schema", ""},
+               {"descriptor", ""},
+               {"message", ""}};
 
 static bool
 is_as_before(const char *name, const char *text)

@@ -60,9 +60,17 @@
     STR(curve_secret_key, "", "secret half of the key pair")
 
 #define AA_SETTINGS_EVENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
-    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "auto: a message that starts with { is JSON", \
+    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "format of the messages (docs/EVENTS.md); auto: a message that starts with { is JSON", \
         VAL(AA_EVENT_FORMAT_AUTO, "auto") VAL(AA_EVENT_FORMAT_JSON, "json") \
-        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf")) \
+        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf") VAL(AA_EVENT_FORMAT_AVRO, "avro")) \
+    CHO(framing, aa_framing, AA_FRAMING_AUTO, "auto: with a schema registry, messages begin with its frame (a byte 0 and the schema's number); protobuf and JSON are told apart by that byte; plain: none has a frame; confluent: all have one", \
+        VAL(AA_FRAMING_AUTO, "auto") VAL(AA_FRAMING_PLAIN, "plain") VAL(AA_FRAMING_CONFLUENT, "confluent")) \
+    STR(schema_registry, "", "addresses of a schema registry (Confluent's interface), as https://a:8081,https://b:8081; empty: none") \
+    STR(schema_ca, "", "file of the certificates that the registry's is checked by; empty: the system's") \
+    STR(schema_file, "", "file of the Avro schema that messages were written with; empty: they name it by number") \
+    STR(reader_schema, "", "file of an Avro schema whose aliases and defaults stand for fields that a message's schema does not have") \
+    STR(descriptor, "", "file of the descriptor set of your protobuf messages (protoc --include_imports --descriptor_set_out)") \
+    STR(message, "", "name of the protobuf message, as shop.Click; needed with descriptor") \
     STR(label_field, "label", "path of the label")                                            \
     STR(label_map, "", "labels of texts, numbers and booleans, as purchase=1,click=1,view=0 (in the file also a mapping); empty: the label is a number or a boolean") \
     CHO(label_other, aa_label_other, AA_LABEL_OTHER_REJECT, "a label that label_map does not have: reject: the message is a dead letter; skip: it is passed over and counted", \

@@ -17,6 +17,7 @@ decode_slug(decode_reason reason)
         DECODE_REASONS(X)
 #undef X
     case DECODE_SKIP: return "skip";
+    case DECODE_WAIT: return "wait";
     case DECODE_REASON_COUNT: break;
     }
     return "?";
@@ -32,8 +33,20 @@ decode_fail(decode *dc, decode_reason reason, const char *fmt, ...)
     return reason;
 }
 
+/* Only where messages may have a schema. */
 static aa_status
-open_json(decode *dc, aa_err *err)
+open_schemas(decode *dc, const char *const *paths, size_t count, aa_err *err)
+{
+    const struct aa_conf_event *ev = &dc->cfg->event;
+    if (!*ev->schema_file && !*ev->descriptor && !*ev->schema_registry &&
+        ev->format != AA_EVENT_FORMAT_AVRO && ev->framing != AA_FRAMING_CONFLUENT)
+        return AA_OK;
+    aa_status st = path_tree_new(&dc->pt, paths, count, err);
+    return st == AA_OK ? decode_schemas_new(&dc->ds, dc->cfg, dc->pt, err) : st;
+}
+
+static aa_status
+open_readers(decode *dc, aa_err *err)
 {
     const aa_conf *cfg = dc->cfg;
     const char    *paths[AA_MAX_FIELDS + 2];
@@ -48,7 +61,7 @@ open_json(decode *dc, aa_err *err)
     if (st != AA_OK)
         return aa_fail(err, st, "fields.<field>.path, event.label_field, event.time_field: %s",
                        what.text);
-    return AA_OK;
+    return open_schemas(dc, paths, cfg->field_count + 2, err);
 }
 
 aa_status
@@ -58,7 +71,7 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
 
     if (!dc) return aa_fail(err, AA_ENOMEM, "decoder");
     dc->cfg = cfg;
-    aa_status st = open_json(dc, err);
+    aa_status st = open_readers(dc, err);
     dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or digits, or (unknown) */
     if (st == AA_OK && !dc->item) st = aa_fail(err, AA_ENOMEM, "decoder");
     if (st != AA_OK) {
@@ -75,12 +88,12 @@ decode_free(decode **dc_p)
     decode *dc = *dc_p;
     if (!dc) return;
     json_reader_free(&dc->jr);
+    decode_schemas_free(&dc->ds);
+    path_tree_free(&dc->pt);
     free(dc->item);
     free(dc);
     *dc_p = NULL;
 }
-
-enum { ITEM = 1 };
 
 /* The message may go before the caller asks. */
 static void
@@ -226,20 +239,58 @@ decode_either(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_
     return why;
 }
 
+void
+decode_set_source(decode *dc, const schema_source *source)
+{
+    if (dc->ds) decode_schemas_source(dc->ds, source);
+}
+
+uint32_t
+decode_waits_for(const decode *dc)
+{
+    return dc->waits_for;
+}
+
+bool
+decode_schema_there(decode *dc, uint32_t id)
+{
+    return !dc->ds || decode_schemas_there(dc->ds, id);
+}
+
+static decode_reason
+decode_by_schema(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
+{
+    decode_schema_result re;
+    decode_schemas_read(dc->ds, buf, len, dc->value, &re);
+    if (re.reason == DECODE_WAIT) dc->waits_for = re.id;
+    if (re.reason != DECODE_OK) return decode_fail(dc, re.reason, "%s", re.why);
+    return re.json ? decode_json(dc, re.json, re.json_len, kafka_ms, raw)
+                   : decode_values(dc, dc->value, kafka_ms, raw);
+}
+
+static decode_reason
+decode_any(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
+{
+    if (dc->ds && decode_schemas_claims(dc->ds, buf, len))
+        return decode_by_schema(dc, buf, len, kafka_ms, raw);
+    switch (dc->cfg->event.format) {
+    case AA_EVENT_FORMAT_JSON: return decode_json(dc, buf, len, kafka_ms, raw);
+    case AA_EVENT_FORMAT_AVRO:
+    case AA_EVENT_FORMAT_PROTOBUF: return decode_protobuf(dc, buf, len, kafka_ms, raw);
+    case AA_EVENT_FORMAT_AUTO: break;
+    }
+    return decode_either(dc, buf, len, kafka_ms, raw);
+}
+
 decode_reason
 decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
                size_t i)
 {
-    decode_raw   *raw = &dc->raw;
-    decode_reason why = DECODE_OK;
+    decode_raw *raw = &dc->raw;
 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
     raw->kafka_time = false;
-    switch (dc->cfg->event.format) {
-    case AA_EVENT_FORMAT_JSON: why = decode_json(dc, buf, len, kafka_ms, raw); break;
-    case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, raw); break;
-    case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, raw); break;
-    }
+    const decode_reason why = decode_any(dc, buf, len, kafka_ms, raw);
     return why != DECODE_OK ? why : validate_event(dc, raw, kafka_ms, out, i);
 }
 

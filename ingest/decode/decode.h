@@ -1,6 +1,6 @@
 /* ingest/decode/decode - a Kafka message becomes an event, or a reason why it is none.
  *
- * JSON by the paths of the configuration, and protobuf (schemas/event.proto). Any bytes may come:
+ * JSON, Avro and protobuf by the paths of the configuration, and schemas/event.proto. Any bytes may come:
  * nothing is trusted, and what is not a valid event as a whole is none at all. No I/O and no clock;
  * memory is bounded by the configuration, not by the message.
  */
@@ -14,12 +14,15 @@
 #include "common/base/status.h"
 #include "common/config/conf.h"
 #include "common/messages/columns.h"
+#include "ingest/formats/schema_source.h"
 
 /* name, slug (metric label and dead-letter header), help */
 #define DECODE_REASONS(X)                                                                          \
     X(DECODE_OK, "ok", "a valid event")                                                            \
     X(DECODE_EMPTY, "empty", "no value")                                                           \
-    X(DECODE_MALFORMED, "malformed", "neither a JSON object nor an Interaction")                   \
+    X(DECODE_MALFORMED, "malformed", "not of the configured format")                               \
+    X(DECODE_SCHEMA_UNKNOWN, "schema-unknown", "no schema of the number that the message has")     \
+    X(DECODE_SCHEMA_UNFIT, "schema-unfit", "its schema cannot be used, or is another's")           \
     X(DECODE_ID_MISSING, "id-missing", "an ID is missing or empty")                                \
     X(DECODE_ID_TYPE, "id-type", "an ID is of no type that IDs have")                              \
     X(DECODE_ID_TOO_LONG, "id-too-long", "an ID is longer than event.id_max_bytes")                \
@@ -36,7 +39,8 @@ typedef enum {
 #define X(name, slug, help) name,
     DECODE_REASONS(X) DECODE_REASON_COUNT,
 #undef X
-    DECODE_SKIP /* no event, and no dead letter either: the configuration passes it over */
+    DECODE_SKIP, /* no event, and no dead letter either: the configuration passes it over */
+    DECODE_WAIT  /* not known yet: its schema cannot be had now. Ask again later */
 } decode_reason;
 
 /* The ID of fields.<f>.missing: unknown. */
@@ -51,14 +55,20 @@ typedef struct decode decode;
 aa_status decode_new(decode **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void decode_free(decode **dc_p);
+/** Schemas that messages name by number come from there (borrowed); NULL (at first): none do. */
+void decode_set_source(decode *dc, const schema_source *source);
 
 /**
  * @param kafka_ms  the message's Kafka timestamp: the event time of JSON without one; -1: none
  * @param out       event i of it is written
- * @return DECODE_OK; DECODE_SKIP; or why the message is no event: then event i is not to be used
+ * @return DECODE_OK; DECODE_SKIP; DECODE_WAIT; or why the message is no event: then event i is not to be used
  */
 decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms,
                              const aa_columns *out, size_t i);
+/** Of the last DECODE_WAIT: the schema that is waited for. */
+uint32_t decode_waits_for(const decode *dc);
+/** A message of that schema would not have to wait any more. */
+bool decode_schema_there(decode *dc, uint32_t id);
 /** The second field's ID (the item's) of the last event, as text; valid until the next message. */
 const char *decode_item(const decode *dc, size_t *len);
 /** The ID of field f of the last event, as text; digits: where a number's are written. Valid as long

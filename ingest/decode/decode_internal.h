@@ -5,7 +5,9 @@
 #include <stdbool.h>
 
 #include "ingest/decode/decode.h"
+#include "ingest/decode/decode_schema.h"
 #include "ingest/decode/json_reader.h"
+#include "ingest/decode/path.h"
 
 /* An ID as it stands in the message. */
 typedef struct {
@@ -25,12 +27,16 @@ typedef struct {
 } decode_raw;
 
 struct decode {
-    const aa_conf *cfg;
-    json_reader   *jr;   /* owned; values: the F fields', the label, the time */
-    char          *item; /* (item_len of id_max_bytes) owned; the last item ID as text */
-    size_t         item_len;
-    decode_raw     raw; /* the last message's */
-    char           why[160];
+    const aa_conf  *cfg;
+    json_reader    *jr;        /* owned; values: the F fields', the label, the time */
+    uint32_t        waits_for; /* the schema of the last DECODE_WAIT */
+    path_tree      *pt;        /* owned; the same paths, for messages with a schema */
+    decode_schemas *ds;        /* owned; NULL: no message has one */
+    picked          value[AA_MAX_FIELDS + 2]; /* of a message with a schema */
+    char           *item; /* (item_len of id_max_bytes) owned; the last item ID as text */
+    size_t          item_len;
+    decode_raw      raw; /* the last message's */
+    char            why[160];
 };
 
 /** The path of field f. */

@@ -30,6 +30,8 @@ decode_reason
 decode_missing(decode *dc, decode_reason reason, const char *path, const char *what,
                const picked *va)
 {
+    if (va && va->kind == PICKED_ABSENT && va->flaw)
+        return decode_fail(dc, reason, "%s: no %s: %s", path, what, va->flaw);
     if (!va || va->kind != PICKED_ABSENT || !va->stop)
         return decode_fail(dc, reason, "%s: no %s%s", path, what,
                            va && va->kind == PICKED_NULL ? " (null)" : "");

@@ -624,6 +624,7 @@ json_reader_read(json_reader *jr, const void *buf, size_t len, size_t *at)
     for (size_t i = 0; i < jr->count; i++) {
         jr->value[i].kind = PICKED_ABSENT;
         jr->value[i].stop = NULL;
+        jr->value[i].flaw = NULL;
     }
     count_message(jr);
     jr->wrong = NULL;

@@ -35,7 +35,7 @@ typedef struct {
                               has to stay as long. JSON's INTEGER and REAL, DECIMAL: the numeral;
                               NULL: it has none */
     size_t      len;       /* of text. Above the reader's max_text only the length is true */
-    const char *flaw;      /* NO_TEXT: in words */
+    const char *flaw;      /* NO_TEXT, ABSENT: in words; NULL: nothing to say */
     int64_t     unit_ns;   /* TIME */
 
     const struct path_node *stop; /* ABSENT: the path led to this, which holds nothing within it */

@@ -755,11 +755,11 @@ a_choice_is_the_constant_of_its_text_and_prints_as_that_text(void **state)
     assert_string_equal(aa_agent_mode_text(AA_MODE_SHARED_ONLY), "shared-only");
 }
 
-/* "auto", "a" and "avro" begin alike: only a whole text is a choice. */
+/* "auto", "a" and "avr" begin alike: only a whole text is a choice. */
 static void
 a_text_that_begins_like_a_choice_is_none(void **state)
 {
-    static const char *const bad[] = {"event.format=avro", "event.format=a", "event.format=autos",
+    static const char *const bad[] = {"event.format=avr", "event.format=a", "event.format=autos",
                                       "event.format=auto|json", "event.time_unit=sec"};
     aa_conf                 *cfg = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

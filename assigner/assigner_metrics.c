@@ -1,5 +1,6 @@
 #include "assigner/assigner_metrics.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +34,10 @@ struct assigner_metrics {
 static void
 register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
 {
-    static const char *const action[AA_ACTIONS] = {"descend", "unchanged", "ascend"};
-    const char              *name = cfg->fields[f].name;
-    char                     labels[160];
+    static const char *const action[] = {"descend", "unchanged", "ascend"};
+    static_assert(sizeof action / sizeof *action == AA_ACTIONS, "a name for every action");
+    const char *name = cfg->fields[f].name;
+    char        labels[160];
     snprintf(labels, sizeof labels, "field=\"%s\"", name);
 #define GAUGE(member, metric, help)                                                                \
     fm->member = aa_metrics_gauge(ms, "autoassign_" metric, labels, help)

@@ -111,8 +111,7 @@ typedef struct {
     uint64_t events, letters, batches, digest; /* over the pipeline's life */
     uint64_t in_flight, commits, resets;       /* batches without a credit; of this process */
     uint64_t unsaved, unsaved_in_row;          /* epochs given up; since the last commit */
-    uint64_t
-        bad_epoch; /* that a process downstream cannot restore, 0: none since the last commit */
+    uint64_t bad_epoch;  /* a process downstream cannot restore it; 0: none since the last commit */
     uint64_t newest_run; /* newest run that this process knows of, its own or another's */
 } ingest_stats;
 void ingest_stats_get(const ingest *in, ingest_stats *out);

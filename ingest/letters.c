@@ -105,7 +105,7 @@ lose_letter(letters *le, const deadletter *dl, const char *why)
     le->failed = AA_EIO;
     snprintf(le->why, sizeof le->why,
              "dead letter of partition %" PRId32 " offset %" PRId64
-             ": the topic does not take it: %.120s. ingest.on_lost_letter=log goes on without",
+             ": the topic does not take it: %.120s. ingest.on_lost_letter=log continues without",
              dl->partition, dl->offset, why);
 }
 

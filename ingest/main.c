@@ -417,7 +417,7 @@ say_silence(app *ap, int64_t now_us)
         aa_warn("SILENCE", "the assigner (or the learner behind it) does not answer");
     else
         aa_warn("SILENCE",
-                "nothing is heard from links.events (%s): the assigner (or the learner behind it) "
+                "no message comes from links.events (%s): the assigner (or the learner behind it) "
                 "does not answer; does it run, at this address, with the same links.curve_* keys?",
                 aa_link_endpoint(ap->ln));
 }

@@ -72,8 +72,7 @@ uint64_t resume_newest_run(const aa_kafka_offset *committed, size_t n, int64_t l
 aa_status resume_save(const resume *re, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 /** The checkpoint of that epoch is of a newer run: another ingest of this pipeline and lane has
- * taken
- *  over while this one stood still. */
+ *  taken over while this one stood still. */
 bool resume_overtaken(const aa_conf *cfg, uint64_t epoch, uint64_t run);
 /** @errors AA_EPARSE its sections make no sense; AA_ENOMEM */
 aa_status resume_restore(resume *re, aa_ckpt_reader *r, aa_err *err)

@@ -361,12 +361,12 @@ check_position(source *so, resume_part *part, aa_err *err)
         return aa_fail(err, AA_ECONFIG,
                        "%s partition %" PRId32 ": to go on from offset %" PRId64
                        ", but it holds %" PRId64 " to %" PRId64
-                       ": events are lost. ingest.on_lost_offset=skip goes on behind the gap",
+                       ": events are lost. ingest.on_lost_offset=skip continues behind the gap",
                        so->cfg->topics.interactions, part->partition, part->position, low, high);
     snprintf(kv, sizeof kv,
              "partition=%" PRId32 " offset=%" PRId64 " first=%" PRId64 " end=%" PRId64,
              part->partition, part->position, low, high);
-    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost: going on behind the gap");
+    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost: continuing behind the gap");
     if (part->end != RESUME_NO_END && low > part->end) low = part->end; /* a replay ends there */
     st = count_gap(so, part->partition, part->position, low, err);
     part->position = low;
@@ -384,7 +384,7 @@ check_partitions(source *so, const resume *re, aa_err *err)
         if (!skips_losses(so))
             return aa_fail(err, AA_ECONFIG,
                            "%s has %zu partitions, but there was one with number %" PRId32
-                           ": events are lost. ingest.on_lost_offset=skip goes on without",
+                           ": events are lost. ingest.on_lost_offset=skip continues without",
                            so->cfg->topics.interactions, count, re->part[i].partition);
         aa_warn("OFFSET-LOST", "%s has no partition %" PRId32 " any more",
                 so->cfg->topics.interactions, re->part[i].partition);
@@ -433,12 +433,12 @@ check_commit(source *so, resume *re, uint64_t bad, aa_err *err)
     if (!skips_losses(so)) {
         st = aa_fail(err, AA_ECONFIG,
                      "the group has no commit any more, but there are checkpoints up to epoch "
-                     "%" PRIu64 ". ingest.on_lost_offset=skip goes on from that; another "
+                     "%" PRIu64 ". ingest.on_lost_offset=skip continues from that; another "
                      "pipeline.name starts from the beginning",
                      epochs[count - 1]);
         goto out;
     }
-    aa_warn("OFFSET-LOST", "the group has no commit any more: going on from the last checkpoint");
+    aa_warn("OFFSET-LOST", "the group has no commit any more: continuing from the last checkpoint");
     st = resume_find(re, so->cfg, epochs[count - 1], NULL, bad, err);
 out:
     free(epochs);
@@ -632,7 +632,8 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     char          kv[120];
 
     if (!skips_losses(so))
-        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip continues behind them",
+                       why);
     aa_status st = aa_consumer_skip(so->cs, so->cfg, so->part[idx].slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
@@ -641,7 +642,7 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     if (st != AA_OK) return st;
     snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64, partition,
              from, to);
-    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: continuing behind them", why);
     *met = to;
     return count_gap(so, partition, position > from ? position : from, to, err);
 }

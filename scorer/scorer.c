@@ -460,7 +460,7 @@ scorer_step(scorer *sc, const char *not_ready, const void *buf, size_t len, aa_b
     if (len > (size_t)max_bytes)
         scorer_refuse(&reply, tally, AA_SCORE_TOO_LARGE, "%zu bytes, at most %lld", len,
                       (long long)max_bytes);
-    else if (aa_score_unpack_request(&rq, buf, len, &parse))
+    else if (aa_score_unpack_request(&rq, buf, len, &parse) != AA_OK)
         scorer_refuse(&reply, tally,
                       parse.code == AA_EPARSE ? AA_SCORE_BAD_REQUEST : AA_SCORE_FAILED, "%s",
                       parse.text);

@@ -82,8 +82,8 @@ set_not_ready(updater *up, const char *why)
 
 /* ---- the replica's updates ---- */
 
-/* Open the reader, as soon as there is something to read. @errors not those that waiting may mend
- */
+/* Open the reader as soon as there is something to read.
+ * @errors not those that waiting may end */
 static aa_status
 wait_for_topics(updater *up, aa_err *err)
 {
@@ -276,8 +276,7 @@ linger(updater *up, aa_err *err)
     return st;
 }
 
-/* Everything that is in the topics now, so that what is printed at the end is what was published.
- */
+/* Everything that is in the topics now: what is printed at the end is what was published. */
 static aa_status
 drain(updater *up, aa_err *err)
 {

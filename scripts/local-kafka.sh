@@ -12,12 +12,10 @@
 # KAFKA_SECURE=1: clients of a new broker connect by TLS and SASL/SCRAM only; DIR/client.yaml has
 # the `kafka:` section that they need (user autoassign, a random password, the authority's certificate).
 source "$(dirname "$0")/lib.sh"
+source "$ROOT/scripts/kafka/node.bash"
 
-LIBS=${KAFKA_LIBS:-$ROOT/build/kafka/libs}
 START_SECONDS=60
 STOP_SECONDS=30
-JAVA_FLAGS=(-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
-    -Dlog4j2.configurationFile="$ROOT/scripts/kafka/log4j2.xml")
 
 [[ $# == 2 && $1 =~ ^(start|stop|status)$ ]] || die -2 "usage: scripts/local-kafka.sh start|stop|status DIR"
 COMMAND=$1
@@ -48,37 +46,20 @@ started() { grep -qs 'Kafka Server started' "$DIR/broker.log" && answers "$(plai
 # By its pid alone: for a moment after the fork it still has our command line.
 started_or_gone() { started || ! alive "$(pid)"; }
 
-# The class path is a pattern that java itself expands: it must stay quoted.
-run_java() { java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" "$@"; }
-
 write_properties() {
     local broker=$1 controller=$2
     local sasl=${KAFKA_SASL_PORT:+,SASL_PLAINTEXT://127.0.0.1:$KAFKA_SASL_PORT}
-    cat >"$PROPERTIES" <<EOF
-process.roles=broker,controller
+    kafka_properties 1 "$broker" "$controller" | sed -E "s|^(advertised\\.)?listeners=.*|&$sasl|" >"$PROPERTIES"
+    cat >>"$PROPERTIES" <<EOF
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller$sasl
-advertised.listeners=PLAINTEXT://127.0.0.1:$broker$sasl
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
 log.dirs=$DIR/data
 num.partitions=4
-log.retention.ms=-1
-auto.create.topics.enable=false
 offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-num.network.threads=2
-num.io.threads=2
 num.replica.fetchers=1
-log.cleaner.dedupe.buffer.size=16777216
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
 ${KAFKA_SETTINGS:-}
@@ -132,13 +113,12 @@ start_once() {
         [[ -z ${KAFKA_SECURE:-} ]] || write_secure "$broker" "$(free_port)" "$controller"
     fi
     if [[ ! -e $DIR/data/meta.properties ]]; then
-        # A cluster's name is 16 bytes in URL-safe base64; one broker that is alone needs no unique one.
-        run_java kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$PROPERTIES" "${FORMAT_ARGS[@]}" \
-            >"$DIR/format.log" 2>&1 || { cat "$DIR/format.log" >&2; die "formatting $DIR/data failed"; }
+        kafka_format "$PROPERTIES" "${FORMAT_ARGS[@]}" >"$DIR/format.log" 2>&1 ||
+            { cat "$DIR/format.log" >&2; die "formatting $DIR/data failed"; }
     fi
     : >"$DIR/broker.log"
     # A session of its own: Ctrl-C in the terminal must not end the broker before its clients.
-    setsid java "${JAVA_FLAGS[@]}" -cp "$LIBS/*" kafka.Kafka "$PROPERTIES" \
+    setsid "${KAFKA_JAVA[@]}" kafka.Kafka "$PROPERTIES" \
         >"$DIR/broker.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
     echo $! >"$DIR/pid"
     wait_until "$START_SECONDS" started_or_gone && started
@@ -170,5 +150,5 @@ stop() {
     stop_pid "$(pid)" "$STOP_SECONDS" "$PROPERTIES" && rm -f "$DIR/pid"
 }
 
-[[ -r $LIBS/.complete || $COMMAND != start ]] || die "Kafka's jars are missing: run scripts/deps.sh"
+[[ -r $KAFKA_LIBS/.complete || $COMMAND != start ]] || die "Kafka's jars are missing: run scripts/deps.sh"
 "$COMMAND"

@@ -5,14 +5,13 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "common/state/checkpoint_format.h"
 
 static inline void
 repair_digest(uint8_t *digest_at, const uint8_t *from, size_t len)
 {
-    uint64_t digest = XXH3_64bits(from, len);
+    uint64_t digest = ckpt_digest(from, len);
     memcpy(digest_at, &digest, sizeof digest);
 }
 

@@ -1,4 +1,4 @@
-/* loaded_replica - for benches and tests: a replica in which every item has a row of its own.
+/* tests/loaded_replica - for benches and tests: a replica in which every item has a row of its own.
  *
  * Header only. What goes wrong ends the program with exit code 1. Users, and items that are not
  * among the items, read the new ID's row. One thread at a time applies.

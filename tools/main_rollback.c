@@ -129,7 +129,7 @@ take_back(const aa_conf *cfg, uint64_t to, aa_err *err)
                     ": reset their offsets with kafka-consumer-groups.sh",
                     to, epoch);
     if (st == AA_OK)
-        printf("epoch %" PRIu64 " is committed: start ingest, it goes on after %" PRIu64
+        printf("epoch %" PRIu64 " is committed: start ingest, it continues after %" PRIu64
                " events\n",
                to, re.events);
     resume_fini(&re);

@@ -311,7 +311,7 @@ load_and_ask(const score_options *opt)
     aa_conf       *cfg = malloc(sizeof *cfg);
     if (!cfg) return AA_EXIT_FAILED;
     aa_status st = aa_conf_load(cfg, opt->path, opt->override, opt->override_count, &err);
-    code = st ? AA_EXIT_USAGE : AA_EXIT_FAILED;
+    code = st == AA_OK ? AA_EXIT_FAILED : AA_EXIT_USAGE;
     if (st == AA_OK) st = ask_scorer(opt, cfg, &reply, &err);
     if (st == AA_ECONFIG) code = AA_EXIT_USAGE;
     if (st != AA_OK)

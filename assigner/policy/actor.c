@@ -51,8 +51,8 @@ actor_init(actor *ac, uint32_t k, size_t depth, uint64_t seed, uint32_t field, a
     for (uint32_t s = 0; s < ac->S; s++) {
         aa_state_input(s, k, ac->x + (size_t)s * AA_STATE_INPUTS);
         uint32_t position = aa_state_position(s, k);
-        if (position == 1) ac->prior[s * A + AA_DESCEND] = -INFINITY;
-        if (position == k + 1) ac->prior[s * A + AA_ASCEND] = -INFINITY;
+        for (uint32_t a = 0; a < A; a++)
+            if (!aa_action_is_legal(a, position, k)) ac->prior[s * A + a] = -INFINITY;
     }
     actor_refresh(ac);
     return AA_OK;

@@ -43,6 +43,23 @@ aa_state_position(uint32_t state, uint32_t k)
     return state % (k + 1) + 1;
 }
 
+/* What the agent may do with an ID at an event or a visit. */
+enum { AA_DESCEND = 0, AA_UNCHANGED = 1, AA_ASCEND = 2, AA_ACTIONS = 3 };
+
+/** Can an ID at this position, 1..k+1, take the action? AA_UNCHANGED: always. */
+static inline bool
+aa_action_is_legal(uint32_t action, uint32_t position, uint32_t k)
+{
+    return !(action == AA_DESCEND && position == 1) && !(action == AA_ASCEND && position == k + 1);
+}
+
+/* A decision as one word: the index of the state, and in the top byte the action that the actor
+ * took there. */
+#define AA_STATE_IDX(w)            ((w)&0xffffffu)
+#define AA_STATE_ACTION(w)         ((w) >> 24)
+#define AA_STATE_WORD(idx, action) ((uint32_t)(idx) | (uint32_t)(action) << 24)
+#define AA_NO_STATE                UINT32_MAX /* this decision does not take part in learning */
+
 /** Input of the actor's and the critic's networks: x (AA_STATE_INPUTS), each about -1..1. */
 #define AA_STATE_INPUTS 4
 void aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS]);

@@ -485,7 +485,7 @@ partition_error(const aa_consumer *cs, const rd_kafka_message_t *km, aa_err *err
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return aa_fail(err, AA_ECONFIG,
                        "%s partition %d: the events to go on from are gone (%s); "
-                       "ingest.on_lost_offset=skip goes on behind the gap",
+                       "ingest.on_lost_offset=skip continues behind the gap",
                        cs->topic, (int)km->partition, rd_kafka_message_errstr(km));
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -528,7 +528,7 @@ aa_consumer_skip(aa_consumer *cs, const aa_conf *cfg, size_t idx, int64_t *from,
     rd_kafka_topic_partition_list_t *list = list_of(cs, &po, 1);
     rd_kafka_error_t                *error = rd_kafka_seek_partitions(cs->rk, list, SEEK_MS);
     if (error || list->elems[0].err)
-        st = aa_fail(err, AA_EIO, "%s partition %d: going on from offset %lld: %s", cs->topic,
+        st = aa_fail(err, AA_EIO, "%s partition %d: continuing from offset %lld: %s", cs->topic,
                      (int)part->partition, (long long)po.offset,
                      error ? rd_kafka_error_string(error) : rd_kafka_err2str(list->elems[0].err));
     if (error) rd_kafka_error_destroy(error);

@@ -92,8 +92,7 @@ out:
     return st;
 }
 
-/* Segments end early, since only ended ones are compacted, and a scorer that starts reads them all.
- */
+/* Segments end early, since only ended ones are compacted. A scorer that starts reads all of them. */
 const char *const aa_topic_compacted[] = {
     "cleanup.policy", "compact", "segment.bytes", "67108864", "min.cleanable.dirty.ratio", "0.3"};
 const size_t aa_topic_compacted_count = sizeof aa_topic_compacted / sizeof *aa_topic_compacted;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/agent/agent_state.h"
 #include "common/base/status.h"
 #include "common/messages/columns.h"
 
@@ -52,13 +53,6 @@ typedef struct {
 
 /* One reading of a field's table: (1-mix)*row[slot] + mix*row[slot+1]; mix is 0 for a unique
  * row. slot AA_NO_SLOT reads as zeros. */
-
-/* action in the top byte of a state word, as the actor took it */
-enum { AA_DESCEND = 0, AA_UNCHANGED = 1, AA_ASCEND = 2, AA_ACTIONS = 3 };
-#define AA_STATE_IDX(w)            ((w)&0xffffffu)
-#define AA_STATE_ACTION(w)         ((w) >> 24)
-#define AA_STATE_WORD(idx, action) ((uint32_t)(idx) | (uint32_t)(action) << 24)
-#define AA_NO_STATE                UINT32_MAX /* this decision does not take part in learning */
 
 /* What the assigner adds to the columns that it passes on. As AA_EVENT_COLUMNS.
  *

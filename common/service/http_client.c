@@ -152,7 +152,7 @@ aa_http_ask(char **text, int *status, const char *host, const char *port, const 
     if (st == AA_OK) st = read_all(fd, text, &len, deadline_ms, err);
     free(ask);
     close(fd);
-    char *end = st ? NULL : strstr(*text, "\r\n\r\n");
+    char *end = st == AA_OK ? strstr(*text, "\r\n\r\n") : NULL;
     if (st == AA_OK && (!end || strncmp(*text, "HTTP/1.", 7) != 0 || len < 13))
         st = aa_fail(err, AA_EIO, "%s:%s: not HTTP", host, port);
     if (st == AA_OK) {

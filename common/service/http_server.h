@@ -63,8 +63,7 @@ void aa_http_server_set_handler(aa_http_server *hs, aa_http_handler handler, voi
 /** From now on each answer ends its connection, so that clients find another server. @thread any */
 void aa_http_server_linger(aa_http_server *hs);
 /** Take no more connections, then wait for at most wait_ms until those there are have ended. A
- * client
- *  that comes meanwhile is refused, never accepted and forgotten. */
+ *  client that comes meanwhile is refused, never accepted and forgotten. */
 void aa_http_server_drain(aa_http_server *hs, int64_t wait_ms);
 /** @pre every request that was to be answered later has been */
 void aa_http_server_close(aa_http_server **hs_p);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "common/config/conf_kept.h"
 #include "common/state/checkpoint_format.h"
@@ -217,7 +216,7 @@ aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t 
 {
     char      folder[CKPT_PATH_BYTES];
     aa_status st = folder_path(folder, sizeof folder, cfg, process, err);
-    return st ? st : list_folder(folder, epochs, count, err);
+    return st == AA_OK ? list_folder(folder, epochs, count, err) : st;
 }
 
 aa_status
@@ -319,7 +318,7 @@ put_head(aa_ckpt_writer *w, const aa_conf *cfg, const char *process, aa_err *err
                       .config_digest = aa_conf_digest(cfg)};
     memcpy(head.process, process, strlen(process));
     memcpy(head.pipeline, cfg->pipeline.name, strlen(cfg->pipeline.name));
-    head.digest = XXH3_64bits(&head, offsetof(ckpt_head, digest));
+    head.digest = ckpt_digest(&head, offsetof(ckpt_head, digest));
     return put(w, &head, sizeof head, err);
 }
 
@@ -384,13 +383,13 @@ aa_ckpt_begin(aa_ckpt_writer *w, const char *name, size_t len_bytes, aa_err *err
     AA_REQUIRE(!w->open && w->section_count < AA_CKPT_MAX_SECTIONS);
     AA_REQUIRE(name[0] && strlen(name) < sizeof head.name);
     memcpy(head.name, name, strlen(name));
-    head.digest = XXH3_64bits(&head, offsetof(ckpt_section, digest));
+    head.digest = ckpt_digest(&head, offsetof(ckpt_section, digest));
     w->section_count++;
     w->open = true;
     w->open_bytes = w->open_len = len_bytes;
     XXH3_64bits_reset(w->section);
     aa_status st = put(w, &head, sizeof head, err);
-    return st || len_bytes ? st : aa_ckpt_append(w, "", 0, err);
+    return st == AA_OK && len_bytes == 0 ? aa_ckpt_append(w, "", 0, err) : st;
 }
 
 aa_status
@@ -416,7 +415,7 @@ aa_ckpt_section(aa_ckpt_writer *w, const char *name, const void *data, size_t le
                 aa_err *err)
 {
     aa_status st = aa_ckpt_begin(w, name, len_bytes, err);
-    return st || !len_bytes ? st : aa_ckpt_append(w, data, len_bytes, err);
+    return st == AA_OK && len_bytes > 0 ? aa_ckpt_append(w, data, len_bytes, err) : st;
 }
 
 static aa_status

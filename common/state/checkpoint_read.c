@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "common/base/log.h"
 #include "common/config/conf_kept.h"
@@ -62,7 +61,7 @@ check_head(aa_ckpt_reader *r, aa_err *err)
     if (h->format_version != AA_CKPT_FORMAT_VERSION)
         return aa_fail(err, AA_EPARSE, "format version %" PRIu32 ", this build reads %d",
                        h->format_version, AA_CKPT_FORMAT_VERSION);
-    if (h->digest != XXH3_64bits(h, offsetof(ckpt_head, digest)) ||
+    if (h->digest != ckpt_digest(h, offsetof(ckpt_head, digest)) ||
         !ends(h->process, sizeof h->process) || !ends(h->pipeline, sizeof h->pipeline))
         return aa_fail(err, AA_EPARSE, "damaged head");
     return AA_OK;
@@ -93,7 +92,7 @@ check_section(aa_ckpt_reader *r, size_t *at, size_t room, aa_err *err)
     if (room < sizeof h + CKPT_ALIGN)
         return aa_fail(err, AA_EPARSE, "section %zu: no room for it", r->section_count);
     memcpy(&h, r->bytes + *at, sizeof h);
-    if (h.digest != XXH3_64bits(&h, offsetof(ckpt_section, digest)) ||
+    if (h.digest != ckpt_digest(&h, offsetof(ckpt_section, digest)) ||
         h.index != r->section_count || !h.name[0] || !ends(h.name, sizeof h.name))
         return aa_fail(err, AA_EPARSE, "section %zu: damaged head", r->section_count);
     room -= sizeof h;
@@ -108,7 +107,7 @@ check_section(aa_ckpt_reader *r, size_t *at, size_t room, aa_err *err)
     s->data = r->bytes + *at + sizeof h;
     s->len_bytes = (size_t)h.len_bytes;
     memcpy(&s->digest, s->data + s->len_bytes + padding, sizeof s->digest);
-    if (s->digest != XXH3_64bits(s->data, s->len_bytes) ||
+    if (s->digest != ckpt_digest(s->data, s->len_bytes) ||
         !all_zero(s->data + s->len_bytes, padding))
         return aa_fail(err, AA_EPARSE, "section %s: damaged, digest differs", h.name);
     *at += sizeof h + s->len_bytes + padding + sizeof s->digest;
@@ -126,7 +125,7 @@ verify(aa_ckpt_reader *r, aa_err *err)
     for (uint64_t i = 0; i < end.section_count; i++)
         if ((st = check_section(r, &at, stop - at, err)) != AA_OK) return st;
     if (at != stop) return aa_fail(err, AA_EPARSE, "%zu bytes after the last section", stop - at);
-    r->digest = XXH3_64bits(r->bytes, r->len - sizeof r->digest);
+    r->digest = ckpt_digest(r->bytes, r->len - sizeof r->digest);
     if (r->digest != end.digest) return aa_fail(err, AA_EPARSE, "damaged, digest differs");
     return AA_OK;
 }

@@ -372,7 +372,8 @@ skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, a
     char    kv[120];
 
     if (fr->cfg->ingest.on_lost_offset != AA_ON_LOST_OFFSET_SKIP)
-        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip goes on behind them", why);
+        return aa_fail(err, AA_ECONFIG, "%s. ingest.on_lost_offset=skip continues behind them",
+                       why);
     aa_status st = aa_consumer_skip(fr->cs, fr->cfg, part->slot, &from, &to, err);
     if (st == AA_EIO) { /* the next try of the library brings us back here */
         aa_warn("KAFKA-READ", "%s", err->text);
@@ -382,7 +383,7 @@ skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, a
     if (from < part->next) from = part->next;
     snprintf(kv, sizeof kv, "partition=%" PRId32 " offset=%" PRId64 " next=%" PRId64,
              part->partition, from, to);
-    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: going on behind them", why);
+    aa_log_write(AA_ERROR, "OFFSET-LOST", kv, "%s: continuing behind them", why);
     aa_counter_add(fr->mt.gaps, 1);
     if (to > from) aa_counter_add(fr->mt.lost, (uint64_t)(to - from));
     *end = to;
@@ -545,7 +546,7 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
                                  "messages among them that are no valid events");
     fm->partitions = aa_metrics_gauge(ms, "autoassign_fetcher_partitions", "",
-                                      "partitions that the group has dealt to this fetcher");
+                                      "partitions that the group has assigned to this fetcher");
     fm->in_flight = aa_metrics_gauge(ms, "autoassign_fetcher_in_flight_messages", "",
                                      "messages sent that the sequencer has not acknowledged");
 }

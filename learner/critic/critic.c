@@ -31,21 +31,15 @@ struct critic {
     uint64_t decisions;             /* of this batch */
 };
 
-static inline int
-legal(const critic *cr, size_t s, uint32_t a)
-{
-    const size_t position = s % (cr->k + 1) + 1;
-    return !(a == AA_DESCEND && position == 1) && !(a == AA_ASCEND && position == cr->k + 1);
-}
-
 /* V of a table of Q. */
 static void
 values(const critic *cr, const float *q, float *v)
 {
     for (size_t s = 0; s < cr->S; s++) {
-        double sum = 0.0, total = 0.0;
+        const uint32_t position = aa_state_position((uint32_t)s, cr->k);
+        double         sum = 0.0, total = 0.0;
         for (uint32_t a = 0; a < AA_ACTIONS; a++) {
-            double weight = cr->chosen[s * AA_ACTIONS + a] + legal(cr, s, a);
+            double weight = cr->chosen[s * AA_ACTIONS + a] + aa_action_is_legal(a, position, cr->k);
             sum += weight * (double)q[s * AA_ACTIONS + a];
             total += weight;
         }

@@ -6,9 +6,9 @@
  *   ESAPN (Liu et al., Automated Embedding Size Search in Deep Recommender Systems, SIGIR 2020),
  *   eq. 2. That AutoAssign+ (arXiv 2308.06965, of which we know the abstract and summaries) takes
  *   this reward is our reading; lambda is ours.
- * AA_REWARD_COMPARED (the others): what the row of its own saves, measured. The same event is also
- * predicted with the
- *   shared reading that the ID would have without its row, everything else equal:
+ * AA_REWARD_COMPARED (the others): what the row of its own saves, measured. The same event is
+ *   also predicted with the shared reading that the ID would have without its row, everything else
+ *   equal:
  *     R = loss with the shared reading - loss - lambda,    0 when the comparison was not asked for
  *   The mean of R over the events of an ID is the value of its row; the paper's R is mostly noise
  *   of the labels, which is the same with and without a row.

@@ -47,11 +47,11 @@ typedef struct {
     char    error[160];                                         /* why there is no text */
     char   *text;                                               /* its metrics, owned */
     int64_t heard_ms;
-} peer;
+} process;
 
 struct page {
     const aa_context *ctx;
-    peer              peer[PROCESSES];
+    process           process[PROCESSES];
     double            time_s[POINTS], value[KEPT][POINTS];
     size_t            count, stride, skipped;
     pthread_t         thread;
@@ -65,16 +65,16 @@ struct page {
 /* ---- where the others are ---- */
 
 static aa_status
-set_peer(page *pg, const char *entry, size_t len, aa_err *err)
+set_process(page *pg, const char *entry, size_t len, aa_err *err)
 {
     const char *equals = memchr(entry, '=', len);
     for (int p = 0; equals && p < SCORER; p++) {
-        peer        *pe = &pg->peer[p];
+        process     *pr = &pg->process[p];
         aa_err       why = AA_ERR_INIT;
         const size_t name_len = (size_t)(equals - entry);
         if (name_len != strlen(process_name[p]) || memcmp(entry, process_name[p], name_len) != 0)
             continue;
-        if (aa_http_address(equals + 1, len - name_len - 1, pe->host, pe->port, &why) == AA_OK)
+        if (aa_http_address(equals + 1, len - name_len - 1, pr->host, pr->port, &why) == AA_OK)
             return AA_OK;
     }
     return aa_fail(err, AA_ECONFIG,
@@ -83,18 +83,18 @@ set_peer(page *pg, const char *entry, size_t len, aa_err *err)
 }
 
 static aa_status
-find_peers(page *pg, aa_err *err)
+find_processes(page *pg, aa_err *err)
 {
     const aa_conf *cfg = pg->ctx->cfg;
     const int64_t port[] = {cfg->http.ingest_port, cfg->http.assigner_port, cfg->http.learner_port};
     for (int p = 0; p < SCORER; p++) {
-        snprintf(pg->peer[p].host, sizeof pg->peer[p].host, "127.0.0.1");
+        snprintf(pg->process[p].host, sizeof pg->process[p].host, "127.0.0.1");
         if (port[p])
-            snprintf(pg->peer[p].port, sizeof pg->peer[p].port, "%lld", (long long)port[p]);
+            snprintf(pg->process[p].port, sizeof pg->process[p].port, "%lld", (long long)port[p]);
     }
     for (const char *at = cfg->scorer.peers; *at;) {
         size_t    len = strcspn(at, ", ");
-        aa_status st = len ? set_peer(pg, at, len, err) : AA_OK;
+        aa_status st = len ? set_process(pg, at, len, err) : AA_OK;
         if (st != AA_OK) return st;
         at += len + (at[len] != '\0');
     }
@@ -108,7 +108,7 @@ page_check(const aa_conf *cfg, aa_err *err)
     page            *pg = calloc(1, sizeof *pg);
     if (!pg) return aa_fail(err, AA_ENOMEM, "page");
     pg->ctx = &ctx;
-    aa_status st = find_peers(pg, err);
+    aa_status st = find_processes(pg, err);
     free(pg);
     return st;
 }
@@ -116,19 +116,19 @@ page_check(const aa_conf *cfg, aa_err *err)
 /* ---- gathering ---- */
 
 static void
-ask_process(peer *pe)
+ask_process(process *pr)
 {
     aa_err err = AA_ERR_INIT;
-    free(pe->text);
-    pe->text = NULL;
-    pe->error[0] = '\0';
-    if (!pe->port[0])
-        snprintf(pe->error, sizeof pe->error,
+    free(pr->text);
+    pr->text = NULL;
+    pr->error[0] = '\0';
+    if (!pr->port[0])
+        snprintf(pr->error, sizeof pr->error,
                  "its port is not known: scorer.peers, or http.*_port");
-    else if (aa_http_get(&pe->text, pe->host, pe->port, "/metrics", ASK_MS, &err))
-        snprintf(pe->error, sizeof pe->error, "%.150s", err.text);
+    else if (aa_http_get(&pr->text, pr->host, pr->port, "/metrics", ASK_MS, &err) != AA_OK)
+        snprintf(pr->error, sizeof pr->error, "%.150s", err.text);
     else
-        pe->heard_ms = aa_wall_ms();
+        pr->heard_ms = aa_wall_ms();
 }
 
 static void
@@ -147,7 +147,7 @@ remember(page *pg)
     pg->time_s[pg->count] = (double)aa_wall_ms() / 1e3;
     for (size_t k = 0; k < KEPT; k++)
         pg->value[k][pg->count] =
-            metrics_history_sum(pg->peer[kept[k].from].text, kept[k].metric, kept[k].label);
+            metrics_history_sum(pg->process[kept[k].from].text, kept[k].metric, kept[k].label);
     pg->count++;
 }
 
@@ -158,10 +158,10 @@ json_number(double value)
 }
 
 static json_t *
-metrics_of(const peer *pe)
+metrics_of(const process *pr)
 {
     json_t     *out = json_object();
-    const char *name, *text = pe->text;
+    const char *name, *text = pr->text;
     size_t      len;
     double      value;
     while ((text = metrics_history_next(text, &name, &len, &value))) {
@@ -175,13 +175,13 @@ metrics_of(const peer *pe)
 }
 
 static json_t *
-process_json(const peer *pe)
+process_json(const process *pr)
 {
     char address[AA_CONF_STR + 32];
-    snprintf(address, sizeof address, "%s:%s", pe->host, pe->port);
-    return json_pack("{s:b, s:s, s:s, s:I, s:o}", "up", pe->text != NULL, "address",
-                     pe->port[0] ? address : "", "error", pe->error, "heard_ms",
-                     (json_int_t)pe->heard_ms, "metrics", metrics_of(pe));
+    snprintf(address, sizeof address, "%s:%s", pr->host, pr->port);
+    return json_pack("{s:b, s:s, s:s, s:I, s:o}", "up", pr->text != NULL, "address",
+                     pr->port[0] ? address : "", "error", pr->error, "heard_ms",
+                     (json_int_t)pr->heard_ms, "metrics", metrics_of(pr));
 }
 
 static json_t *
@@ -218,7 +218,7 @@ publish_status(page *pg)
 {
     json_t *root = json_object(), *processes = json_object();
     for (int p = 0; p < PROCESSES; p++)
-        json_object_set_new(processes, process_name[p], process_json(&pg->peer[p]));
+        json_object_set_new(processes, process_name[p], process_json(&pg->process[p]));
     json_object_set_new(root, "now_ms", json_integer((json_int_t)aa_wall_ms()));
     json_object_set_new(root, "every_ms",
                         json_integer((json_int_t)pg->ctx->cfg->scorer.page_every_ms));
@@ -260,10 +260,10 @@ gather_metrics(void *arg)
 {
     page *pg = arg;
     do {
-        peer  *own = &pg->peer[SCORER];
-        size_t len;
+        process *own = &pg->process[SCORER];
+        size_t   len;
         for (int p = 0; p < SCORER; p++)
-            ask_process(&pg->peer[p]);
+            ask_process(&pg->process[p]);
         free(own->text);
         own->text = aa_metrics_render(pg->ctx->ms, &len);
         own->heard_ms = aa_wall_ms();
@@ -327,9 +327,9 @@ page_open(page **out, const aa_context *ctx, aa_err *err)
     pg->stride = 1;
     pthread_mutex_init(&pg->lock, NULL);
     pthread_cond_init(&pg->stop_cond, NULL);
-    snprintf(pg->peer[SCORER].host, sizeof pg->peer[SCORER].host, "%s", ctx->cfg->http.bind);
-    snprintf(pg->peer[SCORER].port, sizeof pg->peer[SCORER].port, "%d", aa_http_port(ctx));
-    aa_status st = find_peers(pg, err);
+    snprintf(pg->process[SCORER].host, sizeof pg->process[SCORER].host, "%s", ctx->cfg->http.bind);
+    snprintf(pg->process[SCORER].port, sizeof pg->process[SCORER].port, "%d", aa_http_port(ctx));
+    aa_status st = find_processes(pg, err);
     if (st == AA_OK && ctx->cfg->http.enabled) {
         pg->runs = pthread_create(&pg->thread, NULL, gather_metrics, pg) == 0;
         if (!pg->runs) st = aa_fail(err, AA_EIO, "no thread for the page");
@@ -350,7 +350,7 @@ page_close(page **pg_p)
     pthread_mutex_unlock(&pg->lock);
     if (pg->runs) pthread_join(pg->thread, NULL);
     for (int p = 0; p < PROCESSES; p++)
-        free(pg->peer[p].text);
+        free(pg->process[p].text);
     free(pg->status);
     pthread_cond_destroy(&pg->stop_cond);
     pthread_mutex_destroy(&pg->lock);

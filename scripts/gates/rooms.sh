@@ -75,7 +75,7 @@ statuses_are_compared() {
     while read -r line; do
         found "$line: a status is taken for a truth value; compare it with AA_OK"
     done < <(grep -rnE --include='*.[ch]' -e '(if|while) \(!?st( ?&&| ?\|\||\))' -e '\|\| !?st\)' \
-        -e '(if|while) \(\(st = [^;]*\)\)( goto| return| \{|$)' "${MODULES[@]}" | cut -d: -f1,2)
+        -e '(if|while) \(\(st = [^;]*\)\)( goto| return| \{|$)' -e '(=|return) st (\?|\|\||&&)' "${MODULES[@]}" | cut -d: -f1,2)
 }
 all() {
     rooms_have_a_readme

@@ -10,10 +10,9 @@
 #   in_sync TOPIC             every partition has a leader and three replicas in sync
 
 CLUSTER=$WORK/cluster
-CLUSTER_LIBS=${KAFKA_LIBS:-$ROOT/build/kafka/libs}
-CLUSTER_JAVA=(java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
-    -Dlog4j2.configurationFile="$ROOT/scripts/kafka/log4j2.xml" -cp "$CLUSTER_LIBS/*")
 BROKERS=''
+KAFKA_HEAP=384m
+source "$ROOT/scripts/kafka/node.bash"
 
 cluster_start() {
     local try
@@ -35,39 +34,27 @@ cluster_start_once() {
     done
     mkdir -p "$CLUSTER"
     for n in 1 2 3; do
-        cat >"$CLUSTER/$n.properties" <<END
-process.roles=broker,controller
+        {
+            kafka_properties 3 "${port[n]}" "${controller[n]}"
+            cat <<END
 node.id=$n
 controller.quorum.voters=$(IFS=,; echo "${voters[*]}")
 controller.quorum.election.timeout.ms=500
 controller.quorum.fetch.timeout.ms=1000
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:${port[n]},CONTROLLER://127.0.0.1:${controller[n]}
-advertised.listeners=PLAINTEXT://127.0.0.1:${port[n]}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$CLUSTER/data$n
 default.replication.factor=3
 min.insync.replicas=2
 unclean.leader.election.enable=false
-auto.create.topics.enable=false
 offsets.topic.num.partitions=2
-offsets.topic.replication.factor=3
 transaction.state.log.num.partitions=2
-transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=3
-group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=2500
 broker.heartbeat.interval.ms=500
 replica.lag.time.max.ms=3000
-num.network.threads=2
-num.io.threads=2
-log.cleaner.dedupe.buffer.size=16777216
-log.retention.ms=-1
 END
-        "${CLUSTER_JAVA[@]}" kafka.tools.StorageTool format -t AutoAssignLocalKafka01 -c "$CLUSTER/$n.properties" \
-            >"$CLUSTER/format$n.log" 2>&1 || { cat "$CLUSTER/format$n.log"; return 1; }
+        } >"$CLUSTER/$n.properties"
+        kafka_format "$CLUSTER/$n.properties" >"$CLUSTER/format$n.log" 2>&1 ||
+            { cat "$CLUSTER/format$n.log"; return 1; }
         cluster_up $n
     done
     BROKERS=127.0.0.1:${port[1]},127.0.0.1:${port[2]},127.0.0.1:${port[3]}
@@ -76,7 +63,7 @@ END
 cluster_is_up_or_gone() { cluster_is_up "$1" || ! alive "$(cat "$CLUSTER/$1.pid")"; }
 cluster_is_up() { grep -qs 'Kafka Server started' "$CLUSTER/$1.log"; }
 cluster_up() {
-    setsid "${CLUSTER_JAVA[@]}" kafka.Kafka "$CLUSTER/$1.properties" \
+    setsid "${KAFKA_JAVA[@]}" kafka.Kafka "$CLUSTER/$1.properties" \
         >"$CLUSTER/$1.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
     echo $! >"$CLUSTER/$1.pid"
 }

@@ -84,7 +84,7 @@ other_version() { # other_version PROCESS HEX NUMBER
     pipeline_stop
 }
 other_version ingest 00 0
-other_version assigner 02 2
+other_version assigner fe 254
 other_version learner 63 99
 
 # Two epochs of different processes: two steps back.

@@ -122,7 +122,7 @@ STRANGER=$!
 pipeline_start assigner ingest
 must ingest_tries_to_open wait_until 30 tried
 check who_has_another_key_is_not_heard not_opened
-silence_is_said() { grep -q 'id=SILENCE .*nothing is heard from links.events (tcp://' "$PIPELINE_DIR/ingest.log"; }
+silence_is_said() { grep -q 'id=SILENCE .*no message comes from links.events (tcp://' "$PIPELINE_DIR/ingest.log"; }
 check and_ingest_says_that_nobody_answers wait_until 10 silence_is_said
 stop_pid $STRANGER 10
 wait $STRANGER || true

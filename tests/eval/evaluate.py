@@ -287,7 +287,7 @@ def main():
     except streams.SetupError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on where it was")
+        sys.exit("interrupted: the same command continues where it was")
 
 
 if __name__ == "__main__":

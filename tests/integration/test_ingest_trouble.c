@@ -212,7 +212,7 @@ letter_that_its_topic_takes_in_no_form_stops_nothing_unless_it_is_to(void **stat
     snprintf(fx->group + strlen(fx->group), 8, "-fail");
     start_ingest(fx, (const char *[]){"ingest.run=replay", "ingest.on_lost_letter=fail", NULL});
     expect_exit(fx, 1);
-    assert_true(process_said(&fx->ingest, "ingest.on_lost_letter=log goes on without", NULL, 0));
+    assert_true(process_said(&fx->ingest, "ingest.on_lost_letter=log continues without", NULL, 0));
 }
 
 /* ---- where a replay begins, and what ends it ---- */
@@ -488,7 +488,7 @@ batch_that_cannot_be_unpacked_is_an_error_unless_it_is_to_be_skipped(void **stat
     assert_int_equal(fx->ds.count, 10); /* what is before it is learned */
     assert_true(process_said(&fx->ingest, "partition 0: the messages at offset 10 cannot be read",
                              NULL, 0));
-    assert_true(process_said(&fx->ingest, "ingest.on_lost_offset=skip goes on", NULL, 0));
+    assert_true(process_said(&fx->ingest, "ingest.on_lost_offset=skip continues", NULL, 0));
 
     start_ingest(fx, (const char *[]){TAKES_LITTLE, "ingest.on_lost_offset=skip", NULL});
     wait_until(play(fx) && fx->ds.count == 20);

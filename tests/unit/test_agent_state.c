@@ -38,6 +38,17 @@ small_counts_have_buckets_of_their_own_and_the_last_is_open(void **state)
 }
 
 static void
+only_the_ends_of_the_ladder_forbid_an_action(void **state)
+{
+    (void)state;
+    for (uint32_t k = 1; k <= 15; k++)
+        for (uint32_t pos = 1; pos <= k + 1; pos++)
+            for (uint32_t a = 0; a < AA_ACTIONS; a++)
+                assert_int_equal(!aa_action_is_legal(a, pos, k),
+                                 (pos == 1 && a == AA_DESCEND) || (pos == k + 1 && a == AA_ASCEND));
+}
+
+static void
 states_are_distinct_say_what_they_are_of_and_their_inputs_stay_within_one(void **state)
 {
     (void)state;
@@ -65,6 +76,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bucket_floors_rise_and_are_their_own_bucket),
         cmocka_unit_test(small_counts_have_buckets_of_their_own_and_the_last_is_open),
+        cmocka_unit_test(only_the_ends_of_the_ladder_forbid_an_action),
         cmocka_unit_test(states_are_distinct_say_what_they_are_of_and_their_inputs_stay_within_one),
     };
     return cmocka_run_group_tests_name("common/agent/agent_state", tests, NULL, NULL);

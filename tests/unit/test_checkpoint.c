@@ -355,9 +355,10 @@ static void
 format_of_another_version_is_refused_by_its_number(void **state)
 {
     static const char *const processes[] = {"ingest", "assigner", "learner"};
-    static const uint32_t    versions[] = {0, 2, 3, UINT32_MAX};
-    fixture                 *fx = *state;
-    aa_err                   err = AA_ERR_INIT;
+    static const uint32_t versions[] = {AA_CKPT_FORMAT_VERSION - 1, AA_CKPT_FORMAT_VERSION + 1, 77,
+                                        UINT32_MAX};
+    fixture              *fx = *state;
+    aa_err                err = AA_ERR_INIT;
     for (size_t p = 0; p < 3; p++) {
         uint8_t         bytes[4096];
         char            path[1024], words[64];
@@ -378,8 +379,8 @@ format_of_another_version_is_refused_by_its_number(void **state)
             rewind(f);
             assert_int_equal(fwrite(bytes, 1, len, f), len);
             assert_int_equal(fflush(f), 0);
-            snprintf(words, sizeof words, "format version %" PRIu32 ", this build reads 1",
-                     versions[v]);
+            snprintf(words, sizeof words, "format version %" PRIu32 ", this build reads %d",
+                     versions[v], AA_CKPT_FORMAT_VERSION);
             assert_int_equal(open_status(&fx->cfg, processes[p], 1, words), AA_EPARSE);
         }
         fclose(f);

@@ -38,7 +38,7 @@ parse(aa_conf *cfg, const char *text, aa_err *err)
 {
     aa_conf_plain_defaults(cfg);
     aa_status st = aa_conf_yaml_parse(cfg, "f", text, strlen(text), err);
-    return st ? st : aa_conf_finish(cfg, err);
+    return st == AA_OK ? aa_conf_finish(cfg, err) : st;
 }
 
 static void

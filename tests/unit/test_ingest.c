@@ -800,6 +800,36 @@ stop_while_a_run_is_opening_is_not_forgotten_by_a_restart(void **state)
     unmake(fx);
 }
 
+/* To give partitions back, main stops the run and abandons it when it has drained. Whatever comes in
+ * between, the run that was opening is not opened again: its partitions belong to others. */
+static void
+revocation_while_a_run_is_opening_outlives_what_comes_from_downstream(void **state)
+{
+    (void)state;
+    enum { RESET, RESET_BEFORE, RESTART, RESET_AND_RESTART, OPENED, CASES };
+    for (int c = 0; c < CASES; c++) {
+        resume_part part = {0, 0, RESUME_NO_END};
+        resume      fresh = {.part = &part, .part_count = 1};
+        fixture    *fx = make(AA_RUN_LIVE, 1, NULL);
+        expect_send(fx, AA_MSG_OPEN);
+        if (c == RESET_BEFORE) tell(fx, AA_MSG_RESET, 0, 0);
+        ingest_stop(fx->in, fx->now_us);
+        if (c == RESET || c == RESET_AND_RESTART) tell(fx, AA_MSG_RESET, 0, 0);
+        if (c == RESTART || c == RESET_AND_RESTART) ingest_restart(fx->in, "lost", fx->now_us);
+        if (c == OPENED) tell(fx, AA_MSG_OPENED, 0, 0);
+        fx->now_us += 10 * S; /* longer than any pause before a run is opened again */
+        expect(fx, INGEST_DRAINED, 0);
+        ingest_abandon(fx->in);
+        tell(fx, AA_MSG_RESET, 0, 0);
+        fx->now_us += 10 * S;
+        expect_wait(fx);
+        assert_true(ingest_idle(fx->in));
+        assert_int_equal(ingest_begin(fx->in, &fresh, 101, fx->now_us, &fx->err), AA_OK);
+        expect_send(fx, AA_MSG_OPEN); /* of what the group has assigned since */
+        unmake(fx);
+    }
+}
+
 static void
 drain_that_a_reset_ends_is_given_up(void **state)
 {
@@ -1024,6 +1054,7 @@ main(void)
         cmocka_unit_test(message_that_the_link_does_not_take_comes_again_after_a_pause),
         cmocka_unit_test(message_that_cannot_be_sent_for_a_local_fault_ends_the_process),
         cmocka_unit_test(stop_while_a_run_is_opening_is_not_forgotten_by_a_restart),
+        cmocka_unit_test(revocation_while_a_run_is_opening_outlives_what_comes_from_downstream),
         cmocka_unit_test(drain_that_a_reset_ends_is_given_up),
         cmocka_unit_test(next_run_is_above_every_run_that_is_known_whatever_the_clock_says),
         cmocka_unit_test(commit_names_the_run_that_made_it),

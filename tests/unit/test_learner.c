@@ -673,7 +673,7 @@ spoil(aa_assigned_batch *b, size_t which)
     case 9: b->alt_slot[399] = 14, b->alt_mix[399] = 0.5f; break;
     case 10: b->alt_slot[399] = 2, b->alt_mix[399] = -1.0f; break;
     case 11: b->state[399] = AA_STATE_WORD(S, AA_UNCHANGED); break;
-    case 12: b->state[399] = AA_STATE_WORD(0, 3); break;
+    case 12: b->state[399] = AA_STATE_WORD(0, AA_ACTIONS); break;
     case 13: b->next_state[399] = S; break;
     case 14: b->label[199] = NAN; break;
     case 15: b->label[199] = INFINITY; break;

@@ -112,6 +112,17 @@ begin(fixture *fx, uint64_t run_id)
     members_begin(fx->mb, run_id, position);
 }
 
+/* A sequencer without partitions of its own; fetcher 'a' has these; run 50 is open. */
+static fixture *
+make_run(const char *partitions)
+{
+    fixture *fx = make();
+    own(fx, NULL, 0);
+    offers(fx, 'a', partitions);
+    begin(fx, 50);
+    return fx;
+}
+
 /* What the fetcher is told next; all others' messages are passed over. */
 static bool
 told(fixture *fx, char name, members_act *act)
@@ -303,11 +314,8 @@ static void
 what_the_group_deals_to_the_sequencer_is_its_own(void **state)
 {
     (void)state;
-    fixture      *fx = make();
+    fixture      *fx = make_run("01");
     const int32_t mine[] = {1};
-    own(fx, NULL, 0);
-    offers(fx, 'a', "01");
-    begin(fx, 50);
     own(fx, mine, 1); /* 'a' has not heard of it */
     assert_true(members_changed(fx->mb));
     begin(fx, 51);
@@ -369,11 +377,8 @@ static void
 gap_is_asked_for_again_from_where_it_is(void **state)
 {
     (void)state;
-    fixture    *fx = make();
+    fixture    *fx = make_run("1");
     members_act act;
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_TAKEN);
     assert_int_equal(sends(fx, 'a', 50, 1, 1, 3, 106, 3), MEMBERS_GAP);
@@ -394,11 +399,8 @@ static void
 last_message_that_got_lost_is_noticed_by_the_offer(void **state)
 {
     (void)state;
-    fixture    *fx = make();
+    fixture    *fx = make_run("1");
     members_act act;
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, 3), MEMBERS_TAKEN);
     prepare(fx, 'a', "1");
@@ -423,13 +425,10 @@ static void
 no_more_is_under_way_than_the_order_has_space_for(void **state)
 {
     (void)state;
-    fixture       *fx = make();
+    fixture       *fx = make_run("1");
     aa_event_batch b = {0};
     members_act    act;
     assert_int_equal(aa_event_batch_reserve(&b, ROOM, F, &fx->err), AA_OK);
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM - 4), MEMBERS_TAKEN);
     offers(fx, 'a', "1");
@@ -455,14 +454,11 @@ static void
 letters_count_as_records(void **state)
 {
     (void)state;
-    fixture           *fx = make();
+    fixture           *fx = make_run("1");
     const aa_link_peer from = fetcher('a');
     aa_fetched        *fe = &fx->fetched;
     members_act        act;
     size_t             idx;
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     aa_fetched_clear(fe);
     fe->F = F;
@@ -526,7 +522,7 @@ static void
 large_letters_do_not_fill_the_memory(void **state)
 {
     (void)state;
-    fixture     *fx = make();
+    fixture     *fx = make_run("1");
     const size_t most = (8u << 20) / LARGE + 1 + MEMBERS_MESSAGES;
     char        *value = calloc(1, LARGE);
     size_t       held = 0;
@@ -534,9 +530,6 @@ large_letters_do_not_fill_the_memory(void **state)
     uint64_t     told_messages;
     deadletter  *dl;
     assert_non_null(value);
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     while (told(fx, 'a', &act)) { /* each time more messages were taken */
         assert_int_equal(act.fetch->po.attempt[0], 1);
         assert_true(act.fetch->po.records[0] >= ROOM); /* it is not these that stop it */
@@ -569,13 +562,10 @@ static void
 space_is_told_without_waiting_for_an_offer(void **state)
 {
     (void)state;
-    fixture       *fx = make();
+    fixture       *fx = make_run("1");
     aa_event_batch b = {0};
     members_act    act;
     assert_int_equal(aa_event_batch_reserve(&b, ROOM, F, &fx->err), AA_OK);
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     assert_int_equal(sends(fx, 'a', 50, 1, 1, 1, 100, ROOM), MEMBERS_TAKEN);
     assert_false(told(fx, 'a', &act));
@@ -626,12 +616,9 @@ static void
 messages_taken_are_told_without_waiting_for_an_offer(void **state)
 {
     (void)state;
-    fixture    *fx = make();
+    fixture    *fx = make_run("1");
     members_act act;
     bool        heard = false;
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     assert_true(told(fx, 'a', &act));
     for (uint64_t seq = 1; seq <= MEMBERS_MESSAGES; seq++) {
         assert_int_equal(sends(fx, 'a', 50, 1, 1, seq, 100 + (int64_t)seq, 1), MEMBERS_TAKEN);
@@ -645,11 +632,8 @@ static void
 who_withdraws_is_released_when_the_run_is_over(void **state)
 {
     (void)state;
-    fixture    *fx = make();
+    fixture    *fx = make_run("1");
     members_act act;
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
     prepare(fx, 'a', "1")->withdrawing = true;
     fx->offer.hd.seq = 9;
     assert_int_equal(offer(fx), MEMBERS_WITHDRAWS);
@@ -716,10 +700,7 @@ static void
 events_that_are_gone_are_said_once_in_a_run(void **state)
 {
     (void)state;
-    fixture *fx = make();
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
+    fixture *fx = make_run("1");
     assert_false(members_lost(fx->mb));
     prepare(fx, 'a', "1")->lost_run = 50;
     fx->offer.hd.run_id = 50;
@@ -737,10 +718,7 @@ static void
 lag_is_what_the_owner_says(void **state)
 {
     (void)state;
-    fixture *fx = make();
-    own(fx, NULL, 0);
-    offers(fx, 'a', "1");
-    begin(fx, 50);
+    fixture *fx = make_run("1");
     assert_int_equal(members_lag(fx->mb, 1, 990), 10);
     assert_int_equal(members_lag(fx->mb, 1, 1001), 0);
     assert_int_equal(members_lag(fx->mb, 2, 0), -1);

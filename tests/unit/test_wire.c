@@ -623,7 +623,8 @@ message_that_asks_for_much_memory_is_refused(void **state)
 static uint32_t three[3] = {0, 1, 2};
 static float    three_floats[3] = {0.25f, 0.5f, 0.75f}, beyond[4] = {0, 1.0f, 0, 0},
              negative[4] = {0, -0.1f, 0, 0}, nans[4] = {0, NAN, 0, 0}, infinite[4] = {0, INFINITY};
-static uint32_t bad_action[4] = {0, 3u << 24, 0, 0}, bad_index[4] = {0, 1u << 24, 0, 0};
+static uint32_t bad_action[4] = {0, AA_STATE_WORD(0, AA_ACTIONS), 0, 0},
+                bad_index[4] = {0, 1u << 24, 0, 0};
 static uint32_t no_slots[4] = {AA_NO_SLOT, AA_NO_SLOT, AA_NO_SLOT, AA_NO_SLOT};
 static uint32_t op_late[4] = {3, 1 << 8, 5, 0}, op_kind_0[4] = {0, 0, 5, 0},
                 op_kind_4[4] = {0, 4 << 8, 5, 0}, op_field[4] = {0, (1 << 8) | 2, 5, 0},

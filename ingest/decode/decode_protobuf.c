@@ -57,11 +57,11 @@ decode_protobuf(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decod
     const size_t    F = dc->cfg->field_count;
     protobuf_cursor cu = {.at = buf, .end = (const unsigned char *)buf + len};
     found           fo = {0};
+    protobuf_part   pa = {0};
 
     for (size_t f = 0; f < F; f++)
         raw->id[f] = (decode_id){.kind = DECODE_NO_ID};
     while (cu.at < cu.end) {
-        protobuf_part pa = {0};
         if (!protobuf_take_part(&cu, &pa) || pa.wire == PROTOBUF_GROUP ||
             pa.wire == PROTOBUF_GROUP_END) /* groups: nobody has used them since proto2 */
             return decode_fail(dc, DECODE_MALFORMED, "not an Interaction (%zu bytes)", len);

@@ -283,7 +283,9 @@ take_text(json_reader *jr, size_t i)
     picked    *va = &jr->value[i];
     raw_string rs;
     if (!take_string(jr, &rs)) return false;
-    *va = (picked){.kind = PICKED_TEXT, .text = (const char *)rs.at, .len = rs.len};
+    va->kind = PICKED_TEXT;
+    va->text = (const char *)rs.at;
+    va->len = rs.len;
     if (rs.escaped) {
         plain pl = {.out = jr->text + i * jr->max_text, .cap = jr->max_text};
         va->flaw = unescape(&pl, &rs);

@@ -213,15 +213,6 @@ path_tree_whole_names(path_tree *pt, aa_err *err)
 }
 
 path_node *
-path_child(const path_node *pn, const void *name, size_t len)
-{
-    for (size_t i = 0; i < pn->count; i++)
-        if (pn->child[i].len == len && memcmp(pn->child[i].name, name, len) == 0)
-            return &pn->child[i];
-    return NULL;
-}
-
-path_node *
 path_element(const path_node *pn, int64_t index)
 {
     for (size_t i = 0; i < pn->count; i++)

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/base/status.h"
 
@@ -51,7 +52,14 @@ void path_tree_free(path_tree **pt_p);
 aa_status path_tree_whole_names(path_tree *pt, aa_err *err) __attribute__((warn_unused_result));
 
 /** NULL: nobody wants it. */
-path_node *path_child(const path_node *pn, const void *name, size_t len);
+static inline path_node *
+path_child(const path_node *pn, const void *name, size_t len)
+{
+    for (size_t i = 0; i < pn->count; i++)
+        if (pn->child[i].len == len && memcmp(pn->child[i].name, name, len) == 0)
+            return &pn->child[i];
+    return NULL;
+}
 path_node *path_element(const path_node *pn, int64_t index);
 
 #endif

@@ -145,7 +145,7 @@ set_timestamp(const unsigned char *bytes, size_t len, picked *va)
     protobuf_cursor cu = {bytes, bytes + len};
     int64_t         seconds = 0, nanos = 0;
     while (cu.at < cu.end) {
-        protobuf_part pa = {0};
+        protobuf_part pa;
         if (!protobuf_take_part(&cu, &pa)) return false;
         if (pa.wire == PROTOBUF_VARINT && pa.number == 1) seconds = (int64_t)pa.value;
         if (pa.wire == PROTOBUF_VARINT && pa.number == 2) nanos = (int32_t)(uint32_t)pa.value;
@@ -518,7 +518,7 @@ pass_group(protobuf_cursor *cu)
 {
     int depth = 1;
     while (depth > 0) {
-        protobuf_part pa = {0};
+        protobuf_part pa;
         if (cu->at >= cu->end || !protobuf_take_part(cu, &pa)) return false;
         if (pa.wire == PROTOBUF_GROUP && ++depth > PROTOBUF_PLAN_GROUPS) return false;
         if (pa.wire == PROTOBUF_GROUP_END) depth--;
@@ -548,7 +548,7 @@ read_message(protobuf_plan *pp, uint32_t node, const unsigned char *bytes, size_
     protobuf_cursor cu = {bytes, bytes + len};
     meet_node(pp, nd);
     while (cu.at < cu.end) {
-        protobuf_part pa = {0};
+        protobuf_part pa;
         if (!protobuf_take_part(&cu, &pa) || pa.wire == PROTOBUF_GROUP_END) return false;
         if (pa.wire == PROTOBUF_GROUP && !pass_group(&cu)) return false;
         plan_entry *en = find_entry(nd, pa.number);

@@ -46,7 +46,7 @@ each_part(file_reader *fr, const void *bytes, size_t len, part_handler handle, v
     protobuf_cursor cu = {bytes, (const unsigned char *)bytes + len};
     aa_status       st = AA_OK;
     while (st == AA_OK && cu.at < cu.end) {
-        protobuf_part pa = {0};
+        protobuf_part pa;
         if (!protobuf_take_part(&cu, &pa)) return fail_file(fr);
         st = handle(fr, &pa, arg);
     }
@@ -449,7 +449,7 @@ protobuf_schema_of_set(protobuf_schema **out, const void *bytes, size_t len, aa_
     if (!files) return aa_fail(err, AA_ENOMEM, "protobuf schema");
     aa_status st = AA_OK;
     while (st == AA_OK && cu.at < cu.end) {
-        protobuf_part pa = {0};
+        protobuf_part pa;
         if (!protobuf_take_part(&cu, &pa) || !is_member(&pa, 1, PROTOBUF_BYTES))
             st = aa_fail(err, AA_EPARSE, "not a descriptor set (protoc --descriptor_set_out)");
         else if (count == FILES_MAX)

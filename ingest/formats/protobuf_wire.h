@@ -22,7 +22,7 @@ typedef struct {
 /* One member. */
 typedef struct {
     uint32_t             number, wire; /* tag */
-    uint64_t             value;        /* VARINT, FIXED64, FIXED32 */
+    uint64_t             value;        /* VARINT, FIXED64, FIXED32; BYTES: len */
     const unsigned char *bytes;        /* BYTES: (len) */
     size_t               len;
 } protobuf_part;
@@ -50,18 +50,6 @@ protobuf_take_fixed(protobuf_cursor *cu, size_t len, uint64_t *out)
     return true;
 }
 
-/* A length, and so many bytes. */
-static inline bool
-protobuf_take_bytes(protobuf_cursor *cu, const unsigned char **bytes, size_t *len)
-{
-    uint64_t n;
-    if (!protobuf_take_varint(cu, &n) || n > (uint64_t)(cu->end - cu->at)) return false;
-    *len = (size_t)n;
-    *bytes = cu->at;
-    cu->at += n;
-    return true;
-}
-
 /** false: the bytes are no member. A group's begin and end are members without a value. */
 static inline bool
 protobuf_take_part(protobuf_cursor *cu, protobuf_part *pa)
@@ -74,9 +62,15 @@ protobuf_take_part(protobuf_cursor *cu, protobuf_part *pa)
     case PROTOBUF_VARINT: return protobuf_take_varint(cu, &pa->value);
     case PROTOBUF_FIXED64: return protobuf_take_fixed(cu, 8, &pa->value);
     case PROTOBUF_FIXED32: return protobuf_take_fixed(cu, 4, &pa->value);
-    case PROTOBUF_BYTES: return protobuf_take_bytes(cu, &pa->bytes, &pa->len);
+    case PROTOBUF_BYTES:
+        if (!protobuf_take_varint(cu, &pa->value) || pa->value > (uint64_t)(cu->end - cu->at))
+            return false;
+        pa->len = (size_t)pa->value;
+        pa->bytes = cu->at;
+        cu->at += pa->len;
+        return true;
     case PROTOBUF_GROUP:
-    case PROTOBUF_GROUP_END: return true;
+    case PROTOBUF_GROUP_END: pa->value = 0; return true;
     default: return false;
     }
 }

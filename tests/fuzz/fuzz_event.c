@@ -7,10 +7,29 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/one_event.h"
 
-enum { CONFIGS = 4 };
-/* both formats; with a threshold and seconds; JSON only, three fields; paths, a label map, any time */
+enum { CONFIGS = 5 };
+/* both formats; with a threshold and seconds; JSON only, three fields; paths, a label map, any
+ * time; framed by a registry that has a schema for each number */
 static aa_conf cfg[CONFIGS];
 static decode *dc[CONFIGS];
+
+/* By the number's last two bits: Avro, JSON, none, or not now. */
+static schema_answer
+get_schema(void *arg, uint32_t id, const schema_texts **out, aa_err *err)
+{
+    static char avro[] =
+        "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"user\",\"type\":\"string\"},"
+        "{\"name\":\"item\",\"type\":[\"null\",\"long\",\"boolean\",\"bytes\"]},"
+        "{\"name\":\"label\",\"type\":\"double\"},{\"name\":\"timestamp_ms\",\"type\":"
+        "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}}]}";
+    static schema_texts texts[] = {
+        {.kind = SCHEMA_AVRO, .text = {{avro, sizeof avro - 1}}, .count = 1},
+        {.kind = SCHEMA_JSON, .text = {{avro, 2}}, .count = 1}};
+    (void)arg;
+    (void)!aa_fail(err, AA_EAGAIN, "not now");
+    *out = &texts[id & 1];
+    return (id & 3) < 2 ? SCHEMA_FOUND : (id & 3) == 2 ? SCHEMA_UNKNOWN : SCHEMA_LATER;
+}
 
 static void
 start(void)
@@ -34,8 +53,11 @@ start(void)
     strcpy(cfg[2].fields[2].name, "device");
     strcpy(cfg[2].fields[2].path, "device");
     cfg[2].field_count = 3;
+    static const schema_source source = {get_schema, NULL};
+    snprintf(cfg[4].event.schema_registry, AA_CONF_STR, "http://registry");
     for (size_t i = 0; i < CONFIGS; i++)
         AA_REQUIRE(decode_new(&dc[i], &cfg[i], &err) == AA_OK);
+    decode_set_source(dc[4], &source);
 }
 
 int
@@ -78,6 +100,8 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
               "03-01T12:00:00.5Z\"}"),
         EVENT("{\"p.i\":true,\"p\":{\"u\":[{},{\"id\":\"\\u00e9\"}]},\"t\":5,\"timestamp_ms\":1."
               "7e18}"),
+        EVENT("\0\0\0\0\0\x04u1\x02\x54\0\0\0\0\0\0\xf0\x3f\xc0\x84\x3d"),
+        EVENT("\0\0\0\0\x01{\"user\":1,\"item\":2,\"label\":1}"),
         EVENT("\x0a\x02u1\x20\x2a\x29\0\0\0\0\0\0\xf0\x3f\x30\x80\xd0\x95\xff\xbc\x31"),
     };
     size_t pick = seed / 16 % (sizeof events / sizeof *events);

@@ -17,6 +17,9 @@ struct ingest_metrics {
     aa_gauge   *registry_away;
     aa_gauge   *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
+    aa_gauge     *newest, *behind, *behind_max;
+    int64_t       newest_ms, behind_max_ms; /* event times */
+    bool          any_time;
     aa_histogram *credit_wait;
     size_t        part_cap;
 
@@ -77,6 +80,13 @@ ingest_metrics_new(ingest_metrics **out, const aa_conf *cfg, aa_metrics *ms, aa_
     aa_metrics_label(labels, sizeof labels, "topic", cfg->topics.interactions);
     im->lag = aa_metrics_gauge(ms, "autoassign_consumer_lag", labels,
                                "messages between what was sent and the end of the topic");
+    im->newest = aa_metrics_gauge(ms, "autoassign_event_time_watermark_seconds", "",
+                                  "newest event time that was sent, since 1970");
+    im->behind = aa_metrics_gauge(ms, "autoassign_event_lateness_seconds", "",
+                                  "how far the oldest event of the last batch was behind the "
+                                  "newest event time before it");
+    im->behind_max = aa_metrics_gauge(ms, "autoassign_event_lateness_max_seconds", "",
+                                      "the largest of these since the start");
     im->credit_wait = aa_metrics_histogram(ms, "autoassign_credit_wait_seconds", "",
                                            "time that full batches waited for the assigner");
     *out = im;
@@ -103,9 +113,28 @@ ingest_metrics_opened(ingest_metrics *im, uint64_t epoch, int64_t now_us)
     aa_gauge_set(im->committed, (double)aa_wall_ms() / 1e3);
 }
 
-void
-ingest_metrics_batch(ingest_metrics *im, size_t events, int64_t waited_us, int64_t now_us)
+/* The newest event time so far, and how far behind it the latest of these events is. */
+static void
+look_at_times(ingest_metrics *im, const int64_t *time_ms, size_t events)
 {
+    int64_t newest_ms = im->newest_ms, behind_ms = 0;
+    for (size_t i = 0; i < events; i++) {
+        if (time_ms[i] > newest_ms || !im->any_time) newest_ms = time_ms[i];
+        if (newest_ms - time_ms[i] > behind_ms) behind_ms = newest_ms - time_ms[i];
+        im->any_time = true;
+    }
+    im->newest_ms = newest_ms;
+    aa_gauge_set(im->newest, (double)newest_ms / 1e3);
+    aa_gauge_set(im->behind, (double)behind_ms / 1e3);
+    if (behind_ms > im->behind_max_ms) im->behind_max_ms = behind_ms;
+    aa_gauge_set(im->behind_max, (double)im->behind_max_ms / 1e3);
+}
+
+void
+ingest_metrics_batch(ingest_metrics *im, const int64_t *time_ms, size_t events, int64_t waited_us,
+                     int64_t now_us)
+{
+    look_at_times(im, time_ms, events);
     im->taken += events;
     im->last_us = now_us;
     aa_counter_add(im->events, events);

@@ -182,16 +182,17 @@ pack_message(aa_bytes *out, const ingest_act *act, aa_err *err)
 static bool
 send_message(app *ap, const ingest_act *act)
 {
-    aa_err        err = AA_ERR_INIT;
-    aa_status     st = pack_message(&ap->out, act, &err);
-    const size_t  events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
-    const int64_t waited_us = act->waited_us, now_us = aa_now_us();
+    aa_err         err = AA_ERR_INIT;
+    aa_status      st = pack_message(&ap->out, act, &err);
+    const size_t   events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
+    const int64_t  waited_us = act->waited_us, now_us = aa_now_us();
+    const int64_t *time_ms = events > 0 ? act->batch->time_ms : NULL; /* stays until the next */
 
     if (st == AA_OK) st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
     if (st == AA_EFULL) say_full(ap, err.text, now_us);
     ap->failed = ingest_sent(ap->in, act, st, now_us);
     if (ap->failed != AA_OK) aa_error("SEND", "%s", err.text);
-    if (st == AA_OK && events > 0) ingest_metrics_batch(ap->im, events, waited_us, now_us);
+    if (st == AA_OK && events > 0) ingest_metrics_batch(ap->im, time_ms, events, waited_us, now_us);
     return st == AA_OK;
 }
 

@@ -189,8 +189,9 @@ whole_ms(const picked *va, int64_t ns, int64_t *ms)
 static bool
 real_ms(double count, int64_t ns, int64_t *ms)
 {
-    const double exact =
-        ns >= NS_PER_MS ? count * (double)(ns / NS_PER_MS) : count / (double)(NS_PER_MS / ns);
+    const int64_t factor = ns >= NS_PER_MS ? ns / NS_PER_MS : 1;
+    const int64_t divisor = ns >= NS_PER_MS ? 1 : NS_PER_MS / ns;
+    const double  exact = count * (double)factor / (double)divisor;
     if (!(fabs(exact) < 9e18)) return false;
     *ms = (int64_t)llround(exact);
     return true;

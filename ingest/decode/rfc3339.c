@@ -89,7 +89,7 @@ rfc3339_ms(const char *text, size_t len, int64_t *ms)
                       take_number_of(&tc, 2, 0, 60, &second);
     if (!time || !take_fraction(&tc, &fraction_ms) || !take_zone(&tc, &east)) return false;
     if (tc.at < tc.end) return false;
-    const int64_t minutes = days_of(year, month, day) * 1440 + hour * 60 + minute - east;
+    const int64_t minutes = days_of(year, month, day) * 1440 + (int64_t)hour * 60 + minute - east;
     *ms = (minutes * 60 + second) * 1000 + fraction_ms;
     return true;
 }

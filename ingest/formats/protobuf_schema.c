@@ -372,7 +372,7 @@ add_well_known(file_reader *fr)
         uint32_t            type = find_full(fr->ps, full, (size_t)n);
         aa_status           st = AA_OK;
         if (type == PROTOBUF_NO_TYPE) st = add_message(fr, package, name, &type);
-        if (st != AA_OK) return st;
+        if (st != AA_OK || !fr->ps->message) return st;
         protobuf_message *pm = &fr->ps->message[type];
         pm->is_timestamp = i < 2;
         pm->is_wrapper = i >= 2;

@@ -27,7 +27,8 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 # A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
 CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP
-LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+# OpenBLAS is loaded by the program (common/model/blas), not linked.
+LDLIBS   := $(shell pkg-config --libs $(filter-out openblas,$(PKGS)) 2>/dev/null) -lm -lpthread -ldl
 
 SRC   := $(sort $(shell find $(MODULES) -name '*.c'))
 MAINS := $(filter %/main.c,$(SRC)) $(filter tools/main_%,$(SRC))
@@ -153,7 +154,7 @@ $(BUILD)/tests/fuzz_replay/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SHIM) $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 # numeric loops: let the compiler vectorise them
 KERNELS := $(shell grep -l '"common/model/kernel.h"' $(SRC))
 $(KERNELS:%.c=$(BUILD)/%.o): CFLAGS += $(if $(SAN),,-O3)

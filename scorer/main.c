@@ -5,6 +5,7 @@
  * metrics for the page (scorer/api/page).
  */
 #include "common/kafka/kafka_conf.h"
+#include "common/model/blas.h"
 #include "common/service/program.h"
 #include "scorer/api/page.h"
 #include "scorer/replica/replica.h"
@@ -20,13 +21,15 @@ run_scorer(aa_context *ctx, aa_err *err)
     page          *pg = NULL;
     serve         *se = NULL;
     updater       *up = NULL;
+    aa_status      st = aa_blas_open((size_t)ctx->cfg->scorer.threads, err);
+    if (st != AA_OK) return st;
     scorer_metrics_init(&sm, ctx->ms, ctx->cfg);
-    aa_status st = replica_new(&rp, ctx->cfg, err);
+    st = replica_new(&rp, ctx->cfg, err);
     if (st == AA_OK) st = page_open(&pg, ctx, err);
     if (st == AA_OK) st = serve_open(&se, ctx, rp, &sm, page_answer, pg, err);
-    if (st == AA_OK) st = updater_new(&up, ctx, rp, se, &sm, err);
+    if (st == AA_OK) st = updater_new(&up, ctx, &rp, se, &sm, err);
     if (st == AA_OK) st = updater_run(up, err);
-    serve_close(&se);
+    serve_close(&se); /* its threads read one of the updater's replicas */
     page_close(&pg);
     updater_free(&up);
     replica_free(&rp);
@@ -37,7 +40,7 @@ run_scorer(aa_context *ctx, aa_err *err)
 static size_t
 threads_needed(const aa_conf *cfg)
 {
-    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 1) + (size_t)cfg->scorer.threads + 3;
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2) + (size_t)cfg->scorer.threads + 3;
 }
 
 static aa_status

@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-#include <cblas.h>
-#undef I /* complex.h, by way of cblas.h */
-
+#include "common/model/blas.h"
 #include "common/model/kernel.h"
 
 #define VECTOR ((size_t)16)
@@ -127,8 +125,9 @@ forward_blas(const float *x, const float *w, const float *b, float *y, size_t B,
 {
     for (size_t n = 0; n < B; n++)
         memcpy(y + n * O, b, O * sizeof *y);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)B, (blasint)O, (blasint)I, 1.0f,
-                x, (blasint)I, w, (blasint)O, 1.0f, y, (blasint)O);
+    const blasint rows = (blasint)B, i = (blasint)I, o = (blasint)O;
+    aa_blas_get()->sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, o, i, 1.0f, x, i, w, o,
+                         1.0f, y, o);
 }
 
 AA_KERNEL static void
@@ -191,9 +190,10 @@ static void
 backward_blas(const float *x, const float *w, const float *dy, float *dx, float *dw, size_t B,
               size_t I, size_t O)
 {
-    const blasint b = (blasint)B, i = (blasint)I, o = (blasint)O;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, i, o, b, 1.0f, x, i, dy, o, 0.0f, dw, o);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b, i, o, 1.0f, dy, o, w, o, 0.0f, dx, i);
+    const blasint  b = (blasint)B, i = (blasint)I, o = (blasint)O;
+    const aa_blas *blas = aa_blas_get();
+    blas->sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, i, o, b, 1.0f, x, i, dy, o, 0.0f, dw, o);
+    blas->sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b, i, o, 1.0f, dy, o, w, o, 0.0f, dx, i);
 }
 
 AA_KERNEL static void
@@ -248,10 +248,4 @@ aa_dense_head_backward(const float *restrict h, const float *restrict w,
             dw[j] += d * h[n * H + j];
         }
     }
-}
-
-void
-aa_dense_threads(void)
-{
-    openblas_set_num_threads(1);
 }

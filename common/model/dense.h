@@ -3,7 +3,7 @@
  *   y = x W + b,   W (I,O) row-major: the weights of one input are adjacent; a vector holds outputs
  *
  * Batches below AA_DENSE_SMALL go event by event through matrix-vector loops (the default: one
- * event per optimizer step); larger ones through OpenBLAS. The small path has one order of
+ * event per optimizer step); larger ones through OpenBLAS (blas.h). The small path has one order of
  * summation on every CPU: over inputs from first to last in the forward pass, in 16 strided partial
  * sums and then a tree in the backward pass. dense_ref.c holds the definitions in double.
  */
@@ -38,9 +38,6 @@ void aa_dense_head_forward(const float *h, const float *w, float bias, float *lo
 /** dh (B,H), dw (H), dbias written, from dlogit (B). */
 void aa_dense_head_backward(const float *h, const float *w, const float *dlogit, float *dh,
                             float *dw, float *dbias, size_t B, size_t H);
-
-/** One thread for OpenBLAS in this process; call before the first batch. */
-void aa_dense_threads(void);
 
 /* Definitions, in double. */
 void aa_dense_forward_ref(const double *x, const double *w, const double *b, double *y, size_t B,

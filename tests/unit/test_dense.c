@@ -193,6 +193,5 @@ main(void)
         cmocka_unit_test(relu_passes_gradient_only_where_the_unit_was_on),
         cmocka_unit_test(head_is_a_layer_of_one_output),
     };
-    aa_dense_threads();
     return cmocka_run_group_tests_name("common/model/dense", tests, NULL, NULL);
 }

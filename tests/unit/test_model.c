@@ -272,6 +272,5 @@ main(void)
         cmocka_unit_test(every_model_of_the_settings_is_there_under_its_name),
         cmocka_unit_test(losses_and_their_gradients),
     };
-    aa_dense_threads();
     return cmocka_run_group_tests_name("common/model/model", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "assigner/field/idtable.h"
+#include "assigner/field/idpack.h"
 #include "assigner/field/lean.h"
 #include "common/model/signal.h"
 
@@ -36,7 +36,7 @@ fastlean_moved(int8_t from, float towards, float weight)
 static inline void
 fastlean_update(id_entry *e, float label, double mean, float others)
 {
-    const float d = label - (float)mean - others - lean_of(e);
+    const float d = label - (float)mean - others - e->lean;
     e->fast = fastlean_moved(e->fast, d, FASTLEAN_FAST);
     e->recent = fastlean_moved(e->recent, d, FASTLEAN_RECENT);
 }
@@ -55,7 +55,7 @@ fastlean_import(id_entry *e, uint32_t signal)
 static inline uint32_t
 fastlean_signal(const id_entry *e)
 {
-    return aa_signal_code(lean_of(e), (float)e->recent / FASTLEAN_STEPS,
+    return aa_signal_code(e->lean, (float)e->recent / FASTLEAN_STEPS,
                           (float)e->fast / FASTLEAN_STEPS);
 }
 

@@ -191,12 +191,12 @@ run_mode(enum aa_agent_mode mode, enum aa_model_id kind, bool small_rows, uint64
     open_all(fx, mode, kind, small_rows);
     for (uint64_t n = 0; n < EVENTS; n++) {
         compared += one_event(fx, n, seed);
-        if (n % 2) check_ok(fx, assigner_changes_exact(fx->as, &fx->err));
+        if (n % 2) assigner_changes_exact(fx->as);
         publish_assignments(fx, false);
         publish_model(fx, n == 0);
     }
     assert_int_equal(replica_served_digest(fx->rp), learner_served_digest(fx->le));
-    check_ok(fx, assigner_changes_exact(fx->as, &fx->err));
+    assigner_changes_exact(fx->as);
     publish_assignments(fx, false);
     /* the pipeline is started anew: everything once more, under a new run */
     fx->run_id++;

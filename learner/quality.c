@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/elementary.h"
 #include "common/base/hash.h"
 
 /* Under a fuzzer megabytes per input would be most of the time. */
@@ -83,7 +84,7 @@ outcome_of(float prediction, float label)
 {
     double p = (double)prediction;
     double inner = p > CLIP ? (p < 1.0 - CLIP ? p : 1.0 - CLIP) : CLIP; /* NaN too */
-    return (outcome){p, (double)label, log(inner), log(1.0 - inner)};
+    return (outcome){p, (double)label, aa_log(inner), aa_log(1.0 - inner)};
 }
 
 static size_t

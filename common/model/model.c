@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/elementary.h"
 #include "common/model/model_parts.h"
 
 const aa_model_kind *
@@ -29,7 +30,7 @@ aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg)
 float
 aa_sigmoid(float z)
 {
-    return 1.0f / (1.0f + expf(-z));
+    return 1.0f / (1.0f + aa_expf(-z));
 }
 
 /* -y ln p - (1-y) ln(1-p) = max(z,0) - z y + ln(1 + e^-|z|): finite for every finite z */
@@ -37,7 +38,7 @@ float
 aa_logloss(float logit, float label)
 {
     float top = logit > 0.0f ? logit : 0.0f;
-    return top - logit * label + log1pf(expf(-fabsf(logit)));
+    return top - logit * label + aa_log1pf(aa_expf(-fabsf(logit)));
 }
 
 float

@@ -7,7 +7,6 @@
 #include "common/agent/agent_state.h"
 #include "common/agent/mode.h"
 #include "common/base/hash.h"
-#include "common/model/dense.h"
 #include "common/model/row.h"
 #include "learner/learner_internal.h"
 
@@ -81,6 +80,7 @@ build_learner(learner *le, const aa_conf *cfg, aa_err *err)
     le->F = le->sh.F;
     le->W = aa_row_width(le->sh.K);
     le->step = (size_t)cfg->model.step;
+    le->dense_step = (size_t)cfg->model.dense_step;
     le->shared = aa_shared_rows(cfg);
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
     le->residual = aa_residual_rows(cfg);
@@ -108,7 +108,6 @@ aa_status
 learner_new(learner **out, const aa_conf *cfg, aa_err *err)
 {
     AA_REQUIRE(cfg->field_count > 0 && cfg->field_count <= AA_MAX_FIELDS);
-    aa_dense_threads();
     learner *le = calloc(1, sizeof *le);
     if (!le) return aa_fail(err, AA_ENOMEM, "learner");
     aa_status st = build_learner(le, cfg, err);
@@ -264,15 +263,26 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it,
- * in order. */
+/* One step of the dense weights, down the mean of the gradients gathered. */
+static void
+step_dense(learner *le)
+{
+    if (le->gathered == 0) return;
+    adam_step(&le->dense, le->dw, 1.0f / (float)le->gathered, le->cfg->model.dense_rate);
+    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
+    le->gathered = 0;
+}
+
+/* Each row learns from every event that read it, in order; dense weights gather the gradients of
+ * model.dense_step events. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
     const size_t  F = le->F;
     learner_work *wk = &le->wk;
     le->kind->backward(&le->sh, le->dense.w, wk->x, B, wk->dlogit, wk->scratch, wk->dx, le->dw);
-    adam_step(&le->dense, le->dw, 1.0f / (float)B, le->cfg->model.dense_rate);
+    le->gathered += B;
+    if (le->gathered >= le->dense_step) step_dense(le);
     for (size_t at = 0; at < B * F; at++)
         learn_field(le, ps->in, start * F + at, at);
     for (size_t f = 0; f < F; f++)
@@ -387,6 +397,7 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     pass ps = {.in = in, .out = out, .prediction = prediction};
     for (size_t f = 0; f < le->F; f++)
         rows_begin(le->tables[f], in->hd.seq);
+    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
         gather_step(le, &ps, start, B);
@@ -395,6 +406,7 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
         train(le, &ps, start, B);
         reward_events(le, &ps, start, B);
     }
+    step_dense(le); /* nothing is left over: checkpoints and scorers have all */
     apply_ops(le, &ps, in->n, 0);
     judge(le, in, out);
     st = check_converging(le, out, err);

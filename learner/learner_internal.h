@@ -30,7 +30,7 @@ struct learner {
     const aa_conf       *cfg;
     aa_model_shape       sh;
     const aa_model_kind *kind;
-    size_t               F, W, step;
+    size_t               F, W, step, dense_step;
     uint32_t             shared; /* shared rows of each field */
     uint32_t             states; /* of the agent */
     bool                 residual;
@@ -38,7 +38,8 @@ struct learner {
     float (*loss_grad)(float logit, float label);
     rows            *tables[AA_MAX_FIELDS]; /* (F) */
     adam             dense;
-    float           *dw; /* (P) */
+    float           *dw;       /* (P) gradients since the last step of the dense weights */
+    size_t           gathered; /* events that they are of; 0 between batches */
     quality         *qu;
     critic          *cr; /* NULL in the default mode, whose critic is wo */
     worth            wo;

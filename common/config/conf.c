@@ -503,10 +503,14 @@ is_among(const char *word, const char *words)
 }
 
 /* Settings that are younger than the digests, and the value that does what builds before them did.
- * At that value they are left out, so that checkpoints of those builds stay valid. */
+ * At that value they are left out, so that checkpoints of those builds stay valid. dense_step is
+ * kept in no state: its default is left out. */
 static const struct {
     const char *name, *as_before;
-} younger[] = {{"time_max_ahead_ms", "0"}, {"row_format", "float"}, {"row_optimizer", "adagrad"}};
+} younger[] = {{"time_max_ahead_ms", "0"},
+               {"row_format", "float"},
+               {"row_optimizer", "adagrad"},
+               {"dense_step", "8"}};
 
 static bool
 is_as_before(const char *name, const char *text)

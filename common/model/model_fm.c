@@ -70,6 +70,12 @@ fm_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, f
 }
 
 static void
+fm_prepare(const aa_model_shape *sh, const float *w, float *scratch)
+{
+    (void)sh, (void)w, (void)scratch;
+}
+
+static void
 fm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
             float *scratch, float *dx, float *dw)
 {
@@ -77,10 +83,9 @@ fm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, 
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
     aa_parts_linear_backward(sh, B, dlogit, dx);
     aa_parts_pair_backward(sh, x, B, dlogit, scratch, dx);
-    dw[0] = 0.0f;
     for (size_t b = 0; b < B; b++)
         dw[0] += dlogit[b];
 }
 
 const aa_model_kind aa_model_fm = {"fm",       fm_weight_count, fm_scratch_count, fm_init_weights,
-                                   fm_forward, fm_backward};
+                                   fm_forward, fm_prepare,      fm_backward};

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/elementary.h"
 #include "common/model/kernel.h"
 
 #define LEAST_M 1e-20f
@@ -29,13 +30,14 @@ adam_fini(adam *ad)
 }
 
 AA_KERNEL static void
-update(float *restrict w, float *restrict m, float *restrict v, const float *restrict grad,
-       size_t n, float scale, float rate, float eps)
+update(float *restrict w, float *restrict m, float *restrict v, float *restrict grad, size_t n,
+       float scale, float rate, float eps)
 {
     const float b1 = (float)ADAM_B1, b2 = (float)ADAM_B2;
     const float c1 = (float)(1.0 - ADAM_B1), c2 = (float)(1.0 - ADAM_B2);
     for (size_t i = 0; i < n; i++) {
         float g = scale * grad[i];
+        grad[i] = 0.0f;
         float m_i = b1 * m[i] + c1 * g;
         float v_i = b2 * v[i] + c2 * (g * g);
         m_i = fabsf(m_i) < LEAST_M ? 0.0f : m_i;
@@ -47,13 +49,13 @@ update(float *restrict w, float *restrict m, float *restrict v, const float *res
 }
 
 void
-adam_step(adam *ad, const float *grad, float scale, double rate)
+adam_step(adam *ad, float *grad, float scale, double rate)
 {
     ad->steps++;
     double c1 = 1.0, c2 = 1.0;
     if (ad->steps < SETTLED) {
-        c1 = 1.0 - pow(ADAM_B1, (double)ad->steps);
-        c2 = sqrt(1.0 - pow(ADAM_B2, (double)ad->steps));
+        c1 = 1.0 - aa_power(ADAM_B1, ad->steps);
+        c2 = sqrt(1.0 - aa_power(ADAM_B2, ad->steps));
     }
     update(ad->w, ad->m, ad->v, grad, ad->count, scale, (float)(rate * c2 / c1),
            (float)(ADAM_EPS * c2));

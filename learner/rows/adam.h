@@ -31,8 +31,8 @@ typedef struct {
 aa_status adam_init(adam *ad, size_t count, aa_err *err) __attribute__((warn_unused_result));
 void      adam_fini(adam *ad); /* NULL-safe, also on zeroed memory */
 
-/** One step down g = scale * grad (P). */
-void adam_step(adam *ad, const float *grad, float scale, double rate);
+/** One step down g = scale * grad (P), which is 0 afterwards. */
+void adam_step(adam *ad, float *grad, float scale, double rate);
 
 /** The definition, in double and with bias correction spelt out; step t is 1, 2, ... */
 void adam_step_ref(double *w, double *m, double *v, const double *g, size_t count, uint64_t t,

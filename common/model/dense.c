@@ -8,83 +8,92 @@
 #define UNROLL _Pragma("GCC unroll 4")
 #define INLINE static inline __attribute__((always_inline))
 
-enum { EVENTS = 4, VECTORS = 4 }; /* most that one block holds in registers, not both at once */
+enum { ROWS = 4, VECTORS = 4 }; /* most that one block holds in registers, not both at once */
 
 /* ---- y = x W + b ---- */
 
-/* Outputs of E events, V vectors wide. */
+/* Outputs of E events, V vectors wide. Even and odd inputs are two sums, so that one addition need
+ * not wait for the last. */
 INLINE void
 forward_block(const float *restrict x, const float *restrict w, const float *restrict b,
-              float *restrict y, size_t I, size_t O, size_t E, size_t V)
+              float *restrict y, size_t I, size_t O, size_t E, size_t V, bool relu)
 {
-    lanes s[EVENTS][VECTORS], u[VECTORS];
-    UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++) if (b)
-        lanes_load(&s[e][v], b + v * LANES);
-    else s[e][v] = (lanes){0};
-    for (size_t i = 0; i < I; i++) {
-        UNROLL for (size_t v = 0; v < V; v++) lanes_load(&u[v], w + i * O + v * LANES);
-        UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++) s[e][v] +=
-            x[e * I + i] * u[v];
-    }
+    lanes even[ROWS][VECTORS], odd[ROWS][VECTORS], u;
     UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++)
-        lanes_store(y + e * O + v * LANES, &s[e][v]);
+    {
+        even[e][v] = odd[e][v] = (lanes){0};
+        if (b) lanes_load(&even[e][v], b + v * LANES);
+    }
+    size_t i = 0;
+    for (; i + 2 <= I; i += 2)
+        UNROLL for (size_t v = 0; v < V; v++)
+        {
+            lanes_load(&u, w + i * O + v * LANES);
+            UNROLL for (size_t e = 0; e < E; e++) even[e][v] += x[e * I + i] * u;
+            lanes_load(&u, w + (i + 1) * O + v * LANES);
+            UNROLL for (size_t e = 0; e < E; e++) odd[e][v] += x[e * I + i + 1] * u;
+        }
+    UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++)
+    {
+        if (i < I) {
+            lanes_load(&u, w + i * O + v * LANES);
+            even[e][v] += x[e * I + i] * u;
+        }
+        even[e][v] += odd[e][v];
+        if (relu) lanes_relu(&even[e][v]);
+        lanes_store(y + e * O + v * LANES, &even[e][v]);
+    }
 }
 
 /* The last outputs of E events, fewer than a vector. */
 INLINE void
 forward_rest(const float *restrict x, const float *restrict w, const float *restrict b,
-             float *restrict y, size_t I, size_t O, size_t E, size_t rest)
+             float *restrict y, size_t I, size_t O, size_t E, size_t rest, bool relu)
 {
     for (size_t e = 0; e < E; e++) {
-        float sum[LANES];
-        for (size_t j = 0; j < rest; j++)
-            sum[j] = b ? b[j] : 0.0f;
+        float sum[2][LANES] = {{0}};
+        for (size_t j = 0; b && j < rest; j++)
+            sum[0][j] = b[j];
         for (size_t i = 0; i < I; i++)
             for (size_t j = 0; j < rest; j++)
-                sum[j] += x[e * I + i] * w[i * O + j];
-        for (size_t j = 0; j < rest; j++)
-            y[e * O + j] = sum[j];
+                sum[i % 2][j] += x[e * I + i] * w[i * O + j];
+        for (size_t j = 0; j < rest; j++) {
+            const float z = sum[0][j] + sum[1][j];
+            y[e * O + j] = relu && !(z > 0.0f) ? 0.0f : z;
+        }
     }
 }
 
 INLINE void
 forward_events(const float *restrict x, const float *restrict w, const float *restrict b,
-               float *restrict y, size_t I, size_t O, size_t E, size_t V)
+               float *restrict y, size_t I, size_t O, size_t E, size_t V, bool relu)
 {
     size_t o = 0;
     for (; o + V * LANES <= O; o += V * LANES)
-        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, V);
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, V, relu);
     for (; V > 2 && o + 2 * LANES <= O; o += 2 * LANES)
-        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 2);
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 2, relu);
     for (; o + LANES <= O; o += LANES)
-        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 1);
-    if (o < O) forward_rest(x, w + o, b ? b + o : b, y + o, I, O, E, O - o);
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 1, relu);
+    if (o < O) forward_rest(x, w + o, b ? b + o : b, y + o, I, O, E, O - o, relu);
 }
 
 AA_KERNEL static void
-affine(const float *restrict x, const float *restrict w, const float *restrict b, float *restrict y,
-       size_t B, size_t I, size_t O)
+forward_layer(const float *restrict x, const float *restrict w, const float *restrict b,
+              float *restrict y, size_t B, size_t I, size_t O, bool relu)
 {
     for (; B >= 4; B -= 4, x += 4 * I, y += 4 * O)
-        forward_events(x, w, b, y, I, O, 4, 2);
+        forward_events(x, w, b, y, I, O, 4, 2, relu);
     for (; B >= 2; B -= 2, x += 2 * I, y += 2 * O)
-        forward_events(x, w, b, y, I, O, 2, 4);
-    if (B > 0) forward_events(x, w, b, y, I, O, 1, 4);
-}
-
-AA_KERNEL static void
-relu_forward(float *y, size_t n)
-{
-    for (size_t j = 0; j < n; j++)
-        y[j] = y[j] > 0.0f ? y[j] : 0.0f;
+        forward_events(x, w, b, y, I, O, 2, 4, relu);
+    if (B > 0) forward_events(x, w, b, y, I, O, 1, 4, relu);
 }
 
 void
 aa_dense_forward(const float *x, const float *w, const float *b, float *y, size_t B, size_t I,
                  size_t O, bool relu)
 {
-    affine(x, w, b, y, B, I, O);
-    if (relu) relu_forward(y, B * O);
+    forward_layer(x, w, b, y, B, I, O, relu);
 }
 
 /* ---- gradients ---- */
@@ -94,7 +103,7 @@ INLINE void
 gradient_block(const float *restrict x, const float *restrict dy, float *restrict dw, size_t B,
                size_t I, size_t O, size_t R, size_t V)
 {
-    lanes s[EVENTS][VECTORS], u[VECTORS];
+    lanes s[ROWS][VECTORS], u[VECTORS];
     UNROLL for (size_t r = 0; r < R; r++) UNROLL for (size_t v = 0; v < V; v++)
         lanes_load(&s[r][v], dw + r * O + v * LANES);
     for (size_t n = 0; n < B; n++) {
@@ -141,7 +150,7 @@ aa_dense_backward(const float *x, const float *wt, const float *dy, float *dx, f
                   size_t B, size_t I, size_t O)
 {
     add_gradients(x, dy, dw, db, B, I, O);
-    affine(dy, wt, NULL, dx, B, O, I);
+    forward_layer(dy, wt, NULL, dx, B, O, I, false);
 }
 
 typedef float quad __attribute__((vector_size(4 * sizeof(float))));
@@ -193,7 +202,7 @@ dot(const float *a, const float *b, size_t n)
         sum += u * v;
     }
     if (o < n) {
-        lanes_load_rest(&u, a + o, n - o), lanes_load_rest(&v, b + o, n - o);
+        lanes_load_first(&u, a + o, n - o), lanes_load_first(&v, b + o, n - o);
         sum += u * v;
     }
     return lanes_sum(&sum);

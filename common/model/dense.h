@@ -2,9 +2,9 @@
  *
  *   y = x W + b,   W (I,O) row-major: the weights of one input are adjacent; a vector holds outputs
  *
- * Whatever the CPU and the size of the batch, sums have one order: the bias, then products from the
- * first input to the last; of gradients, from the first event to the last for weights and from the
- * first output to the last for inputs. So an event has the same bits alone and in any batch, and
+ * Whatever the CPU and the size of the batch, sums have one order. Outputs: the bias and the even
+ * inputs from the first to the last, then, added to that, the sum of the odd ones. Gradients of
+ * inputs: likewise over outputs. Gradients of weights: from the first event to the last. So an event has the same bits alone and in any batch, and
  * gradients that are gathered over several calls those of one call. dense_ref.c holds the
  * definitions in double.
  */

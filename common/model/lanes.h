@@ -25,14 +25,42 @@ lanes_store(float *p, const lanes *v)
     memcpy(p, v, sizeof *v);
 }
 
-/* The last n < 16 floats of an array, and zeros. */
+/* The first n <= 16 floats, then zeros. */
 static inline void
-lanes_load_rest(lanes *v, const float *p, size_t n)
+lanes_load_first(lanes *v, const float *p, size_t n)
 {
     float t[LANES] = {0};
+    if (n == LANES) {
+        lanes_load(v, p);
+        return;
+    }
     for (size_t j = 0; j < n; j++)
         t[j] = p[j];
     lanes_load(v, t);
+}
+
+static inline void
+lanes_store_first(float *p, const lanes *v, size_t n)
+{
+    float t[LANES];
+    if (n == LANES) {
+        lanes_store(p, v);
+        return;
+    }
+    lanes_store(t, v);
+    for (size_t j = 0; j < n; j++)
+        p[j] = t[j];
+}
+
+/* max(0, v), 0 for NaN. */
+static inline void
+lanes_relu(lanes *v)
+{
+    typedef int mask __attribute__((vector_size(16 * sizeof(int))));
+    mask        bits;
+    memcpy(&bits, v, sizeof bits);
+    bits &= (mask)(*v > 0.0f);
+    memcpy(v, &bits, sizeof bits);
 }
 
 /* Tree: element j with element j+8, then 4, 2, 1. */

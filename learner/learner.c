@@ -85,7 +85,7 @@ build_learner(learner *le, const aa_conf *cfg, aa_err *err)
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
     le->residual = aa_residual_rows(cfg);
     le->loss = mse ? aa_mse : aa_logloss;
-    le->loss_grad = mse ? aa_mse_grad : aa_logloss_grad;
+    le->loss_all = mse ? aa_mse_all : aa_logloss_all;
     le->next_seq = 1;
     le->ring_count = (size_t)cfg->pipeline.depth + 1;
     reward_init(&le->rw, cfg);
@@ -206,12 +206,13 @@ predict(learner *le, pass *ps, size_t start, size_t B)
     learner_work *wk = &le->wk;
     le->kind->forward(&le->sh, le->dense.w, wk->x, B, wk->logit, wk->scratch);
     for (size_t i = 0; i < B; i++) {
-        const size_t e = start + i;
-        const float  label = ps->in->label[e], p = aa_sigmoid(wk->logit[i]);
-        quality_add(le->qu, p, label, ps->in->seen[e]);
-        if (ps->prediction) ps->prediction[e] = p;
-        ps->out->loss[e] = le->loss(wk->logit[i], label);
-        wk->dlogit[i] = le->loss_grad(wk->logit[i], label);
+        const size_t  e = start + i;
+        const float   label = ps->in->label[e];
+        const aa_loss lo = le->loss_all(wk->logit[i], label);
+        quality_add(le->qu, lo.p, label, ps->in->seen[e]);
+        if (ps->prediction) ps->prediction[e] = lo.p;
+        ps->out->loss[e] = lo.loss;
+        wk->dlogit[i] = lo.gradient;
     }
 }
 
@@ -268,7 +269,8 @@ static void
 step_dense(learner *le)
 {
     if (le->gathered == 0) return;
-    adam_step(&le->dense, le->dw, 1.0f / (float)le->gathered, le->cfg->model.dense_rate);
+    adam_step(&le->dense, le->dw, 1.0f / (float)le->gathered, le->gathered,
+              le->cfg->model.dense_rate);
     le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
     le->gathered = 0;
 }

@@ -35,7 +35,7 @@ struct learner {
     uint32_t             states; /* of the agent */
     bool                 residual;
     float (*loss)(float logit, float label);
-    float (*loss_grad)(float logit, float label);
+    aa_loss (*loss_all)(float logit, float label);
     rows            *tables[AA_MAX_FIELDS]; /* (F) */
     adam             dense;
     float           *dw;       /* (P) gradients since the last step of the dense weights */

@@ -9,6 +9,7 @@
  *   function         error, against the exact value        special values
  *   aa_expf, aa_exp2f      0.51 ulp of float               as C's; subnormal results too
  *   aa_logf, aa_log1pf     0.51 ulp of float               as C's
+ *   aa_log1p_unit          0.51 ulp of float               for 0 <= e <= 1
  *   aa_exp                 2 ulp of double                 as C's; subnormal results within 1 unit
  *   aa_log                 2 ulp of double                 as C's
  *   aa_power               n/2 ulp of double               b^0 is 1
@@ -141,6 +142,16 @@ aa_log1pf(float x)
     const double d = (double)x, u = 1.0 + d;
     if (!(x > -1.0f && x < INFINITY)) return x == -1.0f ? -INFINITY : x > 0.0f ? x : NAN;
     return (float)(aa_log(u) + (d - (u - 1.0)) / u); /* what rounding took from u */
+}
+
+/** ln(1 + e) for e from 0 to 1, as float: 2 (s + s^3/3 + ...), s = e/(2+e), to s^17/17. */
+static inline float
+aa_log1p_unit(double e)
+{
+    const double s = e / (2.0 + e), z = s * s, z2 = z * z, z4 = z2 * z2;
+    const double a = 1.0 / 3 + z * (1.0 / 5), b = 1.0 / 7 + z * (1.0 / 9);
+    const double c = 1.0 / 11 + z * (1.0 / 13), d = 1.0 / 15 + z * (1.0 / 17);
+    return (float)(2.0 * s + 2.0 * s * z * ((a + z2 * b) + z4 * (c + z2 * d)));
 }
 
 /** b^n */

@@ -52,8 +52,13 @@ void                 aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg);
  *  mse:     L = (p-y)^2 with p = sigmoid(z), dL/dz = 2(p-y)p(1-p). */
 float aa_sigmoid(float z);
 float aa_logloss(float logit, float label);
-float aa_logloss_grad(float logit, float label);
 float aa_mse(float logit, float label);
-float aa_mse_grad(float logit, float label);
+
+/** All of it at once: p, L, dL/dz. */
+typedef struct {
+    float p, loss, gradient;
+} aa_loss;
+aa_loss aa_logloss_all(float logit, float label);
+aa_loss aa_mse_all(float logit, float label);
 
 #endif

@@ -70,6 +70,18 @@ floats_are_within_half_a_unit_and_a_hundredth(void **state)
 }
 
 static void
+softplus_is_exact_down_to_the_smallest_exponential(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 1000000; i++) {
+        const float  x = -100.0f * (float)i / 1e6f;
+        const double e = (double)aa_expf(x);
+        if (!(ulps(aa_log1p_unit(e), log1p(e)) <= 0.51)) fail_msg("ln(1 + %a)", e);
+    }
+    assert_true(aa_log1p_unit(0.0) == 0.0f && isnan(aa_log1p_unit((double)NAN)));
+}
+
+static void
 special_values_are_those_of_c(void **state)
 {
     (void)state;
@@ -159,6 +171,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(floats_are_within_half_a_unit_and_a_hundredth),
+        cmocka_unit_test(softplus_is_exact_down_to_the_smallest_exponential),
         cmocka_unit_test(special_values_are_those_of_c),
         cmocka_unit_test(doubles_are_within_two_units),
         cmocka_unit_test(powers_of_a_decay_are_those_of_the_c_library),

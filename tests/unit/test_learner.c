@@ -146,7 +146,7 @@ digest_tells_streams_and_seeds_apart(void **state)
 typedef struct {
     double row[2][15][2][5];     /* field, slot, weights and accumulators, K+1 */
     double bias, m, v, gathered; /* gradient of the bias since its last step */
-    size_t events, steps;        /* gathered, taken */
+    size_t events, seen;         /* gathered, all */
 } fm_ref;
 
 static void
@@ -154,10 +154,11 @@ fm_ref_bias(fm_ref *fm, double dz, bool last)
 {
     fm->gathered += dz;
     if (++fm->events < (size_t)cfg.model.dense_step && !last) return;
-    const double g = fm->gathered / (double)fm->events, t = (double)++fm->steps;
-    fm->m = 0.9 * fm->m + 0.1 * g;
-    fm->v = 0.999 * fm->v + 0.001 * g * g;
-    fm->bias -= cfg.model.dense_rate * fm->m / (1.0 - pow(0.9, t)) /
+    const double n = (double)fm->events, g = fm->gathered / n;
+    const double t = (double)(fm->seen += fm->events), b1 = pow(0.9, n), b2 = pow(0.999, n);
+    fm->m = b1 * fm->m + (1.0 - b1) * g;
+    fm->v = b2 * fm->v + (1.0 - b2) * g * g;
+    fm->bias -= cfg.model.dense_rate * sqrt(n) * fm->m / (1.0 - pow(0.9, t)) /
                 (sqrt(fm->v / (1.0 - pow(0.999, t))) + 1e-8);
     fm->gathered = 0.0;
     fm->events = 0;

@@ -256,9 +256,12 @@ losses_and_their_gradients(void **state)
             check_close((double)aa_sigmoid(zs[i]), p, 1e-7, 1e-6, i);
             check_close((double)aa_logloss(zs[i], ys[j]), -y * log(p) - (1.0 - y) * log(q), 1e-6,
                         1e-6, i);
-            check_close((double)aa_logloss_grad(zs[i], ys[j]), p - y, 1e-6, 1e-6, i);
+            const aa_loss ll = aa_logloss_all(zs[i], ys[j]), mse = aa_mse_all(zs[i], ys[j]);
+            assert_true(ll.loss == aa_logloss(zs[i], ys[j]) && mse.loss == aa_mse(zs[i], ys[j]));
+            assert_true(ll.p == aa_sigmoid(zs[i]) && mse.p == ll.p);
+            check_close((double)ll.gradient, p - y, 1e-6, 1e-6, i);
             check_close((double)aa_mse(zs[i], ys[j]), (p - y) * (p - y), 1e-6, 1e-6, i);
-            check_close((double)aa_mse_grad(zs[i], ys[j]), 2.0 * (p - y) * p * q, 1e-6, 1e-6, i);
+            check_close((double)mse.gradient, 2.0 * (p - y) * p * q, 1e-6, 1e-6, i);
         }
     assert_true(isfinite(aa_logloss(-1e30f, 1.0f)));
     assert_true(isfinite(aa_logloss(1e30f, 0.0f)));

@@ -10,13 +10,16 @@
 #include "common/model/row.h"
 #include "learner/learner_internal.h"
 
+#define AHEAD 4 /* events between asking memory for a row and reading it */
+
 /* ---- life ---- */
 
 static void
 work_free(learner_work *wk)
 {
-    float *floats[] = {wk->x,       wk->dx,          wk->shared_x, wk->logit,     wk->dlogit,
-                       wk->scratch, wk->shared_loss, wk->alt_x,    wk->alt_logit, wk->alt_scratch};
+    float *floats[] = {wk->x,      wk->dx,        wk->shared_x,   wk->logit,
+                       wk->dlogit, wk->p,         wk->scratch,    wk->shared_loss,
+                       wk->alt_x,  wk->alt_logit, wk->alt_scratch};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(wk->slot);
@@ -39,6 +42,7 @@ work_reserve(learner *le, size_t B, aa_err *err)
                   {&wk->shared_x, rows_B * le->W},
                   {&wk->logit, B},
                   {&wk->dlogit, B},
+                  {&wk->p, B},
                   {&wk->scratch, le->kind->scratch_count(&le->sh, B)},
                   {&wk->shared_loss, rows_B},
                   {&wk->alt_x, alt_x},
@@ -189,10 +193,20 @@ read_field(learner *le, const aa_assigned_batch *in, size_t from, size_t to)
         rows_read(table, in->slot[from], in->mix[from], x);
 }
 
+/* Rows far apart in memory are slow to come: they are asked for before they are read. */
+static void
+prefetch_rows(const learner *le, const aa_assigned_batch *in, size_t event)
+{
+    if (event >= in->n) return;
+    for (size_t f = 0; f < le->F; f++)
+        rows_prefetch(le->tables[f], in->slot[event * le->F + f]);
+}
+
 static void
 gather_step(learner *le, pass *ps, size_t start, size_t B)
 {
     for (size_t i = 0; i < B; i++) {
+        prefetch_rows(le, ps->in, start + i + AHEAD);
         apply_ops(le, ps, start + i, i);
         for (size_t f = 0; f < le->F; f++)
             read_field(le, ps->in, (start + i) * le->F + f, i * le->F + f);
@@ -209,11 +223,12 @@ predict(learner *le, pass *ps, size_t start, size_t B)
         const size_t  e = start + i;
         const float   label = ps->in->label[e];
         const aa_loss lo = le->loss_all(wk->logit[i], label);
-        quality_add(le->qu, lo.p, label, ps->in->seen[e]);
-        if (ps->prediction) ps->prediction[e] = lo.p;
+        wk->p[i] = lo.p;
         ps->out->loss[e] = lo.loss;
         wk->dlogit[i] = lo.gradient;
     }
+    quality_add_all(le->qu, wk->p, ps->in->label + start, ps->in->seen + start, B);
+    if (ps->prediction) memcpy(ps->prediction + start, wk->p, B * sizeof *wk->p);
 }
 
 /* Forward the first n of the other readings, and note their losses. */

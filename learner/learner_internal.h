@@ -18,7 +18,7 @@ typedef struct {
     size_t    cap;
     float    *x, *dx;                          /* (cap,F,W) */
     float    *shared_x;                        /* (cap,F,W) shared readings beside own rows */
-    float    *logit, *dlogit;                  /* (cap) */
+    float    *logit, *dlogit, *p;              /* (cap) */
     float    *scratch;                         /* the model's, of cap events */
     uint32_t *slot;                            /* (cap,F) as read; AA_NO_SLOT when freed since */
     float    *shared_loss;                     /* (cap,F) NaN: not compared */

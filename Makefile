@@ -154,7 +154,7 @@ $(BUILD)/tests/fuzz_replay/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SHIM) $(LIB)
 	@mkdir -p $(@D); $(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 $(LIB): $(OBJ)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 # numeric loops: let the compiler vectorise them
 KERNELS := $(shell grep -l '"common/model/kernel.h"' $(SRC))
 $(KERNELS:%.c=$(BUILD)/%.o): CFLAGS += $(if $(SAN),,-O3)

@@ -8,6 +8,7 @@
 #include "assigner/field/field.h"
 #include "assigner/field/lean.h"
 #include "assigner/inflight.h"
+#include "assigner/leakage.h"
 #include "assigner/policy/price_round.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
@@ -23,7 +24,9 @@ struct assigner {
     const aa_conf *cfg;
     size_t         F;
     field         *fd; /* (F) */
+    leakage       *lk; /* (F) */
     price         *pr; /* shared by the fields; NULL: rows have no price in this mode */
+    byte_budget    bb; /* same; without a limit it admits everything */
     inflight       fl;
     whole          wh;
     uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
@@ -56,13 +59,15 @@ assigner_new(assigner **out, const aa_conf *cfg, aa_err *err)
     as->wh.next_batch = as->wh.next_reward = 1;
     AA_REQUIRE(as->F >= 1 && as->F <= AA_MAX_FIELDS);
     as->fd = calloc(as->F, sizeof *as->fd);
-    if (!as->fd) {
-        free(as);
+    as->lk = calloc(as->F, sizeof *as->lk);
+    if (!as->fd || !as->lk) {
+        assigner_free(&as);
         return aa_fail(err, AA_ENOMEM, "%zu fields", cfg->field_count);
     }
-    aa_status st = open_price(as, err);
+    aa_status st = byte_budget_init(&as->bb, cfg, err);
+    if (st == AA_OK) st = open_price(as, err);
     for (uint32_t f = 0; st == AA_OK && f < as->F; f++)
-        st = field_init(&as->fd[f], cfg, f, as->pr, err);
+        st = field_init(&as->fd[f], cfg, f, as->pr, &as->bb, err);
     if (st == AA_OK)
         st = inflight_init(&as->fl, as->F, (size_t)cfg->pipeline.depth, as->fd[0].window > 0,
                            as->pr != NULL, err);
@@ -79,6 +84,7 @@ assigner_free(assigner **as_p)
     for (size_t f = 0; as->fd && f < as->F; f++)
         field_fini(&as->fd[f]);
     free(as->fd);
+    free(as->lk);
     if (as->pr) price_fini(as->pr);
     free(as->pr);
     inflight_fini(&as->fl);
@@ -187,11 +193,12 @@ assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;
-        st = field_find(fd, in->key[at], as->guess[at], &handle[f], err);
+        st = field_find(fd, sp, in->key[at], as->guess[at], &handle[f], err);
         if (st != AA_OK) break;
         const id_entry *e = idtable_at(&fd->tbl, handle[f]);
         *seen = e->seen < *seen ? e->seen : *seen;
         sum += lean[f] = lean_of(e);
+        leakage_add(&as->lk[f], lean[f], label);
         st = field_assign(fd, sp, handle[f], err);
     }
     double mean = lean_mean_get(&as->wh.mean);
@@ -224,6 +231,13 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
     }
     as->wh.next_batch++;
     return st;
+}
+
+double
+assigner_lean_auc(const assigner *as, uint32_t f)
+{
+    AA_REQUIRE(f < as->F);
+    return leakage_auc(&as->lk[f]);
 }
 
 /* ---- learning ---- */
@@ -329,6 +343,15 @@ assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_
     return AA_OK;
 }
 
+bool
+assigner_crowded(const assigner *as)
+{
+    bool crowded = false;
+    for (size_t f = 0; f < as->F; f++)
+        crowded = crowded || publish_crowded(&as->fd[f].pb);
+    return crowded;
+}
+
 void
 assigner_tell_new(assigner *as, bool on)
 {
@@ -378,12 +401,16 @@ assigner_stats_get(const assigner *as, uint32_t f, assigner_stats *out)
 {
     AA_REQUIRE(f < as->F);
     field_stats(&as->fd[f], out);
+    out->lean_auc = leakage_auc(&as->lk[f]);
     if (as->pr) {
         out->price = price_of(as->pr, f);
         out->budget = as->pr->budget;
     }
     if (f != 0) return; /* shared by all fields; counted once */
-    out->agent_bytes += inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
+    out->in_flight_bytes = inflight_bytes(&as->fl) + as->guess_cap * sizeof *as->guess;
+    out->agent_bytes += out->in_flight_bytes;
+    out->bytes_budget = as->bb.bytes;
+    out->bytes_used = as->bb.bytes > 0 ? byte_budget_used(&as->bb) : 0;
     if (as->pr) out->agent_bytes += price_bytes(as->pr);
 }
 
@@ -460,7 +487,20 @@ restore_price(assigner *as, aa_ckpt_reader *r, aa_err *err)
         end[f] = as->fd[f].sl.end;
         used[f] = as->fd[f].sl.used;
     }
+    price_round_bind(as->pr, as->fd);
     return price_restore(as->pr, end, used, as->wh.events, r, err);
+}
+
+static aa_status
+claim_restored(assigner *as, aa_err *err)
+{
+    for (uint32_t f = 0; f < as->F; f++)
+        byte_budget_claim(&as->bb, f, as->fd[f].tbl.end, as->fd[f].sl.end);
+    if (byte_budget_used(&as->bb) <= as->bb.bytes || as->bb.bytes == 0) return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "agent.budget_bytes: %llu, but what is restored takes %llu: a table that has "
+                   "grown keeps its memory",
+                   (unsigned long long)as->bb.bytes, (unsigned long long)byte_budget_used(&as->bb));
 }
 
 aa_status
@@ -476,6 +516,7 @@ assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
         return aa_fail(err, AA_EPARSE, "section assigner.whole: a number is out of range");
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
         st = field_restore(&as->fd[f], wh->next_reward, wh->next_batch, wh->events, r, err);
+    if (st == AA_OK) st = claim_restored(as, err);
     if (st == AA_OK && as->pr) st = restore_price(as, r, err);
     if (st == AA_OK)
         st = inflight_restore(&as->fl, wh->next_reward, wh->next_batch,

@@ -66,6 +66,9 @@ aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t 
  * mix is sent only when it moved by more than 0.05, and an ID that reads as an unseen one not at
  * all. */
 aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_unused_result));
+/** Is it time to publish, whatever the clock shows? Only with agent.budget_bytes, which bounds the
+ *  lists of what changed. */
+bool assigner_crowded(const assigner *as);
 /** From here on (or no more) an ID that is new is sent in any case: for events that a run before
  * may have got to, since scorers may hold what that one made of their IDs. */
 void assigner_tell_new(assigner *as, bool on);
@@ -100,10 +103,17 @@ typedef struct {
     uint64_t own_reads;   /* events that read a row of the ID's own */
     uint64_t forgotten;   /* IDs dropped after agent.forget_events */
     uint64_t ids_at[17];  /* IDs by position; [k+1] is unique */
-    uint64_t table_bytes; /* ID table */
-    uint64_t agent_bytes; /* actor, prices, rings */
+    uint64_t table_bytes; /* ids_bytes, slots_bytes and publish_bytes together */
+    uint64_t ids_bytes, slots_bytes, publish_bytes; /* ID table; who holds rows; what to publish */
+    uint64_t agent_bytes;                           /* actor, prices, and in_flight_bytes */
+    uint64_t
+        in_flight_bytes;  /* of all fields, told with the first: decisions without rewards yet */
+    uint64_t unannounced; /* forgotten IDs that scorers were not told of (agent.budget_bytes) */
     double   price;       /* default: of a row, in loss saved per event of the stream */
+    double   lean_auc;    /* assigner_lean_auc */
     uint64_t budget;      /* default: most rows of all fields together now; 0: none */
+    uint64_t bytes_budget,
+        bytes_used; /* agent.budget_bytes; what counts towards it, told likewise */
 } assigner_stats;
 void assigner_stats_get(const assigner *as, uint32_t field, assigner_stats *out);
 
@@ -125,6 +135,10 @@ const float *assigner_policy(const assigner *as, uint32_t field, size_t *states)
 /** Default: what its actor takes a row to be worth per event of an ID, (AA_FREQ_BUCKETS) by bucket
  * of frequency, until the next assigner_learn; NULL in other modes. */
 const float *assigner_worth(const assigner *as, uint32_t field);
+
+/** How well the field's IDs alone tell the label: assigner/leakage. NaN: too few events since this
+ *  assigner began or was restored. */
+double assigner_lean_auc(const assigner *as, uint32_t field);
 
 /** Digest of the whole state; equal states have equal digests. */
 uint64_t assigner_digest(const assigner *as);

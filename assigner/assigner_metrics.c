@@ -12,11 +12,12 @@
 #include "common/service/summary.h"
 
 enum { POSITIONS_MAX = 17 };
+enum { PART_IDS, PART_SLOTS, PART_AGENT, PART_IN_FLIGHT, PART_PUBLICATION, PARTS };
 
 /* of one ID field */
 typedef struct {
     aa_gauge *ids_seen, *ids, *rows_shared, *rows_unique, *rows_unique_peak;
-    aa_gauge *table_bytes, *agent_bytes, *price;
+    aa_gauge *table_bytes, *agent_bytes, *price, *lean_auc, *forgotten, *unannounced;
     aa_gauge *actions[AA_ACTIONS], *promotions, *demotions, *swept;
     aa_gauge *ids_at[POSITIONS_MAX];
 } field_metrics;
@@ -25,7 +26,7 @@ struct assigner_metrics {
     const aa_conf *cfg; /* borrowed */
     aa_counter    *events, *batches, *published;
     aa_histogram  *step, *learn;
-    aa_gauge      *seq, *in_flight, *budget;
+    aa_gauge      *seq, *in_flight, *budget, *bytes_budget, *bytes_used, *part[PARTS];
     uint64_t       published_before;
     field_metrics  field[AA_MAX_FIELDS];
     aa_series     *series, *frequency; /* NULL: off */
@@ -49,6 +50,12 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
     GAUGE(table_bytes, "id_table_bytes", "Bytes of the ID table.");
     GAUGE(agent_bytes, "agent_bytes", "Bytes of the agent.");
     GAUGE(price, "row_price", "Price of a unique row, in loss saved per event of the stream.");
+    GAUGE(
+        lean_auc, "field_auc",
+        "AUC of the field's IDs alone, recently; near 1: the field tells the label. NaN at first.");
+    GAUGE(forgotten, "ids_forgotten", "IDs forgotten so far.");
+    GAUGE(unannounced, "ids_forgotten_unannounced",
+          "Forgotten IDs that scorers were not told of, because too many waited.");
     GAUGE(promotions, "promotions", "Unique rows given so far.");
     GAUGE(demotions, "demotions", "Unique rows taken back so far.");
     GAUGE(swept, "swept", "Decisions of the sweep over quiet IDs so far.");
@@ -61,6 +68,24 @@ register_field(field_metrics *fm, aa_metrics *ms, const aa_conf *cfg, size_t f)
         GAUGE(ids_at[p], "ids_at_position", "IDs at a position; the last one is unique.");
     }
 #undef GAUGE
+}
+
+static void
+register_bytes(assigner_metrics *am, aa_metrics *ms)
+{
+    static const char *const part[PARTS] = {"ids", "row slots", "agent", "in flight",
+                                            "publication"};
+    for (size_t i = 0; i < PARTS; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "part=\"%s\"", part[i]);
+        am->part[i] = aa_metrics_gauge(ms, "autoassign_held_bytes", label,
+                                       "Bytes that the process holds, by part.");
+    }
+    am->bytes_budget =
+        aa_metrics_gauge(ms, "autoassign_budget_bytes", "", "agent.budget_bytes; 0: no limit.");
+    am->bytes_used =
+        aa_metrics_gauge(ms, "autoassign_budget_used_bytes", "",
+                         "Bytes of assigner and learner that count towards agent.budget_bytes.");
 }
 
 static aa_status
@@ -105,6 +130,7 @@ assigner_metrics_new(assigner_metrics **out, aa_metrics *ms, const aa_conf *cfg,
                                   "Most unique rows of all fields together; 0: no such limit.");
     am->in_flight = aa_metrics_gauge(ms, "autoassign_batches_in_flight", "",
                                      "Batches assigned whose rewards have not been learned from.");
+    register_bytes(am, ms);
     for (size_t f = 0; f < cfg->field_count; f++)
         register_field(&am->field[f], ms, cfg, f);
     aa_status st = open_series(am, err);
@@ -154,10 +180,20 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
 {
     if (!as) return;
     aa_gauge_set(am->in_flight, (double)(assigner_next_batch(as) - assigner_next_reward(as)));
+    double part[PARTS] = {0.0};
     for (uint32_t f = 0; f < am->cfg->field_count; f++) {
         const field_metrics *fm = &am->field[f];
         assigner_stats       s;
         assigner_stats_get(as, f, &s);
+        part[PART_IDS] += (double)s.ids_bytes;
+        part[PART_SLOTS] += (double)s.slots_bytes;
+        part[PART_AGENT] += (double)(s.agent_bytes - s.in_flight_bytes);
+        part[PART_IN_FLIGHT] += (double)s.in_flight_bytes;
+        part[PART_PUBLICATION] += (double)s.publish_bytes;
+        if (f == 0) aa_gauge_set(am->bytes_budget, (double)s.bytes_budget);
+        if (f == 0) aa_gauge_set(am->bytes_used, (double)s.bytes_used);
+        aa_gauge_set(fm->forgotten, (double)s.forgotten);
+        aa_gauge_set(fm->unannounced, (double)s.unannounced);
         aa_gauge_set(fm->ids_seen, (double)s.ids_seen);
         aa_gauge_set(fm->ids, (double)s.ids);
         aa_gauge_set(fm->rows_shared, (double)s.rows_shared);
@@ -166,6 +202,7 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
         aa_gauge_set(fm->table_bytes, (double)s.table_bytes);
         aa_gauge_set(fm->agent_bytes, (double)s.agent_bytes);
         aa_gauge_set(fm->price, s.price);
+        aa_gauge_set(fm->lean_auc, s.lean_auc);
         aa_gauge_set(am->budget, (double)s.budget);
         aa_gauge_set(fm->promotions, (double)s.promotions);
         aa_gauge_set(fm->demotions, (double)s.demotions);
@@ -175,6 +212,8 @@ assigner_metrics_refresh(assigner_metrics *am, const assigner *as)
         for (int64_t p = 1; p <= am->cfg->agent.positions + 1; p++)
             aa_gauge_set(fm->ids_at[p], (double)s.ids_at[p]);
     }
+    for (size_t i = 0; i < PARTS; i++)
+        aa_gauge_set(am->part[i], part[i]);
 }
 
 aa_status
@@ -283,6 +322,12 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
         sum.rows_unique_peak += s.rows_unique_peak;
         sum.table_bytes += s.table_bytes;
         sum.agent_bytes += s.agent_bytes;
+        sum.ids_bytes += s.ids_bytes;
+        sum.slots_bytes += s.slots_bytes;
+        sum.publish_bytes += s.publish_bytes;
+        sum.in_flight_bytes += s.in_flight_bytes;
+        sum.bytes_used += s.bytes_used;
+        sum.forgotten += s.forgotten;
         sum.promotions += s.promotions;
         sum.demotions += s.demotions;
         sum.visits += s.visits;
@@ -313,7 +358,14 @@ assigner_metrics_final(const assigner *as, const aa_conf *cfg, aa_err *err)
     aa_summary_int(su, "visits", sum.visits);
     aa_summary_int(su, "own_reads", sum.own_reads);
     aa_summary_int(su, "events", assigner_events(as));
+    aa_summary_int(su, "forgotten", sum.forgotten);
     aa_summary_int(su, "table_bytes", sum.table_bytes);
+    aa_summary_int(su, "ids_bytes", sum.ids_bytes);
+    aa_summary_int(su, "slots_bytes", sum.slots_bytes);
+    aa_summary_int(su, "publish_bytes", sum.publish_bytes);
+    aa_summary_int(su, "in_flight_bytes", sum.in_flight_bytes);
+    aa_summary_int(su, "budget_bytes", (uint64_t)cfg->agent.budget_bytes);
+    aa_summary_int(su, "budget_used_bytes", sum.bytes_used);
     aa_summary_int(su, "agent_bytes", sum.agent_bytes);
     aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));
     aa_summary_hex(su, "digest", digest);

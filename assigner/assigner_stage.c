@@ -1,9 +1,11 @@
 #include "assigner/assigner_stage.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "assigner/leakage.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -166,6 +168,22 @@ pack_assigned(assigner_stage *sg, aa_err *err)
     return st;
 }
 
+/* Once per field: what was learned with it is not worth much, but the stream continues. */
+static void
+warn_of_leaks(assigner_stage *sg)
+{
+    for (uint32_t f = 0; f < sg->cfg->field_count; f++) {
+        const double auc = assigner_lean_auc(sg->as, f);
+        if (sg->leaks[f] || !(auc >= LEAKAGE_AUC)) continue;
+        char kv[128] = "";
+        snprintf(kv, sizeof kv, "field=%s auc=%.4f", sg->cfg->fields[f].name, auc);
+        aa_log_write(AA_WARN, "FIELD-LEAKS", kv,
+                     "the field alone predicts the label: is it the label under another name, or "
+                     "made from it? Scores are asked for before the label is known");
+        sg->leaks[f] = true;
+    }
+}
+
 static aa_status
 step_assigner(void *arg, uint64_t learn_before, aa_err *err)
 {
@@ -178,6 +196,7 @@ step_assigner(void *arg, uint64_t learn_before, aa_err *err)
     st = assigner_step(sg->as, &sg->in, &sg->out, err);
     if (st != AA_OK) return st;
     assigner_metrics_step(sg->am, &sg->in, aa_now_us() - start_us);
+    warn_of_leaks(sg);
     st = assigner_metrics_series(sg->am, sg->as, false, err);
     if (st == AA_OK) st = pack_assigned(sg, err);
     if (st != AA_OK) return st;
@@ -216,7 +235,8 @@ publish_in_time(void *arg, aa_err *err)
 {
     assigner_stage *sg = arg;
     const int64_t   now_ms = aa_now_ms();
-    if (now_ms - sg->published_ms < sg->cfg->publish.every_ms) return AA_OK;
+    const bool      due = now_ms - sg->published_ms >= sg->cfg->publish.every_ms;
+    if (!due && !(sg->as && sg->pa && assigner_crowded(sg->as))) return AA_OK;
     sg->published_ms = now_ms;
     assigner_metrics_refresh(sg->am, sg->as);
     return publish_changes(sg, err);

@@ -32,9 +32,10 @@ typedef struct {
     aa_reward_batch   rw;      /* as it arrives */
     aa_reward_batch  *waiting; /* (depth) not learned from yet: that of seq is at seq % depth */
     aa_bytes          bytes;
-    bool              ending;      /* the end's state is being published */
-    bool              tell_new;    /* events may be some that an abandoned run has had */
-    bool              publish_all; /* scorers may hold assignments of an abandoned run */
+    bool              ending;               /* the end's state is being published */
+    bool              tell_new;             /* events may be some that an abandoned run has had */
+    bool              publish_all;          /* scorers may hold assignments of an abandoned run */
+    bool              leaks[AA_MAX_FIELDS]; /* fields that were warned of */
     int64_t           published_ms;
 } assigner_stage;
 

@@ -98,8 +98,9 @@ threads_needed(const aa_conf *cfg)
 static aa_status
 check_assigner(const aa_conf *cfg, aa_err *err)
 {
-    uint64_t  limit;
-    aa_status st = AA_OK;
+    uint64_t    limit;
+    byte_budget bb;
+    aa_status   st = byte_budget_init(&bb, cfg, err);
     for (uint32_t f = 0; st == AA_OK && f < cfg->field_count; f++)
         st = field_row_limit(cfg, f, &limit, err);
     return st;

@@ -168,7 +168,7 @@ ingest_begin(ingest *in, const resume *re, uint64_t run_id, int64_t now_us, aa_e
     in->blocked_us = 0;
     in->last_open_us = now_us - OPEN_EVERY_US;
     in->barrier_out = in->barrier_durable = in->dropped = false;
-    in->moved = re->from_end;
+    in->moved = re->commit_soon;
     return AA_OK;
 }
 

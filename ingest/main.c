@@ -13,6 +13,7 @@
 #include "common/links/link.h"
 #include "common/messages/wire.h"
 #include "common/service/program.h"
+#include "common/state/checkpoint.h"
 #include "ingest/committer.h"
 #include "ingest/fetchers/crew.h"
 #include "ingest/fetchers/fetcher.h"
@@ -517,6 +518,14 @@ has_fetchers(const aa_conf *cfg)
     return cfg->links.fetchers[0] && cfg->ingest.run == AA_RUN_LIVE;
 }
 
+/* Two replays of one pipeline would take the run away from each other, and the older one would wait
+ * for ever. A live ingest may take the place of one that stands still: the group ends that one. */
+static aa_status
+lock_checkpoints(const aa_conf *cfg, aa_err *err)
+{
+    return cfg->ingest.run == AA_RUN_REPLAY ? aa_ckpt_lock(cfg, "ingest", err) : AA_OK;
+}
+
 static aa_status
 run_ingest(aa_context *ctx, aa_err *err)
 {
@@ -524,7 +533,8 @@ run_ingest(aa_context *ctx, aa_err *err)
     aa_link_keys keys = aa_link_keys_of(ctx->cfg);
 
     if (ctx->cfg->ingest.role == AA_ROLE_FETCHER) return fetcher_run(ctx, err);
-    aa_status st = ingest_metrics_new(&ap.im, ctx->cfg, ctx->ms, err);
+    aa_status st = lock_checkpoints(ctx->cfg, err);
+    if (st == AA_OK) st = ingest_metrics_new(&ap.im, ctx->cfg, ctx->ms, err);
     if (st == AA_OK) st = ingest_new(&ap.in, ctx->cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap.ln, AA_LINK_CONNECT, ctx->cfg->links.events, &keys, err);
     aa_link_export(ap.ln, ctx->ms, "events");

@@ -36,10 +36,10 @@ typedef struct {
     bool         final; /* the replay has reached its end */
     resume_part *part;  /* (part_count) owned, ascending partitions */
     size_t       part_count;
-    uint64_t     last_epoch; /* of the last commit: epochs to come are above it; not saved */
-    uint64_t     base_epoch; /* what a crash before this one's commit goes back to; not saved */
-    bool         from_end; /* a partition begins at its end: to be committed soon, or those that are
-                                added meanwhile could not be told from it; not saved */
+    uint64_t     last_epoch;  /* of the last commit: epochs to come are above it; not saved */
+    uint64_t     base_epoch;  /* what a crash before this one's commit goes back to; not saved */
+    bool         commit_soon; /* a partition begins at its end, or behind a gap: until that is
+                                 committed only this process knows where; not saved */
 } resume;
 
 void resume_fini(resume *re);

@@ -13,7 +13,10 @@
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"
 
-enum { CHUNK = 1024 }; /* messages taken from a partition at a time: they stay in the cache */
+enum {
+    CHUNK = 1024,   /* messages taken from a partition at a time: they stay in the cache */
+    SHORT_MS = 5000 /* a partition that ends too early: then its end is asked for */
+};
 
 #define NOT_READ SIZE_MAX
 
@@ -22,7 +25,8 @@ typedef struct {
     int32_t partition;
     size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
     int64_t end;
-    size_t  owner; /* MEMBERS_SELF, or the fetcher that reads it */
+    size_t  owner;    /* MEMBERS_SELF, or the fetcher that reads it */
+    int64_t short_ms; /* a replay: since when the partition ends before its end; 0: it does not */
 } source_part;
 
 struct source {
@@ -40,6 +44,9 @@ struct source {
     size_t           own_n;
     announce        *an; /* borrowed; NULL: none */
     int64_t *gap_end;    /* (gap_cap) owned; by partition: where its last gap ended, -1: none */
+    int64_t *cut_from;   /* (cut_from_cap) owned; by partition: a commit beyond its end, -1: none */
+    int64_t *cut_to;     /* (cut_to_cap) owned; and where it ended when that was seen first */
+    size_t   cut_from_cap, cut_to_cap;
     size_t   gap_cap;
     uint64_t gaps, lost; /* that were skipped; events in them, as far as can be known */
     int64_t *first;      /* (first_cap) owned; by partition: where it began without a commit, -1 */
@@ -70,7 +77,7 @@ set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
             part[at] = part[at - 1];
             at--;
         }
-        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, MEMBERS_SELF};
+        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, MEMBERS_SELF, 0};
     }
     return AA_OK;
 }
@@ -123,6 +130,8 @@ source_close(source **so_p)
     free(so->po);
     free(so->own);
     free(so->gap_end);
+    free(so->cut_from);
+    free(so->cut_to);
     free(so->first);
     free(so);
     *so_p = NULL;
@@ -298,7 +307,7 @@ fill_gaps(source *so, resume *re, aa_err *err)
         int64_t      low = 0;
         if (part->position == AA_KAFKA_NO_OFFSET) {
             st = first_offset(so, i, &part->position, err);
-            re->from_end = re->from_end || (!so->replay && begins_at_end(so->cfg));
+            re->commit_soon = re->commit_soon || (!so->replay && begins_at_end(so->cfg));
         }
         if (st == AA_OK && so->replay && part->end == RESUME_NO_END)
             st = aa_consumer_watermarks(so->cs, part->partition, &low, &part->end, err);
@@ -331,31 +340,87 @@ count_gap(source *so, int32_t partition, int64_t from, int64_t to, aa_err *err)
     return AA_OK;
 }
 
-/* Where this partition was to go on is before its first event, or behind its last: a retention time
- * has passed, or the topic was deleted and created again. */
+/* Where to go on: with the first event that is there. But of a topic that was cut all of them have
+ * been read: what comes next is at its end. A topic that was made anew has no commits of this
+ * pipeline, since Kafka deletes them with the topic. */
+static int64_t
+behind_gap(const resume_part *part, bool committed, int64_t low, int64_t high)
+{
+    if (part->position >= low && part->position <= high) return part->position;
+    return part->position > high && committed ? high : low;
+}
+
+/* What is written to a topic that was cut takes the offsets of what it has lost: every run up to the
+ * next commit must begin where the first one did. */
 static aa_status
-check_position(source *so, resume_part *part, aa_err *err)
+note_cut(source *so, const resume_part *part, int64_t to, aa_err *err)
+{
+    const size_t at = (size_t)part->partition;
+    aa_status    st = reserve_place(&so->cut_from, &so->cut_from_cap, at, err);
+
+    if (st == AA_OK) st = reserve_place(&so->cut_to, &so->cut_to_cap, at, err);
+    if (st != AA_OK) return st;
+    so->cut_from[at] = part->position;
+    so->cut_to[at] = to;
+    return AA_OK;
+}
+
+static void
+begin_at_known_cut(const source *so, resume_part *part, int64_t low, int64_t high)
+{
+    const size_t at = (size_t)part->partition;
+
+    if (at >= so->cut_to_cap || so->cut_from[at] != part->position) return;
+    if (so->cut_to[at] >= low && so->cut_to[at] <= high) part->position = so->cut_to[at];
+}
+
+/* A replay ends no later than the partition does now. Events that are not there any more and had
+ * not been read are counted. */
+static aa_status
+skip_gap(source *so, resume_part *part, bool committed, int64_t low, int64_t high, aa_err *err)
+{
+    int64_t   from = part->position, to = behind_gap(part, committed, low, high);
+    aa_status st = from > high && to == high ? note_cut(so, part, to, err) : AA_OK;
+
+    if (st != AA_OK) return st;
+    part->position = to;
+    if (part->end != RESUME_NO_END && part->end > high) {
+        if (from < high) from = high;
+        to = part->end;
+        part->end = high > part->position ? high : part->position;
+    } else if (to > part->end) { /* a replay ends there */
+        part->position = to = part->end;
+    }
+    return count_gap(so, part->partition, from, to, err);
+}
+
+/* Where this partition was to go on is before its first event, or behind its last: a retention time
+ * has passed, an unclean leader election has cut it, or the topic was deleted and created again. So
+ * may the end of a replay be. */
+static aa_status
+check_position(source *so, resume_part *part, bool committed, aa_err *err)
 {
     int64_t   low = 0, high = 0;
     char      kv[160];
     aa_status st = aa_consumer_watermarks(so->cs, part->partition, &low, &high, err);
 
     if (st != AA_OK || part->position >= part->end) return st;
-    if (part->position >= low && part->position <= high) return AA_OK;
+    if (committed) begin_at_known_cut(so, part, low, high);
+    const bool cut = part->position > high || (part->end != RESUME_NO_END && part->end > high);
+    if (part->position >= low && !cut) return AA_OK;
     if (!skips_losses(so))
         return aa_fail(err, AA_ECONFIG,
-                       "%s partition %" PRId32 ": to go on from offset %" PRId64
+                       "%.80s partition %" PRId32 ": to go on from offset %" PRId64
                        ", but it holds %" PRId64 " to %" PRId64
-                       ": events are lost. ingest.on_lost_offset=skip continues behind the gap",
-                       so->cfg->topics.interactions, part->partition, part->position, low, high);
+                       ": events are lost%s. ingest.on_lost_offset=skip continues behind the gap",
+                       so->cfg->topics.interactions, part->partition, part->position, low, high,
+                       cut ? ", it was cut (unclean leader election) or made anew" : "");
     snprintf(kv, sizeof kv,
              "partition=%" PRId32 " offset=%" PRId64 " first=%" PRId64 " end=%" PRId64,
              part->partition, part->position, low, high);
-    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost: continuing behind the gap");
-    if (part->end != RESUME_NO_END && low > part->end) low = part->end; /* a replay ends there */
-    st = count_gap(so, part->partition, part->position, low, err);
-    part->position = low;
-    return st;
+    aa_log_write(AA_WARN, "OFFSET-LOST", kv, "events are lost%s: continuing behind the gap",
+                 cut ? ", the partition was cut (unclean leader election) or made anew" : "");
+    return skip_gap(so, part, committed, low, high, err);
 }
 
 /* A checkpoint's partition that the topic has no more. */
@@ -448,8 +513,12 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     so->begun = so->begun || re->epoch > 0;
     if (st == AA_OK) st = resume_merge(re, so->po, so->n, lane, so->replay, err);
     if (st == AA_OK) st = fill_gaps(so, re, err);
-    for (size_t i = 0; st == AA_OK && i < re->part_count; i++)
-        st = check_position(so, &re->part[i], err);
+    for (size_t i = 0; st == AA_OK && i < re->part_count; i++) {
+        const int64_t position = re->part[i].position;
+        const bool    ours = re->epoch > 0 && so->po[i].offset != AA_KAFKA_NO_OFFSET;
+        st = check_position(so, &re->part[i], ours, err);
+        re->commit_soon = re->commit_soon || re->part[i].position != position;
+    }
     if (st == AA_OK) so->begun = true;
     return st;
 }
@@ -501,6 +570,7 @@ source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
         AA_REQUIRE(part->partition == re->part[i].partition);
         part->end = re->part[i].end;
         part->slot = NOT_READ;
+        part->short_ms = 0;
         if (part->owner != MEMBERS_SELF || re->part[i].position >= part->end) continue;
         part->slot = slots;
         so->po[slots].partition = part->partition;
@@ -594,6 +664,28 @@ skip_unreadable(source *so, const order *od, size_t idx, int64_t *met, const cha
     return count_gap(so, partition, position > from ? position : from, to, err);
 }
 
+/* A replay has come to where the partition ends, and that is before the end that it is to reach.
+ * Right after a leader's change it may look like that for a moment. */
+static aa_status
+check_short(source *so, source_part *part, bool ends, aa_err *err)
+{
+    const int64_t now_ms = aa_now_ms();
+    int64_t       low = 0, high = 0;
+    aa_err        none = AA_ERR_INIT;
+
+    if (ends && part->short_ms == 0) part->short_ms = now_ms;
+    if (part->short_ms == 0 || now_ms - part->short_ms < SHORT_MS) return AA_OK;
+    part->short_ms = now_ms; /* the library tells of an end once */
+    if (aa_consumer_watermarks(so->cs, part->partition, &low, &high, &none) != AA_OK ||
+        high >= part->end)
+        return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "%s partition %" PRId32 ": it ended at %" PRId64
+                   " when the replay began, and ends at %" PRId64
+                   " now: events are lost. ingest.on_lost_offset=skip continues without them",
+                   so->cfg->topics.interactions, part->partition, part->end, high);
+}
+
 static aa_status
 pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
 {
@@ -616,7 +708,9 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
         if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
         return AA_OK;
     }
-    if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end)) return AA_OK;
+    if (n > 0) part->short_ms = 0;
+    if (met < part->end && (n == 0 || so->rec[n - 1].offset + 1 < part->end))
+        return check_short(so, part, met != AA_KAFKA_NO_OFFSET, err);
     order_end(od, idx, part->end);
     part->slot = NOT_READ;
     (*got)++;

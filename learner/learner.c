@@ -487,6 +487,17 @@ learner_dense(const learner *le, size_t *count)
     return le->dense.w;
 }
 
+static uint64_t
+in_flight_bytes(const learner *le)
+{
+    const learner_work *wk = &le->wk;
+    const uint64_t      floats = 3 * wk->cap * le->F * le->W + 2 * wk->cap + 2 * wk->cap * le->F;
+    uint64_t bytes = sizeof(float) * (floats + le->kind->scratch_count(&le->sh, wk->cap));
+    for (size_t i = 0; i < le->ring_count; i++)
+        bytes += sizeof(float) * (le->ring[i].n + 2 * le->ring[i].m);
+    return bytes;
+}
+
 void
 learner_stats_get(const learner *le, learner_stats *out)
 {
@@ -503,7 +514,10 @@ learner_stats_get(const learner *le, learner_stats *out)
         out->rows_live += rs.live;
         out->rows_allocated += rs.allocated;
         base_bytes += rs.base_bytes;
+        out->rows_held_bytes += rs.held_bytes;
+        out->row_optimizer_bytes += rs.optimizer_bytes;
     }
+    out->in_flight_bytes = in_flight_bytes(le);
     out->row_bytes = out->rows_live * rs.row_bytes + base_bytes;
     out->row_bytes_peak = le->live_peak * rs.row_bytes + base_bytes;
 }

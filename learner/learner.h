@@ -63,6 +63,9 @@ typedef struct {
     uint64_t rows_live, rows_allocated; /* all fields */
     uint64_t row_bytes; /* live rows and base rows with their optimizer state; peak below */
     uint64_t row_bytes_peak;
+    uint64_t rows_held_bytes;     /* tables of rows as they are in memory, free rows too */
+    uint64_t row_optimizer_bytes; /* among them */
+    uint64_t in_flight_bytes;     /* rewards that may be asked for again, and a step's scratch */
     uint64_t dense_bytes, critic_bytes;
     double   td_error_mean_abs, reward_mean;
 } learner_stats;

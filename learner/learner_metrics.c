@@ -12,17 +12,33 @@
     "auc,mse,logloss,accuracy,window_events,window_auc,window_mse,window_logloss,"                 \
     "window_accuracy,rows_live,row_bytes,reward_mean,td_error_mean_abs"
 
+enum { PART_ROWS, PART_OPTIMIZER, PART_DENSE, PART_CRITIC, PART_IN_FLIGHT, PARTS };
+
 struct learner_metrics {
     aa_counter   *events, *batches, *rows_published;
     aa_histogram *step, *publish;
     aa_gauge     *auc, *logloss, *mse, *accuracy;
     aa_gauge     *auc_recent, *logloss_recent, *auc_lt10;
     aa_gauge     *label_mean, *prediction_mean;
+    aa_gauge     *part[PARTS];
     aa_gauge     *rows, *row_bytes, *row_bytes_peak, *dense_bytes, *critic_bytes;
     aa_gauge     *reward, *td_error, *seq;
     uint64_t      rows_published_before;
     aa_series    *series; /* NULL: off */
 };
+
+static void
+register_bytes(learner_metrics *lm, aa_metrics *ms)
+{
+    static const char *const part[PARTS] = {"rows", "row optimizer", "dense", "critic",
+                                            "in flight"};
+    for (size_t i = 0; i < PARTS; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "part=\"%s\"", part[i]);
+        lm->part[i] = aa_metrics_gauge(ms, "autoassign_held_bytes", label,
+                                       "Bytes that the process holds, by part.");
+    }
+}
 
 aa_status
 learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, aa_err *err)
@@ -53,6 +69,7 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     GAUGE(rows, "rows_live", "", "Embedding rows that hold something.");
     GAUGE(row_bytes, "row_bytes", "", "Bytes of live rows with their optimizer state.");
     GAUGE(row_bytes_peak, "row_bytes_peak", "", "Most bytes of live rows so far.");
+    register_bytes(lm, ms);
     GAUGE(dense_bytes, "dense_bytes", "", "Bytes of dense weights with their optimizer state.");
     GAUGE(critic_bytes, "critic_bytes", "", "Bytes of the critic.");
     GAUGE(reward, "reward_mean", "", "Recent mean reward of the agent's decisions.");
@@ -118,6 +135,10 @@ learner_metrics_refresh(learner_metrics *lm, const learner *le)
     aa_gauge_set(lm->row_bytes_peak, (double)s.row_bytes_peak);
     aa_gauge_set(lm->dense_bytes, (double)s.dense_bytes);
     aa_gauge_set(lm->critic_bytes, (double)s.critic_bytes);
+    const uint64_t part[PARTS] = {s.rows_held_bytes - s.row_optimizer_bytes, s.row_optimizer_bytes,
+                                  s.dense_bytes, s.critic_bytes, s.in_flight_bytes};
+    for (size_t i = 0; i < PARTS; i++)
+        aa_gauge_set(lm->part[i], (double)part[i]);
     aa_gauge_set(lm->reward, s.reward_mean);
     aa_gauge_set(lm->td_error, s.td_error_mean_abs);
 }
@@ -222,6 +243,9 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     aa_summary_int(su, "rows_live", s.rows_live);
     aa_summary_int(su, "row_bytes", s.row_bytes);
     aa_summary_int(su, "row_bytes_peak", s.row_bytes_peak);
+    aa_summary_int(su, "rows_held_bytes", s.rows_held_bytes);
+    aa_summary_int(su, "row_optimizer_bytes", s.row_optimizer_bytes);
+    aa_summary_int(su, "in_flight_bytes", s.in_flight_bytes);
     aa_summary_int(su, "dense_bytes", s.dense_bytes);
     aa_summary_int(su, "critic_bytes", s.critic_bytes);
     aa_summary_num(su, "reward_mean", s.reward_mean);

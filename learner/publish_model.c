@@ -74,7 +74,10 @@ send_row(publish_model *pm, const learner_change *ch, uint64_t run_id, uint64_t 
          aa_err *err)
 {
     if (ch->deleted) return send_keyed(pm, AA_KEY_ROW, ch->field, ch->slot, NULL, err);
-    const aa_row_head rh = {.run_id = run_id, .version = version, .born = ch->born};
+    const aa_row_head rh = {.run_id = run_id,
+                            .version = version,
+                            .born = ch->born,
+                            .bf16 = ch->born > 0 && pm->cfg->model.row_format == AA_ROW_BF16};
     aa_status         st = aa_wire_pack_row(&pm->value, &rh, ch->w, pm->width, err);
     if (st != AA_OK) return st;
     return send_keyed(pm, AA_KEY_ROW, ch->field, ch->slot, &pm->value, err);

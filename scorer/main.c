@@ -24,9 +24,9 @@ run_scorer(aa_context *ctx, aa_err *err)
     aa_status st = replica_new(&rp, ctx->cfg, err);
     if (st == AA_OK) st = page_open(&pg, ctx, err);
     if (st == AA_OK) st = serve_open(&se, ctx, rp, &sm, page_answer, pg, err);
-    if (st == AA_OK) st = updater_new(&up, ctx, rp, se, &sm, err);
+    if (st == AA_OK) st = updater_new(&up, ctx, &rp, se, &sm, err);
     if (st == AA_OK) st = updater_run(up, err);
-    serve_close(&se);
+    serve_close(&se); /* its threads read one of the updater's replicas */
     page_close(&pg);
     updater_free(&up);
     replica_free(&rp);
@@ -37,7 +37,7 @@ run_scorer(aa_context *ctx, aa_err *err)
 static size_t
 threads_needed(const aa_conf *cfg)
 {
-    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 1) + (size_t)cfg->scorer.threads + 3;
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 2) + (size_t)cfg->scorer.threads + 3;
 }
 
 static aa_status

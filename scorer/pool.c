@@ -140,6 +140,15 @@ pool_free(pool **pl_p)
     *pl_p = NULL;
 }
 
+aa_status
+pool_move(pool *pl, replica *rp, aa_err *err)
+{
+    aa_status st = AA_OK;
+    for (size_t i = 0; i < pl->threads && st == AA_OK; i++)
+        st = scorer_move(pl->wk[i].sc, rp, err);
+    return st;
+}
+
 bool
 pool_push(pool *pl, pool_job *job)
 {

@@ -35,6 +35,9 @@ aa_status pool_new(pool **out, const aa_conf *cfg, replica *rp, size_t threads, 
 /** Runs what is queued, then ends the threads. @pre no endpoint puts anything in any more */
 void pool_free(pool **pl_p);
 
+/** Every thread's scorer goes on with rp; see scorer_move. @errors of scorer_move: some may have */
+aa_status pool_move(pool *pl, replica *rp, aa_err *err) __attribute__((warn_unused_result));
+
 /** False: full, the job is still the caller's. @thread any */
 bool pool_push(pool *pl, pool_job *job);
 /** From within run: this job turned out to be a long one. It will be run again, and is the pool's

@@ -1,6 +1,7 @@
 #include "scorer/scorer.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,7 +23,8 @@ typedef struct {
 } ranked;
 
 struct scorer {
-    const aa_conf  *cfg; /* borrowed */
+    const aa_conf  *cfg;  /* borrowed */
+    pthread_mutex_t uses; /* the next one: held while a request is answered */
     replica_reader *rr;
     int64_t         arrived_us;
     int64_t (*now_us)(void); /* NULL: no deadlines */
@@ -45,6 +47,7 @@ scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     scorer *sc = calloc(1, sizeof *sc);
     if (!sc) return aa_fail(err, AA_ENOMEM, "scorer");
     sc->cfg = cfg;
+    pthread_mutex_init(&sc->uses, NULL);
     aa_status st = replica_reader_open(&sc->rr, rp, err);
     if (st != AA_OK) {
         scorer_free(&sc);
@@ -60,6 +63,7 @@ scorer_free(scorer **sc_p)
     scorer *sc = *sc_p;
     if (!sc) return;
     replica_reader_close(&sc->rr);
+    pthread_mutex_destroy(&sc->uses);
     free(sc->item);
     free(sc->score);
     free(sc->reading);
@@ -68,6 +72,20 @@ scorer_free(scorer **sc_p)
     free(sc->best_bytes);
     free(sc);
     *sc_p = NULL;
+}
+
+aa_status
+scorer_move(scorer *sc, replica *rp, aa_err *err)
+{
+    replica_reader *rr = NULL;
+    aa_status       st = replica_reader_open(&rr, rp, err);
+    if (st != AA_OK) return st;
+    pthread_mutex_lock(&sc->uses);
+    replica_reader *before = sc->rr;
+    sc->rr = rr;
+    pthread_mutex_unlock(&sc->uses);
+    replica_reader_close(&before);
+    return AA_OK;
 }
 
 void
@@ -441,12 +459,14 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
         return;
     }
     if (!read_keys(sc, rq, reply, tally)) return;
+    pthread_mutex_lock(&sc->uses);
     replica_pin(sc->rr);
     if (rq->rank)
         answer_ranking(sc, rq, reply, tally);
     else
         answer_list(sc, rq, reply, tally);
     replica_unpin(sc->rr);
+    pthread_mutex_unlock(&sc->uses);
 }
 
 aa_status

@@ -45,6 +45,9 @@ typedef struct {
 aa_status scorer_new(scorer **out, const aa_conf *cfg, replica *rp, aa_err *err)
     __attribute__((warn_unused_result));
 void scorer_free(scorer **sc_p);
+/** From now on answers from rp; nothing of the replica before is used any more. Waits for an answer
+ *  that is being found. @errors as scorer_new: nothing changed. @thread any */
+aa_status scorer_move(scorer *sc, replica *rp, aa_err *err) __attribute__((warn_unused_result));
 
 /**
  * Answer a request.

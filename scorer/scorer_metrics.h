@@ -19,7 +19,8 @@ typedef struct {
     aa_gauge     *waiting, *names;
     aa_counter   *items, *unknown, *fallbacks, *rows_missing;
     aa_counter *applied, *old, *older_run, *other_lane, *foreign, *bad; /* records of the topics */
-    aa_gauge   *lane, *older_only;
+    aa_gauge   *lane, *older_only, *reading_anew;
+    aa_counter *read_anew;
     aa_gauge   *lag, *staleness, *version, *behind, *events, *bytes;
     aa_gauge   *assignments[AA_MAX_FIELDS], *rows[AA_MAX_FIELDS];
 } scorer_metrics;

@@ -368,6 +368,13 @@ serve_set_not_ready(serve *se, const char *why, bool hold)
     pthread_mutex_unlock(&se->lock);
 }
 
+aa_status
+serve_move(serve *se, replica *rp, aa_err *err)
+{
+    aa_status st = pool_move(se->pl, rp, err);
+    return st == AA_OK ? scorer_move(se->here, rp, err) : st;
+}
+
 const char *
 serve_endpoint(const serve *se)
 {

@@ -27,8 +27,11 @@ aa_status serve_open(serve **out, aa_context *ctx, replica *rp, scorer_metrics *
 /** @param why   literal, NULL: ready. @thread any
  *  @param hold  it will be ready: requests wait for that, but not beyond scorer.deadline_ms. So a
  *               balancer that comes too early gets a score, and not a 503 that it passes on */
-void   serve_set_not_ready(serve *se, const char *why, bool hold);
-size_t serve_waiting(serve *se); /* requests in the queue */
+void serve_set_not_ready(serve *se, const char *why, bool hold);
+/** All answers come from rp from now on; the replica before may be freed. @errors of scorer_move: some
+ *  come from rp. @thread any */
+aa_status serve_move(serve *se, replica *rp, aa_err *err) __attribute__((warn_unused_result));
+size_t    serve_waiting(serve *se); /* requests in the queue */
 /** Where the ZeroMQ endpoint listens, with the port that "tcp://host:*" got. */
 const char *serve_endpoint(const serve *se);
 /** Answers what is in the queue, then ends. */

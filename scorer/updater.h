@@ -14,8 +14,9 @@
 
 typedef struct updater updater;
 
-/** All are kept (borrowed). @errors AA_ENOMEM */
-aa_status updater_new(updater **out, aa_context *ctx, replica *rp, serve *se, scorer_metrics *sm,
+/** All are kept (borrowed). *rp_p is replaced, and the one before freed, when the topics were read
+ *  anew: free it after serve_close and updater_free. @errors AA_ENOMEM */
+aa_status updater_new(updater **out, aa_context *ctx, replica **rp_p, serve *se, scorer_metrics *sm,
                       aa_err *err) __attribute__((warn_unused_result));
 /** Wait for the topics, follow them until the process is asked to stop, read what is left, write
  *  the summary. @errors AA_EIO, AA_ENOMEM, AA_ECONFIG */

@@ -19,7 +19,7 @@
 #include "common/model/model.h"
 #include "scorer/replica/replica.h"
 
-enum { LOADED_SEED = 1, LOADED_FIRST_SLOT = 16 };
+enum { LOADED_SEED = 1, LOADED_FIRST_SLOT = 32 };
 
 typedef struct {
     const aa_conf *cfg; /* borrowed */
@@ -110,9 +110,12 @@ static inline void
 loaded_put_item(loaded_replica *lr, uint32_t i, bool named)
 {
     aa_err        err = AA_ERR_INIT;
-    aa_assignment a = {
-        .run_id = 1, .version = 1, .slot = LOADED_FIRST_SLOT + i, .born = 1, .position = 6};
-    char text[16];
+    aa_assignment a = {.run_id = 1,
+                       .version = 1,
+                       .slot = LOADED_FIRST_SLOT + i,
+                       .born = 1,
+                       .position = (uint32_t)lr->cfg->agent.positions + 1};
+    char          text[16];
     check(aa_wire_pack_assignment(&lr->by, &a, &err), &err);
     loaded_apply(lr, AA_KEY_ASSIGNMENT, REPLICA_ITEM, aa_id_key_number(i));
     loaded_put_row(lr, REPLICA_ITEM, a.slot, 1, 1);

@@ -407,6 +407,14 @@ begins_array(const char *line, size_t len)
     return at >= len || line[at] == '{' || line[at] == '[' || line[at] == ']';
 }
 
+/* The first line of an object that goes on in the next ones. */
+static bool
+begins_long_object(const char *line, size_t len)
+{
+    const size_t at = strspn(line, " \t");
+    return at < len && line[at] == '{' && at + 1 + strspn(line + at + 1, " \t") >= len;
+}
+
 /* The names of an object's members, one after the other. What is no JSON gives names that mean
  * nothing; rows are judged by json_reader.
  * @return at which the search goes on; NULL: no more */
@@ -520,6 +528,10 @@ load_form_read(load_form *fo, load_text *tx, const load_options *opt, bool *ther
             return load_text_wrong(tx, err, AA_ECONFIG,
                                    "a JSON array: what is read has an object on each line (jq -c "
                                    "'.[]' makes that of it)");
+        if (begins_long_object(line, len))
+            return load_text_wrong(tx, err, AA_ECONFIG,
+                                   "a JSON object over several lines: what is read has one on each "
+                                   "line (jq -c . makes that of it)");
         if (!begins_object(line, len)) return read_first_line(fo, tx, line, len, opt, err);
         fo->separator = NULL;
         st = read_first_object(fo, tx, &(load_cell){line, len, false}, opt, err);

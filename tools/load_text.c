@@ -162,6 +162,14 @@ drop_line(load_text *tx, aa_err *err)
     return AA_OK;
 }
 
+/* Lines that end in CR alone, as on old Macs and from some spreadsheets: all of it is one line. */
+static bool
+has_no_newline_but_cr(const load_text *tx)
+{
+    const char *cr = memchr(tx->buffer, '\r', tx->end);
+    return cr && cr + 1 < tx->buffer + tx->end && !memchr(tx->buffer, '\n', tx->end);
+}
+
 static aa_status
 start_file(load_text *tx, aa_err *err)
 {
@@ -176,6 +184,11 @@ start_file(load_text *tx, aa_err *err)
         return load_text_wrong(tx, err, AA_EPARSE, "this is UTF-16: save it as UTF-8");
     }
     tx->begin = aa_utf8_mark(tx->buffer, tx->end);
+    if (has_no_newline_but_cr(tx)) {
+        tx->line = 1;
+        return load_text_wrong(tx, err, AA_EPARSE,
+                               "lines end in CR alone: tr '\\r' '\\n' makes them what is read");
+    }
     return AA_OK;
 }
 

@@ -58,8 +58,15 @@ field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
     return AA_OK;
 }
 
+size_t
+field_extra_bytes(const aa_conf *cfg)
+{
+    if (aa_mode_of(cfg)->reward != AA_REWARD_LOSS_DROP) return 0;
+    return sizeof(loss_window) + (size_t)cfg->agent.reward_window * sizeof(float);
+}
+
 aa_status
-field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
+field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb, aa_err *err)
 {
     *fd = (field){.mode = aa_mode_of(cfg),
                   .policy = policy_of(cfg),
@@ -76,17 +83,18 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
                            .threshold = (float)cfg->fields[f].threshold,
                            .ac = &fd->ac,
                            .ra = &fd->ra,
-                           .pr = pr};
+                           .pr = pr,
+                           .bb = bb};
     const bool by_key = fd->mode->own == AA_OWN_BY_KEY;
     fd->rows = by_key ? (uint32_t)cfg->fields[f].hash_rows : 0;
     if (fd->mode->reward == AA_REWARD_LOSS_DROP) fd->window = (size_t)cfg->agent.reward_window;
     slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit);
-    size_t extra = fd->window > 0 ? sizeof(loss_window) + fd->window * sizeof(float) : 0;
-    st = idtable_init(&fd->tbl, extra, err);
+    st = idtable_init(&fd->tbl, field_extra_bytes(cfg), err);
     if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK) st = init_actor(fd, cfg, f, err);
     row_actor_init(&fd->ra, cfg);
     /* where an ID reads what its key says, seen or not, there is nothing to publish */
     publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    fd->pb.limit = byte_budget_waiting(cfg);
     fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
@@ -105,8 +113,8 @@ field_fini(field *fd)
 
 /* ---- readings ---- */
 
-static bool
-has_shared_rows(const field *fd)
+bool
+field_has_shared_rows(const field *fd)
 {
     return fd->mode->shared != AA_SHARED_NONE;
 }
@@ -118,7 +126,7 @@ field_unseen(const field *fd, aa_assignment *out)
     if (fd->rows > 0) {
         out->slot = 0;
         out->modulo = fd->rows;
-    } else if (has_shared_rows(fd)) {
+    } else if (field_has_shared_rows(fd)) {
         lean_reading(1, 0.0f, fd->p, &out->slot, &out->mix);
     }
 }
@@ -142,7 +150,7 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
     } else if (!policy_holds_row(e)) {
         lean_reading(e->position, lean_of(e), fd->p, &out->slot, &out->mix);
     } else {
-        if (has_shared_rows(fd)) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
+        if (field_has_shared_rows(fd)) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
         out->slot = e->slot;
         out->mix = 0.0f;
         out->born = slots_born(&fd->sl, e->slot);
@@ -191,12 +199,21 @@ demote(field *fd, const field_step *sp, uint32_t handle, id_entry *e, uint32_t t
     return st == AA_OK ? field_note(fd, handle, err) : st;
 }
 
+aa_status
+field_take_row(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+{
+    id_entry      *e = idtable_at(&fd->tbl, handle);
+    const uint32_t to = fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
+    return demote(fd, sp, handle, e, to > 0 ? to : 1, err);
+}
+
 /* Makes room for an ID when the budget is used up: *done is false if nobody is worth less. */
 static aa_status
 make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, bool *done,
           aa_err *err)
 {
     *done = fd->env.pr ? price_admits(fd->env.pr, fd->env.f) : !slots_full(&fd->sl);
+    *done = *done && field_row_fits(fd);
     if (*done || fd->env.pr) return AA_OK; /* where rows have a price, its rounds make room */
     id_entry now = *e;                     /* the candidate is here now */
     now.last = sp->now;
@@ -273,15 +290,18 @@ field_open(field *fd, const field_step *sp, aa_err *err)
 }
 
 aa_status
-field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err)
+field_find(field *fd, const field_step *sp, uint64_t key, uint32_t hint, uint32_t *handle,
+           aa_err *err)
 {
     *handle = hint;
     if (hint < fd->tbl.end && idtable_at(&fd->tbl, hint)->key == key) return AA_OK;
     *handle = idtable_find(&fd->tbl, key);
     if (*handle != IDTABLE_NONE) return AA_OK;
+    aa_status st = field_make_place(fd, sp, err);
+    if (st != AA_OK) return st;
     fd->fs.ids_seen++;
     fd->ids_at[1]++;
-    aa_status st = idtable_insert(&fd->tbl, key, handle, err);
+    st = idtable_insert(&fd->tbl, key, handle, err);
     if (st == AA_OK && fd->env.pr)
         idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
     return st;

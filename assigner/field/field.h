@@ -71,18 +71,21 @@ typedef struct {
  *  @errors AA_ECONFIG fewer bytes than a row has */
 aa_status field_row_limit(const aa_conf *cfg, uint32_t f, uint64_t *limit, aa_err *err)
     __attribute__((warn_unused_result));
+/** Bytes that the mode keeps beside each ID. */
+size_t field_extra_bytes(const aa_conf *cfg);
 /** @param pr  what rows cost, shared by the fields of a mode that has prices (borrowed)
+ *  @param bb  what all fields may hold (borrowed)
  *  @errors AA_ECONFIG a setting that does not fit the mode */
-aa_status field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, aa_err *err)
-    __attribute__((warn_unused_result));
-void field_fini(field *fd); /* also on zeroed memory */
+aa_status field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb,
+                     aa_err *err) __attribute__((warn_unused_result));
+void      field_fini(field *fd); /* also on zeroed memory */
 
 /** Ops at the very start of the stream. */
 aa_status field_open(field *fd, const field_step *sp, aa_err *err)
     __attribute__((warn_unused_result));
 /** Handle of a key, which is inserted if need be. hint: where it was found a moment ago. */
-aa_status field_find(field *fd, uint64_t key, uint32_t hint, uint32_t *handle, aa_err *err)
-    __attribute__((warn_unused_result));
+aa_status field_find(field *fd, const field_step *sp, uint64_t key, uint32_t hint, uint32_t *handle,
+                     aa_err *err) __attribute__((warn_unused_result));
 /** Move the ID and write what the event reads in this field. */
 aa_status field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
     __attribute__((warn_unused_result));
@@ -102,6 +105,20 @@ aa_status field_release(field *fd, const field_step *sp, uint32_t handle, aa_err
 aa_status field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency,
                       policy_move *mv, aa_err *err) __attribute__((warn_unused_result));
 aa_status field_note(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
+/** For assigner/field/field_evict.c: does the mode have shared rows? The ID gives its row back,
+ *  without a decision of the policy; an ID without a row is removed. */
+bool      field_has_shared_rows(const field *fd);
+aa_status field_take_row(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+    __attribute__((warn_unused_result));
+aa_status field_forget(field *fd, uint32_t handle, aa_err *err) __attribute__((warn_unused_result));
+/** Before an ID is inserted: claim its bytes (agent.budget_bytes), or let the least ID go. */
+aa_status field_make_place(field *fd, const field_step *sp, aa_err *err)
+    __attribute__((warn_unused_result));
+/** Does the budget in bytes have room for another ID; another own row? If so it is claimed. */
+bool field_id_fits(field *fd);
+bool field_row_fits(field *fd);
+/** Most own rows of the field from here on, where the budget in bytes is used up; 0: it is not. */
+uint64_t field_rows_bound(const field *fd);
 /** Reward by the drop of the loss: an event's loss goes into the ID's window, if the ID is still
  * there. */
 void field_loss(field *fd, uint64_t key, float loss);

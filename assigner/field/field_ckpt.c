@@ -18,20 +18,24 @@ void
 field_stats(const field *fd, assigner_stats *out)
 {
     const field_state *fs = &fd->fs;
-    *out = (assigner_stats){
-        .ids_seen = fs->ids_seen,
-        .ids = fd->tbl.count,
-        .rows_shared = fd->sl.base,
-        .rows_unique = fd->sl.used,
-        .rows_unique_peak = fd->sl.peak,
-        .promotions = fs->promotions,
-        .demotions = fs->demotions,
-        .swept = fs->swept,
-        .visits = fs->visits,
-        .own_reads = fs->own_reads,
-        .forgotten = fs->forgotten,
-        .table_bytes = idtable_bytes(&fd->tbl) + slots_bytes(&fd->sl) + publish_bytes(&fd->pb),
-        .agent_bytes = fd->mode->actor == AA_ACTOR_NETWORK ? actor_bytes(&fd->ac) : 0};
+    *out = (assigner_stats){.ids_seen = fs->ids_seen,
+                            .ids = fd->tbl.count,
+                            .rows_shared = fd->sl.base,
+                            .rows_unique = fd->sl.used,
+                            .rows_unique_peak = fd->sl.peak,
+                            .promotions = fs->promotions,
+                            .demotions = fs->demotions,
+                            .swept = fs->swept,
+                            .visits = fs->visits,
+                            .own_reads = fs->own_reads,
+                            .forgotten = fs->forgotten,
+                            .ids_bytes = idtable_bytes(&fd->tbl),
+                            .slots_bytes = slots_bytes(&fd->sl),
+                            .publish_bytes = publish_bytes(&fd->pb),
+                            .unannounced = fd->pb.unannounced,
+                            .agent_bytes =
+                                fd->mode->actor == AA_ACTOR_NETWORK ? actor_bytes(&fd->ac) : 0};
+    out->table_bytes = out->ids_bytes + out->slots_bytes + out->publish_bytes;
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++)
         for (size_t a = 0; a < AA_ACTIONS; a++)
             out->actions[a] += fs->actions[b][a];

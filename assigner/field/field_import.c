@@ -31,6 +31,9 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     if (idtable_find(&fd->tbl, id->key) != IDTABLE_NONE)
         return aa_fail(err, AA_EPARSE, "field %u: an ID comes twice", fd->env.f);
     if (position > fd->env.top) position = fd->env.top > 0 ? fd->env.top : 1;
+    if (!field_id_fits(fd))
+        return aa_fail(err, AA_ECONFIG, "agent.budget_bytes: no room for more IDs of field %u",
+                       fd->env.f);
     aa_status st = idtable_insert(&fd->tbl, id->key, &handle, err);
     if (st != AA_OK) return st;
     id_entry *e = idtable_at(&fd->tbl, handle);
@@ -45,7 +48,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
         e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
         if (e->seen > 1) price_returned(fd->env.pr, 1);
     }
-    if (id->own && !slots_full(&fd->sl)) {
+    if (id->own && !slots_full(&fd->sl) && field_row_fits(fd)) {
         st = slots_take(&fd->sl, handle, seq, &e->slot, err);
         if (st != AA_OK) return st;
         if (fd->env.pr) price_took(fd->env.pr, fd->env.f); /* too many: the next round of prices */

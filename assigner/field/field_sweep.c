@@ -82,6 +82,19 @@ visit_ids(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
     return st;
 }
 
+aa_status
+field_forget(field *fd, uint32_t handle, aa_err *err)
+{
+    const id_entry *e = idtable_at(&fd->tbl, handle);
+    aa_status       st = publish_forget(&fd->pb, e, err);
+    if (st != AA_OK) return st;
+    if (fd->env.pr && e->seen > 1) price_returned(fd->env.pr, -1);
+    fd->ids_at[e->position]--;
+    fd->fs.forgotten++;
+    idtable_remove(&fd->tbl, handle);
+    return AA_OK;
+}
+
 /* Drops IDs without a row that have been silent for long. */
 static aa_status
 forget(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
@@ -93,12 +106,8 @@ forget(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
         uint32_t        handle = fd->fs.next_forget++;
         const id_entry *e = idtable_at(&fd->tbl, handle);
         if (e->key == 0 || policy_holds_row(e) || sp->now - e->last < limit) continue;
-        aa_status st = publish_forget(&fd->pb, e, err);
+        aa_status st = field_forget(fd, handle, err);
         if (st != AA_OK) return st;
-        if (fd->env.pr && e->seen > 1) price_returned(fd->env.pr, -1);
-        fd->ids_at[e->position]--;
-        fd->fs.forgotten++;
-        idtable_remove(&fd->tbl, handle);
     }
     return AA_OK;
 }

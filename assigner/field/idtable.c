@@ -305,6 +305,20 @@ idtable_bytes(const idtable *tbl)
            tbl->segment_count * IDTABLE_SEGMENT * (sizeof(id_entry) + tbl->extra_bytes);
 }
 
+/* While an index is doubled there are two; the next one is made ready at 5/8 of the cells. */
+uint64_t
+idtable_most_bytes(uint64_t ids, size_t extra_bytes)
+{
+    const uint64_t segments = (ids + IDTABLE_SEGMENT - 1) / IDTABLE_SEGMENT;
+    const uint64_t list = segments * (sizeof(id_entry *) + sizeof(unsigned char *));
+    uint64_t       cells = (uint64_t)1 << FIRST_BITS, made_ready = 0;
+    for (; ids >= cells - cells / 4 - cells / 8; cells *= 2)
+        made_ready = 2 * cells;
+    const uint64_t now = made_ready > 0 ? made_ready / 2 + made_ready : cells;
+    return sizeof(idtable) + list + now * sizeof(uint64_t) +
+           segments * IDTABLE_SEGMENT * (sizeof(id_entry) + extra_bytes);
+}
+
 /* ---- digest and checkpoint: entries in handle order, segment by segment ---- */
 
 static size_t

@@ -89,6 +89,14 @@ void *idtable_extra(const idtable *tbl, uint32_t handle);
 bool idtable_tidy(idtable *tbl);
 /** Memory held, index and entries. */
 size_t idtable_bytes(const idtable *tbl);
+/** The most that a table holds in which there were never more IDs at once than this. */
+uint64_t idtable_most_bytes(uint64_t ids, size_t extra_bytes);
+/** Would another ID take the place of one that was removed? */
+static inline bool
+idtable_has_place(const idtable *tbl)
+{
+    return tbl->free_head != IDTABLE_NONE;
+}
 /** The 32 hash bits that place a key (for tests that want collisions). */
 uint32_t idtable_hash(uint64_t key);
 

@@ -37,6 +37,11 @@ push(publish *pb, uint32_t handle, aa_err *err)
         pb->tail -= pb->head;
         pb->head = 0;
     }
+    if (pb->tail == pb->cap && pb->limit > 0 && 2 * pb->cap > pb->limit) {
+        pb->head = pb->tail = 0;
+        publish_all(pb); /* which needs no list */
+        return AA_OK;
+    }
     if (pb->tail == pb->cap) {
         size_t    cap = pb->cap == 0 ? 1024 : pb->cap * 2;
         uint32_t *queue = realloc(pb->queue, cap * sizeof *queue);
@@ -68,6 +73,10 @@ aa_status
 publish_forget(publish *pb, const id_entry *e, aa_err *err)
 {
     if (!pb->enabled || (e->published == PUBLISH_NEVER && !pb->walking && !pb->named)) return AA_OK;
+    if (pb->limit > 0 && pb->gone_count == pb->limit) {
+        pb->unannounced++;
+        return AA_OK;
+    }
     if (pb->gone_count == pb->gone_cap) {
         size_t    cap = pb->gone_cap == 0 ? 256 : pb->gone_cap * 2;
         uint64_t *gone = realloc(pb->gone, cap * sizeof *gone);
@@ -129,6 +138,19 @@ publish_sent(id_entry *e, uint16_t code)
 {
     e->flags = e->slot != AA_NO_SLOT ? PUBLISH_ROW : 0;
     e->published = code;
+}
+
+bool
+publish_crowded(const publish *pb)
+{
+    return pb->limit > 0 && (pb->tail - pb->head > pb->limit / 4 || pb->gone_count > pb->limit / 4);
+}
+
+uint64_t
+publish_most_bytes(size_t limit)
+{
+    const publish *pb = NULL;
+    return limit * sizeof *pb->queue + 2 * limit * sizeof *pb->gone;
 }
 
 size_t

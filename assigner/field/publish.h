@@ -36,6 +36,8 @@ typedef struct {
     size_t    gone_count, gone_cap;
     bool      walking; /* every ID is being sent, walk is next */
     uint32_t  walk;
+    size_t    limit;       /* of queue and gone: byte_budget_waiting; 0: none */
+    uint64_t  unannounced; /* forgotten IDs that found gone full: scorers keep what they read */
 } publish;
 
 void publish_init(publish *pb, bool enabled);
@@ -60,5 +62,9 @@ uint64_t publish_next_gone(publish *pb);
 uint32_t publish_next(publish *pb, const idtable *tbl);
 void     publish_sent(id_entry *e, uint16_t code);
 size_t   publish_bytes(const publish *pb);
+/** The most with such a limit. */
+uint64_t publish_most_bytes(size_t limit);
+/** Much of the limit is used: it is time to send, whatever the clock shows. */
+bool publish_crowded(const publish *pb);
 
 #endif

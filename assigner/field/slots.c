@@ -138,6 +138,14 @@ slots_bytes(const slots *sl)
     return sl->cap * (sizeof *sl->holder + sizeof *sl->born + sizeof *sl->heap);
 }
 
+uint64_t
+slots_most_bytes(uint64_t rows)
+{
+    const slots   *sl = NULL;
+    const uint64_t cap = rows < 64 ? 64 : rows + rows / 2;
+    return cap * (sizeof *sl->holder + sizeof *sl->born + sizeof *sl->heap);
+}
+
 /* ---- digest and checkpoint: the heap follows from the holders ---- */
 
 uint64_t

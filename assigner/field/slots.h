@@ -32,6 +32,13 @@ slots_full(const slots *sl)
     return sl->used >= sl->limit;
 }
 
+/** Would another holder take the place of one that gave its row back? */
+static inline bool
+slots_have_place(const slots *sl)
+{
+    return sl->heap_count > 0;
+}
+
 /** Lowest free slot to holder. @pre not full */
 aa_status slots_take(slots *sl, uint32_t holder, uint64_t born, uint32_t *slot, aa_err *err)
     __attribute__((warn_unused_result));
@@ -42,6 +49,8 @@ void slots_give_back(slots *sl, uint32_t slot);
 uint32_t slots_holder(const slots *sl, uint32_t slot);
 uint64_t slots_born(const slots *sl, uint32_t slot);
 size_t   slots_bytes(const slots *sl);
+/** The most that it takes if there were never more holders at once than this. */
+uint64_t slots_most_bytes(uint64_t rows);
 
 uint64_t  slots_digest(const slots *sl, uint64_t d);
 aa_status slots_save(const slots *sl, const char *prefix, aa_ckpt_writer *w, aa_err *err)

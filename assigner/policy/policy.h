@@ -16,6 +16,7 @@
 
 #include "assigner/field/idtable.h"
 #include "assigner/policy/actor.h"
+#include "assigner/policy/byte_budget.h"
 #include "assigner/policy/price.h"
 #include "assigner/policy/row_actor.h"
 #include "common/agent/mode.h"
@@ -31,6 +32,7 @@ typedef struct {
     actor           *ac; /* AA_ACTOR_NETWORK */
     const row_actor *ra; /* AA_ACTOR_ROW */
     price           *pr; /* ... and what rows cost; NULL in the others */
+    byte_budget     *bb; /* of all fields */
 } policy_env;
 
 /* An ID at an event, before it, or at a visit. */

@@ -61,6 +61,12 @@ price_fini(price *pr)
     *pr = (price){0};
 }
 
+void
+price_bind(price *pr, uint32_t f, uint64_t rows)
+{
+    pr->limit[f] = rows;
+}
+
 bool
 price_admits(price *pr, uint32_t f)
 {
@@ -206,6 +212,13 @@ price_bytes(const price *pr)
     for (size_t f = 0; f < pr->F; f++)
         bytes += pr->cap[f] * sizeof *pr->index[f];
     return bytes;
+}
+
+uint64_t
+price_most_bytes(uint64_t rows)
+{
+    const price *pr = NULL;
+    return BINS * sizeof *pr->hist + (rows < 128 ? 256 : 2 * rows) * sizeof *pr->index[0];
 }
 
 /* The state in plain bytes, member by member. It has room for 8 fields, as when that was the most

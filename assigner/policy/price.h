@@ -64,6 +64,8 @@ aa_status price_init(price *pr, const aa_conf *cfg, const uint64_t *limit, aa_er
     __attribute__((warn_unused_result));
 void price_fini(price *pr); /* also on zeroed memory */
 
+/** From here on a field has no memory for more rows than this: a limit of its own, and a price. */
+void price_bind(price *pr, uint32_t f, uint64_t rows);
 /** An ID that would pay the price wants a row: is there one to be had? */
 bool price_admits(price *pr, uint32_t f);
 void price_took(price *pr, uint32_t f);
@@ -81,7 +83,9 @@ aa_status price_count(price *pr, uint32_t f, float index, aa_err *err)
 /** All holders were counted: set the prices and cuts. */
 void price_clear(price *pr);
 
-size_t    price_bytes(const price *pr);
+size_t price_bytes(const price *pr);
+/** The most for one field, if it never held more rows than this. */
+uint64_t  price_most_bytes(uint64_t rows);
 uint64_t  price_digest(const price *pr, uint64_t d);
 aa_status price_save(const price *pr, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));

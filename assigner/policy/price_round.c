@@ -85,6 +85,15 @@ end_round(price *pr, uint64_t now)
         ps->counted[f] = 0;
 }
 
+void
+price_round_bind(price *pr, const field *fields)
+{
+    for (uint32_t f = 0; f < pr->F; f++) {
+        const uint64_t rows = field_rows_bound(&fields[f]);
+        if (rows > 0) price_bind(pr, f, rows);
+    }
+}
+
 aa_status
 price_round_step(price *pr, field *fields, field_step *sp, aa_err *err)
 {
@@ -96,7 +105,10 @@ price_round_step(price *pr, field *fields, field_step *sp, aa_err *err)
     if (ps->phase == PRICE_IDLE) price_begin(pr, sp->now);
     if (ps->phase == PRICE_COUNT) {
         st = count_holders(pr, fields, sp->now, &done, err);
-        if (st == AA_OK && done) price_clear(pr);
+        if (st == AA_OK && done) {
+            price_round_bind(pr, fields);
+            price_clear(pr);
+        }
     }
     if (st == AA_OK && ps->phase == PRICE_RELEASE) {
         st = release_rows(pr, fields, sp, &done, err);

@@ -11,6 +11,8 @@
 #include "assigner/field/field.h"
 #include "assigner/policy/price.h"
 
+/** Fields whose rows the budget in bytes bounds get limits: before prices are set, after a restore. */
+void price_round_bind(price *pr, const field *fields);
 /** One step, if it is due after this event. fields: (F) */
 aa_status price_round_step(price *pr, field *fields, field_step *sp, aa_err *err)
     __attribute__((warn_unused_result));

@@ -6,7 +6,7 @@ static int64_t
 read_us(clockid_t which)
 {
     struct timespec ts = {0};
-    clock_gettime(which, &ts); /* cannot fail for the two clocks used here */
+    clock_gettime(which, &ts); /* cannot fail for the clocks used here */
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
@@ -20,6 +20,12 @@ int64_t
 aa_now_ms(void)
 {
     return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t
+aa_boot_ms(void)
+{
+    return read_us(CLOCK_BOOTTIME) / 1000;
 }
 
 int64_t

@@ -8,6 +8,8 @@
 /** Monotonic. */
 int64_t aa_now_us(void);
 int64_t aa_now_ms(void);
+/** Since the machine began: runs on while it sleeps, which the monotonic time does not. */
+int64_t aa_boot_ms(void);
 /** Since 1970. */
 int64_t aa_wall_ms(void);
 

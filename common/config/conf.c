@@ -1,5 +1,6 @@
 #include "common/config/conf.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,6 +300,23 @@ is_taken_by(const listener *a, const listener *b)
     return strcmp(a->host, b->host) == 0 && !is_every_address(a->host);
 }
 
+/* A name may be known later; what is no name and no address never will. */
+static aa_status
+check_bind(const aa_conf *cfg, aa_err *err)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%";
+    const char   *host = cfg->http.bind;
+    unsigned char number[4];
+    const bool    dotted = *host && host[strspn(host, "0123456789.")] == '\0';
+    if (*host && host[strspn(host, letters)] == '\0' &&
+        (!dotted || inet_pton(AF_INET, host, number) == 1))
+        return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "http.bind: \"%.60s\": an address (127.0.0.1, 0.0.0.0, ::1) or a host's name",
+                   host);
+}
+
 static aa_status
 check_ports(const aa_conf *cfg, aa_err *err)
 {
@@ -439,6 +457,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = parse_hidden(cfg, err);
     if (st == AA_OK) st = parse_replay_from(cfg, err);
     if (st == AA_OK) st = check_names(cfg, err);
+    if (st == AA_OK) st = check_bind(cfg, err);
     if (st == AA_OK) st = check_ports(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
@@ -490,6 +509,12 @@ aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_
     return st == AA_OK ? AA_OK : fail_at_key(path, st, what.text, err);
 }
 
+aa_status
+aa_conf_fail_at(const aa_conf *cfg, aa_status st, const char *what, aa_err *err)
+{
+    return fail_at_key(cfg->path[0] ? cfg->path : NULL, st, what, err);
+}
+
 /* ---- digest ---- */
 
 /* word is one of words, which are between spaces */
@@ -506,18 +531,26 @@ is_among(const char *word, const char *words)
  * At that value they are left out, so that checkpoints of those builds stay valid. dense_step is
  * kept in no state: its default is left out. */
 static const struct {
-    const char *name, *as_before;
-} younger[] = {{"time_max_ahead_ms", "0"},
-               {"row_format", "float"},
-               {"row_optimizer", "adagrad"},
-               {"dense_step", "8"}};
+    const char *key, *as_before;
+} younger[] = {{"event.time_max_ahead_ms", "0"},   {"model.row_format", "float"},
+               {"model.row_optimizer", "adagrad"}, {"model.row_forget", "0"},
+               {"agent.budget_bytes", "0"},        {"model.dense_step", "8"}};
 
-static bool
-is_as_before(const char *name, const char *text)
+const char *
+aa_conf_before(const char *key)
 {
     for (size_t i = 0; i < sizeof younger / sizeof *younger; i++)
-        if (strcmp(name, younger[i].name) == 0) return strcmp(text, younger[i].as_before) == 0;
-    return false;
+        if (strcmp(key, younger[i].key) == 0) return younger[i].as_before;
+    return NULL;
+}
+
+static bool
+is_as_before(const char *section, const char *name, const char *text)
+{
+    char key[AA_CONF_STR];
+    snprintf(key, sizeof key, "%s.%s", section, name);
+    const char *before = aa_conf_before(key);
+    return before && strcmp(text, before) == 0;
 }
 
 /* @param only  the names to digest, between spaces; NULL: all */
@@ -530,7 +563,7 @@ digest_settings(uint64_t d, const aa_section *sc, const void *base, const char *
     for (size_t i = 0; i < count; i++) {
         if (only && !is_among(se[i].name, only)) continue;
         aa_conf_table_format(&se[i], base, text, sizeof text);
-        if (is_as_before(se[i].name, text)) continue;
+        if (is_as_before(sc->name, se[i].name, text)) continue;
         d = aa_digest(d, se[i].name, strlen(se[i].name) + 1);
         d = aa_digest(d, text, strlen(text) + 1);
     }

@@ -97,6 +97,10 @@ aa_status aa_conf_finish(aa_conf *cfg, aa_err *err) __attribute__((warn_unused_r
 aa_status aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,
                        aa_err *err) __attribute__((warn_unused_result, nonnull(1)));
 
+/** The error "section.key: what is wrong" of what a process checks for itself, with file and line
+ *  before it as aa_conf_load has them. */
+aa_status aa_conf_fail_at(const aa_conf *cfg, aa_status st, const char *what, aa_err *err);
+
 /** Write the values as YAML with each key's help; secrets (passwords, tokens) as ***. */
 void aa_conf_print(const aa_conf *cfg, FILE *out);
 
@@ -112,6 +116,10 @@ typedef struct {
     const char *named[AA_CONF_LINKS][2];
 } aa_conf_link_set;
 aa_conf_link_set aa_conf_links(const aa_conf *cfg);
+
+/** The value at which a setting ("section.key") does what builds did that did not have it yet; NULL:
+ *  they all had it. */
+const char *aa_conf_before(const char *key);
 
 /** Digest of what processes must agree on: fields, agent, model, seed, depth. */
 uint64_t aa_conf_digest(const aa_conf *cfg);

@@ -15,7 +15,8 @@ static const char *const free_keys[] = {
     "agent.quiet_events",    "agent.sweep_visits", "agent.forget_events", "agent.entropy",
     "agent.worth_rate",      "agent.policy_rate",  "agent.swap_margin",   "agent.random_ascend",
     "agent.random_descend",  "model.row_rate",     "model.row_l2",        "model.position_rate",
-    "model.shared_gradient", "model.dense_rate",   "model.dense_step",
+    "model.shared_gradient", "model.dense_rate",   "model.row_forget",    "agent.budget_bytes",
+    "model.dense_step",
 };
 static const char *const pipeline_keys[] = {"seed", "depth", NULL};
 static const char *const field_keys[] = {"threshold", "budget_rows", "budget_bytes", "hash_rows",
@@ -140,8 +141,9 @@ static void
 compare_setting(void *arg, const char *key, const char *value, const char *def)
 {
     const comparison *co = arg;
-    const char       *had = def;
-    int               had_len = (int)strlen(def);
+    const char       *before = aa_conf_before(key);
+    const char       *had = before ? before : def;
+    int               had_len = (int)strlen(had);
     char              text[2 * KEY_BYTES];
     bool              is_free = false;
 

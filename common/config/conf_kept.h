@@ -21,7 +21,7 @@ typedef struct {
     char shaping[160], free[400];
 } aa_conf_kept_diff;
 /** What differs between a state's settings and cfg. A setting that the state's text does not name
- *  is newer than that: it counts as its default. */
+ *  is newer than that: it counts as what builds before it did, which is its default as a rule. */
 void aa_conf_kept_compare(const aa_conf *cfg, const char *text, size_t len, aa_conf_kept_diff *out);
 
 /* One number for each of these settings, in one order: two processes of one program find out which

@@ -71,20 +71,37 @@ aa_conf_set_field(aa_conf *cfg, const char *field, const char *key, const aa_con
             return set_in(aa_conf_table_field(), &cfg->fields[f], path, key, v, err);
         names[f] = cfg->fields[f].name;
     }
-    snprintf(path, sizeof path, "fields.%s", field);
-    return fail_unknown(v->where, path, "field",
-                        aa_conf_table_nearest(field, names, cfg->field_count), err);
+    const char *nearest = aa_conf_table_nearest(field, names, cfg->field_count);
+    if (!nearest) return aa_fail(err, AA_ECONFIG, "%s: fields.%s: unknown field", v->where, field);
+    return aa_fail(err, AA_ECONFIG,
+                   "%s: fields.%s: unknown field (did you mean %s? fields.%s= makes a new one)",
+                   v->where, field, nearest, field);
+}
+
+/* f3 and f4, user and user2: numbered on purpose. */
+static bool
+differ_in_digits_only(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+    for (;; a++, b++) {
+        a += strspn(a, digits);
+        b += strspn(b, digits);
+        if (*a != *b) return false;
+        if (!*a) return true;
+    }
 }
 
 bool
 aa_conf_names_field(const aa_conf *cfg, const char *field)
 {
     const char *names[AA_MAX_FIELDS];
+    bool        numbered = false;
     for (size_t f = 0; f < cfg->field_count; f++) {
         if (strcmp(cfg->fields[f].name, field) == 0) return true;
+        numbered = numbered || differ_in_digits_only(cfg->fields[f].name, field);
         names[f] = cfg->fields[f].name;
     }
-    return aa_conf_table_nearest(field, names, cfg->field_count) != NULL;
+    return !numbered && aa_conf_table_nearest(field, names, cfg->field_count);
 }
 
 static bool

@@ -85,7 +85,7 @@
     INT(batch_events, 512, 1, 65536, "events", "events in a full batch")                           \
     INT(batch_wait_ms, 50, 1, 60000, "ms", "live: longest time that a batch is filled")     \
     INT(partition_queue_events, 250000, 1000, 10000000, "events", "events read ahead per partition") \
-    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
+    CHO(on_lost_offset, aa_on_lost_offset, AA_ON_LOST_OFFSET_FAIL, "Kafka no longer has the next events (retention, a re-created topic, an unclean leader election): fail: end with an error; skip: continue behind the gap, which is logged and counted", \
         VAL(AA_ON_LOST_OFFSET_FAIL, "fail") VAL(AA_ON_LOST_OFFSET_SKIP, "skip")) \
     CHO(on_lost_letter, aa_on_lost_letter, AA_ON_LOST_LETTER_LOG, "the dead-letter topic refuses a letter in every form, cut short too: log: log and count it; fail: end with an error", \
         VAL(AA_ON_LOST_LETTER_LOG, "log") VAL(AA_ON_LOST_LETTER_FAIL, "fail"))
@@ -106,6 +106,7 @@
     NUM(ratio_clip, 2, 1, 1000, "", "upper limit of the importance ratio")                                    \
     NUM(row_cost, 0, 0, 1e9, "loss", "cost of holding a row, per event; mode default: lower limit of the price") \
     NUM(rows_share, 0.48, 0, 1000, "", "mode default: budget of own rows of all fields together, as a share of the IDs seen at least twice") \
+    INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "most that assigner and learner hold together: IDs, rows with their optimizer state, agent, batches in flight; what is worth least makes room; 0: no limit") \
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
     INT(quiet_events, 2000, 0, INT64_MAX, "events", "... and of at least this many events")    \
@@ -141,10 +142,11 @@
     NUM(own_accumulator, 0.3, 1e-12, 1e6, "", "initial value of the accumulators of a residual row") \
     NUM(own_linear_accumulator, 5, 1e-12, 1e6, "", "initial value of the accumulator of a residual row's linear weight")                \
     NUM(shared_gradient, 0.5, 0, 1, "", "share of the gradient that the shared reading gets from an ID with a residual row") \
-    CHO(row_format, aa_row_format, AA_ROW_FLOAT, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
+    CHO(row_format, aa_row_format, AA_ROW_BF16, "weights of own rows: float: 4 bytes each; bf16: 2 bytes each, rounded stochastically", \
         VAL(AA_ROW_FLOAT, "float") VAL(AA_ROW_BF16, "bf16")) \
-    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ADAGRAD, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
+    CHO(row_optimizer, aa_row_optimizer, AA_ROW_ROWWISE, "Adagrad accumulators of own rows: adagrad: one per weight; rowwise: two per row, for the factors and for the linear weight", \
         VAL(AA_ROW_ADAGRAD, "adagrad") VAL(AA_ROW_ROWWISE, "rowwise")) \
+    NUM(row_forget, 0.003, 0, 1, "", "share of what the accumulators of an own row's factors gathered that each update forgets; 0: none") \
     NUM(dense_rate, 0.0003, 0, 10, "", "Adam's learning rate of the dense weights")
 
 #define AA_SETTINGS_CHECKPOINT(STR, CHO, VAL, INT, NUM, BOO)                                       \
@@ -173,6 +175,7 @@
     STR(peers, "", "HTTP addresses of the other processes, for the live page: ingest=HOST:PORT,assigner=...,learner=...; empty: 127.0.0.1 and http.*_port") \
     INT(page_every_ms, 2000, 100, 600000, "ms", "time between two points of the live page's history") \
     INT(linger_ms, 3000, 0, 600000, "ms", "Time after SIGTERM in which scores are still served while /readyz answers 503, so that load balancers notice. Then no connection is accepted any more, and running requests end") \
+    INT(delete_retention_ms, 86400000, 0, INT64_MAX / 4, "ms", "delete.retention.ms of topics.assignments and topics.model, used where Kafka does not tell (DescribeConfigs is not allowed). A scorer that did not read for longer may have missed deletions: it reads the topics anew") \
     INT(max_request_bytes, 1048576, 1024, 1073741824, "bytes", "largest request")
 
 #define AA_SETTINGS_HTTP(STR, CHO, VAL, INT, NUM, BOO)                                             \

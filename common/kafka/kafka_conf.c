@@ -146,7 +146,8 @@ aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **co
 }
 
 aa_status
-aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
+aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, int timeout_ms, size_t *count,
+                         aa_err *err)
 {
     aa_status                       st = AA_OK;
     const struct rd_kafka_metadata *md = NULL;
@@ -156,7 +157,7 @@ aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_er
         return aa_fail(err, AA_ECONFIG, "topic %s: %s", topic,
                        rd_kafka_err2str(rd_kafka_last_error()));
     *count = 0;
-    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, AA_KAFKA_ASK_MS);
+    rd_kafka_resp_err_t ke = rd_kafka_metadata(rk, 0, rkt, &md, timeout_ms);
     if (ke) {
         st = aa_fail(err, AA_EIO, "topic %s: %s", topic, rd_kafka_err2str(ke));
         goto out;
@@ -208,8 +209,10 @@ check_model_bytes(const aa_conf *cfg, aa_err *err)
                        " bytes; Kafka's clients take at most %d",
                        need, CLIENT_MOST);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        const char *value = aa_kafka_property_of(cfg, limits[i].key);
-        if (value && strtoll(value, NULL, 10) < limits[i].least)
+        const char     *value = aa_kafka_property_of(cfg, limits[i].key);
+        char           *end = NULL;
+        const long long number = value ? strtoll(value, &end, 10) : 0;
+        if (value && end != value && *end == '\0' && number < limits[i].least)
             return aa_fail(err, AA_ECONFIG,
                            "kafka.%s: %.20s is too small: the dense weights (model.hidden) need "
                            "%" PRId64 ", and %" PRId64 " bytes in max.message.bytes of topic %.60s",
@@ -219,6 +222,45 @@ check_model_bytes(const aa_conf *cfg, aa_err *err)
 }
 
 /* ---- checking without a broker ---- */
+
+/* The client takes any number, and then waits for ever. Hosts are separated by commas or blanks. */
+static aa_status
+check_ports(const aa_conf *cfg, const char *key, aa_err *err)
+{
+    const char *list = aa_kafka_property_of(cfg, key);
+    for (const char *at = list; at && *at; at += strspn(at, ", ")) {
+        const char *host = at, *colon = NULL;
+        at += strcspn(at, ", ");
+        for (const char *c = host; c < at; c++) {
+            if (*c == ']') colon = NULL; /* those before are of an IPv6 address */
+            if (*c == ':' && strncmp(c, "://", 3) != 0) colon = c;
+        }
+        char      *end = NULL;
+        const long port = colon ? strtol(colon + 1, &end, 10) : 1;
+        if (colon && (end != at || port < 1 || port > 65535 || colon[1] < '0' || colon[1] > '9'))
+            return aa_fail(err, AA_ECONFIG,
+                           "kafka.%s: \"%.*s\": a port is a number from 1 to 65535", key,
+                           (int)(at - host), host);
+    }
+    return AA_OK;
+}
+
+/* The client takes it too, and its group member is thrown out again and again. */
+static aa_status
+check_heartbeat(const rd_kafka_conf_t *conf, aa_err *err)
+{
+    static const char *const key[2] = {"heartbeat.interval.ms", "session.timeout.ms"};
+    long                     ms[2];
+    for (size_t i = 0; i < 2; i++) {
+        char   text[32] = "";
+        size_t size = sizeof text;
+        if (rd_kafka_conf_get(conf, key[i], text, &size) != RD_KAFKA_CONF_OK) return AA_OK;
+        ms[i] = strtol(text, NULL, 10);
+    }
+    if (ms[0] < ms[1]) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "kafka.%s: %ld must be less than kafka.%s, which is %ld",
+                   key[0], ms[0], key[1], ms[1]);
+}
 
 /* The library compares properties with one another, and reads files of keys, when a client is made.
  * This one knows no broker and asks nothing. */
@@ -241,10 +283,13 @@ aa_kafka_check(const aa_conf *cfg, aa_err *err)
 {
     enum { CONSUMER, READER, ADMIN, PRODUCER, CLIENTS };
     aa_status st = check_model_bytes(cfg, err);
+    if (st == AA_OK) st = check_ports(cfg, "bootstrap.servers", err);
+    if (st == AA_OK) st = check_ports(cfg, "metadata.broker.list", err);
 
     for (int c = 0; st == AA_OK && c < CLIENTS; c++) {
         rd_kafka_conf_t *conf = NULL;
         if (c == CONSUMER) st = aa_kafka_consumer_conf(&conf, cfg, true, err);
+        if (c == CONSUMER && st == AA_OK) st = check_heartbeat(conf, err);
         if (c == READER) st = aa_kafka_reader_conf(&conf, cfg, err);
         if (c == ADMIN) st = aa_kafka_admin_conf(&conf, cfg, err);
         if (c == PRODUCER)

@@ -182,7 +182,7 @@ aa_status
 aa_consumer_count_partitions(aa_consumer *cs, aa_err *err)
 {
     size_t    count = 0;
-    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, &count, err);
+    aa_status st = aa_kafka_partition_count(cs->rk, cs->topic, AA_KAFKA_ASK_MS, &count, err);
 
     if (st != AA_OK) return st;
     if (count == 0)
@@ -201,11 +201,11 @@ aa_consumer_partition_count(const aa_consumer *cs)
 aa_status
 aa_consumer_watermarks(aa_consumer *cs, int32_t partition, int64_t *low, int64_t *high, aa_err *err)
 {
-    rd_kafka_resp_err_t ke =
-        rd_kafka_query_watermark_offsets(cs->rk, cs->topic, partition, low, high, AA_KAFKA_ASK_MS);
-    if (ke)
-        return aa_fail(err, AA_EIO, "offsets of %s partition %d: %s", cs->topic, (int)partition,
-                       rd_kafka_err2str(ke));
+    aa_kafka_extent ex = {.topic = cs->topic, .partition = partition};
+    aa_status       st = aa_kafka_ask_extents(cs->rk, &ex, 1, AA_KAFKA_ASK_MS, err);
+    if (st != AA_OK) return st;
+    *low = ex.low;
+    *high = ex.high;
     return AA_OK;
 }
 

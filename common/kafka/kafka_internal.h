@@ -30,8 +30,22 @@ aa_status aa_kafka_conf_new(rd_kafka_conf_t **out, const aa_conf *cfg,
 aa_status aa_kafka_client_new(rd_kafka_t **out, rd_kafka_type_t type, rd_kafka_conf_t **conf_p,
                               aa_err *err) __attribute__((warn_unused_result));
 /** Number of a topic's partitions; 0: it does not exist. @errors AA_EIO no broker answers */
-aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, size_t *count, aa_err *err)
-    __attribute__((warn_unused_result));
+aa_status aa_kafka_partition_count(rd_kafka_t *rk, const char *topic, int timeout_ms, size_t *count,
+                                   aa_err *err) __attribute__((warn_unused_result));
+
+/* What a partition holds: offsets from low to before high. */
+typedef struct {
+    const char *topic;
+    int32_t     partition;
+    int64_t     low, high;
+} aa_kafka_extent;
+/** Fill in low and high of n partitions. A leader that does not answer is looked up again, as long
+ *  as timeout_ms lasts. @errors AA_EIO one of them is not known; the others may be */
+aa_status aa_kafka_ask_extents(rd_kafka_t *rk, aa_kafka_extent *ex, size_t n, int timeout_ms,
+                               aa_err *err) __attribute__((warn_unused_result));
+
+/** delete.retention.ms of a topic; -1: not known within timeout_ms, or asking is not allowed. */
+int64_t aa_kafka_delete_retention_ms(rd_kafka_t *rk, const char *topic, int timeout_ms);
 
 /* What each kind of client starts from; *out is the caller's, on error too. */
 aa_status aa_kafka_consumer_conf(rd_kafka_conf_t **out, const aa_conf *cfg, bool subscribe,

@@ -64,6 +64,19 @@ tell_end(aa_producer *pr, const rd_kafka_message_t *km)
 }
 
 static void
+say_lost(const rd_kafka_message_t *km)
+{
+    const char *topic = rd_kafka_topic_name(km->rkt), *why = rd_kafka_err2str(km->err);
+    if (km->err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        aa_warn("KAFKA-DELIVERY", "topic %s: %s", topic, why);
+    else
+        aa_error("KAFKA-DELIVERY",
+                 "topic %s: %s: a message of %zu bytes; raise max.message.bytes of the topic "
+                 "(kafka-configs.sh --alter), and kafka.message.max.bytes if it is set",
+                 topic, why, km->key_len + km->len);
+}
+
+static void
 on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *km, void *opaque)
 {
     aa_producer *pr = opaque;
@@ -77,8 +90,7 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *km, void *opaque)
     if (pr->failed++ == 0)
         snprintf(pr->failure, sizeof pr->failure, "topic %s: %s", rd_kafka_topic_name(km->rkt),
                  rd_kafka_err2str(km->err));
-    aa_warn("KAFKA-DELIVERY", "topic %s: %s", rd_kafka_topic_name(km->rkt),
-            rd_kafka_err2str(km->err));
+    say_lost(km);
 }
 
 /* idempotence needs acks=all and few requests in flight: it gives way to what the user asks for */

@@ -27,13 +27,23 @@ struct aa_reader {
     size_t            topic_count;
     reader_part      *part; /* (part_count) owned */
     size_t            part_count, there_count;
-    aa_kafka_batch    batch; /* of the last poll */
+    aa_kafka_batch    batch;     /* of the last poll */
+    char              lost[200]; /* "": nothing */
 };
 
 static const aa_kafka_property reader_defaults[] = {
     {"group.id", "autoassign-reader", false}, /* the library wants one; nothing is ever committed */
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
+
+/* Records are small and are applied as fast as they come, so a short queue and small responses are
+ * enough: the client takes some hundred bytes for each record that waits. */
+static const aa_kafka_property reader_ahead[] = {
+    {"queued.min.messages", "20000", false},
+    {"queued.max.messages.kbytes", "2048", false},
+    {"fetch.max.bytes", "1000000", false}, /* more if message.max.bytes is more */
+};
+enum { READER_AHEAD = sizeof reader_ahead / sizeof *reader_ahead };
 
 /* message.max.bytes: the client takes as much in a fetch, unless the user has set that. */
 aa_status
@@ -45,9 +55,11 @@ aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
     char              largest[24];
     const int64_t     model_bytes = aa_kafka_model_bytes(cfg);
 
-    AA_REQUIRE(aa_kafka_consumer_default_count + 2 <= sizeof p / sizeof *p);
+    AA_REQUIRE(aa_kafka_consumer_default_count + READER_AHEAD + 2 <= sizeof p / sizeof *p);
     for (size_t i = 0; i < aa_kafka_consumer_default_count; i++)
         p[n++] = aa_kafka_consumer_defaults[i];
+    for (size_t i = 0; i < READER_AHEAD; i++)
+        p[n++] = reader_ahead[i];
     p[n++] = reader_defaults[0];
     snprintf(largest, sizeof largest, "%" PRId64, model_bytes);
     if (cfg->publish.enabled && model_bytes > USUAL_BYTES)
@@ -80,7 +92,7 @@ add_topic(aa_reader *rd, const char *name, rd_kafka_topic_partition_list_t *list
 {
     size_t       count = 0, topic = rd->topic_count;
     reader_part *part;
-    aa_status    st = aa_kafka_partition_count(rd->rk, name, &count, err);
+    aa_status    st = aa_kafka_partition_count(rd->rk, name, AA_KAFKA_ASK_MS, &count, err);
 
     if (st != AA_OK) return st;
     if (count == 0) return aa_fail(err, AA_EIO, "topic %s does not exist", name);
@@ -91,18 +103,51 @@ add_topic(aa_reader *rd, const char *name, rd_kafka_topic_partition_list_t *list
     if (!part) return aa_fail(err, AA_ENOMEM, "%zu partitions", count);
     rd->part = part;
     for (size_t p = 0; p < count; p++) {
-        int64_t             low = 0, high = 0;
-        rd_kafka_resp_err_t ke = rd_kafka_query_watermark_offsets(rd->rk, name, (int32_t)p, &low,
-                                                                  &high, AA_KAFKA_ASK_MS);
-        if (ke)
-            return aa_fail(err, AA_EIO, "topic %s partition %zu: %s", name, p,
-                           rd_kafka_err2str(ke));
-        rd->part[rd->part_count++] = (reader_part){topic, (int32_t)p, low, high, low >= high};
-        rd->there_count += low >= high;
+        rd->part[rd->part_count++] = (reader_part){.topic = topic, .partition = (int32_t)p};
         rd_kafka_topic_partition_list_add(list, name, (int32_t)p)->offset =
             RD_KAFKA_OFFSET_BEGINNING;
     }
     return AA_OK;
+}
+
+static const char *
+topic_name_of(const aa_reader *rd, const reader_part *pt)
+{
+    return rd_kafka_topic_name(rd->topic[pt->topic]);
+}
+
+/* Where all partitions begin and end (*ex, the caller's). */
+static aa_status
+ask_extents(aa_reader *rd, aa_kafka_extent **ex, int timeout_ms, aa_err *err)
+{
+    *ex = calloc(rd->part_count + 1, sizeof **ex);
+    if (!*ex) return aa_fail(err, AA_ENOMEM, "%zu partitions", rd->part_count);
+    for (size_t i = 0; i < rd->part_count; i++)
+        (*ex)[i] = (aa_kafka_extent){.topic = topic_name_of(rd, &rd->part[i]),
+                                     .partition = rd->part[i].partition};
+    return aa_kafka_ask_extents(rd->rk, *ex, rd->part_count, timeout_ms, err);
+}
+
+static void
+read_until(aa_reader *rd, reader_part *pt, int64_t low, int64_t high)
+{
+    pt->until = high;
+    rd->there_count -= pt->there;
+    pt->there = pt->next >= high || low >= high;
+    rd->there_count += pt->there;
+}
+
+static aa_status
+begin_at_first(aa_reader *rd, aa_err *err)
+{
+    aa_kafka_extent *ex = NULL;
+    aa_status        st = ask_extents(rd, &ex, AA_KAFKA_ASK_MS, err);
+    for (size_t i = 0; i < rd->part_count && st == AA_OK; i++) {
+        rd->part[i].next = ex[i].low;
+        read_until(rd, &rd->part[i], ex[i].low, ex[i].high);
+    }
+    free(ex);
+    return st;
 }
 
 /* Begin with the first message of each partition that is not older than since_ms. */
@@ -148,6 +193,8 @@ aa_reader_open_since(aa_reader **out, const aa_conf *cfg, const char *const *top
         st = add_topic(rd, topics[t], list, err);
         if (st != AA_OK) goto out;
     }
+    st = begin_at_first(rd, err);
+    if (st != AA_OK) goto out;
     ke = since_ms > 0 ? begin_at(rd, list, since_ms) : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (!ke) ke = rd_kafka_assign(rd->rk, list);
     if (ke) {
@@ -174,6 +221,15 @@ topic_idx(const aa_reader *rd, const rd_kafka_topic_t *rkt)
     return 0;
 }
 
+static void
+note_lost(aa_reader *rd, const reader_part *pt, const char *what, int64_t offset)
+{
+    if (rd->lost[0]) return;
+    snprintf(rd->lost, sizeof rd->lost,
+             "%.90s partition %" PRId32 " %s %" PRId64 ", read to %" PRId64, topic_name_of(rd, pt),
+             pt->partition, what, offset, pt->next);
+}
+
 /* Everything before `next` of the message's partition has been returned. */
 static void
 advance(aa_reader *rd, const rd_kafka_message_t *km, int64_t next)
@@ -183,7 +239,8 @@ advance(aa_reader *rd, const rd_kafka_message_t *km, int64_t next)
     for (size_t i = 0; i < rd->part_count; i++) {
         reader_part *pt = &rd->part[i];
         if (pt->topic != topic || pt->partition != km->partition) continue;
-        if (next > pt->next) pt->next = next;
+        if (next < pt->next + !km->err) note_lost(rd, pt, "went back to", km->offset);
+        pt->next = next;
         if (!pt->there && pt->next >= pt->until) {
             pt->there = true;
             rd->there_count++;
@@ -236,23 +293,45 @@ aa_reader_caught_up(const aa_reader *rd)
 }
 
 aa_status
-aa_reader_refresh(aa_reader *rd, aa_err *err)
+aa_reader_refresh(aa_reader *rd, int timeout_ms, aa_err *err)
 {
-    for (size_t i = 0; i < rd->part_count; i++) {
-        reader_part        *pt = &rd->part[i];
-        const char         *name = rd_kafka_topic_name(rd->topic[pt->topic]);
-        int64_t             low = 0, high = 0;
-        rd_kafka_resp_err_t ke = rd_kafka_query_watermark_offsets(rd->rk, name, pt->partition, &low,
-                                                                  &high, AA_KAFKA_ASK_MS);
-        if (ke)
-            return aa_fail(err, AA_EIO, "topic %s partition %" PRId32 ": %s", name, pt->partition,
-                           rd_kafka_err2str(ke));
-        pt->until = high;
-        rd->there_count -= pt->there;
-        pt->there = pt->next >= high || low >= high;
-        rd->there_count += pt->there;
+    aa_kafka_extent *ex = NULL;
+    aa_status        st = ask_extents(rd, &ex, timeout_ms, err);
+    for (size_t i = 0; i < rd->part_count && st == AA_OK; i++) {
+        reader_part *pt = &rd->part[i];
+        if (pt->next < ex[i].low) note_lost(rd, pt, "begins at", ex[i].low);
+        if (pt->next > ex[i].high) note_lost(rd, pt, "ends at", ex[i].high);
+        read_until(rd, pt, ex[i].low, ex[i].high);
     }
-    return AA_OK;
+    free(ex);
+    return st;
+}
+
+int64_t
+aa_reader_position(const aa_reader *rd)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < rd->part_count; i++)
+        sum += rd->part[i].next;
+    return sum;
+}
+
+const char *
+aa_reader_lost(const aa_reader *rd)
+{
+    return rd->lost[0] ? rd->lost : NULL;
+}
+
+int64_t
+aa_reader_delete_retention_ms(aa_reader *rd, int timeout_ms)
+{
+    int64_t least = INT64_MAX;
+    for (size_t t = 0; t < rd->topic_count; t++) {
+        const int64_t ms =
+            aa_kafka_delete_retention_ms(rd->rk, rd_kafka_topic_name(rd->topic[t]), timeout_ms);
+        if (ms < least) least = ms;
+    }
+    return least;
 }
 
 size_t

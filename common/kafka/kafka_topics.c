@@ -105,7 +105,7 @@ aa_topic_make(const aa_conf *cfg, const aa_topic_spec *sp, int *existing, aa_err
 
     aa_status st = admin_new(&rk, cfg, err);
     if (st != AA_OK) return st;
-    st = aa_kafka_partition_count(rk, sp->name, &count, err);
+    st = aa_kafka_partition_count(rk, sp->name, AA_KAFKA_ASK_MS, &count, err);
     if (st != AA_OK) goto out;
     if (existing) *existing = (int)count;
     if (count > 0) goto out;
@@ -192,6 +192,8 @@ take_settings(rd_kafka_event_t *ev, aa_topic_facts *out)
         if (strcmp(name, "retention.ms") == 0) out->retention_ms = strtoll(value, NULL, 10);
         if (strcmp(name, "max.message.bytes") == 0)
             out->max_message_bytes = strtoll(value, NULL, 10);
+        if (strcmp(name, "delete.retention.ms") == 0)
+            out->delete_retention_ms = strtoll(value, NULL, 10);
     }
     out->settings_known = true;
 }
@@ -244,6 +246,14 @@ aa_topic_max_bytes(const aa_conf *cfg, const char *topic, int timeout_ms)
     return facts.settings_known ? facts.max_message_bytes : 0;
 }
 
+int64_t
+aa_kafka_delete_retention_ms(rd_kafka_t *rk, const char *topic, int timeout_ms)
+{
+    aa_topic_facts facts = {0};
+    ask_settings(rk, topic, timeout_ms, &facts);
+    return facts.settings_known ? facts.delete_retention_ms : -1;
+}
+
 aa_status
 aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
 {
@@ -258,6 +268,22 @@ aa_topic_check_model(const aa_conf *cfg, int64_t max_bytes, aa_err *err)
                    max_bytes, need, cfg->topics.model);
 }
 
+/* Small weights fit where nobody has lowered the limit. */
+static void
+say_unchecked(const aa_conf *cfg)
+{
+    enum { USUAL_BYTES = 1048588 };
+    const int64_t      need = aa_kafka_model_bytes(cfg);
+    const aa_log_level level = need > USUAL_BYTES ? AA_WARN : AA_INFO;
+    char               kv[64];
+
+    snprintf(kv, sizeof kv, "need_bytes=%" PRId64, need);
+    aa_log_write(level, "TOPIC-UNCHECKED", kv,
+                 "topic %s: its settings may not be asked for (DescribeConfigs): its "
+                 "max.message.bytes must be no less than the dense weights need",
+                 cfg->topics.model);
+}
+
 aa_status
 aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
 {
@@ -269,7 +295,9 @@ aa_topic_ensure_model(const aa_conf *cfg, aa_err *err)
     aa_topic_model_settings_of(&ts, cfg);
     st = aa_topic_create(cfg, cfg->topics.model, 0, ts.pair, ts.count, &existing, err);
     if (st != AA_OK || existing == 0) return st;
-    return aa_topic_check_model(cfg, aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS), err);
+    const int64_t max_bytes = aa_topic_max_bytes(cfg, cfg->topics.model, ASK_MS);
+    if (max_bytes == 0) say_unchecked(cfg);
+    return aa_topic_check_model(cfg, max_bytes, err);
 }
 
 aa_status

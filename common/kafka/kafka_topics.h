@@ -46,7 +46,7 @@ typedef struct {
     int     partitions, replication; /* partitions 0: there is no such topic */
     bool    settings_known;          /* else asking for them was not allowed: those below are 0 */
     bool    compacted;
-    int64_t retention_ms, max_message_bytes;
+    int64_t retention_ms, delete_retention_ms, max_message_bytes;
 } aa_topic_facts;
 /** What is known of a topic. @errors AA_EIO no broker, or asking is not allowed */
 aa_status aa_topic_describe(const aa_conf *cfg, const char *topic, aa_topic_facts *out, aa_err *err)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,24 @@ listener_at(const struct sockaddr_un *sa)
     return pid;
 }
 
+/* The path of an ipc:// address; empty: it has none. */
+static const char *
+path_of(const char *endpoint)
+{
+    const char *path = strncmp(endpoint, "ipc://", 6) == 0 ? endpoint + 6 : "";
+    return *path == '@' || *path == '*' ? "" : path;
+}
+
+aa_status
+aa_ipc_address_is_socket(const char *endpoint, aa_err *err)
+{
+    struct stat what;
+    const char *path = path_of(endpoint);
+    if (!*path || lstat(path, &what) != 0 || S_ISSOCK(what.st_mode)) return AA_OK;
+    return aa_fail(err, AA_ECONFIG, "%s: there is a file of this name, and it is no socket",
+                   endpoint);
+}
+
 /* Whoever has just ended may leave its socket to a snapshot's child, or to libzmq's own thread, for
  * a moment. */
 aa_status
@@ -41,9 +60,10 @@ aa_ipc_address_check(const char *endpoint, aa_err *err)
     enum { TRIES = 60 };
     const struct timespec pause = {.tv_nsec = 50 * 1000000L};
     struct sockaddr_un    sa = {.sun_family = AF_UNIX};
-    const char           *path = strncmp(endpoint, "ipc://", 6) == 0 ? endpoint + 6 : "";
+    const char           *path = path_of(endpoint);
     int                   pid = -1;
-    if (!*path || *path == '@' || *path == '*' || strlen(path) >= sizeof sa.sun_path) return AA_OK;
+    aa_status             st = aa_ipc_address_is_socket(endpoint, err);
+    if (st != AA_OK || !*path || strlen(path) >= sizeof sa.sun_path) return st;
     memcpy(sa.sun_path, path, strlen(path));
     for (int i = 0; i < TRIES; i++) {
         pid = listener_at(&sa);

@@ -252,6 +252,21 @@ has_port(const char *address)
     return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port <= 65535;
 }
 
+/* *, or letters that names, numbers and interfaces have. libzmq would take `from;to` for two. */
+static bool
+has_host(const char *address)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
+    const char       *colon = strrchr(address, ':'), *end = colon;
+    if (!colon || *address == '-') return false;
+    if (strncmp(address, "*:", 2) == 0) return true;
+    if (*address == '[') {
+        end = strchr(address, ']');
+        return end && end + 1 == colon && strcspn(address, ";, ") >= (size_t)(end - address);
+    }
+    return strspn(address, name) >= (size_t)(end - address);
+}
+
 static aa_status
 check_endpoint(const char *name, const char *endpoint, aa_err *err)
 {
@@ -260,17 +275,18 @@ check_endpoint(const char *name, const char *endpoint, aa_err *err)
     const char *what = NULL;
     address = address ? address + 3 : endpoint;
     if (strncmp(endpoint, "tcp://", 6) == 0)
-        what = has_port(address) ? NULL : "expected tcp://HOST:PORT";
+        what = has_host(address) && has_port(address) ? NULL : "expected tcp://HOST:PORT";
     else if (strncmp(endpoint, "ipc://", 6) == 0)
         what = strlen(address) <= SOCKET_PATH_MAX ? NULL : "a socket's path has at most 107 bytes";
-    else if (strncmp(endpoint, "inproc://", 9) != 0)
+    else
         what = "expected tcp://HOST:PORT or ipc://PATH";
     if (!what && !*address) what = "nothing after the //";
     if (!what) {
         char   as_is[320];
         bool   ipv6;
         aa_err why = AA_ERR_INIT;
-        if (aa_tcp_address(endpoint, false, as_is, sizeof as_is, &ipv6, &why) != AA_OK)
+        if (aa_ipc_address_is_socket(endpoint, &why) != AA_OK ||
+            aa_tcp_address(endpoint, false, as_is, sizeof as_is, &ipv6, &why) != AA_OK)
             return aa_fail(err, AA_ECONFIG, "%s: %s", name, why.text);
     }
     return what ? aa_fail(err, AA_ECONFIG, "%s: \"%.100s\": %s", name, endpoint, what) : AA_OK;

@@ -8,11 +8,13 @@
 
 #include "common/config/conf.h"
 #include "common/messages/wire_proto.h"
+#include "common/messages/wire_scan.h"
 #include "common/model/model.h"
 #include "schemas/model.pb-c.h"
 
-#define MAX_POSITION 16    /* agent.positions + 1 */
-#define MAX_DIM      1024  /* model.dim */
+#define MAX_POSITION 16   /* agent.positions + 1 */
+#define MAX_DIM      1024 /* model.dim */
+#define MAX_ROW      (MAX_DIM + 1)
 #define MAX_WIDTH    65536 /* of a hidden layer */
 
 /* ---- keys ---- */
@@ -77,13 +79,13 @@ aa_topic_key_get(aa_topic_key *k, const void *buf, size_t len, aa_err *err)
 /* ---- assignment ---- */
 
 static aa_status
-check_assignment(const Autoassign__Assignment *m, aa_err *err)
+check_assignment(const aa_assignment *a, aa_err *err)
 {
-    aa_status st = wire_check_mix("mix", &m->mix, 1, err);
-    if (st == AA_OK) st = wire_check_mix("alt_mix", &m->alt_mix, 1, err);
+    aa_status st = wire_check_mix("mix", &a->mix, 1, err);
+    if (st == AA_OK) st = wire_check_mix("alt_mix", &a->alt_mix, 1, err);
     if (st != AA_OK) return st;
-    if (m->position > MAX_POSITION)
-        return aa_fail(err, AA_EPARSE, "position %" PRIu32, m->position);
+    if (a->position > MAX_POSITION)
+        return aa_fail(err, AA_EPARSE, "position %" PRIu32, a->position);
     return AA_OK;
 }
 
@@ -100,32 +102,72 @@ aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     m.alt_mix = a->alt_mix;
     m.position = a->position;
     m.modulo = a->modulo;
-    aa_status st = check_assignment(&m, err);
+    aa_status st = check_assignment(a, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
+}
+
+/* Fields of schemas/model.proto. */
+enum {
+    ASSIGNMENT_RUN = 1,
+    ASSIGNMENT_VERSION,
+    ASSIGNMENT_SLOT,
+    ASSIGNMENT_MIX,
+    ASSIGNMENT_POSITION,
+    ASSIGNMENT_BORN,
+    ASSIGNMENT_ALT_SLOT,
+    ASSIGNMENT_ALT_MIX,
+    ASSIGNMENT_MODULO
+};
+enum { ROW_RUN = 1, ROW_VERSION, ROW_W, ROW_BORN, ROW_HALF };
+enum { RECORD_MARK = 15 };
+
+static float
+float_of(uint64_t bits)
+{
+    const uint32_t low = (uint32_t)bits;
+    float          value;
+    memcpy(&value, &low, sizeof value);
+    return value;
+}
+
+/* False: a known field of another type. Others are passed over. */
+static bool
+take_assignment_field(aa_assignment *a, const wire_field *fi)
+{
+    const uint32_t low = (uint32_t)fi->value;
+    switch (fi->number) {
+    case ASSIGNMENT_RUN: a->run_id = fi->value; return fi->type == WIRE_FIXED64;
+    case ASSIGNMENT_VERSION: a->version = fi->value; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_SLOT: a->slot = low; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_MIX: a->mix = float_of(fi->value); return fi->type == WIRE_FIXED32;
+    case ASSIGNMENT_POSITION: a->position = low; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_BORN: a->born = fi->value; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_ALT_SLOT: a->alt_slot = low; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_ALT_MIX: a->alt_mix = float_of(fi->value); return fi->type == WIRE_FIXED32;
+    case ASSIGNMENT_MODULO: a->modulo = low; return fi->type == WIRE_VARINT;
+    case RECORD_MARK: return fi->type == WIRE_FIXED32;
+    default: return true;
+    }
+}
+
+static aa_status
+fail_parse(const char *name, size_t len, aa_err *err)
+{
+    return aa_fail(err, AA_EPARSE, "%s: %zu bytes that do not parse", name, len);
 }
 
 aa_status
 aa_wire_unpack_assignment(aa_assignment *a, const void *buf, size_t len, aa_err *err)
 {
-    wire_arena        ar;
-    ProtobufCMessage *msg = NULL;
-    aa_status         st =
-        wire_unpack(&ar, &msg, "Assignment", &autoassign__assignment__descriptor, buf, len, err);
-    if (st != AA_OK) goto out;
-    const Autoassign__Assignment *m = (const void *)msg;
-    st = check_assignment(m, err);
-    if (st != AA_OK) goto out;
-    *a = (aa_assignment){.run_id = m->run_id,
-                         .version = m->version,
-                         .born = m->born,
-                         .slot = m->slot,
-                         .alt_slot = m->alt_slot,
-                         .mix = m->mix,
-                         .alt_mix = m->alt_mix,
-                         .position = m->position,
-                         .modulo = m->modulo};
-out:
-    wire_arena_fini(&ar);
+    wire_scan        sc = {.at = buf, .end = (const uint8_t *)buf + len};
+    wire_field       fi;
+    wire_scan_status found;
+    aa_assignment    got = {0};
+    while ((found = wire_scan_next(&sc, &fi)) == WIRE_SCAN_FIELD)
+        if (!take_assignment_field(&got, &fi)) break;
+    if (found != WIRE_SCAN_END) return fail_parse("Assignment", len, err);
+    aa_status st = check_assignment(&got, err);
+    if (st == AA_OK) *a = got;
     return st;
 }
 
@@ -174,37 +216,95 @@ out:
 
 /* ---- row ---- */
 
+/* half (width): w as bf16, little-endian. False: a value is none. */
+static bool
+halve(uint8_t *half, const float *w, size_t width)
+{
+    uint32_t lower = 0;
+    for (size_t i = 0; i < width; i++) {
+        uint32_t bits;
+        memcpy(&bits, &w[i], sizeof bits);
+        lower |= bits & 0xFFFF;
+        half[2 * i] = (uint8_t)(bits >> 16);
+        half[2 * i + 1] = (uint8_t)(bits >> 24);
+    }
+    return lower == 0;
+}
+
 aa_status
 aa_wire_pack_row(aa_bytes *out, const aa_row_head *rh, const float *w, size_t width, aa_err *err)
 {
+    uint8_t         half[2 * MAX_ROW];
     Autoassign__Row m = AUTOASSIGN__ROW__INIT;
+    AA_REQUIRE(width <= MAX_ROW);
     m.run_id = rh->run_id;
     m.version = rh->version;
     m.born = rh->born;
-    m.n_w = width;
-    m.w = wire_unconst(w);
+    if (rh->bf16 && halve(half, w, width)) {
+        m.half = (ProtobufCBinaryData){.len = 2 * width, .data = half};
+    } else {
+        m.n_w = width;
+        m.w = wire_unconst(w);
+    }
     aa_status st = wire_check_finite("w", w, width, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
+}
+
+typedef struct {
+    aa_row_head rh;
+    float       w[MAX_ROW];
+    size_t      n; /* values, also those for which there is no room */
+} row_record;
+
+static void
+take_value(row_record *re, uint64_t bits)
+{
+    if (re->n < MAX_ROW) re->w[re->n] = float_of(bits);
+    re->n++;
+}
+
+/* As take_assignment_field. */
+static bool
+take_row_field(row_record *re, const wire_field *fi)
+{
+    switch (fi->number) {
+    case ROW_RUN: re->rh.run_id = fi->value; return fi->type == WIRE_FIXED64;
+    case ROW_VERSION: re->rh.version = fi->value; return fi->type == WIRE_VARINT;
+    case ROW_BORN: re->rh.born = fi->value; return fi->type == WIRE_VARINT;
+    case ROW_W:
+        if (fi->type == WIRE_FIXED32) take_value(re, fi->value);
+        for (size_t i = 0; fi->type == WIRE_BYTES && i + 4 <= fi->value; i += 4)
+            take_value(re, wire_scan_little(fi->bytes + i, 4));
+        return fi->type == WIRE_FIXED32 || (fi->type == WIRE_BYTES && fi->value % 4 == 0);
+    case ROW_HALF:
+        for (size_t i = 0; fi->type == WIRE_BYTES && i + 2 <= fi->value; i += 2)
+            take_value(re, wire_scan_little(fi->bytes + i, 2) << 16);
+        re->rh.bf16 = true;
+        return fi->type == WIRE_BYTES && fi->value % 2 == 0;
+    case RECORD_MARK: return fi->type == WIRE_FIXED32;
+    default: return true;
+    }
 }
 
 aa_status
 aa_wire_unpack_row(aa_row_head *rh, float *w, size_t width, const void *buf, size_t len,
                    aa_err *err)
 {
-    wire_arena        ar;
-    ProtobufCMessage *msg = NULL;
-    aa_status st = wire_unpack(&ar, &msg, "Row", &autoassign__row__descriptor, buf, len, err);
-    if (st != AA_OK) goto out;
-    const Autoassign__Row *m = (const void *)msg;
-    st = wire_check_count("w", m->n_w, width, err);
-    if (st != AA_OK) goto out;
-    st = wire_check_finite("w", m->w, width, err);
-    if (st != AA_OK) goto out;
-    *rh = (aa_row_head){.run_id = m->run_id, .version = m->version, .born = m->born};
-    wire_copy(w, m->w, width * sizeof *w);
-out:
-    wire_arena_fini(&ar);
-    return st;
+    wire_scan        sc = {.at = buf, .end = (const uint8_t *)buf + len};
+    wire_field       fi;
+    wire_scan_status found;
+    row_record       re;
+    re.rh = (aa_row_head){0};
+    re.n = 0;
+    while ((found = wire_scan_next(&sc, &fi)) == WIRE_SCAN_FIELD)
+        if (!take_row_field(&re, &fi)) break;
+    if (found != WIRE_SCAN_END) return fail_parse("Row", len, err);
+    aa_status st = wire_check_count("w", re.n, width, err);
+    if (st == AA_OK) st = wire_check_finite("w", re.w, width, err);
+    if (st != AA_OK) return st;
+    *rh = re.rh;
+    wire_copy(w, re.w, width * sizeof *w);
+    return AA_OK;
 }
 
 /* ---- dense ---- */

@@ -57,8 +57,10 @@ aa_status aa_wire_unpack_name(aa_bytes *out, const void **text, size_t *len_out,
  * a slot's former or next owner); 0: a shared row. */
 typedef struct {
     uint64_t run_id, version, born;
+    bool     bf16; /* the values are upper halves of floats, and 2 bytes each in the record */
 } aa_row_head;
-/** w (width) is read */
+/** w (width) is read. rh->bf16 where a value is no bf16: the record has floats all the same.
+ *  @pre width <= 1025 */
 aa_status aa_wire_pack_row(aa_bytes *out, const aa_row_head *rh, const float *w, size_t width,
                            aa_err *err) __attribute__((warn_unused_result));
 /** w (width) is written. @errors AA_EPARSE damaged, not exactly width values, or one not finite */

@@ -4,9 +4,9 @@
  *
  * Whatever the CPU and the size of the batch, sums have one order. Outputs: the bias and the even
  * inputs from the first to the last, then, added to that, the sum of the odd ones. Gradients of
- * inputs: likewise over outputs. Gradients of weights: from the first event to the last. So an event has the same bits alone and in any batch, and
- * gradients that are gathered over several calls those of one call. dense_ref.c holds the
- * definitions in double.
+ * inputs: likewise over outputs. Gradients of weights: from the first event to the last. So an
+ * event has the same bits alone and in any batch, and gradients that are gathered over several
+ * calls those of one call. dense_ref.c holds the definitions in double.
  */
 #ifndef AA_COMMON_MODEL_DENSE_H
 #define AA_COMMON_MODEL_DENSE_H

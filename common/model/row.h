@@ -60,4 +60,18 @@ aa_row_bytes(const aa_conf *cfg)
     return aa_row_weight_bytes(cfg) + aa_row_accumulators(cfg) * sizeof(float);
 }
 
+/* ---- a table of rows in the learner: chunks that never move ---- */
+
+#define AA_ROW_CHUNK       1024u               /* rows */
+#define AA_ROW_CHUNK_WORDS (AA_ROW_CHUNK / 64) /* of a bit per row */
+#define AA_ROW_CHUNK_HEAD  (3 * AA_ROW_CHUNK / 8 + AA_ROW_CHUNK * sizeof(uint64_t))
+
+/** Bytes of a table whose slots below slot_count were used. */
+static inline size_t
+aa_rows_chunks_bytes(const aa_conf *cfg, size_t slot_count)
+{
+    const size_t chunks = (slot_count + AA_ROW_CHUNK - 1) / AA_ROW_CHUNK;
+    return chunks * (AA_ROW_CHUNK_HEAD + AA_ROW_CHUNK * aa_row_bytes(cfg));
+}
+
 #endif

@@ -2,11 +2,13 @@
 #include "common/service/enough.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 enum {
     BESIDE_BYTES = 48 << 20, /* what the libraries allocate at the start, about */
@@ -50,6 +52,16 @@ can_map(size_t bytes)
     return true;
 }
 
+/* malloc keeps 64 MiB of address space for each of the first threads: where it is limited, those
+ * would take what later threads need for their stacks. */
+static void
+share_the_heap(void)
+{
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+        mallopt(M_ARENA_MAX, 1);
+}
+
 aa_status
 aa_enough_threads(size_t count, aa_err *err)
 {
@@ -60,6 +72,7 @@ aa_enough_threads(size_t count, aa_err *err)
     bool       space;
 
     if (!thread) return aa_fail(err, AA_ENOMEM, "%zu threads", count);
+    share_the_heap();
     while (started < count && (code = pthread_create(&thread[started], NULL, wait_at, &ga)) == 0)
         started++;
     space = can_map(started < count ? STACK_BYTES : BESIDE_BYTES);

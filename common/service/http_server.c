@@ -24,6 +24,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/service/http_fault.h"
 
 #define CONNECTION_BYTES (64 << 10) /* request line and headers must fit */
 #define SLOW_LOOK_MS     250
@@ -57,7 +58,8 @@ struct aa_http_call {
     aa_http_server        *hs;
     aa_http_connection    *cn;
     bool                   begun, too_long;
-    bool                   close; /* the answer ends the connection */
+    bool                   nul_in_target; /* the rest of which nobody would see */
+    bool                   close;         /* the answer ends the connection */
     struct MHD_Connection *conn;
     bool                   later; /* the handler answers later */
     aa_http_reply          reply; /* that answer, as soon as it is there */
@@ -113,53 +115,6 @@ send_too_long(request *req)
 {
     req->close = true;
     return send_text(req, MHD_HTTP_CONTENT_TOO_LARGE, NULL, "the body is too long", "");
-}
-
-/* ---- is it a request that RFC 9112 allows? ---- */
-
-typedef struct {
-    const char *name;
-    size_t      count;
-} header_count;
-
-static enum MHD_Result
-count_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-    header_count *hc = arg;
-    (void)kind;
-    (void)value;
-    hc->count += strcasecmp(name, hc->name) == 0;
-    return MHD_YES;
-}
-
-static size_t
-headers_named(struct MHD_Connection *conn, const char *name)
-{
-    header_count hc = {.name = name};
-    MHD_get_connection_values(conn, MHD_HEADER_KIND, count_header, &hc);
-    return hc.count;
-}
-
-/* Two readers of one request must not find two bodies in it. NULL: it is allowed. */
-static const char *
-what_is_wrong(struct MHD_Connection *conn, const char *version)
-{
-    const size_t hosts = headers_named(conn, MHD_HTTP_HEADER_HOST);
-    const size_t lengths = headers_named(conn, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    const size_t encodings = headers_named(conn, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    const char  *length =
-        MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    const char *encoding =
-        MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    if (hosts > 1) return "more than one Host";
-    if (hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0) return "no Host";
-    if (lengths > 1) return "more than one Content-Length";
-    if (lengths > 0 && encodings > 0) return "Content-Length beside Transfer-Encoding";
-    if (length && (!*length || length[strspn(length, "0123456789")]))
-        return "a Content-Length that is no number";
-    if (encodings > 1 || (encoding && strcasecmp(encoding, "chunked") != 0))
-        return "a Transfer-Encoding other than chunked";
-    return NULL;
 }
 
 /* The path of an absolute-form target (http://host/path), else the target itself. */
@@ -295,7 +250,8 @@ keep_piece(request *req, const char *data, size_t len)
 static enum MHD_Result
 begin_body(request *req, const char *version)
 {
-    const char *wrong = what_is_wrong(req->conn, version);
+    const char *wrong = aa_http_fault(req->conn, version);
+    if (!wrong && req->nul_in_target) wrong = "%00 in the target";
     req->begun = true;
     if (wrong) {
         req->close = true;
@@ -361,6 +317,7 @@ begin_request(void *arg, const char *uri, struct MHD_Connection *conn)
     req->conn = conn;
     req->hs = arg;
     req->cn = connection_of(conn);
+    req->nul_in_target = strstr(uri, "%00") != NULL;
     aa_http_connections_state(req->hs->cs, req->cn, AA_HTTP_SENDS, aa_now_ms());
     if (mark && !(req->query = strdup(mark + 1))) {
         free(req);

@@ -230,7 +230,11 @@ check_config(const aa_program *program, const aa_conf *cfg, bool make, aa_err *e
     if (st == AA_OK) st = check_summary_dir(cfg, make, err);
     if (st == AA_OK && keeps_checkpoints(program, cfg))
         st = aa_ckpt_check_folder(cfg, program->name, err);
-    if (st == AA_OK && program->check) st = program->check(cfg, err);
+    if (st == AA_OK && program->check) {
+        aa_err what = AA_ERR_INIT;
+        st = program->check(cfg, &what);
+        if (st != AA_OK) return aa_conf_fail_at(cfg, st, what.text, err);
+    }
     return st;
 }
 

@@ -123,11 +123,12 @@ rowform_write_nearest(const rowform *rf, void *row, const float *w)
 /* ---- learning ---- */
 
 void
-rowform_fresh(const rowform *rf, void *row, float factors, float linear)
+rowform_fresh(const rowform *rf, void *row, const adagrad *ad)
 {
     unsigned char *acc = accumulators(rf, row);
     for (size_t i = 0; i < rf->acc_count; i++)
-        memcpy(acc + i * sizeof(float), i + 1 < rf->acc_count ? &factors : &linear, sizeof(float));
+        memcpy(acc + i * sizeof(float), i + 1 < rf->acc_count ? &ad->start : &ad->linear_start,
+               sizeof(float));
 }
 
 /* Sum of g[i]^2: LANES partial sums, then pairs of them; the order is this, whatever the CPU. */
@@ -155,37 +156,40 @@ descend(float *restrict w, const float *restrict g, size_t n, float by)
 }
 
 static void
-learn_rowwise(const rowform *rf, void *acc_at, float *w, const float *g, float rate)
+learn_rowwise(const rowform *rf, void *acc_at, float *w, const float *g, const adagrad *ad)
 {
     const size_t K = rf->W - 1;
     float        acc[2];
     memcpy(acc, acc_at, sizeof acc);
-    acc[0] += sum_of_squares(g, K) / (float)K;
+    acc[0] = adagrad_decayed(ad, acc[0]) + sum_of_squares(g, K) / (float)K;
     acc[1] += g[K] * g[K];
-    descend(w, g, K, rate / sqrtf(acc[0]));
-    w[K] -= rate * g[K] / sqrtf(acc[1]);
+    descend(w, g, K, ad->rate / sqrtf(acc[0]));
+    w[K] -= ad->rate * g[K] / sqrtf(acc[1]);
     memcpy(acc_at, acc, sizeof acc);
 }
 
 /* In blocks, for the accumulators are not aligned. */
 static void
-learn_adagrad(const rowform *rf, unsigned char *acc_at, float *w, const float *g, float rate)
+learn_adagrad(const rowform *rf, unsigned char *acc_at, float *w, const float *g, const adagrad *ad)
 {
     float acc[BLOCK];
     for (size_t at = 0; at < rf->W; at += BLOCK, acc_at += sizeof acc) {
         const size_t n = rf->W - at < BLOCK ? rf->W - at : BLOCK;
         memcpy(acc, acc_at, n * sizeof *acc);
-        adagrad_step(w + at, acc, g + at, n, rate);
+        for (size_t i = 0; i < n && at + i + 1 < rf->W; i++)
+            acc[i] = adagrad_decayed(ad, acc[i]);
+        adagrad_step(w + at, acc, g + at, n, ad->rate);
         memcpy(acc_at, acc, n * sizeof *acc);
     }
 }
 
 void
-rowform_learn(const rowform *rf, void *row, float *w, const float *g, float rate, uint64_t bits)
+rowform_learn(const rowform *rf, void *row, float *w, const float *g, const adagrad *ad,
+              uint64_t bits)
 {
     if (rf->optimizer == AA_ROW_ROWWISE)
-        learn_rowwise(rf, accumulators(rf, row), w, g, rate);
+        learn_rowwise(rf, accumulators(rf, row), w, g, ad);
     else
-        learn_adagrad(rf, accumulators(rf, row), w, g, rate);
+        learn_adagrad(rf, accumulators(rf, row), w, g, ad);
     rowform_write(rf, row, w, bits);
 }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/config/conf.h"
+#include "learner/rows/adagrad.h"
 
 typedef struct {
     enum aa_row_format    format;
@@ -48,20 +49,22 @@ void rowform_write(const rowform *rf, void *row, const float *w, uint64_t bits);
 /** The same rounded to the nearest, ties to even: for weights from outside. */
 void rowform_write_nearest(const rowform *rf, void *row, const float *w);
 /** Accumulators of a new row. */
-void rowform_fresh(const rowform *rf, void *row, float factors, float linear);
+void rowform_fresh(const rowform *rf, void *row, const adagrad *ad);
 
 /**
  * One step of Adagrad down the gradient g (W):
- *   adagrad   acc_i += g_i^2,                    w_i -= rate g_i / sqrt(acc_i)
- *   rowwise   acc_0 += mean of g_i^2, i < K,     w_i -= rate g_i / sqrt(acc_0),   i < K
- *             acc_1 += g_K^2,                    w_K -= rate g_K / sqrt(acc_1)
+ *   adagrad   acc_i = acc_i' + g_i^2,                    w_i -= rate g_i / sqrt(acc_i)
+ *   rowwise   acc_0 = acc_0' + mean of g_i^2, i < K,     w_i -= rate g_i / sqrt(acc_0),   i < K
+ *             acc_1 += g_K^2,                            w_K -= rate g_K / sqrt(acc_1)
+ * Accumulators of factors decay first: acc' is adagrad_decayed.
  * @param w  (W) the row's weights (rowform_read), overwritten
  */
-void rowform_learn(const rowform *rf, void *row, float *w, const float *g, float rate,
+void rowform_learn(const rowform *rf, void *row, float *w, const float *g, const adagrad *ad,
                    uint64_t bits);
 
 /** The definition in double, without rounding; acc (acc_count). */
-void rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g, double rate);
+void rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g,
+                       const adagrad *ad);
 /** The 16 random bits that weight i is rounded with. */
 uint32_t rowform_bits_ref(uint64_t bits, size_t i);
 /** x rounded to bf16: up in magnitude if what is cut off, as a share of 2^16, and random16 add up

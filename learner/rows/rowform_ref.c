@@ -3,12 +3,15 @@
 #include "learner/rows/rowform.h"
 
 void
-rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g, double rate)
+rowform_learn_ref(const rowform *rf, double *w, double *acc, const double *g, const adagrad *ad)
 {
     const size_t K = rf->W - 1;
+    const double rate = (double)ad->rate, forget = (double)ad->forget;
     double       mean = 0.0;
     for (size_t i = 0; i < K; i++)
         mean += g[i] * g[i] / (double)K;
+    for (size_t a = 0; a + 1 < rf->acc_count; a++)
+        acc[a] += forget * ((double)ad->start - acc[a]);
     for (size_t i = 0; i < rf->W; i++) {
         const size_t a = rf->optimizer == AA_ROW_ROWWISE ? i == K : i;
         if (rf->optimizer != AA_ROW_ROWWISE || i == K)

@@ -1,5 +1,6 @@
 #include "learner/rows/rows.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #include "common/model/kernel.h"
 #include "learner/rows/adagrad.h"
 #include "learner/rows/rows_internal.h"
+
+static_assert(sizeof(chunk) == AA_ROW_CHUNK_HEAD, "budgets in bytes count on it");
 
 /* Room for chunk idx in the list of chunks. */
 static aa_status
@@ -73,11 +76,11 @@ add_noise(const rows *ro, float *row, uint32_t place, uint64_t seq, uint64_t op_
 
 /* Accumulators of a new plain row (2,W). */
 static void
-fresh_optimizer(const rows *ro, float *row, const row_kind *rk)
+fresh_optimizer(const rows *ro, float *row, const adagrad *ad)
 {
     for (size_t i = 0; i < ro->W; i++)
-        row[ro->W + i] = rk->accumulator;
-    row[aa_row_floats(ro->W) - 1] = rk->linear_accumulator;
+        row[ro->W + i] = ad->start;
+    row[aa_row_floats(ro->W) - 1] = ad->linear_start;
 }
 
 static void
@@ -106,10 +109,12 @@ configure(rows *ro, uint32_t field, const aa_conf *cfg)
     ro->l2 = (float)cfg->model.row_l2;
     ro->init_sd = cfg->model.row_init;
     ro->seed = (uint64_t)cfg->pipeline.seed;
-    ro->own = ro->shared_row = ro->base_row = (row_kind){rate, start, start};
-    if (ro->residual) ro->own = (row_kind){rate, own, (float)cfg->model.own_linear_accumulator};
+    ro->own = ro->shared_row = ro->base_row = (adagrad){rate, start, start, 0.0f};
+    if (ro->residual)
+        ro->own = (adagrad){rate, own, (float)cfg->model.own_linear_accumulator, 0.0f};
+    ro->own.forget = (float)cfg->model.row_forget;
     if (rows_composed(cfg))
-        ro->shared_row = (row_kind){(float)cfg->model.position_rate, added, added};
+        ro->shared_row = (adagrad){(float)cfg->model.position_rate, added, added, 0.0f};
 }
 
 /* Base rows are drawn, what positions add to them is 0. */
@@ -275,7 +280,7 @@ rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx)
         memset(row, 0, ro->W * sizeof *row);
     if (!ro->residual) add_noise(ro, row, op->slot, seq, op_idx);
     if (ro->scratch) rowform_write(&ro->rf, row_at(ro, op->slot), row, bits_of_store(ro, op->slot));
-    rowform_fresh(&ro->rf, row_at(ro, op->slot), ro->own.accumulator, ro->own.linear_accumulator);
+    rowform_fresh(&ro->rf, row_at(ro, op->slot), &ro->own);
     set_live(ro, op->slot, true, seq);
 }
 
@@ -366,7 +371,7 @@ add_gradient(float *restrict g, const float *restrict w, const float *restrict d
         g[i] += share * (dx[i] + l2 * w[i]);
 }
 
-/* Both at once, where the step is one event. */
+/* Both at once, where the step is one event. The accumulators decay before this. */
 AA_KERNEL static void
 learn_at_once(float *restrict w, float *restrict acc, const float *restrict dx, size_t n,
               float share, float l2, float rate)
@@ -377,6 +382,15 @@ learn_at_once(float *restrict w, float *restrict acc, const float *restrict dx, 
         acc[i] = a;
         w[i] -= rate * g / sqrtf(a);
     }
+}
+
+/* What the factors' accumulators of a plain row (2,W) forget. */
+static void
+decay(const rows *ro, float *row, const adagrad *ad)
+{
+    if (ad->forget == 0.0f) return;
+    for (size_t i = 0; i + 1 < ro->W; i++)
+        row[ro->W + i] = adagrad_decayed(ad, row[ro->W + i]);
 }
 
 aa_status
@@ -397,7 +411,7 @@ learn_formed(rows *ro, uint32_t slot, float share, const float *dx)
     }
     memset(g, 0, ro->W * sizeof *g);
     add_gradient(g, w, dx, ro->W, share, ro->l2);
-    rowform_learn(&ro->rf, row_at(ro, slot), w, g, ro->own.rate, bits_of_store(ro, slot));
+    rowform_learn(&ro->rf, row_at(ro, slot), w, g, &ro->own, bits_of_store(ro, slot));
     mark_changed(ro, slot);
 }
 
@@ -413,8 +427,9 @@ learn_row(rows *ro, uint32_t slot, float share, const float *dx)
         add_gradient(collect_at(&ro->gradients, slot), row, dx, ro->W, share, ro->l2);
         return;
     }
-    const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
-    learn_at_once(row, row + ro->W, dx, ro->W, share, ro->l2, rk->rate);
+    const adagrad *ad = slot < ro->shared ? &ro->shared_row : &ro->own;
+    decay(ro, row, ad);
+    learn_at_once(row, row + ro->W, dx, ro->W, share, ro->l2, ad->rate);
     mark_changed(ro, slot);
 }
 
@@ -445,14 +460,15 @@ rows_learn(rows *ro, uint32_t slot, float mix, float share, const float *dx)
 static void
 update_row(rows *ro, uint32_t slot, const float *g)
 {
-    const row_kind *rk = slot < ro->shared ? &ro->shared_row : &ro->own;
+    const adagrad *ad = slot < ro->shared ? &ro->shared_row : &ro->own;
     if (is_plain(ro, slot)) {
         float *row = plain_at(ro, slot);
-        adagrad_step(row, row + ro->W, g, ro->W, rk->rate);
+        decay(ro, row, ad);
+        adagrad_step(row, row + ro->W, g, ro->W, ad->rate);
         return;
     }
     rowform_read(&ro->rf, row_at(ro, slot), ro->scratch);
-    rowform_learn(&ro->rf, row_at(ro, slot), ro->scratch, g, rk->rate, bits_of_store(ro, slot));
+    rowform_learn(&ro->rf, row_at(ro, slot), ro->scratch, g, ad, bits_of_store(ro, slot));
 }
 
 void
@@ -483,6 +499,11 @@ rows_stats_get(const rows *ro, rows_stats *out)
                         .row_bytes = ro->rf.bytes,
                         .base_bytes = base_bytes(ro)};
     if (ro->shared_rows) out->base_bytes += shared_bytes(ro) - ro->shared * ro->rf.bytes;
+    out->held_bytes = ro->chunks_made * chunk_bytes(ro) + base_bytes(ro) + shared_bytes(ro) +
+                      (ro->base ? ro->shared * ro->W * sizeof *ro->composed : 0) +
+                      ro->told_cap * ro->W * sizeof *ro->told;
+    out->optimizer_bytes =
+        out->allocated * ro->rf.acc_count * sizeof(float) + (base_bytes(ro) + shared_bytes(ro)) / 2;
 }
 
 const float *

@@ -94,6 +94,7 @@ typedef struct {
     uint64_t live, allocated;
     size_t   row_bytes;  /* of an ID's own row with its optimizer state */
     size_t   base_bytes; /* of base rows, and what shared rows have beyond row_bytes each */
+    size_t   held_bytes, optimizer_bytes; /* all that the table takes; accumulators among it */
 } rows_stats;
 void rows_stats_get(const rows *ro, rows_stats *out);
 

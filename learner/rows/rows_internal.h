@@ -8,8 +8,8 @@
 #include "learner/rows/rowform.h"
 #include "learner/rows/rows.h"
 
-#define CHUNK      1024u /* rows */
-#define WORDS      (CHUNK / 64)
+#define CHUNK      AA_ROW_CHUNK
+#define WORDS      AA_ROW_CHUNK_WORDS
 #define CHUNK_ENDS (ROWS_SLOT_END / CHUNK)
 
 typedef struct {
@@ -18,17 +18,12 @@ typedef struct {
     unsigned char row[];       /* (CHUNK) rows of rowform.bytes */
 } chunk;
 
-/* How rows of one kind learn. */
-typedef struct {
-    float rate, accumulator, linear_accumulator; /* of Adagrad; where accumulators start */
-} row_kind;
-
 struct rows {
     uint32_t  field, shared, bins;
     bool      residual, one_by_one; /* own rows begin at 0; steps are of one event */
     size_t    W;
     float     l2;
-    row_kind  own, shared_row, base_row;
+    adagrad   own, shared_row, base_row;
     rowform   rf; /* of own rows, and of shared ones if it is plain */
     double    init_sd;
     uint64_t  seed;

@@ -5,157 +5,284 @@
 #include <string.h>
 
 #include "common/base/hash.h"
-#include "scorer/replica/seqlock.h"
+#include "scorer/replica/idcode.h"
+#include "scorer/replica/idsegment.h"
 
-#define ENTRY_BYTES    64
-#define FIRST_CAPACITY 1024
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a replica per input */
+#define SPLIT 8
+#else
+#define SPLIT 256 /* entries of a segment */
+#endif
+#define FIRST_ROOM  16 /* entries of a kind */
+#define SHRINK_ROOM 16 /* unused entries beyond a quarter: worth a smaller segment */
+#define SPARE_DEPTH 6  /* a segment is split no deeper than the average by this */
+
+/* A multiplication that is undone by another: keys of records are hashes already, others need not
+ * be. */
+#define MIX   0x9E3779B97F4A7C15u
+#define UNMIX 0xF1DE83E19937733Du
 
 typedef struct {
-    _Alignas(ENTRY_BYTES) _Atomic uint64_t key; /* 0: free */
-    _Atomic uint64_t run_id, version, born;
-    seqlock          lock;
-    _Atomic uint32_t slot, mix, alt_slot, alt_mix; /* mixes: bits of the float */
-    _Atomic uint32_t position;
-    _Atomic uint32_t dead;
-} idmap_entry;
-_Static_assert(sizeof(idmap_entry) == ENTRY_BYTES, "one cache line");
+    reclaim_node         node;
+    unsigned             depth;
+    _Atomic(idsegment *) at[]; /* (2^depth) by the lower bits of the hash */
+} idmap_directory;
 
+/* An assignment that does not fit into a segment's words. Immutable. */
 typedef struct {
-    reclaim_node node;
-    size_t       mask;  /* capacity - 1 */
-    idmap_entry *entry; /* (mask + 1) */
-} idmap_table;
+    reclaim_node  node;
+    aa_assignment a;
+} idmap_long;
 
 struct idmap {
-    reclaim               *rl; /* borrowed */
-    _Atomic(idmap_table *) table;
-    size_t                 used, live; /* updater's: entries with a key; those not dead */
+    reclaim                   *rl; /* borrowed, as is the next */
+    const runtags             *rt;
+    idcode                     code;
+    _Atomic(idmap_directory *) directory;
+    size_t                     live, bytes; /* updater's */
 };
 
-static uint32_t
-bits_of(float value)
+static uint64_t
+hash_of(uint64_t key)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+    key = (key ^ key >> 32) * MIX;
+    return key ^ key >> 32;
 }
 
-static float
-float_of(uint32_t bits)
+static uint64_t
+key_of(uint64_t hash)
 {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    hash = (hash ^ hash >> 32) * UNMIX;
+    return hash ^ hash >> 32;
 }
 
 static void
-table_destroy(reclaim_node *node)
+plain_destroy(reclaim_node *node)
 {
-    idmap_table *tbl = (idmap_table *)node;
-    free(tbl->entry);
-    free(tbl);
+    free(node);
 }
 
-static idmap_table *
-table_new(size_t capacity)
+/* ---- directory ---- */
+
+static idmap_directory *
+directory_new(unsigned depth)
 {
-    idmap_table *tbl = calloc(1, sizeof *tbl);
-    if (!tbl) return NULL;
-    tbl->mask = capacity - 1;
-    tbl->entry = aligned_alloc(ENTRY_BYTES, capacity * ENTRY_BYTES);
-    if (!tbl->entry) {
-        free(tbl);
-        return NULL;
-    }
-    memset(tbl->entry, 0, capacity * ENTRY_BYTES);
-    return tbl;
+    const size_t     count = (size_t)1 << depth;
+    idmap_directory *dir = malloc(sizeof *dir + count * sizeof dir->at[0]);
+    if (dir) *dir = (idmap_directory){.depth = depth};
+    return dir;
 }
 
-/* The key's entry, or the free one where it belongs. */
-static idmap_entry *
-probe_key(const idmap_table *tbl, uint64_t key)
+static size_t
+directory_bytes(const idmap_directory *dir)
 {
-    for (size_t i = (size_t)key & tbl->mask;; i = (i + 1) & tbl->mask) {
-        idmap_entry *en = &tbl->entry[i];
-        uint64_t     held = atomic_load_explicit(&en->key, memory_order_acquire);
-        if (held == key || held == 0) return en;
+    return sizeof *dir + ((size_t)1 << dir->depth) * sizeof dir->at[0];
+}
+
+static idsegment *
+segment_of(const idmap *im, uint64_t hash)
+{
+    const idmap_directory *dir = atomic_load(&im->directory);
+    return atomic_load(&dir->at[hash & (((uint64_t)1 << dir->depth) - 1)]);
+}
+
+static uint64_t
+number_of(const idsegment *sg, uint64_t hash)
+{
+    return hash & (((uint64_t)1 << sg->depth) - 1);
+}
+
+/* Twice as many places, each segment in two. */
+static bool
+grow_directory(idmap *im)
+{
+    idmap_directory *old = atomic_load(&im->directory), *dir = directory_new(old->depth + 1);
+    const size_t     count = (size_t)1 << old->depth;
+    if (!dir) return false;
+    for (size_t i = 0; i < 2 * count; i++)
+        atomic_init(&dir->at[i], atomic_load(&old->at[i & (count - 1)]));
+    im->bytes += directory_bytes(dir) - directory_bytes(old);
+    atomic_store(&im->directory, dir);
+    reclaim_retire(im->rl, &old->node, plain_destroy);
+    return true;
+}
+
+/* All places of the segment's number get it. */
+static void
+enter_segment(idmap *im, idsegment *sg, uint64_t number)
+{
+    idmap_directory *dir = atomic_load(&im->directory);
+    const uint64_t   count = (uint64_t)1 << dir->depth, step = (uint64_t)1 << sg->depth;
+    for (uint64_t i = number; i < count; i += step)
+        atomic_store(&dir->at[i], sg);
+    im->bytes += idsegment_bytes(sg);
+}
+
+static void
+retire_segment(idmap *im, idsegment *sg)
+{
+    im->bytes -= idsegment_bytes(sg);
+    reclaim_retire(im->rl, &sg->node, plain_destroy);
+}
+
+/* Every segment once. */
+static void
+each_segment(const idmap *im, void (*visit)(void *arg, idsegment *sg, uint64_t number), void *arg)
+{
+    const idmap_directory *dir = atomic_load(&im->directory);
+    for (uint64_t i = 0; i < (uint64_t)1 << dir->depth; i++) {
+        idsegment *sg = atomic_load(&dir->at[i]);
+        if (number_of(sg, i) == i) visit(arg, sg, i);
     }
+}
+
+/* ---- assignments in words ---- */
+
+static idmap_long *
+long_of(const identry *en)
+{
+    return en->kind == IDSEGMENT_OWN ? idcode_pointer(en->word) : NULL;
+}
+
+static void
+read_entry(const idmap *im, const identry *en, aa_assignment *a)
+{
+    const idmap_long *held = long_of(en);
+    if (held) {
+        *a = held->a;
+        a->run_id = idcode_tag(en->word[0]);
+    } else if (en->kind == IDSEGMENT_OWN) {
+        idcode_unpack_own(&im->code, en->word, a);
+    } else {
+        idcode_unpack_shared(&im->code, en->word, a);
+    }
+}
+
+/* *made: what the entry points to, or NULL. False: out of memory. */
+static bool
+write_entry(idmap *im, const aa_assignment *a, identry *en, idmap_long **made)
+{
+    const uint32_t tag = runtags_find(im->rt, a->run_id);
+    *made = NULL;
+    en->kind = a->born > 0 ? IDSEGMENT_OWN : IDSEGMENT_SHARED;
+    if (a->born > 0 ? idcode_pack_own(&im->code, a, tag, en->word)
+                    : idcode_pack_shared(&im->code, a, tag, en->word))
+        return true;
+    *made = malloc(sizeof **made);
+    if (!*made) return false;
+    **made = (idmap_long){.a = *a};
+    (*made)->a.born = idcode_born(a->born);
+    (*made)->a.version = (*made)->a.modulo = 0;
+    en->kind = IDSEGMENT_OWN;
+    idcode_pack_pointer(*made, tag, en->word);
+    return true;
+}
+
+static void
+retire_long(idmap *im, idmap_long *held)
+{
+    if (!held) return;
+    im->bytes -= sizeof *held;
+    reclaim_retire(im->rl, &held->node, plain_destroy);
+}
+
+/* ---- growth ---- */
+
+static size_t
+room_for(size_t count)
+{
+    return count ? count + count / 32 + 2 : 0;
+}
+
+/* A copy of a segment with room for one more of a kind, in its place. */
+static bool
+replace_segment(idmap *im, idsegment *sg, uint64_t number, int kind)
+{
+    size_t cap[IDSEGMENT_KINDS];
+    for (int i = 0; i < IDSEGMENT_KINDS; i++)
+        cap[i] = room_for(idsegment_count(sg, i) + (i == kind));
+    if (cap[kind] > IDSEGMENT_MOST) return false;
+    idsegment *copy = idsegment_new(sg->depth, cap);
+    if (!copy) return false;
+    idsegment_copy(copy, sg);
+    enter_segment(im, copy, number);
+    retire_segment(im, sg);
+    return true;
+}
+
+/* How many entries of each kind a half of the segment has. */
+typedef struct {
+    uint64_t bit;
+    size_t   count[2][IDSEGMENT_KINDS];
+} halves;
+
+static void
+count_halves(void *arg, const identry *en)
+{
+    halves *ha = arg;
+    ha->count[(en->hash & ha->bit) != 0][en->kind]++;
 }
 
 static bool
-entry_read(const idmap_entry *en, aa_assignment *out)
+split_segment(idmap *im, idsegment *sg, uint64_t number)
 {
-    uint32_t seq, dead;
-    unsigned tries = 0;
-    do {
-        seq = seqlock_read_begin(&en->lock, &tries);
-        out->run_id = atomic_load_explicit(&en->run_id, memory_order_acquire);
-        out->version = atomic_load_explicit(&en->version, memory_order_acquire);
-        out->born = atomic_load_explicit(&en->born, memory_order_acquire);
-        out->slot = atomic_load_explicit(&en->slot, memory_order_acquire);
-        out->mix = float_of(atomic_load_explicit(&en->mix, memory_order_acquire));
-        out->alt_slot = atomic_load_explicit(&en->alt_slot, memory_order_acquire);
-        out->alt_mix = float_of(atomic_load_explicit(&en->alt_mix, memory_order_acquire));
-        out->position = atomic_load_explicit(&en->position, memory_order_acquire);
-        dead = atomic_load_explicit(&en->dead, memory_order_acquire);
-    } while (seqlock_read_again(&en->lock, seq));
-    out->modulo = 0;
-    return !dead;
+    const unsigned depth = sg->depth;
+    halves         ha = {.bit = (uint64_t)1 << depth};
+    idsegment     *half[2] = {NULL, NULL};
+    if (atomic_load(&im->directory)->depth == depth && !grow_directory(im)) return false;
+    idsegment_each(sg, number, count_halves, &ha);
+    for (int i = 0; i < 2; i++) {
+        size_t cap[IDSEGMENT_KINDS];
+        for (int kind = 0; kind < IDSEGMENT_KINDS; kind++)
+            cap[kind] = room_for(ha.count[i][kind]);
+        half[i] = idsegment_new(depth + 1, cap);
+    }
+    if (!half[0] || !half[1]) {
+        free(half[0]);
+        free(half[1]);
+        return false;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        idsegment_copy_half(half[i], sg, i);
+        enter_segment(im, half[i], number | (uint64_t)i << depth);
+    }
+    retire_segment(im, sg);
+    return true;
+}
+
+/* ---- updater ---- */
+
+idmap *
+idmap_new(const aa_conf *cfg, reclaim *rl, const runtags *rt)
+{
+    const size_t     cap[IDSEGMENT_KINDS] = {FIRST_ROOM, FIRST_ROOM};
+    idmap           *im = calloc(1, sizeof *im);
+    idmap_directory *dir = directory_new(0);
+    idsegment       *sg = idsegment_new(0, cap);
+    if (!im || !dir || !sg) {
+        free(im);
+        free(dir);
+        free(sg);
+        return NULL;
+    }
+    *im = (idmap){.rl = rl, .rt = rt, .code = idcode_of(cfg)};
+    atomic_init(&dir->at[0], sg);
+    atomic_init(&im->directory, dir);
+    im->bytes = sizeof *im + directory_bytes(dir) + idsegment_bytes(sg);
+    return im;
 }
 
 static void
-entry_write(idmap_entry *en, const aa_assignment *a)
+free_long(void *arg, const identry *en)
 {
-    seqlock_write_begin(&en->lock);
-    atomic_store_explicit(&en->run_id, a->run_id, memory_order_release);
-    atomic_store_explicit(&en->version, a->version, memory_order_release);
-    atomic_store_explicit(&en->born, a->born, memory_order_release);
-    atomic_store_explicit(&en->slot, a->slot, memory_order_release);
-    atomic_store_explicit(&en->mix, bits_of(a->mix), memory_order_release);
-    atomic_store_explicit(&en->alt_slot, a->alt_slot, memory_order_release);
-    atomic_store_explicit(&en->alt_mix, bits_of(a->alt_mix), memory_order_release);
-    atomic_store_explicit(&en->position, a->position, memory_order_release);
-    atomic_store_explicit(&en->dead, 0, memory_order_release);
-    seqlock_write_end(&en->lock);
+    (void)arg;
+    free(long_of(en));
 }
 
-/* The live entries in a table with room for as many again; readers move over at the swap. */
-static aa_status
-rebuild(idmap *im, aa_err *err)
+static void
+free_segment(void *arg, idsegment *sg, uint64_t number)
 {
-    idmap_table *old = atomic_load(&im->table);
-    size_t       capacity = FIRST_CAPACITY;
-    while (capacity < 2 * (im->live + 1))
-        capacity *= 2;
-    idmap_table *tbl = table_new(capacity);
-    if (!tbl) return aa_fail(err, AA_ENOMEM, "table of %zu assignments", capacity);
-    for (size_t i = 0; i <= old->mask; i++) {
-        aa_assignment a;
-        uint64_t      key = atomic_load(&old->entry[i].key);
-        if (!key || !entry_read(&old->entry[i], &a)) continue;
-        idmap_entry *en = probe_key(tbl, key);
-        entry_write(en, &a);
-        atomic_store(&en->key, key);
-    }
-    im->used = im->live;
-    atomic_store(&im->table, tbl);
-    reclaim_retire(im->rl, &old->node, table_destroy);
-    return AA_OK;
-}
-
-idmap *
-idmap_new(reclaim *rl)
-{
-    idmap *im = calloc(1, sizeof *im);
-    if (!im) return NULL;
-    im->rl = rl;
-    idmap_table *tbl = table_new(FIRST_CAPACITY);
-    if (!tbl) {
-        free(im);
-        return NULL;
-    }
-    atomic_init(&im->table, tbl);
-    return im;
+    idsegment_each(sg, number, free_long, arg);
 }
 
 void
@@ -163,38 +290,63 @@ idmap_free(idmap **im_p)
 {
     idmap *im = *im_p;
     if (!im) return;
-    table_destroy(&atomic_load(&im->table)->node);
+    idmap_directory *dir = atomic_load(&im->directory);
+    each_segment(im, free_segment, NULL);
+    for (uint64_t i = ((uint64_t)1 << dir->depth); i-- > 0;) { /* a segment's number comes last */
+        idsegment *sg = atomic_load(&dir->at[i]);
+        if (number_of(sg, i) == i) free(sg);
+    }
+    free(dir);
     free(im);
     *im_p = NULL;
+}
+
+/* Hashes of bad or chosen keys may agree in many bits: then a segment grows, not the directory. */
+static bool
+may_split(const idmap *im, const idsegment *sg)
+{
+    return ((uint64_t)1 << sg->depth) <= ((uint64_t)im->live / SPLIT + 1) << SPARE_DEPTH;
+}
+
+/* The hash's segment, with room for one more of the kind. NULL: out of memory. */
+static idsegment *
+segment_with_room(idmap *im, uint64_t hash, int kind)
+{
+    for (;;) {
+        idsegment   *sg = segment_of(im, hash);
+        const size_t count = idsegment_count(sg, 0) + idsegment_count(sg, 1);
+        if (idsegment_count(sg, kind) < sg->cap[kind]) return sg;
+        const bool done = count >= SPLIT && may_split(im, sg)
+                              ? split_segment(im, sg, number_of(sg, hash))
+                              : replace_segment(im, sg, number_of(sg, hash), kind);
+        if (!done) return NULL;
+    }
 }
 
 aa_status
 idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err *err)
 {
     AA_REQUIRE(key != 0);
-    idmap_table *tbl = atomic_load(&im->table);
-    idmap_entry *en = probe_key(tbl, key);
-    bool         found = atomic_load(&en->key) == key;
+    const uint64_t hash = hash_of(key);
+    identry        held, en = {.hash = hash};
+    idmap_long    *made = NULL, *was = NULL;
+    idsegment     *sg = segment_of(im, hash);
+    const bool     found = idsegment_get(sg, hash, &held);
     *applied = false;
-    if (found) {
-        aa_assignment held;
-        bool          live = entry_read(en, &held);
-        bool          same = a->run_id == held.run_id && a->version == held.version;
-        bool          newer =
-            a->run_id > held.run_id || (a->run_id == held.run_id && a->version > held.version);
-        if (!newer && !(same && live)) return AA_OK;
-        if (!live) im->live++;
-    } else {
-        if ((im->used + 1) * 4 > (tbl->mask + 1) * 3) {
-            aa_status st = rebuild(im, err);
-            if (st != AA_OK) return st;
-            en = probe_key(atomic_load(&im->table), key);
+    if (found && runtags_is_older(im->rt, a->run_id, idcode_tag(held.word[0]))) return AA_OK;
+    if (!write_entry(im, a, &en, &made)) return aa_fail(err, AA_ENOMEM, "an assignment");
+    if (found) was = long_of(&held);
+    if (!idsegment_put(sg, &en)) {
+        sg = segment_with_room(im, hash, en.kind);
+        if (!sg) {
+            free(made);
+            return aa_fail(err, AA_ENOMEM, "a table of %zu assignments", im->live);
         }
-        im->used++;
-        im->live++;
+        AA_REQUIRE(idsegment_put(sg, &en));
     }
-    entry_write(en, a);
-    if (!found) atomic_store_explicit(&en->key, key, memory_order_release);
+    im->live += !found;
+    im->bytes += made ? sizeof *made : 0;
+    retire_long(im, was);
     *applied = true;
     return AA_OK;
 }
@@ -202,13 +354,37 @@ idmap_put(idmap *im, uint64_t key, const aa_assignment *a, bool *applied, aa_err
 bool
 idmap_delete(idmap *im, uint64_t key)
 {
-    idmap_entry *en = probe_key(atomic_load(&im->table), key);
-    if (atomic_load(&en->key) != key || atomic_load(&en->dead)) return false;
-    seqlock_write_begin(&en->lock);
-    atomic_store_explicit(&en->dead, 1, memory_order_release);
-    seqlock_write_end(&en->lock);
+    const uint64_t hash = hash_of(key);
+    idsegment     *sg = segment_of(im, hash);
+    identry        held;
+    if (!idsegment_get(sg, hash, &held) || !idsegment_remove(sg, hash)) return false;
+    retire_long(im, long_of(&held));
     im->live--;
+    for (int kind = 0; kind < IDSEGMENT_KINDS; kind++) {
+        const size_t count = idsegment_count(sg, kind);
+        if (sg->cap[kind] - count < SHRINK_ROOM + sg->cap[kind] / 4u) continue;
+        replace_segment(im, sg, number_of(sg, hash), kind); /* smaller; if not, it stays as it is */
+        break;
+    }
     return true;
+}
+
+typedef struct {
+    uint32_t tag;
+} retag_job;
+
+static void
+retag_segment(void *arg, idsegment *sg, uint64_t number)
+{
+    (void)number;
+    idsegment_retag(sg, ((const retag_job *)arg)->tag, RUNTAGS_OLDER);
+}
+
+void
+idmap_retag(idmap *im, uint32_t tag)
+{
+    retag_job job = {.tag = tag};
+    each_segment(im, retag_segment, &job);
 }
 
 size_t
@@ -220,36 +396,74 @@ idmap_count(const idmap *im)
 size_t
 idmap_bytes(const idmap *im)
 {
-    return (atomic_load(&im->table)->mask + 1) * ENTRY_BYTES;
+    return im->bytes;
 }
+
+/* ---- readers ---- */
 
 void
 idmap_prefetch(const idmap *im, uint64_t key)
 {
-    const idmap_table *tbl = atomic_load_explicit(&im->table, memory_order_acquire);
-    __builtin_prefetch(&tbl->entry[(size_t)key & tbl->mask]);
+    idsegment_prefetch(segment_of(im, hash_of(key)));
+}
+
+void
+idmap_prefetch_bin(const idmap *im, uint64_t key)
+{
+    const uint64_t hash = hash_of(key);
+    idsegment_prefetch_bin(segment_of(im, hash), hash);
 }
 
 bool
 idmap_get(const idmap *im, uint64_t key, aa_assignment *out)
 {
-    const idmap_entry *en = probe_key(atomic_load(&im->table), key);
-    if (atomic_load_explicit(&en->key, memory_order_acquire) != key) return false;
-    return entry_read(en, out);
+    const uint64_t hash = hash_of(key);
+    identry        en;
+    if (!idsegment_get(segment_of(im, hash), hash, &en)) return false;
+    read_entry(im, &en, out);
+    return true;
+}
+
+/* ---- digest ---- */
+
+typedef struct {
+    const idmap *im;
+    uint32_t     tag;
+    bool         shared;
+    uint64_t     sum;
+} digest_job;
+
+static uint32_t
+bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static void
+digest_entry(void *arg, const identry *en)
+{
+    digest_job   *dj = arg;
+    aa_assignment a;
+    read_entry(dj->im, en, &a);
+    if (a.run_id != dj->tag) return;
+    uint32_t part[] = {a.slot, bits_of(a.mix), a.position, dj->shared ? a.alt_slot : 0,
+                       dj->shared ? bits_of(a.alt_mix) : 0};
+    uint64_t d = aa_digest(key_of(en->hash), part, sizeof part);
+    dj->sum += aa_digest(d, &a.born, sizeof a.born);
+}
+
+static void
+digest_segment(void *arg, idsegment *sg, uint64_t number)
+{
+    idsegment_each(sg, number, digest_entry, arg);
 }
 
 uint64_t
-idmap_digest(const idmap *im, uint64_t run_id, bool shared)
+idmap_digest(const idmap *im, uint32_t tag, bool shared)
 {
-    const idmap_table *tbl = atomic_load(&im->table);
-    uint64_t           sum = 0;
-    for (size_t i = 0; i <= tbl->mask; i++) {
-        aa_assignment a;
-        uint64_t      key = atomic_load(&tbl->entry[i].key);
-        if (!key || !entry_read(&tbl->entry[i], &a) || a.run_id != run_id) continue;
-        uint32_t part[] = {a.slot, bits_of(a.mix), a.position, shared ? a.alt_slot : 0,
-                           shared ? bits_of(a.alt_mix) : 0};
-        sum += aa_digest(aa_digest(key, part, sizeof part), &a.born, sizeof a.born);
-    }
-    return sum;
+    digest_job dj = {.im = im, .tag = tag, .shared = shared};
+    each_segment(im, digest_segment, &dj);
+    return dj.sum;
 }

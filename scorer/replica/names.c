@@ -4,45 +4,50 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hash.h"
+
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a replica per input */
 #define CHUNK       64
 #define CHUNKS      512
 #define BLOCK_BYTES ((size_t)1 << 8)
+#define BLOCKS      1024
 #else
-#define CHUNK       65536             /* entries */
-#define CHUNKS      16384             /* at most, of them */
+#define CHUNK       16384             /* entries */
+#define CHUNKS      65536             /* at most, of them */
 #define BLOCK_BYTES ((size_t)1 << 20) /* of texts */
+#define BLOCKS      8192              /* at most, of them */
 #endif
 #define FIRST_PLACES 1024 /* of the updater's index */
 
-enum { TICK_S = 30, LEAST_WASTE = 1024 };
+enum { TICK_S = 30, LEAST_WASTE = 1024, AT_BYTES = 2 /* that one step of name_entry.at is */ };
 
 typedef struct {
-    uint64_t         key;
-    const char      *text;
-    uint32_t         len;
+    uint32_t         at; /* where its length and text begin, in the blocks one after the other */
     _Atomic uint32_t hidden_s; /* 0: shown; else since when */
 } name_entry;
 
-typedef struct name_block {
-    struct name_block *next;
-    size_t             used, cap;
-    char               text[];
-} name_block;
+/* Memory of one block, or of several for one long text. */
+typedef struct name_memory {
+    struct name_memory *next;
+    uint8_t             bytes[];
+} name_memory;
 
+/* Both arrays of pointers are mostly zeros that no memory stands behind. */
 struct names_list {
     reclaim_node          node;
     _Atomic(name_entry *) chunk[CHUNKS]; /* of CHUNK entries each */
+    _Atomic(uint8_t *)    block[BLOCKS]; /* of BLOCK_BYTES each */
     _Atomic size_t        end;
-    size_t                bytes; /* updater's, as is the next */
-    name_block           *block; /* newest first */
+    size_t                bytes;      /* updater's, as is the rest */
+    size_t                used, made; /* bytes of the blocks */
+    name_memory          *memory;
 };
 
 struct names {
     reclaim              *rl; /* borrowed */
     _Atomic(names_list *) list;
     /* the updater's */
-    uint64_t *place; /* (mask + 1) index + 1, 0: free; by key */
+    uint32_t *place; /* (mask + 1) index + 1, 0: free; by key */
     size_t    mask, shown;
     uint32_t  now_s, ticked_s; /* 1, 2, ... since the first tick */
     int64_t   began_ms;
@@ -55,10 +60,10 @@ list_destroy(reclaim_node *node)
     if (!nl) return;
     for (size_t c = 0; c < CHUNKS; c++)
         free(atomic_load(&nl->chunk[c]));
-    while (nl->block) {
-        name_block *next = nl->block->next;
-        free(nl->block);
-        nl->block = next;
+    while (nl->memory) {
+        name_memory *next = nl->memory->next;
+        free(nl->memory);
+        nl->memory = next;
     }
     free(nl);
 }
@@ -94,14 +99,36 @@ entry_at(const names_list *nl, size_t idx)
     return &atomic_load_explicit(&nl->chunk[idx / CHUNK], memory_order_acquire)[idx % CHUNK];
 }
 
+static aa_text
+text_of(const names_list *nl, const name_entry *en)
+{
+    const size_t   at = (size_t)en->at * AT_BYTES;
+    const uint8_t *byte = atomic_load_explicit(&nl->block[at / BLOCK_BYTES], memory_order_acquire);
+    aa_text        text = {0};
+    byte += at % BLOCK_BYTES;
+    for (unsigned shift = 0;; shift += 7) {
+        text.len |= (size_t)(*byte & 0x7f) << shift;
+        if (!(*byte++ & 0x80)) break;
+    }
+    text.data = (const char *)byte;
+    return text;
+}
+
+static uint64_t
+key_at(const names_list *nl, size_t idx)
+{
+    const aa_text text = text_of(nl, entry_at(nl, idx));
+    return aa_id_key(text.data, text.len);
+}
+
 /* ---- updater ---- */
 
 /* The key's place in an index of a list, or the free one where it belongs. */
-static uint64_t *
-probe_name(const names_list *nl, uint64_t *place, size_t mask, uint64_t key)
+static uint32_t *
+probe_name(const names_list *nl, uint32_t *place, size_t mask, uint64_t key)
 {
     for (size_t i = (size_t)key & mask;; i = (i + 1) & mask)
-        if (!place[i] || entry_at(nl, place[i] - 1)->key == key) return &place[i];
+        if (!place[i] || key_at(nl, place[i] - 1) == key) return &place[i];
 }
 
 static bool
@@ -109,37 +136,60 @@ grow_name_index(names *nm)
 {
     const names_list *nl = atomic_load(&nm->list);
     size_t            count = nm->mask + 1, mask = 2 * count - 1;
-    uint64_t         *grown = calloc(2 * count, sizeof *grown);
+    uint32_t         *grown = calloc(2 * count, sizeof *grown);
     if (!grown) return false;
     for (size_t i = 0; i < count; i++)
-        if (nm->place[i])
-            *probe_name(nl, grown, mask, entry_at(nl, nm->place[i] - 1)->key) = nm->place[i];
+        if (nm->place[i]) *probe_name(nl, grown, mask, key_at(nl, nm->place[i] - 1)) = nm->place[i];
     free(nm->place);
     nm->place = grown;
     nm->mask = mask;
     return true;
 }
 
-static const char *
+/* Room for so many bytes side by side: where it is, or SIZE_MAX. */
+static size_t
+take_bytes(names_list *nl, size_t len)
+{
+    nl->used = (nl->used + AT_BYTES - 1) / AT_BYTES * AT_BYTES;
+    if (nl->made - nl->used < len) {
+        const size_t blocks = (len + BLOCK_BYTES - 1) / BLOCK_BYTES, first = nl->made / BLOCK_BYTES;
+        name_memory *fresh;
+        if (first + blocks > BLOCKS) return SIZE_MAX;
+        fresh = malloc(sizeof *fresh + blocks * BLOCK_BYTES);
+        if (!fresh) return SIZE_MAX;
+        fresh->next = nl->memory;
+        nl->memory = fresh;
+        for (size_t i = 0; i < blocks; i++)
+            atomic_store_explicit(&nl->block[first + i], fresh->bytes + i * BLOCK_BYTES,
+                                  memory_order_release);
+        nl->used = nl->made;
+        nl->made += blocks * BLOCK_BYTES;
+        nl->bytes += sizeof *fresh + blocks * BLOCK_BYTES;
+    }
+    const size_t at = nl->used;
+    nl->used += len;
+    return at;
+}
+
+/* The text and its length before it, 7 bits a byte, lowest first: where, or SIZE_MAX. */
+static size_t
 keep_text(names_list *nl, const char *text, size_t len)
 {
-    if (!nl->block || nl->block->cap - nl->block->used < len) {
-        size_t      cap = len > BLOCK_BYTES ? len : BLOCK_BYTES;
-        name_block *fresh = malloc(sizeof *fresh + cap);
-        if (!fresh) return NULL;
-        *fresh = (name_block){.next = nl->block, .cap = cap};
-        nl->block = fresh;
-        nl->bytes += sizeof *fresh + cap;
-    }
-    char *at = nl->block->text + nl->block->used;
-    memcpy(at, text, len);
-    nl->block->used += len;
+    uint8_t head[10];
+    size_t  head_len = 0;
+    for (size_t left = len; head_len == 0 || left > 0; left >>= 7)
+        head[head_len++] = (uint8_t)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+    const size_t at = take_bytes(nl, head_len + len);
+    if (at == SIZE_MAX) return at;
+    uint8_t *to = atomic_load(&nl->block[at / BLOCK_BYTES]) + at % BLOCK_BYTES;
+    memcpy(to, head, head_len);
+    memcpy(to + head_len, text, len);
     return at;
 }
 
 /* At the list's end; readers may see it at once. False: out of memory, or of room. */
 static bool
-append_name(names_list *nl, uint64_t key, const char *text, size_t len, uint32_t hidden_s)
+append_name(names_list *nl, const char *text, size_t len, uint32_t hidden_s)
 {
     size_t idx = atomic_load(&nl->end);
     if (idx == (size_t)CHUNK * CHUNKS) return false;
@@ -149,32 +199,30 @@ append_name(names_list *nl, uint64_t key, const char *text, size_t len, uint32_t
         atomic_store(&nl->chunk[idx / CHUNK], fresh);
         nl->bytes += CHUNK * sizeof *fresh;
     }
-    const char *kept = keep_text(nl, text, len);
-    if (!kept) return false;
+    const size_t kept = keep_text(nl, text, len);
+    if (kept == SIZE_MAX) return false;
     name_entry *en = entry_at(nl, idx);
-    en->key = key;
-    en->text = kept;
-    en->len = (uint32_t)len;
+    en->at = (uint32_t)(kept / AT_BYTES);
     atomic_store_explicit(&en->hidden_s, hidden_s, memory_order_relaxed);
     atomic_store_explicit(&nl->end, idx + 1, memory_order_release);
     return true;
 }
 
 aa_status
-names_put(names *nm, uint64_t key, const char *text, size_t len, bool shown, bool *applied,
-          aa_err *err)
+names_put(names *nm, const char *text, size_t len, bool shown, bool *applied, aa_err *err)
 {
-    names_list *nl = atomic_load(&nm->list);
-    size_t      idx = atomic_load(&nl->end);
+    const uint64_t key = aa_id_key(text, len);
+    names_list    *nl = atomic_load(&nm->list);
+    size_t         idx = atomic_load(&nl->end);
     *applied = false;
     if (*probe_name(nl, nm->place, nm->mask, key)) {
         names_show(nm, key, shown);
         return AA_OK;
     }
-    if (((idx + 1) * 2 > nm->mask + 1 && !grow_name_index(nm)) ||
-        !append_name(nl, key, text, len, shown ? 0 : nm->now_s))
+    if (((idx + 1) * 4 > (nm->mask + 1) * 3 && !grow_name_index(nm)) ||
+        !append_name(nl, text, len, shown ? 0 : nm->now_s))
         return aa_fail(err, AA_ENOMEM, "out of memory: %zu names", idx);
-    *probe_name(nl, nm->place, nm->mask, key) = idx + 1;
+    *probe_name(nl, nm->place, nm->mask, key) = (uint32_t)idx + 1;
     nm->shown += shown;
     *applied = true;
     return AA_OK;
@@ -184,7 +232,7 @@ void
 names_show(names *nm, uint64_t key, bool shown)
 {
     const names_list *nl = atomic_load(&nm->list);
-    const uint64_t    place = *probe_name(nl, nm->place, nm->mask, key);
+    const uint32_t    place = *probe_name(nl, nm->place, nm->mask, key);
     if (!place) return;
     name_entry *en = entry_at(nl, place - 1);
     if (shown == (atomic_load(&en->hidden_s) == 0)) return;
@@ -214,15 +262,17 @@ rebuild_list(names *nm, size_t left)
 {
     names_list *old = atomic_load(&nm->list), *fresh = calloc(1, sizeof *fresh);
     size_t      count = FIRST_PLACES;
-    while (count < 4 * left)
+    while (count < 2 * left)
         count *= 2;
-    uint64_t *place = calloc(count, sizeof *place);
+    uint32_t *place = calloc(count, sizeof *place);
     bool      complete = fresh && place;
     for (size_t i = 0, end = atomic_load(&old->end); complete && i < end; i++) {
         const name_entry *en = entry_at(old, i);
         if (can_go(nm, en)) continue;
-        complete = append_name(fresh, en->key, en->text, en->len, atomic_load(&en->hidden_s));
-        if (complete) *probe_name(fresh, place, count - 1, en->key) = atomic_load(&fresh->end);
+        const aa_text text = text_of(old, en);
+        uint32_t     *at = probe_name(fresh, place, count - 1, aa_id_key(text.data, text.len));
+        complete = append_name(fresh, text.data, text.len, atomic_load(&en->hidden_s));
+        if (complete) *at = (uint32_t)atomic_load(&fresh->end);
     }
     if (!complete) {
         list_destroy((reclaim_node *)fresh);
@@ -263,7 +313,7 @@ size_t
 names_bytes(const names *nm)
 {
     const names_list *nl = atomic_load(&nm->list);
-    return sizeof *nm + sizeof *nl + nl->bytes + (nm->mask + 1) * sizeof *nm->place;
+    return sizeof *nm + nl->bytes - (nl->made - nl->used) + (nm->mask + 1) * sizeof *nm->place;
 }
 
 /* ---- readers ---- */
@@ -285,7 +335,7 @@ names_get(const names_list *nl, size_t idx, uint64_t *key, aa_text *text)
 {
     const name_entry *en = entry_at(nl, idx);
     if (atomic_load_explicit(&en->hidden_s, memory_order_acquire) != 0) return false;
-    *key = en->key;
-    *text = (aa_text){en->text, en->len};
+    *text = text_of(nl, en);
+    *key = aa_id_key(text->data, text->len);
     return true;
 }

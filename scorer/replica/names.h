@@ -8,7 +8,7 @@
  * One updater changes names, any number of readers walk over a list of them without a lock. Names
  * are appended to the list; when a quarter of them can go, the updater makes a new list of the
  * rest, and the old one is freed when no reader can hold it (scorer/replica/reclaim). Costs about
- * 40 bytes per ID and its text.
+ * 16 bytes per ID and its text. A key is not stored: it is the hash of the text.
  */
 #ifndef AA_SCORER_REPLICA_NAMES_H
 #define AA_SCORER_REPLICA_NAMES_H
@@ -32,9 +32,10 @@ names *names_new(reclaim *rl);
 void names_free(names **nm_p);
 
 /* ---- @thread updater ---- */
-/** The name of a key, shown or hidden. @param applied  false: it was there. @errors AA_ENOMEM */
-aa_status names_put(names *nm, uint64_t key, const char *text, size_t len, bool shown,
-                    bool *applied, aa_err *err) __attribute__((warn_unused_result));
+/** The name of aa_id_key(text), shown or hidden. @param applied  false: it was there.
+ *  @errors AA_ENOMEM */
+aa_status names_put(names *nm, const char *text, size_t len, bool shown, bool *applied, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Show all that are there. */
 void names_show_all(names *nm);
 /** Show or hide it, if it is there. */

@@ -12,6 +12,7 @@
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
+#include "scorer/replica/runtags.h"
 
 /* Scored at once. */
 #define BLOCK_ITEMS 8
@@ -49,6 +50,7 @@ struct replica {
     reclaim                 *rl;
     replica_field            field[AA_MAX_FIELDS];       /* (F) */
     _Atomic(replica_dense *) dense;                      /* NULL: none yet */
+    runtags                  rt;                         /* updater's */
     uint64_t                 assignments_run, model_run; /* updater's: newest seen in each topic */
     uint64_t                 seen_run, seen_version;     /* updater's: newest of any record */
     float                   *row;                        /* (W) updater's scratch */
@@ -107,8 +109,8 @@ replica_new(replica **out, const aa_conf *cfg, aa_err *err)
     rp->items = rp->rl ? names_new(rp->rl) : NULL;
     bool complete = rp->rl && rp->row && rp->items;
     for (size_t f = 0; complete && f < rp->shape.F; f++) {
-        rp->field[f].ids = idmap_new(rp->rl);
-        rp->field[f].rows = rowset_new(rp->W, rp->rl);
+        rp->field[f].ids = idmap_new(cfg, rp->rl, &rp->rt);
+        rp->field[f].rows = rowset_new(rp->W, rp->rl, &rp->rt);
         complete = rp->field[f].ids && rp->field[f].rows;
     }
     if (!complete) {
@@ -164,6 +166,19 @@ note_version(replica *rp, uint64_t run_id, uint64_t version)
     rp->seen_version = version;
 }
 
+/* A record of this run has come: the run gets a tag, if it is among the newest. */
+static void
+admit_run(replica *rp, uint64_t run_id)
+{
+    const uint32_t tag = runtags_oldest(&rp->rt);
+    if (run_id <= rp->rt.run[tag] || runtags_find(&rp->rt, run_id) != RUNTAGS_OLDER) return;
+    for (size_t f = 0; rp->rt.run[tag] && f < rp->shape.F; f++) {
+        idmap_retag(rp->field[f].ids, tag);
+        rowset_retag(rp->field[f].rows, tag);
+    }
+    rp->rt.run[tag] = run_id;
+}
+
 static aa_status
 apply_new_id(replica *rp, replica_field *fi, const aa_assignment *a, replica_effect *effect,
              aa_err *err)
@@ -194,6 +209,7 @@ replica_apply_assignment(replica *rp, const aa_topic_key *k, const void *value, 
     if (!fi) return AA_EPARSE;
     aa_status st = value ? aa_wire_unpack_assignment(&a, value, len, err) : AA_OK;
     if (st != AA_OK) return st;
+    if (value) admit_run(rp, a.run_id);
     if (k->kind == AA_KEY_NEW_ID) {
         st = apply_new_id(rp, fi, value ? &a : NULL, effect, err);
         applied = *effect == REPLICA_APPLIED;
@@ -246,7 +262,7 @@ replica_apply_name(replica *rp, const aa_topic_key *k, const void *value, size_t
     if (aa_id_key(text, text_len) != k->id)
         st = aa_fail(err, AA_EPARSE, "a name of another ID key");
     else
-        st = names_put(rp->items, k->id, text, text_len, is_held(fi, k->id), &applied, err);
+        st = names_put(rp->items, text, text_len, is_held(fi, k->id), &applied, err);
     if (applied) *effect = REPLICA_APPLIED;
     return st;
 }
@@ -264,6 +280,7 @@ replica_apply_row(replica *rp, const aa_topic_key *k, const void *value, size_t 
         return aa_fail(err, AA_EPARSE, "slot %llu out of range", (unsigned long long)k->id);
     if (value) {
         aa_status st = aa_wire_unpack_row(&rh, rp->row, rp->W, value, len, err);
+        if (st == AA_OK) admit_run(rp, rh.run_id);
         if (st == AA_OK) st = rowset_put(fi->rows, (uint32_t)k->id, &rh, rp->row, &applied, err);
         if (st != AA_OK) return st;
         if (rh.run_id > rp->model_run) rp->model_run = rh.run_id;
@@ -308,6 +325,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
     if (value) {
         if (held && d.run_id < held->run_id) *effect = REPLICA_OLDER_RUN;
         if (held && is_older(d.run_id, d.version, held->run_id, held->version)) goto out;
+        admit_run(rp, d.run_id);
         fresh = malloc(sizeof *fresh + d.w_count * sizeof fresh->w[0]);
         if (!fresh) {
             st = aa_fail(err, AA_ENOMEM, "%zu dense weights", d.w_count);
@@ -381,9 +399,10 @@ uint64_t
 replica_served_digest(const replica *rp)
 {
     const replica_dense *dense = atomic_load(&rp->dense);
+    const uint32_t       tag = runtags_find(&rp->rt, rp->model_run);
     uint64_t             d = 0;
-    for (size_t f = 0; f < rp->shape.F; f++)
-        d = rowset_digest(rp->field[f].rows, rp->model_run, (uint32_t)f, d);
+    for (size_t f = 0; tag != RUNTAGS_OLDER && f < rp->shape.F; f++)
+        d = rowset_digest(rp->field[f].rows, tag, (uint32_t)f, d);
     return dense ? aa_digest(d, dense->w, dense->count * sizeof dense->w[0]) : d;
 }
 
@@ -392,9 +411,10 @@ replica_assignments_digest(const replica *rp)
 {
     const replica_dense *dense = atomic_load(&rp->dense);
     const bool           shared = dense && dense->residual_rows;
+    const uint32_t       tag = runtags_find(&rp->rt, rp->assignments_run);
     uint64_t             d = 0;
     for (size_t f = 0; f < rp->shape.F; f++) {
-        uint64_t of_field = idmap_digest(rp->field[f].ids, rp->assignments_run, shared);
+        uint64_t of_field = tag == RUNTAGS_OLDER ? 0 : idmap_digest(rp->field[f].ids, tag, shared);
         d = aa_digest(d, &of_field, sizeof of_field);
     }
     return d;
@@ -478,12 +498,13 @@ replica_items(const replica_reader *rr)
     return names_now(rr->rp->items);
 }
 
-/* Is this row the one that the assignment speaks of? */
+/* Is this row the one that the assignment speaks of? Runs are tags; borns are modulo 2^32. */
 static bool
 owns(const aa_assignment *a, const aa_row_head *rh)
 {
-    if (rh->run_id != a->run_id) return false;
-    return rh->born ? rh->born == a->born : rh->version >= a->born;
+    if (rh->run_id != a->run_id || a->run_id == RUNTAGS_OLDER) return false;
+    return rh->born ? rh->born == a->born
+                    : (int32_t)((uint32_t)rh->version - (uint32_t)a->born) >= 0;
 }
 
 /* One row, or zeros. Returns its version, 0 if there is none. */
@@ -582,6 +603,8 @@ look_up(replica_reader *rr, const uint64_t *item, size_t n, replica_answer *answ
     const replica_field *fi = &rr->rp->field[REPLICA_ITEM];
     for (size_t i = 0; i < n; i++)
         idmap_prefetch(fi->ids, item[i]);
+    for (size_t i = 0; i < n; i++)
+        idmap_prefetch_bin(fi->ids, item[i]);
     for (size_t i = 0; i < n; i++) {
         find_reading(fi, item[i], &rr->found[i], answer);
         if (rr->found[i].a.slot != AA_NO_SLOT) rowset_prefetch(fi->rows, rr->found[i].a.slot);

@@ -1,10 +1,10 @@
 /* scorer/replica/replica - a read-only copy of what the pipeline knows, built from its two
  * compacted topics.
  *
- * Records may come twice and late. Each carries (run_id, version); one that is below what is held
- * for its key changes nothing, and a newer run wins whatever its version. After a restart the
- * pipeline publishes everything again under its new run; what is left of older runs only bridges
- * the gap.
+ * Kafka keeps the records of a key in order, so the later one wins, and a topic may be read twice.
+ * A record of an older run than what is held changes nothing, and a newer run wins whatever its
+ * version. After a restart the pipeline publishes everything again under its new run; what is left
+ * of older runs only bridges the gap. The three newest runs are told apart (scorer/replica/runtags).
  *
  * What an ID reads:
  *   unknown                  the field's "new ID" record
@@ -52,7 +52,7 @@ void replica_free(replica **rp_p);
 
 typedef enum {
     REPLICA_APPLIED,
-    REPLICA_OLD,       /* a newer record is held, or the deleted key was not there */
+    REPLICA_OLD,       /* a newer record is held, or the deleted key is not there */
     REPLICA_OLDER_RUN, /* dense weights of an older run than those that are held */
     REPLICA_OTHER_LANE /* not ours */
 } replica_effect;

@@ -126,8 +126,10 @@ IDs are those of all fields together. {share:.0%} of them hold an own row, as me
 
 {table(["IDs", "assigner", "learner", "both, at a checkpoint", "each scorer", "checkpoints on disk (3)", "compacted topics", "scorer's start"], mem_rows)}
 
-- An ID takes {per_id_assigner:.0f} B in the assigner. A row takes {per_row:.0f} B = 2 · 4 · (dim + 1) B in the learner.
-  With `model.row_format` bf16 and `model.row_optimizer` rowwise it takes 2 · (dim + 1) + 8 B.
+- An ID takes {per_id_assigner:.0f} B in the assigner. A row takes {per_row:.0f} B in the learner: 2 · (dim + 1) + 8 B.
+  With `model.row_format` float and `model.row_optimizer` adagrad it takes 2 · 4 · (dim + 1) B.
+- `agent.budget_bytes` bounds assigner and learner together
+  ([OPERATING.md](OPERATING.md#a-limit-in-bytes)).
 - A forked child writes a checkpoint. Memory that changes meanwhile exists twice: plan for up to
   twice as much.
 - Dense weights, critic and actor take less than 1 MB. Kafka clients take 50 to 300 MB per process

@@ -6,7 +6,8 @@
 #   cluster_kill N            kill -9
 #   cluster_up N              started again; does not wait
 #   cluster_stop
-#   leaders TOPIC             a line per partition: its number, its leader (-1: none), replicas in sync
+#   leaders TOPIC             a line per partition: its number, its leader (-1: none), replicas in sync, replicas
+# CLUSTER_SETTINGS: more lines of server.properties.
 #   in_sync TOPIC             every partition has a leader and three replicas in sync
 
 CLUSTER=$WORK/cluster
@@ -51,6 +52,7 @@ transaction.state.log.min.isr=2
 broker.session.timeout.ms=2500
 broker.heartbeat.interval.ms=500
 replica.lag.time.max.ms=3000
+${CLUSTER_SETTINGS:-}
 END
         } >"$CLUSTER/$n.properties"
         kafka_format "$CLUSTER/$n.properties" >"$CLUSTER/format$n.log" 2>&1 ||

@@ -53,3 +53,18 @@ check items_have_names at_least "$(grep -c '^[0-9]' "$WORK/export/item.ids")" 1
 pipeline_stop
 denied() { grep -h 'AUTHORIZATION_FAILED\|not authorized\|authorization failed' "$PIPELINE_DIR"/*.log; }
 check nobody_was_refused_anything bash -c '[[ -z $1 ]] || { echo "$1"; exit 1; }' - "$(denied | head -n 3)"
+
+# A model that needs more than the topic takes, which its learner may not find out.
+PIPELINE_ARGS=("${ADMIN[@]}")
+init_run two ingest.run=live checkpoint.every_ms=500 model.dim=64 model.hidden=1024-512 "topics.model=$UNIQUE-one-model" \
+    "topics.assignments=$UNIQUE-one-assignments" "pipeline.name=$UNIQUE-one" checkpoint.on_damage=fresh
+ADMIN=("${PIPELINE_ARGS[@]}")
+start_as learner
+said() { grep -q "$1" "$PIPELINE_DIR/learner.log"; }
+check a_learner_that_may_not_see_the_topics_limit_says_so wait_until 20 said 'lvl=warn.*id=TOPIC-UNCHECKED.*max.message.bytes'
+for user in assigner ingest; do start_as "$user"; done
+check and_names_the_keys_when_the_topic_refuses_the_weights wait_until 40 said \
+    'lvl=error.*id=KAFKA-DELIVERY.*max.message.bytes of the topic.*kafka.message.max.bytes'
+check but_runs_on pipeline_alive learner
+check it_says_only_once_that_it_could_not_check equal "$(grep -c id=TOPIC-UNCHECKED "$PIPELINE_DIR/learner.log")" 1
+pipeline_stop

@@ -14,6 +14,7 @@ replay_file() { # replay_file NAME POSITIVE EVENTS AUC_FLOOR
     must "${name}_reaches_the_end" replay 240
     check "${name}_every_event_once" equal "$(figure learner events)" "$events"
     check "${name}_auc" at_least "$(figure learner auc)" "$floor"
+    check "${name}_has_no_field_that_tells_the_label" equal "$(grep -c id=FIELD-LEAKS "$PIPELINE_DIR/assigner.log")" 0
     check "${name}_scorer_serves_what_the_learner_has" equal \
         "$(figure scorer served_digest)" "$(figure learner served_digest)"
     echo "note $name: AUC $(figure learner auc), $(figure assigner rows_unique) unique rows for" \

@@ -60,7 +60,7 @@ must topics_have_three_replicas in_sync "$TOPIC"
 must undisturbed_replay_ends replay 120
 want=$(outcome)
 init_run disturbed "${SETTINGS[@]}"
-must replay_ends_though_leaders_are_killed replay $((60 + 60 * TURNS)) begin_killing 90
+must replay_ends_though_leaders_are_killed replay $((60 + 60 * TURNS)) begin_killing 40
 during=$(grep -c killed "$WORK/turns" || true)
 check each_came_back_in_sync killed
 check the_state_is_that_of_an_undisturbed_run equal "$(outcome)" "$want"

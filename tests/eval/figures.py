@@ -12,7 +12,8 @@ COLUMNS = ["stream", "model", "mode", "seed", "auc", "mse", "accuracy", "logloss
            "rows_ratio", "bytes_ratio", "events_per_s", "rows_ratio_peak", "auc_late", "mse_late",
            "accuracy_late", "logloss_late", "auc_seen_lt5", "auc_seen_lt20", "mse_seen_lt10",
            "calibration_error", "events", "ids", "rows_end", "rows_peak", "bytes", "full_table_bytes",
-           "resident_bytes", "settings"]
+           "resident_bytes", "ids_bytes", "rows_bytes", "optimizer_bytes", "replica_bytes", "system_bytes",
+           "system_ratio", "settings"]
 
 
 def read_run(folder):
@@ -35,6 +36,22 @@ def memory(learner, assigner):
             "full_table_bytes": round(ids * (row_bytes + FULL_TABLE_INDEX_BYTES))}
 
 
+def system(learner, assigner):
+    """Bytes of the whole system by part, at the end: what the two processes hold, and what a scorer
+    holds at least for the same IDs and rows. A scorer is not part of these runs, so its share is an
+    estimate, the same for every mode: a 64-bit key and a 32-bit code per ID at a load of 3/4, and
+    the weights of the rows."""
+    rows = learner.get("rows_held_bytes", learner["row_bytes"])
+    optimizer = learner.get("row_optimizer_bytes", 0)
+    replica = assigner["ids_seen"] * FULL_TABLE_INDEX_BYTES + learner["row_bytes"] * (
+        1 - optimizer / rows if rows else 1)
+    parts = {"ids_bytes": assigner["table_bytes"], "rows_bytes": rows - optimizer,
+             "optimizer_bytes": optimizer, "replica_bytes": round(replica)}
+    parts["system_bytes"] = (sum(parts.values()) + assigner["agent_bytes"] + learner["critic_bytes"]
+                             + learner.get("dense_bytes", 0))
+    return parts
+
+
 def figures_of(run, raw):
     """A row of results.csv."""
     learner, assigner = raw["learner"], raw["assigner"]
@@ -42,6 +59,8 @@ def figures_of(run, raw):
            "settings": " ".join(run.settings)}
     row.update((k, learner[k]) for k in COLUMNS if k in learner)
     row.update(memory(learner, assigner))
+    row.update(system(learner, assigner))
+    row["system_ratio"] = row["system_bytes"] / row["ids"]
     row["rows_ratio"] = row["rows_end"] / row["ids"]
     row["rows_ratio_peak"] = row["rows_peak"] / row["ids"]
     row["bytes_ratio"] = row["bytes"] / row["full_table_bytes"]

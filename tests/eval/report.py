@@ -29,6 +29,9 @@ MEMORY = [("ids", "distinct IDs"), ("rows_end", "rows, end"), ("rows_peak", "row
           ("rows_ratio", "share, end"), ("rows_ratio_peak", "share, peak"), ("bytes", "bytes"),
           ("full_table_bytes", "full table"), ("bytes_ratio", "share of bytes"),
           ("resident_bytes", "resident, 3 processes"), ("events_per_s", "events/s")]
+SYSTEM = [("ids_bytes", "IDs"), ("rows_bytes", "rows"), ("optimizer_bytes", "their optimizer"),
+          ("replica_bytes", "scorer's copy, estimated"), ("system_bytes", "whole system"),
+          ("system_ratio", "bytes per ID")]
 
 
 def table(head, rows, kind=""):
@@ -131,7 +134,8 @@ def write(path, chosen, main, others, folder_of, context):
                 cases[stream.name, model] = stability.drift_targets(stream, runs["default"], folder_of)
             parts = [f"<h2>{html.escape(stream.name)}, {html.escape(model)}</h2><p>{stream.events:,} events, "
                      f"{stream.facts['users']:,} users, {stream.facts['items']:,} items.</p>",
-                     figures_table(by_mode, QUALITY), figures_table(by_mode, MEMORY)]
+                     figures_table(by_mode, QUALITY), figures_table(by_mode, MEMORY),
+                     figures_table(by_mode, SYSTEM)]
             if "default" in by_mode and len(by_mode) > 1:
                 parts.append(tests_table(by_mode))
             for heading, figures in drawing.all_of(drawing.Panels(runs, other, folder_of)):

@@ -115,6 +115,15 @@ class Figures(unittest.TestCase):
         self.assertAlmostEqual(row["bytes_ratio"], (120 * 136 + 4000 + 180 + 500) / (1000 * (136 + 16)))
         self.assertAlmostEqual(row["calibration_error"], 0.1)
 
+    def test_the_whole_system_is_ids_rows_optimizer_and_a_replica(self):
+        raw = self.raw()
+        raw["learner"].update(rows_held_bytes=20000, row_optimizer_bytes=5000, dense_bytes=300)
+        row = figures.figures_of(plan.Run(stream(), "deepfm", "default", 1), raw)
+        self.assertEqual((row["ids_bytes"], row["rows_bytes"], row["optimizer_bytes"]), (4000, 15000, 5000))
+        self.assertEqual(row["replica_bytes"], 1000 * 16 + 100 * 136 * 0.75)
+        self.assertEqual(row["system_bytes"], 4000 + 20000 + 26200 + 180 + 500 + 300)
+        self.assertAlmostEqual(row["system_ratio"], row["system_bytes"] / 1000)
+
     def test_csv_has_the_promised_columns_first_and_empty_cells_for_nothing(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "results.csv")

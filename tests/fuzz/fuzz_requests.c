@@ -32,15 +32,16 @@ fill_replica(aa_bytes *by)
     sample_rng        rng = {.seed = 5};
     aa_err            err = AA_ERR_INIT;
     const float       w[K + 1] = {0.5f, -0.25f, 1.0f}, bias[1] = {0.1f};
-    const aa_row_head shared = {1, 1, 0}, own = {1, 1, 1};
-    aa_dense_message  dense = {.run_id = 1,
-                               .version = 4,
-                               .model = "fm",
-                               .F = 2,
-                               .K = K,
-                               .w = bias,
-                               .w_count = 1,
-                               .residual_rows = true};
+    const aa_row_head shared = {.run_id = 1, .version = 1},
+                      own = {.run_id = 1, .version = 1, .born = 1};
+    aa_dense_message dense = {.run_id = 1,
+                              .version = 4,
+                              .model = "fm",
+                              .F = 2,
+                              .K = K,
+                              .w = bias,
+                              .w_count = 1,
+                              .residual_rows = true};
     dense.hidden_count = cfg.hidden_count;
     memcpy(dense.hidden, cfg.hidden, sizeof dense.hidden);
     sample_must(aa_wire_pack_dense(by, &dense, &err), &err);

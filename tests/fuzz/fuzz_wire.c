@@ -102,7 +102,8 @@ fill(unsigned kind, sample_rng *rng)
         break;
     }
     case 5:
-        held.row = (aa_row_head){sample_bits(rng), sample_bits(rng), sample_below(rng, 3)};
+        held.row = (aa_row_head){
+            .run_id = sample_bits(rng), .version = sample_bits(rng), .born = sample_below(rng, 3)};
         for (size_t i = 0; i < WIDTH; i++)
             held.row_w[i] = sample_real(rng);
         break;

@@ -3,6 +3,7 @@
 #include "common/service/http_server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -440,6 +442,14 @@ a_request_that_two_readers_could_read_differently_is_refused(void **state)
         "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "Host: h\r\nHost: g\r\nContent-Length: 0\r\n\r\n",
         "Content-Length: 0\r\n\r\n",
+        "Host: h\r\nContent-Length : 3\r\n\r\nabc", /* a blank before the colon */
+        "Host: h\r\nContent-Length\t: 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: +3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "Host: h\r\nX(y): 1\r\nContent-Length: 0\r\n\r\n",
+        "Host: h\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+        "Host: h i\r\nContent-Length: 0\r\n\r\n",
+        "Host: h/p@g\r\nContent-Length: 0\r\n\r\n",
     };
     fixture *fx = *state;
     char     arg[] = "arg", text[512];
@@ -450,8 +460,23 @@ a_request_that_two_readers_could_read_differently_is_refused(void **state)
         if (strncmp(reply, "HTTP/1.1 400", 12) != 0) fail_msg("%s\nanswer: %s", text, reply);
         free(reply);
     }
-    check_reply(exchange(aa_http_server_port(fx->hs), "GET /healthz HTTP/1.0\r\n\r\n"), "200", "",
-                "ok\n");
+    const int port = aa_http_server_port(fx->hs);
+    char *reply = exchange(port, "POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    assert_memory_equal(reply, "HTTP/1.1 400", 12);
+    free(reply);
+    check_reply(exchange(port, "GET /healthz HTTP/1.0\r\n\r\n"), "200", "", "ok\n");
+    check_reply(exchange(port, "GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\nX-Y_z: a\tb\r\n"
+                               "Connection: close\r\n\r\n"),
+                "200", "", "ok\n");
+}
+
+static void
+a_target_with_an_encoded_nul_is_refused(void **state)
+{
+    fixture *fx = *state;
+    check_reply(
+        exchange(aa_http_server_port(fx->hs), "GET /healthz%00/x HTTP/1.1\r\nHost: h\r\n\r\n"),
+        "400", "", "bad request: %00 in the target\n");
 }
 
 static void
@@ -685,6 +710,117 @@ program_announces_its_port_and_stops_on_sigterm(void **state)
     fclose(err);
 }
 
+/* ---- few descriptors: each in a process of its own, whose limits are lowered ---- */
+
+enum { FLOOD = 400, OWN_FILES = 40 };
+
+/* As a checkpoint does, and Kafka's clients: can so many more be opened? */
+static bool
+files_can_be_opened(int count)
+{
+    int  fd[FLOOD];
+    int  n = 0;
+    bool all;
+    while (n < count && (fd[n] = open("/dev/null", O_RDONLY)) >= 0)
+        n++;
+    all = n == count;
+    while (n > 0)
+        close(fd[--n]);
+    return all;
+}
+
+typedef struct {
+    int    port;
+    rlim_t soft; /* once the server is open */
+} limited_server;
+
+/* Serves until `until` is closed. Exit code 0: its own files could be opened all the time. */
+static void
+serve_with_limits(rlim_t soft, rlim_t hard, int tell, int until)
+{
+    const struct rlimit rl = {.rlim_cur = soft, .rlim_max = hard};
+    aa_http_server     *hs = NULL;
+    aa_err              err = AA_ERR_INIT;
+    struct rlimit       now;
+    limited_server      ls;
+    bool                good = true;
+    if (setrlimit(RLIMIT_NOFILE, &rl) != 0 ||
+        aa_http_server_open(&hs, "127.0.0.1", 0, &(aa_http_limits){1024, 15000, 10000},
+                            aa_metrics_new(), &err) != AA_OK ||
+        getrlimit(RLIMIT_NOFILE, &now) != 0)
+        _exit(2);
+    ls = (limited_server){.port = aa_http_server_port(hs), .soft = now.rlim_cur};
+    if (write(tell, &ls, sizeof ls) != (ssize_t)sizeof ls) _exit(3);
+    for (struct pollfd end = {.fd = until}; good && poll(&end, 1, 5) == 0;)
+        good = files_can_be_opened(OWN_FILES);
+    _exit(good ? 0 : 1);
+}
+
+/* @param until  close it to end the process */
+static pid_t
+start_limited(rlim_t soft, rlim_t hard, limited_server *ls, int *until)
+{
+    int tell[2], end[2];
+    assert_int_equal(pipe(tell), 0);
+    assert_int_equal(pipe(end), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(end[1]);
+        serve_with_limits(soft, hard, tell[1], end[0]);
+    }
+    close(tell[1]);
+    close(end[0]);
+    assert_int_equal(read(tell[0], ls, sizeof *ls), sizeof *ls);
+    close(tell[0]);
+    *until = end[1];
+    return pid;
+}
+
+static void
+end_limited(pid_t pid, int until)
+{
+    int status = 0;
+    close(until);
+    assert_true(waitpid(pid, &status, 0) == pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void
+soft_limit_of_open_files_is_raised_to_what_connections_need(void **state)
+{
+    limited_server ls;
+    int            until = -1;
+    (void)state;
+    const pid_t pid = start_limited(128, 4096, &ls, &until);
+    assert_in_range(ls.soft, 1024 + 16, 4096);
+    check_reply(get(ls.port, "/healthz"), "200", "", "ok\n");
+    end_limited(pid, until);
+}
+
+/* Connections are fewer instead: health checks are answered, and the process has files to open. */
+static void
+flood_of_connections_at_a_low_hard_limit_takes_no_descriptor_that_others_need(void **state)
+{
+    static const rlim_t hard[] = {320, 128};
+    (void)state;
+    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
+        limited_server ls;
+        int            until = -1, fds[FLOOD];
+        const pid_t    pid = start_limited(hard[i] / 2, hard[i], &ls, &until);
+        assert_int_equal(ls.soft, hard[i]);
+        for (size_t c = 0; c < FLOOD; c++) {
+            fds[c] = connect_to(ls.port);
+            send_all(fds[c], half, sizeof half - 1);
+            if (c % 50 == 49) check_reply(exchange(ls.port, health), "200", "", "ok\n");
+        }
+        for (size_t c = 0; c < FLOOD; c++)
+            close(fds[c]);
+        end_limited(pid, until);
+    }
+}
+
 int
 main(void)
 {
@@ -706,12 +842,16 @@ main(void)
         T(health_checks_are_answered_when_all_connections_are_busy),
         T(a_request_that_takes_too_long_is_given_up),
         T(a_request_that_two_readers_could_read_differently_is_refused),
+        T(a_target_with_an_encoded_nul_is_refused),
         T(an_absolute_target_is_its_path),
         T(a_chunked_body_that_is_too_long_is_answered),
         T(a_lingering_server_answers_and_ends_connections),
         T(a_client_of_a_server_that_drains_is_answered_or_refused_never_cut_off),
         T(port_in_use_is_an_error_that_names_it),
         T(taking_the_handler_back_waits_for_its_call),
+        cmocka_unit_test(soft_limit_of_open_files_is_raised_to_what_connections_need),
+        cmocka_unit_test(
+            flood_of_connections_at_a_low_hard_limit_takes_no_descriptor_that_others_need),
         cmocka_unit_test(program_announces_its_port_and_stops_on_sigterm),
     };
     return cmocka_run_group_tests_name("common/service/http_server", tests, NULL, NULL);

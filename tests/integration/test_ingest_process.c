@@ -294,6 +294,33 @@ second_ingest_of_a_lane_ends_the_first(void **state)
     assert_int_equal(fx->ds.count, 40);
 }
 
+/* Both would work on one state, and take the run away from each other. */
+static void
+second_replay_with_the_same_checkpoints_is_refused_and_names_the_first(void **state)
+{
+    fixture *fx = *state;
+    char     in_use[40];
+    needs_broker(fx);
+    fill_topic(fx, three, 3);
+    start_ingest(fx, replay);
+    wait_until(play(fx) && fx->ds.count > 150);
+    process first = fx->ingest;
+    char    first_out[320];
+    snprintf(first_out, sizeof first_out, "%s.first", first.out_path);
+    assert_int_equal(rename(first.out_path, first_out), 0);
+    snprintf(first.out_path, sizeof first.out_path, "%.290s", first_out);
+    kill(first.pid, SIGSTOP); /* it is not over before the second has begun */
+    start_ingest(fx, replay);
+    expect_exit(fx, 1);
+    snprintf(in_use, sizeof in_use, "is in use by pid %ld", (long)first.pid);
+    assert_true(process_said(&fx->ingest, in_use, NULL, 0));
+    fx->ingest = first;
+    kill(first.pid, SIGCONT);
+    expect_exit(fx, 0);
+    check_merged(fx, three, 3);
+    assert_int_equal(fx->ds.opens, 1);
+}
+
 /* ---- the record tool ---- */
 
 static void
@@ -342,6 +369,7 @@ main(int argc, char **argv)
         MOCK(replay_whose_broker_is_away_at_its_end_is_not_silent),
         BOTH(run_ids_stay_above_those_that_downstream_knows),
         REAL(rebalance_drains_and_loses_or_repeats_nothing),
+        BOTH(second_replay_with_the_same_checkpoints_is_refused_and_names_the_first),
         REAL(second_ingest_of_a_lane_ends_the_first),
         BOTH(recorded_file_is_ingested_to_the_last_event),
     };

@@ -2,8 +2,10 @@
 #include "common/kafka/kafka_consumer.h"
 #include "common/kafka/kafka_producer.h"
 #include "common/kafka/kafka_reader.h"
+#include "common/kafka/kafka_topics.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -386,6 +388,139 @@ producer_without_a_broker_falls_behind_and_loses_nothing(void **state)
     }
 }
 
+/* ---- a leader that is gone, and that the metadata names still ---- */
+
+enum { ELECTION_MS = 2500, LATE_MS = 9000 };
+
+static void *
+elect_later(void *arg)
+{
+    fixture *fx = arg;
+    poll(NULL, 0, ELECTION_MS);
+    rd_kafka_mock_partition_set_leader(fx->mb.mc, "three", 1, 2);
+    return NULL;
+}
+
+/* Three brokers; the leader of one of the topic's partitions ends, and another is chosen only later. */
+static void
+lose_leader(fixture *fx, pthread_t *election)
+{
+    mock_broker_stop(&fx->mb);
+    mock_brokers_start(&fx->mb, &fx->cfg, 3);
+    rd_kafka_mock_topic_create(fx->mb.mc, "three", 3, 3);
+    for (int32_t p = 0; p < 3; p++)
+        rd_kafka_mock_partition_set_leader(fx->mb.mc, "three", p, p == 1 ? 1 : 3);
+    for (int32_t p = 0; p < 3; p++)
+        send_numbers(fx, "three", p, 100 * p, 10);
+    rd_kafka_mock_broker_set_down(fx->mb.mc, 1);
+    assert_int_equal(pthread_create(election, NULL, elect_later, fx), 0);
+}
+
+static void
+reader_opens_soon_after_a_killed_leader_is_replaced(void **state)
+{
+    fixture        *fx = *state;
+    const char     *topics[] = {"three"};
+    aa_reader      *rd = NULL;
+    aa_kafka_record rec[100];
+    size_t          got = 0;
+    pthread_t       election;
+
+    lose_leader(fx, &election);
+    const int64_t begun_ms = aa_now_ms();
+    check_ok(fx, aa_reader_open(&rd, &fx->cfg, topics, 1, &fx->err));
+    assert_in_range(aa_now_ms() - begun_ms, 0, LATE_MS);
+    while (!aa_reader_caught_up(rd)) {
+        size_t count = 0;
+        assert_true(aa_now_ms() < begun_ms + DEADLINE_MS);
+        check_ok(fx, aa_reader_poll(rd, rec, 100, 100, &count, &fx->err));
+        got += count;
+    }
+    assert_int_equal(got, 30);
+    assert_null(aa_reader_lost(rd));
+    aa_reader_free(&rd);
+    pthread_join(election, NULL);
+}
+
+static void
+consumer_learns_where_a_partition_ends_soon_after_a_killed_leader_is_replaced(void **state)
+{
+    fixture     *fx = *state;
+    aa_consumer *cs = NULL;
+    int64_t      low = -1, high = -1;
+    pthread_t    election;
+
+    lose_leader(fx, &election);
+    const int64_t begun_ms = aa_now_ms();
+    check_ok(fx, aa_consumer_open(&cs, &fx->cfg, "three", false, &fx->err));
+    check_ok(fx, aa_consumer_watermarks(cs, 1, &low, &high, &fx->err));
+    assert_in_range(aa_now_ms() - begun_ms, 0, LATE_MS);
+    assert_int_equal(low, 0);
+    assert_int_equal(high, 10);
+    aa_consumer_free(&cs);
+    pthread_join(election, NULL);
+}
+
+/* ---- a topic that is not what was read ---- */
+
+static void
+remove_topic(fixture *fx, const char *topic)
+{
+    rd_kafka_conf_t        *conf = rd_kafka_conf_new();
+    rd_kafka_DeleteTopic_t *request = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_conf_set(conf, "bootstrap.servers", fx->cfg.kafka[0].value, NULL, 0);
+    rd_kafka_t       *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteTopics(rk, &request, 1, NULL, queue);
+    rd_kafka_event_t *ev = rd_kafka_queue_poll(queue, DEADLINE_MS);
+    assert_non_null(ev);
+    assert_int_equal(rd_kafka_event_error(ev), 0);
+    rd_kafka_event_destroy(ev);
+    rd_kafka_DeleteTopic_destroy(request);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+/* The same shows after an unclean leader election has cut it. Whether the client or the question for
+ * the ends is first to see it, does not matter. */
+static void
+reader_tells_that_a_topic_does_not_hold_any_more_what_it_has_read(void **state)
+{
+    fixture        *fx = *state;
+    aa_reader      *rd = NULL;
+    aa_kafka_record rec[100];
+    char            topic[64];
+    const char     *topics[] = {topic};
+    const int64_t   until_ms = aa_now_ms() + DEADLINE_MS;
+
+    if (!real_broker()) skip();
+    fx->cfg.kafka_count = 0;
+    set_kafka(&fx->cfg, "bootstrap.servers", real_broker());
+    snprintf(topic, sizeof topic, "kafka-test-%lld", (long long)aa_wall_ms());
+    check_ok(fx, aa_topic_ensure(&fx->cfg, topic, 1, true, &fx->err));
+    send_numbers(fx, topic, 0, 0, 10);
+    check_ok(fx, aa_reader_open(&rd, &fx->cfg, topics, 1, &fx->err));
+    assert_int_equal(aa_reader_delete_retention_ms(rd, DEADLINE_MS), 86400000);
+    for (size_t count = 0; !aa_reader_caught_up(rd);)
+        check_ok(fx, aa_reader_poll(rd, rec, 100, 100, &count, &fx->err));
+    check_ok(fx, aa_reader_refresh(rd, DEADLINE_MS, &fx->err));
+    assert_null(aa_reader_lost(rd));
+    remove_topic(fx, topic);
+    while (aa_topic_ensure(&fx->cfg, topic, 1, true, &fx->err) != AA_OK)
+        assert_true(aa_now_ms() < until_ms);
+    send_numbers(fx, topic, 0, 0, 3);
+    while (!aa_reader_lost(rd)) {
+        size_t count;
+        aa_err none = AA_ERR_INIT;
+        assert_true(aa_now_ms() < until_ms);
+        check_ok(fx, aa_reader_poll(rd, rec, 100, 100, &count, &fx->err));
+        (void)!aa_reader_refresh(rd, 1000, &none);
+    }
+    assert_non_null(strstr(aa_reader_lost(rd), "read to 10"));
+    aa_reader_free(&rd);
+    remove_topic(fx, topic);
+}
+
 int
 main(void)
 {
@@ -401,6 +536,9 @@ main(void)
         TEST(missing_topic_and_lost_offsets_are_clear_errors),
         TEST(broker_that_is_not_there_is_an_io_error),
         TEST(flush_tells_of_messages_that_were_lost_before_it),
+        TEST(reader_opens_soon_after_a_killed_leader_is_replaced),
+        TEST(consumer_learns_where_a_partition_ends_soon_after_a_killed_leader_is_replaced),
+        TEST(reader_tells_that_a_topic_does_not_hold_any_more_what_it_has_read),
         TEST(producer_without_a_broker_falls_behind_and_loses_nothing),
     };
     return cmocka_run_group_tests_name("common/kafka", tests, NULL, NULL);

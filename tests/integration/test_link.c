@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "common/base/clock.h"
 #include "common/links/link.h"
+#include "common/links/rpc.h"
 
 #define DEADLINE_MS 10000
 /* Long enough for what must not happen to show itself on a local socket. */
@@ -453,10 +456,34 @@ stale_ipc_path_does_not_hinder_binding(void **state)
     (void)state;
     char endpoint[128];
     endpoint_ipc(endpoint, sizeof endpoint, "stale");
-    FILE *f = fopen(endpoint + strlen("ipc://"), "w"); /* what a killed process leaves there */
+    struct sockaddr_un sa = {.sun_family = AF_UNIX}; /* what a killed process leaves there */
+    const int          fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_true(strlen(endpoint) - strlen("ipc://") < sizeof sa.sun_path);
+    memcpy(sa.sun_path, endpoint + strlen("ipc://"), strlen(endpoint) - strlen("ipc://"));
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&sa, sizeof sa), 0);
+    close(fd);
+    ask_and_answer(endpoint, NULL);
+}
+
+static void
+a_file_at_an_ipc_address_is_refused_and_not_deleted(void **state)
+{
+    (void)state;
+    char           endpoint[128];
+    aa_err         err = AA_ERR_INIT;
+    aa_link       *ln = NULL;
+    aa_rpc_server *sv = NULL;
+    endpoint_ipc(endpoint, sizeof endpoint, "valuable");
+    const char *path = endpoint + strlen("ipc://");
+    FILE       *f = fopen(path, "w");
     assert_non_null(f);
     fclose(f);
-    ask_and_answer(endpoint, NULL);
+    assert_int_equal(aa_link_open(&ln, AA_LINK_BIND, endpoint, NULL, &err), AA_ECONFIG);
+    assert_non_null(strstr(err.text, "it is no socket"));
+    assert_int_equal(aa_rpc_listen(&sv, endpoint, NULL, 0, &err), AA_ECONFIG);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
 }
 
 static void
@@ -651,6 +678,7 @@ main(void)
         cmocka_unit_test(dropped_publications_show_as_a_gap),
         cmocka_unit_test(garbage_of_other_zmq_peers_is_counted_and_dropped),
         cmocka_unit_test(stale_ipc_path_does_not_hinder_binding),
+        cmocka_unit_test(a_file_at_an_ipc_address_is_refused_and_not_deleted),
         cmocka_unit_test(an_ipc_address_that_somebody_listens_at_is_refused_and_says_who),
         cmocka_unit_test(ipv6_addresses_and_host_names_can_be_bound_and_reached),
         cmocka_unit_test(bad_endpoints_and_keys_are_named_in_the_error),

@@ -1,6 +1,7 @@
 /* The scorer as a process: librdkafka's mock broker, both endpoints, the score client, SIGTERM. */
 #include "scorer/replica/replica.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,7 @@
 #include "tests/integration/broker.h"
 #include "tests/integration/process.h"
 
-enum { K = 4, W = K + 1, F = 2 };
+enum { K = 4, W = K + 1, F = 2, SHORT_MS = 3000 };
 
 typedef struct {
     mock_broker    mb;
@@ -41,7 +42,7 @@ typedef struct {
 static void
 start_scorer(fixture *fx, const char *bootstrap)
 {
-    char        brokers[1100], listen[160], summary[100], port[16];
+    char        brokers[1100], listen[160], summary[100], retention[64], port[16];
     const char *argv[] = {"scorer",
                           "-o",
                           brokers,
@@ -57,7 +58,11 @@ start_scorer(fixture *fx, const char *bootstrap)
                           "scorer.max_request_bytes=2000",
                           "-o",
                           "scorer.token=secret",
+                          "-o",
+                          retention,
                           NULL};
+    snprintf(retention, sizeof retention, "scorer.delete_retention_ms=%" PRId64,
+             fx->cfg.scorer.delete_retention_ms);
     snprintf(brokers, sizeof brokers, "kafka.bootstrap.servers=%s", bootstrap);
     snprintf(listen, sizeof listen, "scorer.listen=%s", fx->listen);
     snprintf(summary, sizeof summary, "pipeline.summary_dir=%s", fx->dir);
@@ -91,6 +96,16 @@ static int
 start(void **state)
 {
     prepare(state);
+    start_scorer(*state, ((fixture *)*state)->cfg.kafka[0].value);
+    return 0;
+}
+
+/* The mock broker does not say how long a topic keeps deletions. */
+static int
+start_with_short_retention(void **state)
+{
+    prepare(state);
+    ((fixture *)*state)->cfg.scorer.delete_retention_ms = SHORT_MS;
     start_scorer(*state, ((fixture *)*state)->cfg.kafka[0].value);
     return 0;
 }
@@ -594,6 +609,83 @@ the_client_tells_usage_errors_from_refusals(void **state)
     }
 }
 
+/* Stopped, as by SIGSTOP or with its machine, while records are written. */
+static void
+stop_for(fixture *fx, int64_t ms)
+{
+    kill(fx->scorer.pid, SIGSTOP);
+    publish_row(fx, REPLICA_ITEM, 21, 8, 6, -0.7f);
+    publish_model(fx, 8);
+    check_ok(fx, aa_producer_flush(fx->pr, 10000, &fx->err));
+    for (const int64_t until_ms = aa_now_ms() + ms; aa_now_ms() < until_ms;)
+        process_pause();
+    kill(fx->scorer.pid, SIGCONT);
+}
+
+static bool
+serves_version(fixture *fx, uint64_t want)
+{
+    float    score[2];
+    uint64_t version = 0;
+    assert_int_equal(ask_for(fx, "secret", "i1", score, &version), 0); /* whatever is going on */
+    return version == want;
+}
+
+static bool
+serves_expected(fixture *fx)
+{
+    float    got[2], want[2];
+    uint64_t version = 0;
+    expected(fx, "i1", want);
+    assert_int_equal(ask_for(fx, "secret", "i1", got, &version), 0);
+    return memcmp(got, want, sizeof got) == 0;
+}
+
+static void
+stopped_for_longer_than_deletions_are_kept_it_reads_anew_and_serves_meanwhile(void **state)
+{
+    fixture *fx = *state;
+    create_topics(fx);
+    publish_everything(fx);
+    wait_until(is_ready(fx));
+    wait_until(
+        process_said(&fx->scorer, "id=DELETE-RETENTION msg=\"deletions are kept for 3 s", NULL, 0));
+    const pid_t before = fx->scorer.pid;
+    stop_for(fx, SHORT_MS + 1000);
+    for (const int64_t until_ms = aa_now_ms() + PROCESS_DEADLINE_MS;
+         !process_said(&fx->scorer, "id=READ-ANEW msg=\"done", NULL, 0);) {
+        assert_true(aa_now_ms() < until_ms);
+        serves_version(fx, 8);
+        assert_int_equal(http_ask(fx->port, "GET", "/readyz", "", "", NULL, 0), 200);
+        process_pause();
+    }
+    wait_until(serves_version(fx, 8));
+    wait_until(serves_expected(fx));
+    assert_true(metric_value(fx, "autoassign_scorer_read_anew_total") >= 1);
+    wait_until(metric_value(fx, "autoassign_scorer_lag") < 1);
+    publish_row(fx, REPLICA_ITEM, 21, 9, 6, 0.1f); /* and what comes next is read */
+    publish_model(fx, 9);
+    check_ok(fx, aa_producer_flush(fx->pr, 10000, &fx->err));
+    wait_until(serves_version(fx, 9));
+    wait_until(serves_expected(fx));
+    assert_int_equal(fx->scorer.pid, before);
+    kill(fx->scorer.pid, SIGTERM);
+    assert_int_equal(process_wait(&fx->scorer), 0);
+}
+
+static void
+stopped_for_a_moment_it_goes_on_where_it_was(void **state)
+{
+    fixture *fx = *state;
+    create_topics(fx);
+    publish_everything(fx);
+    wait_until(is_ready(fx));
+    stop_for(fx, 1000);
+    wait_until(serves_version(fx, 8));
+    wait_until(serves_expected(fx));
+    assert_true(metric_value(fx, "autoassign_scorer_read_anew_total") < 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int
@@ -611,6 +703,10 @@ main(void)
         TEST(both_endpoints_rank_all_known_items),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),
+        cmocka_unit_test_setup_teardown(
+            stopped_for_longer_than_deletions_are_kept_it_reads_anew_and_serves_meanwhile,
+            start_with_short_retention, stop),
+        TEST(stopped_for_a_moment_it_goes_on_where_it_was),
         TEST(the_client_tells_usage_errors_from_refusals),
     };
     return cmocka_run_group_tests_name("scorer, the process", tests, NULL, NULL);

@@ -215,6 +215,10 @@ check_config_refuses_what_only_the_start_of_that_program_refuses(void **state)
                "fields.user.budget_bytes: less than one row");
     check_says(RUN(fx, 2, "assigner", "-o", "fields.user.budget_bytes=3"),
                "fields.user.budget_bytes: less than one row");
+    write_file(fx, "fields: {user: {}}\nagent:\n  budget_bytes: 1000000\n");
+    char *said = RUN(fx, 2, "assigner", "--check-config", "-c", fx->file);
+    assert_non_null(strstr(said, fx->file));
+    check_says(said, ":3: agent.budget_bytes: 1000000 is too little");
 }
 
 int

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # `make platforms`: every release of Debian and every compiler that is supported, in a root of its own (debootstrap)
 # with what `make deps` installs there: everything builds, units and the fuzz targets' corpus pass, a replay through
-# a real Kafka ends as it should, with the same digests everywhere, and SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4).
+# a real Kafka ends as it should, with the same digests everywhere, too few threads are said (librdkafka's number of
+# them differs), SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4), and an unclean election is noticed (from 2.1
+# on by leader epochs).
 #   sudo make platforms [PLATFORMS="bookworm:gcc trixie:clang"] [ONLY=pattern]
 # One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (2 GB each): the first
 # run takes some 10 minutes a release, a later one 2 minutes a platform. Root, for chroot and mounts.
 source "$(dirname "$0")/../../scripts/lib.sh"
 source "$(dirname "$0")/../../scripts/debian.sh"
 PLATFORMS=${PLATFORMS:-bookworm:gcc bookworm:clang trixie:gcc trixie:clang}
-ONLY=${ONLY:-tests/unit/|fuzz_replay/|e2e/(generated_stream|security)}
+ONLY=${ONLY:-tests/unit/|fuzz_replay/|e2e/(generated_stream|security|few_threads|unclean_election)}
 HOME_DIR=$ROOT/build/platforms
 ((EUID == 0)) || { echo "error: make platforms needs root, for chroot and mounts" >&2; exit 2; }
 mkdir -p "$HOME_DIR"
@@ -16,11 +18,19 @@ exec 7>"$HOME_DIR/.lock"
 flock -n 7 || die "another test of platforms runs in this checkout"
 "$ROOT/scripts/deps.sh" kafka kafka3 containers 7>&-
 
-# The sources as they are here, beside what was built from older ones.
+# The sources as they are here, beside what was built from older ones. What changed since the last copy is as of now:
+# it may have been written before that copy was built.
 copy_sources() {
-    mkdir -p "$1"
+    local file new=$1.new
+    rm -rf "$new"
+    mkdir -p "$1" "$new"
+    tar -C "$ROOT" --exclude=./build --exclude=./.git -c . | tar -C "$new" -xm
+    while read -r file; do
+        cmp -s "$1/$file" "$new/$file" && touch -r "$1/$file" "$new/$file"
+    done < <(cd "$new" && find . -type f)
     find "$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-    tar -C "$ROOT" --exclude=./build --exclude=./.git -c . | tar -C "$1" -x
+    cp -a "$new/." "$1"
+    rm -rf "$new"
 }
 # within ROOT WORDS: a shell's words there, in a mount namespace that is gone when they end
 within() {

@@ -8,7 +8,7 @@
  *   topic transact BROKER TOPIC PARTITION commit|abort
  *                                                as write, in one transaction that ends like that
  *   topic leaders BROKER TOPIC                   a line per partition: its number, its leader (-1: none),
- *                                                how many replicas are in sync
+ *                                                how many replicas are in sync, all replicas (1,2)
  *   topic read BROKER TOPIC                      one JSON object per message, to the end seen at
  *                                                the start: partition, offset, key, value, headers
  *
@@ -266,7 +266,10 @@ show_leaders(const char *broker, const char *topic)
     if (ke) die(topic, rd_kafka_err2str(ke));
     for (int p = 0; p < md->topics[0].partition_cnt; p++) {
         const struct rd_kafka_metadata_partition *pt = &md->topics[0].partitions[p];
-        printf("%d %d %d\n", (int)pt->id, (int)pt->leader, pt->isr_cnt);
+        printf("%d %d %d ", (int)pt->id, (int)pt->leader, pt->isr_cnt);
+        for (int r = 0; r < pt->replica_cnt; r++)
+            printf("%s%d", r > 0 ? "," : "", (int)pt->replicas[r]);
+        putchar('\n');
     }
     rd_kafka_metadata_destroy(md);
     rd_kafka_topic_destroy(rkt);

@@ -22,6 +22,15 @@ monotonic_time_never_goes_back(void **state)
 }
 
 static void
+time_since_boot_is_never_behind_the_monotonic_one(void **state)
+{
+    (void)state;
+    const int64_t monotonic_ms = aa_now_ms(), boot_ms = aa_boot_ms();
+    assert_true(boot_ms >= monotonic_ms);
+    assert_true(aa_boot_ms() >= boot_ms);
+}
+
+static void
 wall_time_is_milliseconds_since_1970(void **state)
 {
     (void)state;
@@ -37,6 +46,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(monotonic_time_never_goes_back),
+        cmocka_unit_test(time_since_boot_is_never_behind_the_monotonic_one),
         cmocka_unit_test(wall_time_is_milliseconds_since_1970),
     };
     return cmocka_run_group_tests_name("common/base/clock", tests, NULL, NULL);

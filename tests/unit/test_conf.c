@@ -515,6 +515,20 @@ an_override_makes_a_field(void **state)
 }
 
 static void
+fields_may_be_numbered_by_overrides(void **state)
+{
+    aa_conf          *cfg = *state;
+    aa_err            err = AA_ERR_INIT;
+    const char *const over[] = {"fields.f3.json=f3", "fields.f4.json=f4", "fields.f10.json=x",
+                                "fields.user2.json=second_user", "fields.f4.threshold=7"};
+    assert_int_equal(aa_conf_load(cfg, NULL, over, sizeof over / sizeof *over, &err), AA_OK);
+    assert_int_equal(cfg->field_count, 6);
+    assert_string_equal(cfg->fields[3].json, "f4");
+    assert_int_equal(cfg->fields[3].threshold, 7);
+    assert_string_equal(cfg->fields[5].json, "second_user");
+}
+
+static void
 bad_overrides_say_what_is_wrong(void **state)
 {
     static const struct {
@@ -534,7 +548,8 @@ bad_overrides_say_what_is_wrong(void **state)
          "-o: fields.user: expected fields.name.key=value, or fields.name= for a new field"},
         {"fields.1st=", "-o: fields.1st: a name is letters, digits, _ and -, at most 63 of them"},
         {"fields.shop.jsno=u", "-o: fields.shop.jsno: unknown key (did you mean json?)"},
-        {"fields.usr.json=u", "-o: fields.usr: unknown field (did you mean user?)"},
+        {"fields.usr.json=u",
+         "-o: fields.usr: unknown field (did you mean user? fields.usr= makes a new one)"},
         {"fields.user.jsn=u", "-o: fields.user.jsn: unknown key (did you mean json?)"},
         {"scorer.token=a\nb", "-o: scorer.token: control character in the value"},
         {"topics.model=a\xff", "-o: topics.model: the value is not UTF-8 text"},
@@ -673,7 +688,8 @@ digest_covers_what_processes_must_agree_on_and_no_more(void **state)
 }
 
 /* Of the defaults, as checkpoints and commits have them. */
-#define DIGEST_OF_DEFAULTS          0x6c5f3de536682ade
+#define DIGEST_OF_DEFAULTS          0x9228fb5615ae1baf
+#define DIGEST_OF_ROWS_OF_FLOATS    0x6c5f3de536682ade /* the defaults of builds before bf16 */
 #define DECODING_DIGEST_OF_DEFAULTS 0x4f84828eb6e02156
 
 /* Checkpoints hold the digest: another one would refuse those that are there. Change the numbers
@@ -693,7 +709,7 @@ digests_of_a_configuration_stay_from_build_to_build(void **state)
     assert_int_equal(aa_conf_digest(cfg), DIGEST_OF_DEFAULTS);
     assert_int_equal(aa_conf_decoding_digest(cfg), DECODING_DIGEST_OF_DEFAULTS);
     assert_int_equal(aa_conf_load(cfg, NULL, other, sizeof other / sizeof *other, &err), AA_OK);
-    assert_int_equal(aa_conf_digest(cfg), 0x6927b1327beb2adf);
+    assert_int_equal(aa_conf_digest(cfg), 0x4d6c0ca3b7ad09e6);
     assert_int_equal(aa_conf_decoding_digest(cfg), 0x35349adbafdf58b1);
 }
 
@@ -702,16 +718,20 @@ digests_of_a_configuration_stay_from_build_to_build(void **state)
 static void
 younger_settings_count_only_where_they_are_not_as_before(void **state)
 {
-    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise"};
-    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad"};
+    static const char *const other[] = {"model.row_format=bf16", "model.row_optimizer=rowwise",
+                                        "model.row_forget=0.003", "agent.budget_bytes=100000000"};
+    static const char *const before[] = {"model.row_format=float", "model.row_optimizer=adagrad",
+                                         "model.row_forget=0", "agent.budget_bytes=0"};
     aa_conf                 *cfg = *state;
     aa_err                   err = AA_ERR_INIT;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 4; i++) {
         aa_conf_defaults(cfg);
-        assert_int_equal(aa_conf_load(cfg, NULL, before, 2, &err), AA_OK);
-        assert_true(aa_conf_digest(cfg) == DIGEST_OF_DEFAULTS);
-        assert_int_equal(aa_conf_load(cfg, NULL, &other[i], 1, &err), AA_OK);
-        assert_true(aa_conf_digest(cfg) != DIGEST_OF_DEFAULTS);
+        assert_int_equal(aa_conf_load(cfg, NULL, before, 4, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) == DIGEST_OF_ROWS_OF_FLOATS);
+        const char *changed[] = {before[0], before[1], before[2], before[3]};
+        changed[i] = other[i];
+        assert_int_equal(aa_conf_load(cfg, NULL, changed, 4, &err), AA_OK);
+        assert_true(aa_conf_digest(cfg) != DIGEST_OF_ROWS_OF_FLOATS);
     }
     static const char *const ahead[] = {"event.time_max_ahead_ms=1"};
     assert_int_equal(aa_conf_load(cfg, NULL, ahead, 1, &err), AA_OK);
@@ -791,6 +811,7 @@ main(void)
         T(too_many_kafka_properties_are_refused),
         T(random_bytes_and_damaged_files_never_crash),
         T(later_layers_win),
+        T(fields_may_be_numbered_by_overrides),
         T(bad_overrides_say_what_is_wrong),
         T(an_override_makes_a_field),
         T(equal_ports_of_other_machines_are_good),

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { FREE = 23 }; /* settings that may change with a state */
+enum { FREE = 25 }; /* settings that may change with a state */
 
 typedef struct {
     aa_conf           cfg;
@@ -25,6 +25,9 @@ setup(void **state)
     fixture *fx = calloc(1, sizeof *fx);
     if (!fx) return -1;
     aa_conf_defaults(&fx->cfg);
+    fx->cfg.model.row_format = AA_ROW_FLOAT; /* as builds before these settings */
+    fx->cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    fx->cfg.model.row_forget = 0.0;
     if (aa_conf_kept_text(&fx->cfg, &fx->text, &err) != AA_OK) return -1;
     *state = fx;
     return 0;
@@ -101,6 +104,18 @@ setting_that_the_state_does_not_name_counts_as_its_default(void **state)
     assert_string_equal(fx->diff.shaping, "agent.positions (8, now 4)");
 }
 
+/* The defaults of some settings are not what builds before them did: their states have floats. */
+static void
+setting_of_a_state_from_before_it_counts_as_what_builds_did_then(void **state)
+{
+    fixture *fx = *state;
+    aa_conf_defaults(&fx->cfg);
+    compare(fx, "fields=user,item\n");
+    assert_string_equal(fx->diff.shaping, "model.row_format (float, now bf16), "
+                                          "model.row_optimizer (adagrad, now rowwise)");
+    assert_string_equal(fx->diff.free, "model.row_forget (0, now 0.003)");
+}
+
 static void
 too_many_to_name_end_with_dots(void **state)
 {
@@ -145,6 +160,7 @@ main(void)
         T(every_setting_shapes_the_state_or_is_free),
         T(setting_that_the_state_does_not_name_counts_as_its_default),
         T(marks_tell_which_settings_differ_without_their_values),
+        T(setting_of_a_state_from_before_it_counts_as_what_builds_did_then),
         T(too_many_to_name_end_with_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,13 +126,14 @@ static void
 check_readings(const fixture *fx)
 {
     const uint32_t p = aa_lean_bins(&fx->cfg);
+    const double   rounding = fx->cfg.model.row_format == AA_ROW_BF16 ? 1.0 / 128.0 : 1e-6;
     for (size_t i = 0; i < IDS; i++) {
         const aa_import_id   id = id_of(i);
         const aa_assignment *a = &fx->a[i];
         float                x[W];
         read_id(fx, a, x);
         for (size_t k = 0; id.own && k < W; k++)
-            check_close(x[k], fx->w[i][k], 1e-6, 1e-6, i * W + k);
+            check_close(x[k], fx->w[i][k], rounding, rounding, i * W + k);
         const uint32_t slot = id.own ? a->alt_slot : a->slot;
         const float    mix = id.own ? a->alt_mix : a->mix;
         if (slot == AA_NO_SLOT || p == 1) continue;

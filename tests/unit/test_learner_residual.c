@@ -37,6 +37,9 @@ fresh(enum aa_agent_mode mode)
     learner *le = NULL;
     aa_err   err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    cfg.model.row_format = AA_ROW_FLOAT; /* the oracle does not round */
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    cfg.model.row_forget = 0.0;
     cfg.agent.mode = mode;
     cfg.model.kind = AA_MODEL_FM;
     cfg.agent.positions = P;

@@ -239,6 +239,8 @@ what_is_wrong_is_said_with_file_and_line(void **state)
     check_wrong(fx, "a,b,1,2\n\"c\"x,d,1,2\n", 2, "follows a closing quote");
     check_wrong(fx, "196\t242\t3\t881250949\n186\t302\n", 2, "2 columns");
     check_wrong(fx, "\xff\xfeu", 1, "UTF-16");
+    check_wrong(fx, "user,item,label,timestamp\ra,b,1,2\rc,d,0,3\r", 1, "CR alone");
+    check_undecided(fx, "{\n \"user\": \"a\",\n \"item\": \"b\"\n}\n", 1, "over several lines");
     assert_int_equal(load_bytes(fx, "a,b,1,2\n\0\0,b,1,2\n", 18), AA_EPARSE);
     assert_non_null(strstr(fx->err.text, ":2: a NUL byte"));
 }

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/base/hash.h"
+
 enum { MANY = 200000, GONE_MS = (NAMES_KEEP_S + 2) * 1000 };
 
 typedef struct {
@@ -40,12 +42,18 @@ tear_down(void **state)
 }
 
 static void
-put(names *nm, uint64_t key, const char *text, bool shown, bool want_applied)
+put(names *nm, const char *text, bool shown, bool want_applied)
 {
     aa_err err = AA_ERR_INIT;
     bool   applied;
-    assert_int_equal(names_put(nm, key, text, strlen(text), shown, &applied, &err), AA_OK);
+    assert_int_equal(names_put(nm, text, strlen(text), shown, &applied, &err), AA_OK);
     assert_int_equal(applied, want_applied);
+}
+
+static uint64_t
+key_of(const char *text)
+{
+    return aa_id_key(text, strlen(text));
 }
 
 static void
@@ -53,7 +61,15 @@ put_number(names *nm, uint64_t n, bool shown)
 {
     char text[32];
     snprintf(text, sizeof text, "n%llu", (unsigned long long)n);
-    put(nm, n, text, shown, true);
+    put(nm, text, shown, true);
+}
+
+static void
+show_number(names *nm, uint64_t n, bool shown)
+{
+    char text[32];
+    snprintf(text, sizeof text, "n%llu", (unsigned long long)n);
+    names_show(nm, key_of(text), shown);
 }
 
 static void
@@ -69,22 +85,22 @@ an_item_is_ranked_while_it_is_shown(void **state)
     names   *nm = ((fixture *)*state)->nm;
     uint64_t key = 0;
     aa_text  text;
-    put(nm, 7, "seven", true, true);
-    put(nm, 7, "seven", true, false);
-    put(nm, 8, "eight", false, true); /* its assignment has not come yet */
+    put(nm, "seven", true, true);
+    put(nm, "seven", true, false);
+    put(nm, "eight", false, true); /* its assignment has not come yet */
     const names_list *nl = names_now(nm);
     assert_int_equal(names_count(nm), 1);
     assert_int_equal(names_end(nl), 2);
     assert_false(names_get(nl, 1, &key, &text));
-    names_show(nm, 8, true);
+    names_show(nm, key_of("eight"), true);
     assert_true(names_get(nl, 1, &key, &text));
-    assert_int_equal(key, 8);
-    names_show(nm, 7, false);
-    names_show(nm, 7, false);
-    names_show(nm, 9, true); /* nobody knows it */
+    assert_int_equal(key, key_of("eight"));
+    names_show(nm, key_of("seven"), false);
+    names_show(nm, key_of("seven"), false);
+    names_show(nm, key_of("nine"), true); /* nobody knows it */
     assert_int_equal(names_count(nm), 1);
     assert_false(names_get(nl, 0, &key, &text));
-    names_show(nm, 7, true); /* has come back: its text is still there */
+    names_show(nm, key_of("seven"), true); /* has come back: its text is still there */
     assert_true(names_get(nl, 0, &key, &text));
     assert_int_equal(text.len, 5);
     assert_memory_equal(text.data, "seven", 5);
@@ -106,7 +122,7 @@ memory_of_items_that_are_gone_is_used_again(void **state)
         for (uint64_t i = 0; i < ITEMS; i++)
             put_number(nm, round * 100000 + i, true);
         for (uint64_t i = 0; i < ITEMS; i++)
-            names_show(nm, round * 100000 + i, false);
+            show_number(nm, round * 100000 + i, false);
         tick(nm, now_ms += GONE_MS);
         if (names_bytes(nm) > most) most = names_bytes(nm);
         if (round == 2) first = most;
@@ -115,7 +131,7 @@ memory_of_items_that_are_gone_is_used_again(void **state)
     assert_true(names_end(names_now(nm)) < 2 * ITEMS + 2);
     assert_true(most <= first);
     assert_true(names_get(names_now(nm), 0, &key, &text));
-    assert_int_equal(key, 1);
+    assert_int_equal(key, key_of("n1"));
     put_number(nm, 100000, true); /* of the first round: as if never seen */
     assert_int_equal(names_count(nm), 2);
 }
@@ -128,9 +144,9 @@ a_text_is_kept_until_ingest_would_announce_it_again(void **state)
     for (uint64_t i = 1; i <= 5000; i++)
         put_number(nm, i, true);
     for (uint64_t i = 1; i <= 5000; i++)
-        names_show(nm, i, false);
+        show_number(nm, i, false);
     tick(nm, 1000 + NAMES_KEEP_S * 1000 - 2000);
-    names_show(nm, 5000, true);
+    show_number(nm, 5000, true);
     assert_int_equal(names_count(nm), 1);
 }
 
@@ -149,7 +165,7 @@ a_list_that_was_left_behind_stays_while_a_reader_is_inside(void **state)
     const names_list *nl = names_now(fx->nm);
     assert_true(names_get(nl, 41, &key, &text));
     for (uint64_t i = 1; i <= 5000; i++)
-        names_show(fx->nm, i, false);
+        show_number(fx->nm, i, false);
     tick(fx->nm, 1000 + GONE_MS);
     assert_ptr_not_equal(names_now(fx->nm), nl);
     assert_memory_equal(text.data, "n42", 3);
@@ -167,9 +183,11 @@ walk(void *arg)
     for (size_t seen = 0; seen < MANY; seen = names_end(nl))
         for (size_t i = 0, end = names_end(nl); i < end; i += 1 + end / 100) {
             assert_true(names_get(nl, i, &key, &text));
-            int len = snprintf(want, sizeof want, "n%llu", (unsigned long long)key);
+            int len =
+                snprintf(want, sizeof want, "n%llu", (unsigned long long)(i + 1) * 2654435761u);
             assert_int_equal(text.len, len);
             assert_memory_equal(text.data, want, text.len);
+            assert_int_equal(key, key_of(want));
         }
     return NULL;
 }
@@ -184,7 +202,33 @@ a_reader_sees_whole_names_while_the_list_grows(void **state)
         put_number(nm, i * 2654435761u, true);
     pthread_join(reader, NULL);
     assert_int_equal(names_count(nm), MANY);
-    assert_true(names_bytes(nm) < MANY * 80);
+    printf("%.1f bytes per name\n", (double)names_bytes(nm) / MANY);
+    assert_true(names_bytes(nm) < MANY * (17 + 20)); /* a text takes 17 bytes */
+}
+
+/* Texts longer than a block of memory, and of every length of the number before them. */
+static void
+texts_of_any_length_are_kept(void **state)
+{
+    static const size_t length[] = {1, 127, 128, 16383, 16384, 1048575, 1048576, 3000000, 5};
+    names              *nm = ((fixture *)*state)->nm;
+    char               *text = malloc(3000000);
+    aa_err              err = AA_ERR_INIT;
+    uint64_t            key;
+    aa_text             got;
+    bool                applied;
+    for (size_t i = 0; i < sizeof length / sizeof *length; i++) {
+        memset(text, 'a' + (int)i, length[i]);
+        assert_int_equal(names_put(nm, text, length[i], true, &applied, &err), AA_OK);
+    }
+    for (size_t i = 0; i < sizeof length / sizeof *length; i++) {
+        memset(text, 'a' + (int)i, length[i]);
+        assert_true(names_get(names_now(nm), i, &key, &got));
+        assert_int_equal(got.len, length[i]);
+        assert_memory_equal(got.data, text, length[i]);
+        assert_int_equal(key, aa_id_key(text, length[i]));
+    }
+    free(text);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -198,6 +242,7 @@ main(void)
         T(a_text_is_kept_until_ingest_would_announce_it_again),
         T(a_list_that_was_left_behind_stays_while_a_reader_is_inside),
         T(a_reader_sees_whole_names_while_the_list_grows),
+        T(texts_of_any_length_are_kept),
     };
     return cmocka_run_group_tests_name("scorer/replica/names", tests, NULL, NULL);
 }

@@ -309,6 +309,11 @@ check_config_knows_links_and_keys(void **state)
     static const char *const good[][2] = {
         {"links.events=tcp://0.0.0.0:5701", "links.assigned=tcp://[::1]:1"},
         {"links.assigned=tcp://*:*", "links.rewards=ipc://rewards.ipc"},
+        {"http.bind=::1", "links.events=ipc://e"},
+        {"http.bind=my-host_1.example.com", "links.events=ipc://e"},
+        {"links.assigned=tcp://[fe80::1%lo]:5000", "links.events=tcp://br-0.100:5"},
+        {"kafka.bootstrap.servers=a,b:1,[::1]:9092", "links.events=tcp://my_host.example.com:5"},
+        {"kafka.bootstrap.servers=SSL://a:65535, PLAINTEXT://b", "links.events=ipc://@name"},
         {PUBLIC, SECRET},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -316,9 +321,11 @@ check_config_knows_links_and_keys(void **state)
         check_exit(oc, 0);
         free(oc);
     }
-    static const char *const bad[] = {"bogus",           "tcp://",      "tcp://host",
-                                      "tcp://host:x",    "tcp://:5701", "tcp://host:65536",
-                                      "tcp://host:57 1", "ipc://",      "udp://host:5701"};
+    static const char *const bad[] = {
+        "bogus",           "tcp://",           "tcp://host",      "tcp://host:x",
+        "tcp://:5701",     "tcp://host:65536", "tcp://host:57 1", "ipc://",
+        "udp://host:5701", "inproc://x",       "tcp://-x:5",      "tcp://127.0.0.1;127.0.0.2:99",
+        "tcp://a b:5",     "tcp://[::1;::1]:5"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char one[64];
         snprintf(one, sizeof one, "links.events=%s", bad[i]);
@@ -330,6 +337,8 @@ check_config_knows_links_and_keys(void **state)
         snprintf(one, sizeof one, "links.events=%s", unconnectable[i]); /* ingest connects there */
         check_refused(one, "model.dim=8", "this end connects");
     }
+    check_refused("links.events=ipc://Makefile", "model.dim=8", "it is no socket");
+    check_refused("scorer.listen=ipc://tests", "model.dim=8", "it is no socket");
     char path[200] = "scorer.listen=ipc://";
     memset(path + strlen(path), 'a', 108);
     check_refused(path, "model.dim=8", "scorer.listen: ");
@@ -358,7 +367,13 @@ what_the_start_refuses_check_config_refuses_in_the_same_words(void **state)
         {"kafka.max.in.flight.requests.per.connection=7", "max.in.flight"},
         {"kafka.session.timeout.ms=400000", "session.timeout.ms"},
         {"kafka.message.max.bytes=9000", "kafka.message.max.bytes: 9000 is too small"},
+        {"kafka.message.max.bytes=abc", "kafka.message.max.bytes: "},
+        {"kafka.heartbeat.interval.ms=60000", "kafka.heartbeat.interval.ms: 60000 must be less"},
         {"kafka.bootstrap.servers=", "kafka.bootstrap.servers: "},
+        {"kafka.bootstrap.servers=a:9092,b:99999", "kafka.bootstrap.servers: "},
+        {"kafka.bootstrap.servers=a:0", "kafka.bootstrap.servers: "},
+        {"kafka.bootstrap.servers=a:9092 ssl://b:x", "kafka.bootstrap.servers: "},
+        {"kafka.bootstrap.servers=[::1]:-1", "kafka.bootstrap.servers: "},
         {"links.events=tcp://*:5701", "links.events: "},
         {"links.curve_public_key=short", "links.curve_"},
         {"checkpoint.dir=/dev/null/checkpoints", "checkpoint.dir: "},
@@ -366,6 +381,10 @@ what_the_start_refuses_check_config_refuses_in_the_same_words(void **state)
         {"pipeline.summary_dir=/dev/null/x", "pipeline.summary_dir: "},
         {"topics.model=bad/topic", "topics.model: "},
         {"http.learner_port=1", "http.learner_port: "},
+        {"http.bind=", "http.bind: "},
+        {"http.bind=[::1]", "http.bind: "},
+        {"http.bind=a b", "http.bind: "},
+        {"http.bind=999.1.1.1", "http.bind: "},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         outcome *oc[2] = {

@@ -249,7 +249,7 @@ unknown_ids_of_hash_mode_read_the_row_their_key_falls_on(void **state)
 }
 
 static void
-records_below_the_held_version_change_nothing(void **state)
+records_of_an_older_run_or_rows_below_the_held_version_change_nothing(void **state)
 {
     fixture *fx = *state;
     free(put_basics(fx));
@@ -259,9 +259,7 @@ records_below_the_held_version_change_nothing(void **state)
     assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_APPLIED);
     assert_int_equal(replica_assignments_digest(fx->rp), digest); /* twice is once */
     a.slot = 3;
-    a.version = 9;
-    assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_OLD);
-    a.run_id = 4;
+    a.run_id = 1;
     a.version = 1000;
     assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_OLD);
     assert_int_equal(replica_assignments_digest(fx->rp), digest);
@@ -270,6 +268,10 @@ records_below_the_held_version_change_nothing(void **state)
     a.version = 1;
     assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_APPLIED);
     assert_int_equal(reading_of_item(fx, 77).slot, 3);
+    a.slot =
+        4; /* within a run the one that comes later: Kafka keeps the order of a key's records */
+    assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_APPLIED);
+    assert_int_equal(reading_of_item(fx, 77).slot, 4);
 
     assert_int_equal(put_row(fx, ITEM, 2, (aa_row_head){.run_id = 1, .version = 0}, 9),
                      REPLICA_OLD);
@@ -287,35 +289,125 @@ records_below_the_held_version_change_nothing(void **state)
 }
 
 static void
-a_deleted_key_does_not_come_back_by_a_late_duplicate(void **state)
+a_deleted_id_leaves_nothing_and_can_come_back(void **state)
 {
     fixture      *fx = *state;
     aa_assignment a = {.run_id = 1, .version = 10, .slot = 2, .position = 2};
     replica_stats rs;
     free(put_basics(fx));
     put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
+    replica_stats_get(fx->rp, &rs);
+    assert_int_equal(rs.assignments[ITEM], 1);
     assert_int_equal(delete_key(fx, AA_KEY_ASSIGNMENT, ITEM, 77), REPLICA_APPLIED);
     assert_int_equal(delete_key(fx, AA_KEY_ASSIGNMENT, ITEM, 77), REPLICA_OLD);
     assert_false(reading_of_item(fx, 77).known);
-    assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_OLD);
-    assert_false(reading_of_item(fx, 77).known);
-    a.version = 11;
+    replica_stats_get(fx->rp, &rs);
+    assert_int_equal(rs.assignments[ITEM], 0);
     assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_APPLIED);
     assert_true(reading_of_item(fx, 77).known);
+}
 
+/* A topic that is read again from its beginning ends in the same state. */
+static void
+the_same_records_once_more_end_in_the_same_state(void **state)
+{
+    enum { RECORDS = 5000, IDS = 300 };
+    fixture *fx = *state;
+    uint64_t digest[2];
+    for (int turn = 0; turn < 2; turn++) {
+        for (uint64_t i = 0; i < RECORDS; i++) {
+            const uint64_t pick = aa_rng_bits(77, AA_RNG_TEST, i, 0), key = 1 + (pick >> 8) % IDS;
+            aa_assignment  a = {.run_id = 1, .version = i, .slot = (uint32_t)(pick >> 40) % 24};
+            a.position = a.slot / 3 + 1;
+            a.alt_slot = AA_NO_SLOT;
+            if (pick % 5 == 0) {
+                delete_key(fx, AA_KEY_ASSIGNMENT, ITEM, key);
+                continue;
+            }
+            if (pick % 3 == 0) a.born = i, a.position = 9;
+            put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, key, a);
+        }
+        digest[turn] = replica_assignments_digest(fx->rp);
+    }
+    assert_int_equal(digest[0], digest[1]);
+}
+
+/* Runs are told apart by two bits: what is older than the three newest is served still, but for own
+ * rows, and any record replaces it. */
+static void
+records_of_many_runs_ago_bridge_the_gap(void **state)
+{
+    fixture      *fx = *state;
+    aa_assignment a = {
+        .slot = 30, .position = 9, .born = 18, .alt_slot = 2, .alt_mix = 0.5f, .run_id = 1};
+    free(put_basics(fx));
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
+    put_row(fx, ITEM, 30, (aa_row_head){.run_id = 1, .version = 18, .born = 18}, 0.7f);
+    const uint64_t first = replica_assignments_digest(fx->rp);
+    for (uint64_t run_id = 2; run_id <= 5; run_id++) {
+        assert_true(reading_of_item(fx, 77).unique == (run_id <= 4));
+        put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 100 + run_id,
+                       (aa_assignment){.run_id = run_id, .slot = 1, .position = 1});
+    }
+    aa_score_reading rd = reading_of_item(fx, 77);
+    assert_true(rd.known && !rd.unique);
+    assert_int_equal(rd.slot, 2);
+    assert_int_not_equal(replica_assignments_digest(fx->rp), first);
+    a.run_id = 5;
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
+    put_row(fx, ITEM, 30, (aa_row_head){.run_id = 5, .version = 18, .born = 18}, 0.7f);
+    assert_true(reading_of_item(fx, 77).unique);
+    a.run_id = 4;
+    assert_int_equal(put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a), REPLICA_OLD);
+}
+
+static void
+a_deleted_row_leaves_nothing_and_can_come_back(void **state)
+{
+    fixture      *fx = *state;
+    replica_stats rs;
+    float         w[W];
+    free(put_basics(fx));
     aa_row_head rh = {.run_id = 1, .version = 10, .born = 3};
-    put_row(fx, ITEM, 50, rh, 1);
     replica_stats_get(fx->rp, &rs);
-    assert_int_equal(rs.rows[ITEM], 5);
-    assert_int_equal(rs.assignments[ITEM], 1);
+    const uint64_t bytes = rs.bytes;
+    put_row(fx, ITEM, 50, rh, 1);
+    put_row(fx, ITEM, 5000, rh, 1);
+    replica_stats_get(fx->rp, &rs);
+    assert_int_equal(rs.rows[ITEM], 6);
+    assert_true(rs.bytes > bytes);
     assert_int_equal(delete_key(fx, AA_KEY_ROW, ITEM, 50), REPLICA_APPLIED);
+    assert_int_equal(delete_key(fx, AA_KEY_ROW, ITEM, 50), REPLICA_OLD);
     assert_int_equal(delete_key(fx, AA_KEY_ROW, ITEM, 51), REPLICA_OLD);
     assert_int_equal(delete_key(fx, AA_KEY_ROW, ITEM, 5000000), REPLICA_OLD);
-    assert_int_equal(put_row(fx, ITEM, 50, rh, 1), REPLICA_OLD);
+    assert_false(replica_read_row(fx->rr, ITEM, 50, w));
+    assert_int_equal(delete_key(fx, AA_KEY_ROW, ITEM, 5000), REPLICA_APPLIED);
     replica_stats_get(fx->rp, &rs);
     assert_int_equal(rs.rows[ITEM], 4);
-    rh.version = 11;
+    assert_int_equal(rs.bytes, bytes);
     assert_int_equal(put_row(fx, ITEM, 50, rh, 1), REPLICA_APPLIED);
+    assert_true(replica_read_row(fx->rr, ITEM, 50, w));
+}
+
+/* bf16 takes half the memory, and a row of floats among them keeps its bits. */
+static void
+rows_are_as_published_and_small_if_they_can_be(void **state)
+{
+    fixture      *fx = *state;
+    replica_stats rs[3];
+    float         w[W], got[W];
+    replica_stats_get(fx->rp, &rs[0]);
+    for (uint32_t slot = 100; slot < 200; slot++)
+        put_row(fx, ITEM, slot, (aa_row_head){.run_id = 1, .version = 1}, 0.5f);
+    replica_stats_get(fx->rp, &rs[1]);
+    put_row(fx, ITEM, 150, (aa_row_head){.run_id = 1, .version = 2}, 0.1f);
+    replica_stats_get(fx->rp, &rs[2]);
+    assert_true(rs[2].bytes > rs[1].bytes && rs[1].bytes > rs[0].bytes);
+    for (uint32_t slot = 100; slot < 200; slot++) {
+        row_of(slot == 150 ? 0.1f : 0.5f, w);
+        assert_true(replica_read_row(fx->rr, ITEM, slot, got));
+        assert_memory_equal(got, w, sizeof w);
+    }
 }
 
 static void
@@ -513,7 +605,8 @@ scores_are_the_models_own_whatever_the_length_of_the_list(void **state)
     }
 }
 
-/* Two replicas, the same records in two orders with duplicates: equal digests. */
+/* The same records in several orders, in which only each ID's assignments keep theirs, as in a
+ * topic; rows come in any order and more than once: equal digests. */
 static void
 the_order_of_arrival_does_not_matter(void **state)
 {
@@ -530,13 +623,19 @@ the_order_of_arrival_does_not_matter(void **state)
             uint64_t i =
                 order == 0 ? n % RECORDS : aa_rng_bits(seed, AA_RNG_TEST, order, n) % RECORDS;
             if (order && n >= RECORDS) i = n - RECORDS; /* each at least once */
-            uint64_t version = i + 1, pick = aa_rng_bits(seed, AA_RNG_TEST, 9, i);
-            put_assignment(
-                other, AA_KEY_ASSIGNMENT, (uint32_t)(pick & 1), 1 + (pick >> 8) % IDS,
-                (aa_assignment){
-                    .run_id = 1, .version = version, .slot = (uint32_t)i, .position = 3});
+            uint64_t pick = aa_rng_bits(seed, AA_RNG_TEST, 9, i);
             put_row(other, (uint32_t)(pick & 1), (uint32_t)((pick >> 8) % SLOTS),
-                    (aa_row_head){.run_id = 1, .version = version}, (float)i);
+                    (aa_row_head){.run_id = 1, .version = i + 1}, (float)i);
+        }
+        for (uint64_t part = 0; part < 7; part++) { /* partitions one after the other */
+            const uint64_t mine = (part * (order + 1) + order) % 7;
+            for (uint64_t i = 0; i < RECORDS; i++) {
+                const uint64_t pick = aa_rng_bits(seed, AA_RNG_TEST, 9, i);
+                const uint64_t key = 1 + (pick >> 8) % IDS;
+                if (key % 7 != mine) continue;
+                put_assignment(other, AA_KEY_ASSIGNMENT, (uint32_t)(pick & 1), key,
+                               (aa_assignment){.run_id = 1, .slot = (uint32_t)i, .position = 3});
+            }
         }
         if (order == 0) {
             want_served = replica_served_digest(other->rp);
@@ -744,8 +843,12 @@ main(void)
         TEST(nothing_is_scored_before_dense_weights_and_new_id_records),
         TEST(unknown_ids_read_what_a_new_id_reads),
         TEST(unknown_ids_of_hash_mode_read_the_row_their_key_falls_on),
-        TEST(records_below_the_held_version_change_nothing),
-        TEST(a_deleted_key_does_not_come_back_by_a_late_duplicate),
+        TEST(records_of_an_older_run_or_rows_below_the_held_version_change_nothing),
+        TEST(a_deleted_id_leaves_nothing_and_can_come_back),
+        TEST(the_same_records_once_more_end_in_the_same_state),
+        TEST(records_of_many_runs_ago_bridge_the_gap),
+        TEST(a_deleted_row_leaves_nothing_and_can_come_back),
+        TEST(rows_are_as_published_and_small_if_they_can_be),
         TEST(a_unique_row_is_read_only_by_its_owner),
         TEST(a_residual_row_is_added_to_the_shared_reading),
         TEST(a_row_that_does_not_say_when_it_was_born_goes_by_its_version),

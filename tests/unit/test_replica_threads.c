@@ -16,6 +16,7 @@
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
+#include "scorer/replica/runtags.h"
 #include "scorer/replica/seqlock.h"
 
 enum { WIDTH = 17, SLOTS = 4, WIDE = 65536, WRITES = 60000, READS = 100000, READERS = 3 };
@@ -37,12 +38,37 @@ row_is_whole(const aa_row_head *rh, const float *w)
     return rh->born == rh->version;
 }
 
+/* Of every form that a map has for an assignment: a shared reading, a row of its own, one that is
+ * kept at length. */
+static aa_assignment
+assignment_of(uint64_t version)
+{
+    const uint32_t n = (uint32_t)(version % 960), slot = n % 24;
+    const float    mix = (float)n / 1024;
+    if (version % 3 == 0)
+        return (aa_assignment){.run_id = 1,
+                               .slot = slot,
+                               .mix = mix,
+                               .position = slot / 3 + 1,
+                               .alt_slot = AA_NO_SLOT};
+    const bool own = version % 3 == 1;
+    return (aa_assignment){.run_id = 1,
+                           .slot = (uint32_t)version,
+                           .born = version,
+                           .alt_slot = slot,
+                           .alt_mix = mix,
+                           .position = own ? 9 : 8};
+}
+
 static bool
 assignment_is_whole(const aa_assignment *a)
 {
-    return a->slot == (uint32_t)a->version && a->born == a->version &&
-           a->alt_slot == (uint32_t)a->version + 1 && !(a->mix < (float)(a->version % 100) / 100) &&
-           a->position == a->version % 16;
+    const bool     is_shared = a->born == 0;
+    const float    mix = is_shared ? a->mix : a->alt_mix;
+    const uint32_t n = (uint32_t)(mix * 1024), slot = is_shared ? a->slot : a->alt_slot;
+    if (n % 24 != slot || a->run_id != 1) return false;
+    if (is_shared) return a->position == slot / 3 + 1 && a->alt_slot == AA_NO_SLOT;
+    return a->slot == a->born && a->born % 960 == n && a->position == (a->born % 3 == 1 ? 9 : 8);
 }
 
 static void *
@@ -81,23 +107,18 @@ write_one(shared *sh, uint64_t version)
     float         w[WIDTH];
     bool          applied;
     aa_row_head   rh = {.run_id = 1, .version = version, .born = version};
-    aa_assignment a = {.run_id = 1,
-                       .version = version,
-                       .born = version,
-                       .slot = (uint32_t)version,
-                       .alt_slot = (uint32_t)version + 1,
-                       .mix = (float)(version % 100) / 100,
-                       .position = version % 16};
+    aa_assignment a = assignment_of(version);
     /* half the writes go to a few busy places, half make the tables grow */
     bool     busy = version % 2;
     uint32_t slot = (uint32_t)(busy ? version % SLOTS : version * 31 % WIDE);
-    for (size_t k = 0; k < WIDTH; k++)
+    for (size_t k = 0; k < WIDTH; k++) /* a row of floats now and then: its chunk gets wider */
         w[k] = (float)version;
     assert_int_equal(rowset_put(sh->rs, slot, &rh, w, &applied, &err), AA_OK);
     assert_int_equal(
         idmap_put(sh->im, busy ? 1 + version % SLOTS : 1 + version, &a, &applied, &err), AA_OK);
     if (version % 37 == 0) rowset_delete(sh->rs, slot);
     if (version % 41 == 0) idmap_delete(sh->im, 1 + version % SLOTS);
+    if (version % 43 == 0) idmap_delete(sh->im, 1 + version / 2);
 }
 
 static void
@@ -106,8 +127,11 @@ readers_never_see_half_a_record_while_tables_grow(void **state)
     (void)state;
     pthread_t thread[READERS];
     shared    sh = {.rl = reclaim_new()};
-    sh.rs = rowset_new(WIDTH, sh.rl);
-    sh.im = idmap_new(sh.rl);
+    runtags   rt = {.run = {0, 1, 0, 0}};
+    aa_conf   cfg;
+    aa_conf_defaults(&cfg);
+    sh.rs = rowset_new(WIDTH, sh.rl, &rt);
+    sh.im = idmap_new(&cfg, sh.rl, &rt);
     for (int i = 0; i < READERS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_on, &sh), 0);
     for (uint64_t version = 1; version <= WRITES || atomic_load(&sh.reads) < READS; version++)

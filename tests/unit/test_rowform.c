@@ -172,7 +172,8 @@ steps_too_small_for_16_bits_are_not_lost(void **state)
 /* Steps of a row as the definition has them. Floats: within float rounding. bf16: the definition
  * gets what is stored, so that each step is compared by itself, before it is rounded. */
 static void
-check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64_t dim)
+check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64_t dim,
+               float forget)
 {
     const rowform rf = form(format, optimizer, dim);
     unsigned char row[ROW_MAX];
@@ -180,7 +181,8 @@ check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64
     double        w_ref[W_MAX], acc_ref[W_MAX], g_ref[W_MAX];
     draw(w, rf.W, 0.1, 1);
     rowform_write(&rf, row, w, 4);
-    rowform_fresh(&rf, row, 0.1f, 5.0f);
+    const adagrad ad = {0.2f, 0.1f, 5.0f, forget};
+    rowform_fresh(&rf, row, &ad);
     for (size_t a = 0; a < rf.acc_count; a++)
         acc_ref[a] = (double)(a + 1 < rf.acc_count ? 0.1f : 5.0f);
     for (uint64_t t = 0; t < 100; t++) {
@@ -191,8 +193,8 @@ check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64
             w_ref[i] = (double)w[i];
             g_ref[i] = (double)g[i];
         }
-        rowform_learn_ref(&rf, w_ref, acc_ref, g_ref, 0.2);
-        rowform_learn(&rf, row, w, g, 0.2f, bits);
+        rowform_learn_ref(&rf, w_ref, acc_ref, g_ref, &ad);
+        rowform_learn(&rf, row, w, g, &ad, bits);
         rowform_read(&rf, row, got);
         for (size_t i = 0; i < rf.W; i++) {
             check_close((double)w[i], w_ref[i], 1e-6, 1e-5, i);
@@ -211,11 +213,13 @@ check_learning(enum aa_row_format format, enum aa_row_optimizer optimizer, int64
 static void
 every_form_learns_as_the_definition_at_every_length(void **state)
 {
+    const float forgets[] = {0.0f, 0.003f, 1.0f};
     (void)state;
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
         for (unsigned f = 0; f < aa_row_format_count; f++)
             for (unsigned o = 0; o < aa_row_optimizer_count; o++)
-                check_learning(f, o, dims[d]);
+                for (int g = 0; g < 3; g++)
+                    check_learning(f, o, dims[d], forgets[g]);
 }
 
 /* The kernels, compiled for several instruction sets, against the same sums in the same order
@@ -234,7 +238,8 @@ the_vector_kernels_have_the_bits_of_plain_loops(void **state)
         draw(g, rf.W, 0.5, 1000 + d);
         memcpy(want, w, sizeof want);
         rowform_write(&rf, row, w, 0);
-        rowform_fresh(&rf, row, 0.3f, 5.0f);
+        const adagrad ad = {0.2f, 0.3f, 5.0f, 0.0f};
+        rowform_fresh(&rf, row, &ad);
         for (size_t i = 0; i < K; i++)
             part[i % 8] = part[i % 8] + g[i] * g[i];
         const float four[4] = {part[0] + part[4], part[1] + part[5], part[2] + part[6],
@@ -247,7 +252,7 @@ the_vector_kernels_have_the_bits_of_plain_loops(void **state)
             want[i] = want[i] - step;
         }
         want[K] -= 0.2f * g[K] / sqrtf(acc[1]);
-        rowform_learn(&rf, row, w, g, 0.2f, 0);
+        rowform_learn(&rf, row, w, g, &ad, 0);
         assert_memory_equal(w, want, rf.W * sizeof *w);
         assert_memory_equal(row + rf.w_bytes, acc, sizeof acc);
         rowform_read_own(&rf, row, g, w);
@@ -272,7 +277,8 @@ rounded_rows_descend_along_the_finite_differences_of_the_loss(void **state)
     draw(w, W, 0.3, 11);
     draw(v, W, 0.5, 12);
     rowform_write(&rf, first, w, 5);
-    rowform_fresh(&rf, first, 0.3f, 0.3f);
+    const adagrad ad = {0.2f, 0.3f, 0.3f, 0.0f};
+    rowform_fresh(&rf, first, &ad);
     rowform_read(&rf, first, w);
     for (size_t i = 0; i < W; i++)
         dot += (double)w[i] * (double)v[i];
@@ -285,12 +291,12 @@ rounded_rows_descend_along_the_finite_differences_of_the_loss(void **state)
     double acc[2] = {0.3, 0.3}, g_ref[W];
     for (size_t i = 0; i < W; i++)
         g_ref[i] = (double)g[i];
-    rowform_learn_ref(&rf, at, acc, g_ref, 0.2);
+    rowform_learn_ref(&rf, at, acc, g_ref, &ad);
     for (uint64_t t = 0; t < N; t++) {
         float moved[W];
         memcpy(row, first, sizeof row);
         memcpy(moved, w, sizeof moved);
-        rowform_learn(&rf, row, moved, g, 0.2f, aa_rng_bits(6, AA_RNG_ROUND, 2, t));
+        rowform_learn(&rf, row, moved, g, &ad, aa_rng_bits(6, AA_RNG_ROUND, 2, t));
         rowform_read(&rf, row, moved);
         for (size_t i = 0; i < W; i++)
             mean[i] += (double)moved[i] / N;

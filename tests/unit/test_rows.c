@@ -27,6 +27,9 @@ table_of(enum aa_agent_mode mode, int64_t positions, int64_t step)
     rows  *ro = NULL;
     aa_err err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    cfg.model.row_forget = 0.0;
     cfg.agent.mode = mode;
     cfg.agent.positions = positions;
     cfg.model.step = step;
@@ -121,6 +124,9 @@ modes_without_shared_rows_start_empty(void **state)
     rows_stats rs;
     aa_err     err = AA_ERR_INIT;
     aa_conf_defaults(&cfg);
+    cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+    cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+    cfg.model.row_forget = 0.0;
     cfg.agent.mode = AA_MODE_UNIQUE;
     assert_int_equal(rows_new(&ro, 0, &cfg, &err), AA_OK);
     rows_stats_get(ro, &rs);
@@ -609,6 +615,9 @@ only_modes_with_lean_bins_have_sums(void **state)
         rows      *ro = NULL;
         rows_stats rs;
         aa_conf_defaults(&cfg);
+        cfg.model.row_format = AA_ROW_FLOAT; /* plain rows; the other forms have tests below */
+        cfg.model.row_optimizer = AA_ROW_ADAGRAD;
+        cfg.model.row_forget = 0.0;
         cfg.agent.mode = cases[c].mode;
         assert_int_equal(rows_composed(&cfg), cases[c].sums);
         assert_int_equal(rows_new(&ro, 0, &cfg, NULL), AA_OK);
@@ -675,10 +684,12 @@ a_table_comes_back_from_a_checkpoint(void **state)
 static const struct {
     enum aa_row_format    format;
     enum aa_row_optimizer optimizer;
-} forms[] = {
-    {AA_ROW_BF16, AA_ROW_ADAGRAD}, {AA_ROW_FLOAT, AA_ROW_ROWWISE}, {AA_ROW_BF16, AA_ROW_ROWWISE}};
+} forms[] = {{AA_ROW_BF16, AA_ROW_ADAGRAD},
+             {AA_ROW_FLOAT, AA_ROW_ROWWISE},
+             {AA_ROW_BF16, AA_ROW_ROWWISE},
+             {AA_ROW_FLOAT, AA_ROW_ADAGRAD}};
 
-#define FORMS (sizeof forms / sizeof *forms)
+#define FORMS (sizeof forms / sizeof *forms - 1) /* the last one is the plain form */
 
 static rows *
 formed_table(size_t form, enum aa_agent_mode mode, int64_t step)
@@ -688,6 +699,7 @@ formed_table(size_t form, enum aa_agent_mode mode, int64_t step)
     rows_free(&ro); /* for the configuration */
     cfg.model.row_format = forms[form].format;
     cfg.model.row_optimizer = forms[form].optimizer;
+    cfg.model.row_forget = 0.01;
     assert_int_equal(rows_new(&formed, 1, &cfg, &err), AA_OK);
     return formed;
 }
@@ -698,6 +710,7 @@ check_own_row(size_t form, int64_t step)
 {
     rows         *ro = formed_table(form, AA_MODE_DEFAULT, step);
     const rowform rf = rowform_of(&cfg);
+    const adagrad ad = {0.2f, 0.3f, 5.0f, 0.01f};
     const float   zeros[W] = {0};
     float         x[W], dx[W], was[W];
     double        acc[W], g[W], w[W];
@@ -719,7 +732,7 @@ check_own_row(size_t form, int64_t step)
         rows_update(ro);
         for (size_t i = 0; i < W; i++)
             w[i] = (double)was[i];
-        rowform_learn_ref(&rf, w, acc, g, 0.2);
+        rowform_learn_ref(&rf, w, acc, g, &ad);
         rows_read(ro, SHARED + 3, 0.0f, x);
         for (size_t i = 0; i < W; i++) /* less than a unit in the last place of 8 bits away */
             check_close((double)x[i], w[i], 1e-6, rf.format == AA_ROW_BF16 ? 1.0 / 128.0 : 1e-5, i);
@@ -731,7 +744,7 @@ static void
 own_rows_of_every_form_learn_as_the_definition(void **state)
 {
     (void)state;
-    for (size_t form = 0; form < FORMS; form++) {
+    for (size_t form = 0; form <= FORMS; form++) {
         check_own_row(form, 1);
         check_own_row(form, 20);
     }

@@ -518,6 +518,34 @@ a_reply_travels_unchanged(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static uint32_t
+ask_status(fixture *fx)
+{
+    aa_text          item[] = {text("i1")};
+    aa_score_request rq = {.user = text("u"), .item = item, .item_count = 1};
+    aa_score_reply   reply;
+    ask(fx, &rq, NULL, &reply);
+    const uint32_t status = reply.status;
+    aa_score_reply_fini(&reply);
+    return status;
+}
+
+/* What was read anew takes the place of what served until then. */
+static void
+a_scorer_moves_to_another_replica_and_lets_go_of_the_one_before(void **state)
+{
+    fixture *fx = *state;
+    replica *before = fx->rp;
+    assert_int_equal(ask_status(fx), 0);
+    fx->rp = NULL;
+    assert_int_equal(replica_new(&fx->rp, &fx->cfg, &fx->err), AA_OK);
+    assert_int_equal(scorer_move(fx->sc, fx->rp, &fx->err), AA_OK);
+    replica_free(&before);                                /* no reader is open there any more */
+    assert_int_equal(ask_status(fx), AA_SCORE_NOT_READY); /* it is empty */
+    fill(fx);
+    assert_int_equal(ask_status(fx), 0);
+}
+
 int
 main(void)
 {
@@ -527,6 +555,7 @@ main(void)
         TEST(what_is_wrong_with_a_request_is_said),
         cmocka_unit_test_setup_teardown(context_ids_are_asked_for_and_checked, set_up_with_context,
                                         tear_down),
+        TEST(a_scorer_moves_to_another_replica_and_lets_go_of_the_one_before),
         TEST(only_the_right_token_is_let_in),
         TEST(bytes_that_are_no_request_are_answered_too),
         TEST(cut_and_random_requests_get_a_reply),

@@ -125,9 +125,17 @@ unpack_assignment(const void *buf, size_t len, aa_err *err)
 static void
 fill_row(sample_rng *rng)
 {
-    held.row = (aa_row_head){sample_bits(rng), sample_bits(rng), sample_bits(rng)};
-    for (size_t i = 0; i < WIDTH; i++)
+    held.row = (aa_row_head){.run_id = sample_bits(rng),
+                             .version = sample_bits(rng),
+                             .born = sample_bits(rng),
+                             .bf16 = sample_below(rng, 2)};
+    for (size_t i = 0; i < WIDTH; i++) {
+        uint32_t bits;
         held.row_w[i] = sample_real(rng);
+        memcpy(&bits, &held.row_w[i], sizeof bits);
+        bits &= 0xFFFF0000u;
+        if (held.row.bf16) memcpy(&held.row_w[i], &bits, sizeof bits);
+    }
 }
 static aa_status
 pack_row(aa_bytes *out, aa_err *err)
@@ -872,7 +880,7 @@ values_no_receiver_takes_are_refused_on_packing(void **state)
     aa_reward_batch   rw = {0};
     aa_assigned_batch as = {0};
     float             w[3] = {0, NAN, 0};
-    aa_row_head       rh = {1, 2, 3};
+    aa_row_head       rh = {.run_id = 1, .version = 2, .born = 3};
     sample_rewards(&rw, &rng, 4, 8);
     rw.reward[7] = NAN;
     assert_int_equal(aa_wire_pack_rewards(&by, &rw, &err), AA_EPARSE);
@@ -894,7 +902,7 @@ row_of_another_width_is_refused(void **state)
 {
     (void)state;
     float       w[5] = {1, 2, 3, 4, 5}, got[6] = {9, 9, 9, 9, 9, 9};
-    aa_row_head rh = {1, 2, 3}, got_rh = {0, 0, 0};
+    aa_row_head rh = {.run_id = 1, .version = 2, .born = 3}, got_rh = {0};
     aa_bytes    by = {0};
     aa_err      err = AA_ERR_INIT;
     assert_int_equal(aa_wire_pack_row(&by, &rh, w, 5, &err), AA_OK);
@@ -930,6 +938,104 @@ topic_keys_are_13_bytes_big_endian(void **state)
     assert_int_equal(got.kind, k.kind);
     assert_int_equal(got.field, k.field);
     assert_int_equal(got.id, k.id);
+}
+
+/* ---- the decoders without memory ---- */
+
+/* protobuf-c's answer, as the decoders give it. */
+static bool
+protobuf_reads_assignment(const uint8_t *buf, size_t len, aa_assignment *a)
+{
+    Autoassign__Assignment *m = autoassign__assignment__unpack(NULL, len, buf);
+    if (!m) return false;
+    *a = (aa_assignment){.run_id = m->run_id,
+                         .version = m->version,
+                         .born = m->born,
+                         .slot = m->slot,
+                         .alt_slot = m->alt_slot,
+                         .mix = m->mix,
+                         .alt_mix = m->alt_mix,
+                         .position = m->position,
+                         .modulo = m->modulo};
+    autoassign__assignment__free_unpacked(m, NULL);
+    return a->mix >= 0 && a->mix < 1 && a->alt_mix >= 0 && a->alt_mix < 1 && a->position <= 16;
+}
+
+static bool
+protobuf_reads_row(const uint8_t *buf, size_t len, aa_row_head *rh, float w[WIDTH])
+{
+    Autoassign__Row *m = autoassign__row__unpack(NULL, len, buf);
+    if (!m) return false;
+    *rh = (aa_row_head){.run_id = m->run_id, .version = m->version, .born = m->born};
+    rh->bf16 = m->half.len > 0;
+    bool good = rh->bf16 ? m->half.len == 2 * WIDTH && m->n_w == 0 : m->n_w == WIDTH;
+    for (size_t i = 0; good && i < WIDTH; i++) {
+        const uint32_t bits =
+            rh->bf16 ? (uint32_t)m->half.data[2 * i] << 16 | (uint32_t)m->half.data[2 * i + 1] << 24
+                     : 0;
+        if (rh->bf16)
+            memcpy(&w[i], &bits, sizeof bits);
+        else
+            w[i] = m->w[i];
+        good = isfinite(w[i]);
+    }
+    autoassign__row__free_unpacked(m, NULL);
+    return good;
+}
+
+/* Records with bits turned, cut short and with something behind them. */
+static void
+records_are_read_as_protobuf_reads_them(void **state)
+{
+    (void)state;
+    const uint64_t seed = 90125;
+    sample_rng     rng = {.seed = seed};
+    aa_err         err = AA_ERR_INIT;
+    aa_bytes       by = {0};
+    size_t         read = 0, refused = 0;
+    printf("seed %llu\n", (unsigned long long)seed);
+    for (int n = 0; n < 40000; n++) {
+        const bool    is_row = n % 2;
+        uint8_t       buf[300];
+        aa_assignment a, want_a;
+        aa_row_head   rh, want_rh;
+        float         w[WIDTH], want_w[WIDTH];
+        if (is_row)
+            fill_row(&rng);
+        else
+            fill_assignment(&rng);
+        assert_int_equal(is_row ? pack_row(&by, &err) : pack_assignment(&by, &err), AA_OK);
+        size_t len = by.len;
+        assert_true(len + 8 < sizeof buf);
+        memcpy(buf, by.data, len);
+        for (uint32_t flips = sample_below(&rng, 3); flips > 0; flips--)
+            buf[sample_below(&rng, (uint32_t)len)] ^= (uint8_t)(1u << sample_below(&rng, 8));
+        if (sample_below(&rng, 8) == 0) len = sample_below(&rng, (uint32_t)len);
+        for (uint32_t more = sample_below(&rng, 16); more > 8; more--)
+            buf[len++] = (uint8_t)sample_bits(&rng);
+        const bool      good = is_row ? protobuf_reads_row(buf, len, &want_rh, want_w)
+                                      : protobuf_reads_assignment(buf, len, &want_a);
+        const aa_status st = is_row ? aa_wire_unpack_row(&rh, w, WIDTH, buf, len, &err)
+                                    : aa_wire_unpack_assignment(&a, buf, len, &err);
+        if ((st == AA_OK) != good) fail_msg("record %d: %s", n, aa_status_name(st));
+        read += good;
+        refused += !good;
+        if (!good) continue;
+        if (is_row) {
+            assert_memory_equal(w, want_w, sizeof w);
+            assert_true(rh.run_id == want_rh.run_id && rh.version == want_rh.version &&
+                        rh.born == want_rh.born && rh.bf16 == want_rh.bf16);
+        } else {
+            assert_true(a.run_id == want_a.run_id && a.version == want_a.version &&
+                        a.born == want_a.born && a.slot == want_a.slot &&
+                        a.alt_slot == want_a.alt_slot && a.position == want_a.position &&
+                        a.modulo == want_a.modulo);
+            assert_memory_equal(&a.mix, &want_a.mix, sizeof a.mix);
+            assert_memory_equal(&a.alt_mix, &want_a.alt_mix, sizeof a.alt_mix);
+        }
+    }
+    assert_true(read > 5000 && refused > 5000);
+    aa_bytes_fini(&by);
 }
 
 static void
@@ -992,6 +1098,7 @@ main(void)
         cmocka_unit_test(values_no_receiver_takes_are_refused_on_packing),
         cmocka_unit_test(row_of_another_width_is_refused),
         cmocka_unit_test(topic_keys_are_13_bytes_big_endian),
+        cmocka_unit_test(records_are_read_as_protobuf_reads_them),
         cmocka_unit_test(keys_that_mean_nothing_are_refused),
     };
     return cmocka_run_group_tests_name("common/messages/wire", tests, NULL, fini_held);

@@ -12,7 +12,7 @@ comma   := ,
 SAN     ?=
 BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 GEN     := build/gen
-PKGS    := rdkafka libzmq libprotobuf-c yaml-0.1 libmicrohttpd jansson libxxhash zlib
+PKGS    := rdkafka libzmq libprotobuf-c yaml-0.1 libmicrohttpd jansson libxxhash zlib libcurl
 VERSION := $(shell sed -n 's/^## \[\([0-9.]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 
 CC       ?= cc

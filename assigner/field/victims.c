@@ -20,10 +20,10 @@ victims_worth(const aa_conf *cfg, const id_entry *e, float frequency, uint64_t n
 static float
 worth_at(const aa_conf *cfg, const idtable *tbl, const slots *sl, uint32_t slot, uint64_t now)
 {
-    uint32_t handle = slots_holder(sl, slot);
-    if (handle == IDTABLE_NONE) return -1.0f;
-    const id_entry *e = idtable_at(tbl, handle);
-    return victims_worth(cfg, e, policy_frequency(cfg, e, now), now);
+    id_entry e;
+    if (!slots_held(sl, slot)) return -1.0f;
+    idtable_get_holder(tbl, slot, now, &e);
+    return victims_worth(cfg, &e, policy_frequency(cfg, &e, now), now);
 }
 
 static void

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "assigner/policy/policy.h"
+#include "common/base/elementary.h"
 
 #define ADVANCE 4u
 
@@ -12,7 +13,7 @@ victims_worth(const aa_conf *cfg, const id_entry *e, float frequency, uint64_t n
     float gap = e->gap > 1.0f ? e->gap : 1.0f;
     float patience = (float)cfg->agent.quiet_gaps * gap;
     float silence = (float)(now - e->last);
-    return patience > 0.0f ? frequency * exp2f(-silence / patience) : frequency;
+    return patience > 0.0f ? frequency * aa_exp2f(-silence / patience) : frequency;
 }
 
 /* Worth of the slot's holder now; below 0: nobody holds it. */

@@ -617,7 +617,8 @@ is_among(const char *word, const char *words)
 }
 
 /* Settings that are younger than the digests, and the value that does what builds before them did.
- * At that value they are left out, so that checkpoints of those builds stay valid. */
+ * At that value they are left out, so that checkpoints of those builds stay valid. dense_step is
+ * kept in no state: its default is left out. */
 static const struct {
     const char *key, *as_before;
 } younger[] = {{"event.time_max_ahead_ms", "0"},   {"model.row_format", "float"},
@@ -627,7 +628,7 @@ static const struct {
                {"event.schema_registry", ""},      {"event.schema_ca", ""},
                {"event.schema_file", ""},          {"event.reader_schema", ""},
                {"event.descriptor", ""},           {"event.message", ""},
-               {"fields.missing", "reject"}};
+               {"fields.missing", "reject"},       {"model.dense_step", "8"}};
 
 const char *
 aa_conf_before(const char *key)

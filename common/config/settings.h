@@ -146,6 +146,7 @@
     CHO(loss, aa_loss_kind, AA_LOSS_LOGLOSS, "loss that training minimises", \
         VAL(AA_LOSS_LOGLOSS, "logloss") VAL(AA_LOSS_MSE, "mse")) \
     INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \
+    INT(dense_step, 8, 1, 65536, "events", "dense weights take a step every this many events, down the mean of their gradients, and at a batch's end; rows learn at every step") \
     NUM(row_rate, 0.2, 0, 100, "", "Adagrad learning rate of rows")                                \
     NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "initial value of Adagrad's accumulators")                  \
     NUM(row_l2, 0.003, 0, 10, "", "L2 penalty of the rows that an event reads")                         \

@@ -63,9 +63,9 @@ typedef struct {
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));
 /** Before a last round of assigner_changes: nothing is held back for being small. Without this a
- * mix is sent only when it moved by more than 0.05, and an ID that reads as an unseen one not at
- * all. */
-aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_unused_result));
+ * mix is sent only when it moved by 0.025 to 0.076 (assigner/field/publish.h), and an ID that reads
+ * as an unseen one not at all. */
+void assigner_changes_exact(assigner *as);
 /** Is it time to publish, whatever the clock shows? Only with agent.budget_bytes, which bounds the
  *  lists of what changed. */
 bool assigner_crowded(const assigner *as);

@@ -16,6 +16,7 @@ static const char *const free_keys[] = {
     "agent.worth_rate",      "agent.policy_rate",  "agent.swap_margin",   "agent.random_ascend",
     "agent.random_descend",  "model.row_rate",     "model.row_l2",        "model.position_rate",
     "model.shared_gradient", "model.dense_rate",   "model.row_forget",    "agent.budget_bytes",
+    "model.dense_step",
 };
 static const char *const pipeline_keys[] = {"seed", "depth", NULL};
 static const char *const field_keys[] = {"threshold", "budget_rows", "budget_bytes", "hash_rows",

@@ -1,5 +1,5 @@
 /* DeepFM: factorisation machine + MLP over the same embeddings. Guo et al. 2017, eq. 1.
- * scratch: pair sums (B,K), then the MLP's. */
+ * scratch: the MLP's, then pair sums (B,K). */
 #include <string.h>
 
 #include "common/model/model_parts.h"
@@ -16,8 +16,8 @@ deepfm_forward(const aa_model_shape *sh, const float *w, const float *x, size_t 
 {
     memset(logit, 0, B * sizeof *logit);
     aa_parts_linear_forward(sh, x, B, logit);
-    aa_parts_pair_forward(sh, x, B, logit, scratch);
-    aa_parts_mlp_forward(sh, w, x, B, logit, scratch + B * sh->K);
+    aa_parts_pair_forward(sh, x, B, logit, scratch + aa_parts_mlp_scratch_count(sh, B));
+    aa_parts_mlp_forward(sh, w, x, B, logit, scratch);
 }
 
 static void
@@ -26,13 +26,10 @@ deepfm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t
 {
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
     aa_parts_linear_backward(sh, B, dlogit, dx);
-    aa_parts_pair_backward(sh, x, B, dlogit, scratch, dx);
-    aa_parts_mlp_backward(sh, w, B, dlogit, scratch + B * sh->K, dx, dw);
+    aa_parts_pair_backward(sh, x, B, dlogit, scratch + aa_parts_mlp_scratch_count(sh, B), dx);
+    aa_parts_mlp_backward(sh, w, B, dlogit, scratch, dx, dw);
 }
 
-const aa_model_kind aa_model_deepfm = {"deepfm",
-                                       aa_parts_mlp_weight_count,
-                                       deepfm_scratch_count,
-                                       aa_parts_mlp_init,
-                                       deepfm_forward,
-                                       deepfm_backward};
+const aa_model_kind aa_model_deepfm = {
+    "deepfm",       aa_parts_mlp_weight_count, deepfm_scratch_count, aa_parts_mlp_init,
+    deepfm_forward, aa_parts_mlp_prepare,      deepfm_backward};

@@ -25,4 +25,5 @@ const aa_model_kind aa_model_mlp = {"mlp",
                                     aa_parts_mlp_scratch_count,
                                     aa_parts_mlp_init,
                                     mlp_forward,
+                                    aa_parts_mlp_prepare,
                                     mlp_backward};

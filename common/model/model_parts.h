@@ -42,8 +42,10 @@ void aa_tower_init(const aa_tower *tw, float *w, uint64_t seed, uint64_t a);
 /** acts written; returns the last layer's, or x if there is none. */
 const float *aa_tower_forward(const aa_tower *tw, const float *w, const float *x, size_t B,
                               float *acts);
-/** dout (B,width[count]) is overwritten if there is a layer; dx (B,width[0]) and dw written. */
-void aa_tower_backward(const aa_tower *tw, const float *w, const float *x, size_t B,
+/** wt = the layers' W transposed, each at the place where w has it. */
+void aa_tower_transpose(const aa_tower *tw, const float *w, float *wt);
+/** dout (B,width[count]) is overwritten if there is a layer; dx (B,width[0]) written, dw added to. */
+void aa_tower_backward(const aa_tower *tw, const float *wt, const float *x, size_t B,
                        const float *acts, float *dout, float *dx, float *dw, float *tmp);
 
 /* ---- "mlp head": tower over the concatenation, then one output and a bias ----
@@ -54,7 +56,8 @@ size_t aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B);
 void   aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed);
 void   aa_parts_mlp_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
                             float *logit, float *scratch);
-/** dx is added to; dw written. */
+void   aa_parts_mlp_prepare(const aa_model_shape *sh, const float *w, float *scratch);
+/** dx and dw are added to. */
 void aa_parts_mlp_backward(const aa_model_shape *sh, const float *w, size_t B, const float *dlogit,
                            float *scratch, float *dx, float *dw);
 

@@ -24,5 +24,5 @@ widedeep_backward(const aa_model_shape *sh, const float *w, const float *x, size
 }
 
 const aa_model_kind aa_model_widedeep = {
-    "widedeep",        aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count,
-    aa_parts_mlp_init, widedeep_forward,          widedeep_backward};
+    "widedeep",       aa_parts_mlp_weight_count, aa_parts_mlp_scratch_count, aa_parts_mlp_init,
+    widedeep_forward, aa_parts_mlp_prepare,      widedeep_backward};

@@ -14,9 +14,8 @@
 #include "scorer/replica/rowset.h"
 #include "scorer/replica/runtags.h"
 
-/* Scored at once. Below AA_DENSE_SMALL a score has the same bits on every CPU and whatever else is
- * in the list; larger blocks would be somewhat faster and lose that. */
-#define BLOCK_ITEMS (AA_DENSE_SMALL - 1)
+/* Scored at once. */
+#define BLOCK_ITEMS 8
 
 /* Looked up at once: memory is slow, and so is asked for all of them before the first is waited
  * for. */

@@ -360,7 +360,7 @@ time_forward(const bench *b)
 {
     const aa_model_kind *kind = aa_model_find(b->cfg.model.kind);
     aa_model_shape       sh;
-    const size_t         block = AA_DENSE_SMALL - 1;
+    const size_t         block = 8;
     aa_model_shape_of(&sh, &b->cfg);
     const size_t per_item = sh.F * b->lr.W;
     float       *x = calloc(CANDIDATES * per_item, sizeof *x), logit[CANDIDATES];

@@ -59,7 +59,7 @@ time_forward(const bench *b)
 {
     const aa_model_kind *kind = aa_model_find(b->cfg.model.kind);
     aa_model_shape       sh;
-    size_t               block = AA_DENSE_SMALL - 1;
+    size_t               block = 8;
     aa_model_shape_of(&sh, &b->cfg);
     float *x = calloc(CANDIDATES * sh.F * b->lr.W, sizeof *x), logit[CANDIDATES];
     float *scratch = calloc(kind->scratch_count(&sh, block) + 1, sizeof *scratch);

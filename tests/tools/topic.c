@@ -1,6 +1,7 @@
 /* topic - puts raw messages into a topic and shows what is in one; for the end-to-end tests.
  *
  *   topic write BROKER TOPIC PARTITION           one message per line of standard input
+ *   topic write-hex BROKER TOPIC PARTITION       the same, of lines of hexadecimal digits
  *   topic count BROKER TOPIC                     messages in it
  *   topic forget BROKER TOPIC PARTITION OFFSET   delete those before OFFSET, as retention does
  *   topic remove BROKER TOPIC                    delete the topic
@@ -51,13 +52,25 @@ open_client(rd_kafka_type_t type, const char *broker, const char *transactional_
     return rk;
 }
 
+/* Hexadecimal digits become the bytes that they stand for. */
+static size_t
+bytes_of_hex(char *line, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i += 2) {
+        const char digits[3] = {line[i], line[i + 1], '\0'};
+        line[i / 2] = (char)strtol(digits, NULL, 16);
+    }
+    return len / 2;
+}
+
 static void
-send_lines(rd_kafka_t *rk, const char *topic, int32_t partition)
+send_lines(rd_kafka_t *rk, const char *topic, int32_t partition, bool hex)
 {
     char *line = malloc(MAX_LINE);
     if (!line) die("line", "out of memory");
     while (fgets(line, MAX_LINE, stdin)) {
-        size_t              len = strcspn(line, "\n");
+        size_t len = strcspn(line, "\n");
+        if (hex) len = bytes_of_hex(line, len);
         rd_kafka_resp_err_t ke = rd_kafka_producev(
             rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
             RD_KAFKA_V_VALUE(line, len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
@@ -68,10 +81,10 @@ send_lines(rd_kafka_t *rk, const char *topic, int32_t partition)
 }
 
 static int
-write_lines(const char *broker, const char *topic, int32_t partition)
+write_lines(const char *broker, const char *topic, int32_t partition, bool hex)
 {
     rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker, NULL);
-    send_lines(rk, topic, partition);
+    send_lines(rk, topic, partition, hex);
     rd_kafka_destroy(rk);
     return 0;
 }
@@ -88,7 +101,7 @@ transact(const char *broker, const char *topic, int32_t partition, bool commit)
     rd_kafka_t *rk = open_client(RD_KAFKA_PRODUCER, broker, topic);
     must(rd_kafka_init_transactions(rk, TIMEOUT_MS));
     must(rd_kafka_begin_transaction(rk));
-    send_lines(rk, topic, partition);
+    send_lines(rk, topic, partition, false);
     must(commit ? rd_kafka_commit_transaction(rk, TIMEOUT_MS)
                 : rd_kafka_abort_transaction(rk, TIMEOUT_MS));
     rd_kafka_destroy(rk);
@@ -280,8 +293,9 @@ show_leaders(const char *broker, const char *topic)
 int
 main(int argc, char **argv)
 {
-    if (argc == 5 && !strcmp(argv[1], "write"))
-        return write_lines(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10));
+    if (argc == 5 && (!strcmp(argv[1], "write") || !strcmp(argv[1], "write-hex")))
+        return write_lines(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10),
+                           !strcmp(argv[1], "write-hex"));
     if (argc == 6 && !strcmp(argv[1], "forget"))
         return forget(argv[2], argv[3], (int32_t)strtol(argv[4], NULL, 10),
                       strtoll(argv[5], NULL, 10));
@@ -294,7 +308,8 @@ main(int argc, char **argv)
     if (argc == 4 && !strcmp(argv[1], "leaders")) return show_leaders(argv[2], argv[3]);
     if (argc == 4 && !strcmp(argv[1], "read")) return read_topic(argv[2], argv[3], false);
     if (argc == 4 && !strcmp(argv[1], "count")) return read_topic(argv[2], argv[3], true);
-    die("usage", "topic write|transact|forget|grow|remove|count|leaders|read BROKER TOPIC ...: see "
+    die("usage", "topic write|write-hex|transact|forget|grow|remove|count|leaders|read BROKER "
+                 "TOPIC ...: see "
                  "its head");
     return 2;
 }

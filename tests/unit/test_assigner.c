@@ -1,4 +1,5 @@
 #include "assigner/assigner.h"
+#include "assigner/field/idpack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,9 +118,8 @@ the_same_batches_give_the_same_state_and_the_seed_matters(void **state)
             digest[run] = assigner_digest(wo.as);
             world_close(&wo);
         }
-        bool drawn = mode == AA_MODE_DEFAULT || mode == AA_MODE_PAPER || mode == AA_MODE_RANDOM;
         assert_true(digest[0] == digest[1]);
-        assert_int_equal(digest[0] != digest[2], drawn);
+        assert_true(digest[0] != digest[2]); /* what is kept of an ID is rounded at random */
     }
 }
 
@@ -297,6 +297,23 @@ rewrite(const world *wo, const char *section, size_t at, unsigned char with)
     assert_int_equal(aa_ckpt_commit(&w, 0, NULL), AA_OK);
 }
 
+#define HOLDER 1000000u /* and more: from the first ID on that has a row of its own */
+
+static size_t
+holder_at(const world *wo, const char *section)
+{
+    aa_ckpt_reader *r;
+    const void     *data;
+    size_t          len, at = 0;
+    assert_int_equal(aa_ckpt_open(&r, &wo->cfg, "assigner", 1, NULL), AA_OK);
+    assert_int_equal(aa_ckpt_get(r, section, &data, &len, NULL), AA_OK);
+    while ((((const unsigned char *)data)[at] >> 1 & 15) != IDPACK_OWN)
+        at += IDPACK_BYTES;
+    assert_true(at < len);
+    aa_ckpt_close(&r);
+    return at;
+}
+
 static void
 a_checkpoint_that_does_not_fit_together_is_refused(void **state)
 {
@@ -306,20 +323,22 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         size_t        at;
         unsigned char with;
     } damage[] = {
-        {"assigner.whole", 16, 200},   /* next_reward beyond next_batch */
-        {"assigner.whole", 0, 3},      /* fewer events than IDs say */
-        {"field.0.ids", 32 + 4, 99},   /* position of the first ID */
-        {"field.0.ids", 0, 0},         /* its key: another, so not the one in flight or free */
-        {"field.1.ids", 16 + 3, 0x7f}, /* frequency: not finite, with the byte before */
-        {"field.0.free", 3, 1},        /* head of the free handles */
-        {"field.0.holder", 0, 77},     /* holder of the first unique row */
-        {"field.0.peak", 0, 0},        /* fewer than are held */
-        {"field.0.born", 7, 255},      /* born in the future */
-        {"field.0.bid", 7, 0x7f},      /* theta: not finite, with the byte before */
-        {"price.state", 7, 0x7f},      /* price: the same */
-        {"inflight.word", 3, 0x17},    /* action that there is not */
-        {"inflight.word", 2, 0x17},    /* state that there is not */
-        {"inflight.sizes", 0, 29},     /* an event less */
+        {"assigner.whole", 16, 200},       /* next_reward beyond next_batch */
+        {"assigner.whole", 0, 3},          /* fewer events than IDs say */
+        {"field.0.ids", 0, 0},             /* the first ID: not one */
+        {"field.1.ids", 1, 0x0f},          /* bits that nobody uses */
+        {"field.1.ids", HOLDER + 17, 255}, /* got its row in the future */
+        {"field.0.ids", HOLDER + 11, 255}, /* a row that there is not */
+        {"field.0.ids", HOLDER + 0, 1},    /* a row that nobody holds any more */
+        {"field.0.tops", 2, 1},            /* more IDs than there are */
+        {"field.0.clock", 8, 9},           /* unit of the last events */
+        {"field.0.holders", 0, 77},        /* holder of the first unique row */
+        {"field.0.peak", 0, 0},            /* fewer than are held */
+        {"field.0.bid", 7, 0x7f},          /* theta: not finite, with the byte before */
+        {"price.state", 7, 0x7f},          /* price: the same */
+        {"inflight.word", 3, 0x17},        /* action that there is not */
+        {"inflight.word", 2, 0x17},        /* state that there is not */
+        {"inflight.sizes", 0, 29},         /* an event less */
     };
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         world     wo;
@@ -331,19 +350,11 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         world_open(&wo);
         world_random(&wo, 11, 35, 30, 400, 1);
         save(&wo);
-        rewrite(&wo, damage[i].section, damage[i].at, damage[i].with);
-        if (i == 4 || i == 9 || i == 10) rewrite(&wo, damage[i].section, damage[i].at - 1, 0xff);
-        if (i == 3) /* a key of zeros is a free handle that no list names */
-            for (size_t b = 1; b < 8; b++) {
-                aa_ckpt_reader *r;
-                const void     *data;
-                size_t          len;
-                assert_int_equal(aa_ckpt_open(&r, &wo.cfg, "assigner", 1, NULL), AA_OK);
-                assert_int_equal(aa_ckpt_get(r, "field.0.ids", &data, &len, NULL), AA_OK);
-                bool zero = ((const unsigned char *)data)[b] == 0;
-                aa_ckpt_close(&r);
-                if (!zero) rewrite(&wo, "field.0.ids", b, 0);
-            }
+        const size_t at = damage[i].at >= HOLDER
+                              ? damage[i].at - HOLDER + holder_at(&wo, damage[i].section)
+                              : damage[i].at;
+        rewrite(&wo, damage[i].section, at, damage[i].with);
+        if (damage[i].with == 0x7f) rewrite(&wo, damage[i].section, at - 1, 0xff);
         if (restore(&wo.cfg, &second, &err) != AA_EPARSE) fail_msg("damage %zu was not seen", i);
         assert_true(strlen(err.text) > 0);
         assigner_free(&second);
@@ -385,7 +396,7 @@ readings_follow_a_plain_recomputation_of_the_lean(void **state)
                 uint32_t position =
                     *seen == 0 ? 1 : (uint32_t)fmin(2 + floor(log2((double)*seen)), 5);
                 double got = (double)wo.out.slot[i * 2 + f] + (double)wo.out.mix[i * 2 + f];
-                check_close(got, (position - 1) * 3 + c, 1e-4, 0.0, t + i);
+                check_close(got, (position - 1) * 3 + c, 2e-3, 0.0, t + i);
             }
             for (size_t f = 0; f < 2; f++) {
                 sum[f][id[i][f]] += (double)label[i] - mean - lean[1 - f];
@@ -494,7 +505,7 @@ scorers_hear_what_the_next_events_will_read(void **state)
         }
         world_step(&wo);
         check_heard(&wo, &hr, key, 20, b % 2 ? 1e-6 : 0.055);
-        if (b % 2 == 0) assert_int_equal(assigner_changes_exact(wo.as, NULL), AA_OK);
+        if (b % 2 == 0) assigner_changes_exact(wo.as);
         listen(&wo, &hr, 0, false);
     }
     assert_true(wo.ops[AA_OP_FREE] > 0);

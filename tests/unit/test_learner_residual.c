@@ -43,6 +43,7 @@ fresh(enum aa_agent_mode mode)
     cfg.agent.mode = mode;
     cfg.model.kind = AA_MODEL_FM;
     cfg.agent.positions = P;
+    cfg.model.dense_step = 1;
     cfg.model.dim = K;
     if (learner_new(&le, &cfg, &err)) fail_msg("%s", err.text);
     return le;

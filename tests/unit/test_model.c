@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "common/base/rng.h"
-#include "common/model/dense.h"
 #include "tests/check.h"
 
 /* A model with numbers in it: weights, rows, and a gradient towards the logits. */
@@ -108,12 +107,15 @@ static void
 check_gradient(enum aa_model_id id, aa_model_shape sh, size_t B, size_t *checked, size_t *skipped)
 {
     subject su = subject_new(id, sh, B);
-    for (size_t i = 0; i < su.P; i++) /* "written", not "added to" */
-        su.dw[i] = 1e3f;
-    for (size_t i = 0; i < su.N; i++)
+    for (size_t i = 0; i < su.P; i++) /* added to */
+        su.dw[i] = 2.0f;
+    for (size_t i = 0; i < su.N; i++) /* written */
         su.dx[i] = 1e3f;
+    su.kind->prepare(&sh, su.w, su.scratch);
     su.kind->forward(&sh, su.w, su.x, B, su.logit, su.scratch);
     su.kind->backward(&sh, su.w, su.x, B, su.dlogit, su.scratch, su.dx, su.dw);
+    for (size_t i = 0; i < su.P; i++)
+        su.dw[i] -= 2.0f;
     check_slopes(&su, su.w, su.dw, su.P, checked, skipped);
     check_slopes(&su, su.x, su.dx, su.N, checked, skipped);
     subject_free(&su);
@@ -223,6 +225,7 @@ same_input_gives_same_bits(void **state)
         for (size_t i = 0; i < 2; i++) {
             subject *su = both[i];
             su->kind->forward(&sh, su->w, su->x, 64, su->logit, su->scratch);
+            su->kind->prepare(&sh, su->w, su->scratch);
             su->kind->backward(&sh, su->w, su->x, 64, su->dlogit, su->scratch, su->dx, su->dw);
         }
         assert_memory_equal(a.logit, b.logit, 64 * sizeof *a.logit);
@@ -253,9 +256,12 @@ losses_and_their_gradients(void **state)
             check_close((double)aa_sigmoid(zs[i]), p, 1e-7, 1e-6, i);
             check_close((double)aa_logloss(zs[i], ys[j]), -y * log(p) - (1.0 - y) * log(q), 1e-6,
                         1e-6, i);
-            check_close((double)aa_logloss_grad(zs[i], ys[j]), p - y, 1e-6, 1e-6, i);
+            const aa_loss ll = aa_logloss_all(zs[i], ys[j]), mse = aa_mse_all(zs[i], ys[j]);
+            assert_true(ll.loss == aa_logloss(zs[i], ys[j]) && mse.loss == aa_mse(zs[i], ys[j]));
+            assert_true(ll.p == aa_sigmoid(zs[i]) && mse.p == ll.p);
+            check_close((double)ll.gradient, p - y, 1e-6, 1e-6, i);
             check_close((double)aa_mse(zs[i], ys[j]), (p - y) * (p - y), 1e-6, 1e-6, i);
-            check_close((double)aa_mse_grad(zs[i], ys[j]), 2.0 * (p - y) * p * q, 1e-6, 1e-6, i);
+            check_close((double)mse.gradient, 2.0 * (p - y) * p * q, 1e-6, 1e-6, i);
         }
     assert_true(isfinite(aa_logloss(-1e30f, 1.0f)));
     assert_true(isfinite(aa_logloss(1e30f, 0.0f)));

@@ -180,7 +180,7 @@ debug_level_logs_the_configuration_without_secrets(void **state)
     check_exit(oc, 0);
     check_has(oc->err, " id=CONFIG-MODEL kind=deepfm dim=8 hidden=64-32 ");
     check_has(oc->err, " id=CONFIG-LOG level=debug ");
-    check_has(oc->err, " id=CONFIG-ITEM json=item threshold=10 ");
+    check_has(oc->err, " id=CONFIG-ITEM path=item missing=reject threshold=10 ");
     check_has(oc->err, " sasl.password=*** ");
     assert_null(strstr(oc->err, "HIDEME"));
     assert_null(strstr(oc->err, "suppressed"));

@@ -36,11 +36,12 @@ static const aa_kafka_property reader_defaults[] = {
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
 
-/* Records are small and are applied as fast as they come, so a short queue and small responses are
- * enough: the client takes some hundred bytes for each record that waits. */
+/* The client takes some hundred bytes for each record that waits, so the queue is shorter than usual.
+ * Shorter still is slow: a client whose queue is full looks again after up to a second, so that a
+ * partition is read at about one queue per second. */
 static const aa_kafka_property reader_ahead[] = {
-    {"queued.min.messages", "20000", false},
-    {"queued.max.messages.kbytes", "2048", false},
+    {"queued.min.messages", "100000", false},
+    {"queued.max.messages.kbytes", "8192", false},
 };
 enum { READER_AHEAD = sizeof reader_ahead / sizeof *reader_ahead };
 

@@ -223,6 +223,35 @@ what_is_wrong_with_a_request_is_said(void **state)
     rq.context = item;
     rq.context_count = 1;
     expect_refusal(fx, &rq, NULL, 400, "context: 1 IDs, expected 0");
+    rq.context_count = 0;
+    rq.exclude = item;
+    rq.exclude_count = 5;
+    expect_refusal(fx, &rq, NULL, 400, "exclude: only in a ranking");
+    rq.rank = true;
+    item[4] = text("");
+    rq.item_count = 2;
+    expect_refusal(fx, &rq, NULL, 400, "exclude[4]: empty ID");
+}
+
+static void
+a_ranking_without_the_excluded_comes_through_protobuf(void **state)
+{
+    fixture         *fx = *state;
+    aa_text          item[] = {text("i1"), text("b"), text("a")}, out[] = {text("i1"), text("x")};
+    aa_score_request rq = {.user = text("u"),
+                           .item = item,
+                           .item_count = 3,
+                           .rank = true,
+                           .exclude = out,
+                           .exclude_count = 2};
+    aa_score_reply   reply;
+    ask(fx, &rq, NULL, &reply);
+    assert_int_equal(reply.status, 0);
+    assert_int_equal(reply.item_count, 2);
+    assert_memory_equal(reply.item[0].data, "a", 1);
+    assert_memory_equal(reply.item[1].data, "b", 1);
+    assert_int_equal(fx->tally.items, 2);
+    aa_score_reply_fini(&reply);
 }
 
 static void
@@ -553,6 +582,7 @@ main(void)
         TEST(a_list_is_scored_and_explained),
         TEST(an_empty_list_has_no_scores),
         TEST(what_is_wrong_with_a_request_is_said),
+        TEST(a_ranking_without_the_excluded_comes_through_protobuf),
         cmocka_unit_test_setup_teardown(context_ids_are_asked_for_and_checked, set_up_with_context,
                                         tear_down),
         TEST(a_scorer_moves_to_another_replica_and_lets_go_of_the_one_before),

@@ -262,8 +262,9 @@ move_last(idtable *tbl, aa_err *err)
     }
     hash_cells(tbl, n, hash);
     uint64_t first = 0, p = tbl->from; /* what has not moved lies before p */
-    while (hash[first] == 0)
+    while (first < n && hash[first] == 0)
         first++;
+    AA_REQUIRE(first < n);
     tbl->limit = hash[first] - 1;
     for (uint64_t i = first; i < n; i++) {
         if (hash[i] == 0) continue;
@@ -372,12 +373,12 @@ idtable_holder(const idtable *tbl, uint32_t slot, idtable_walk *wk)
 {
     const uint32_t tag = slots_at(tbl->sl, slot)->tag;
     bool           there = idtable_walk_from(tbl, (uint64_t)tag << 32, wk);
-    while (there && wk->hash >> 32 == tag) {
+    for (;;) {
+        AA_REQUIRE(there && wk->hash >> 32 == tag);
         const id_packed p = idpack_load(idtable_at(tbl, wk->place));
         if (idpack_holds(&p) && idpack_slot(&p) == slot) return;
         there = idtable_walk_on(tbl, wk);
     }
-    AA_REQUIRE(!"the slot's holder is there");
 }
 
 static uint64_t

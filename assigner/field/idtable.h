@@ -212,7 +212,7 @@ idtable_put(idtable *tbl, uint64_t hash, uint64_t place, const id_entry *e, uint
 static inline unsigned
 idtable_flags(const idtable *tbl, uint64_t place)
 {
-    return (idpack_a(idtable_at(tbl, place)) & IDPACK_FLAGS) >> 5;
+    return (unsigned)((idpack_a(idtable_at(tbl, place)) & IDPACK_FLAGS) >> 5);
 }
 /** The ID's extra bytes. @pre extra_bytes > 0 */
 void *idtable_extra(const idtable *tbl, uint64_t place);

@@ -6,8 +6,10 @@ double
 aa_power(double b, uint64_t n)
 {
     double y = 1.0;
-    for (; n > 0; n >>= 1, b *= b)
+    for (; n > 0; n >>= 1) {
         if (n & 1) y *= b;
+        b *= b;
+    }
     return y;
 }
 

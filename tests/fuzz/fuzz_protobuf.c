@@ -75,6 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             for (size_t k = 0; value[i].text && k < value[i].len; k++)
                 sum += value[i].text[k];
     }
+    (void)sum;
     protobuf_plan_free(&pp);
     path_tree_free(&pt);
     protobuf_schema_free(&ps);

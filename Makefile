@@ -12,7 +12,7 @@ comma   := ,
 SAN     ?=
 BUILD   := build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 GEN     := build/gen
-PKGS    := rdkafka libzmq libprotobuf-c openblas yaml-0.1 libmicrohttpd jansson libxxhash zlib
+PKGS    := rdkafka libzmq libprotobuf-c yaml-0.1 libmicrohttpd jansson libxxhash zlib libcurl
 VERSION := $(shell sed -n 's/^## \[\([0-9.]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 
 CC       ?= cc
@@ -27,8 +27,7 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-
 OPT      ?= $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2 -fno-math-errno)
 # A product and a sum stay two roundings: clang fuses them unless told, even where it computes constants.
 CFLAGS   := -std=c17 -ffp-contract=off -g $(WARN) -Werror $(OPT) -MMD -MP
-# OpenBLAS is loaded by the program (common/model/blas), not linked.
-LDLIBS   := $(shell pkg-config --libs $(filter-out openblas,$(PKGS)) 2>/dev/null) -lm -lpthread -ldl
+LDLIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
 SRC   := $(sort $(shell find $(MODULES) -name '*.c'))
 MAINS := $(filter %/main.c,$(SRC)) $(filter tools/main_%,$(SRC))
@@ -74,6 +73,7 @@ keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassi
 	@test ! -e $(KEYS) || { echo "$(KEYS): there already, not overwritten" >&2; exit 1; }
 	@umask 077; set -C; $< --env >$(KEYS) && echo "$(KEYS): for the environment of all processes"
 bench: ; @scripts/bench.sh ## rates of the pipeline and of each stage
+curve: ; @tests/bench/curve.sh ## AUC against the learner's speed, by model.step and model.dense_step; STREAMS="file:positive ..." SEEDS
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
 rankings: all ; @tests/eval/rankings.sh ## what rankings of all known items are worth: recall, NDCG, AUC per user; STREAM=file:positive SHARE USERS SETTINGS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
@@ -139,7 +139,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
-.PHONY: all build-tests build-bench deps eval rankings scaling sizing memory opponents peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps curve eval rankings scaling sizing memory opponents peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check shellcheck tidy gates coverage $(RUNS) compdb clean help
 .SECONDARY:
 

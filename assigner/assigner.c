@@ -12,6 +12,7 @@
 #include "assigner/policy/price_round.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
+#include "common/base/rng.h"
 
 /* Counters of the whole: saved and digested as they stand. */
 typedef struct {
@@ -29,9 +30,9 @@ struct assigner {
     byte_budget    bb; /* same; without a limit it admits everything */
     inflight       fl;
     whole          wh;
-    uint32_t      *guess; /* (n,F) where IDs of the batch may be, for prefetching */
+    uint64_t      *guess; /* (n,F) where IDs of the batch were, when they were prefetched */
     size_t         guess_cap;
-    size_t         tidy_field;    /* whose memory is made ready next */
+    size_t         tidy_field;    /* whose memory is made ready next: table, then slots, of each */
     uint32_t       publish_field; /* whose changes are handed out first next time */
 };
 
@@ -132,7 +133,7 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     size_t             m = in->n * as->F;
     aa_status          st = aa_assigned_batch_reserve(out, in->n, as->F, err);
     if (st == AA_OK && m > as->guess_cap) {
-        uint32_t *guess = realloc(as->guess, m * sizeof *guess);
+        uint64_t *guess = realloc(as->guess, m * sizeof *guess);
         if (!guess) return aa_fail(err, AA_ENOMEM, "batch of %zu events", in->n);
         as->guess = guess;
         as->guess_cap = m;
@@ -150,24 +151,27 @@ begin_batch(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
     return st;
 }
 
-/* Two stages ahead of the event that is assigned: first the index's cell, then the entry. */
-#define CELL_AHEAD  16u
-#define ENTRY_AHEAD 8u
+/* Two stages ahead of the event that is assigned: first the cells, then what is beside a slot. */
+#define CELL_AHEAD 16u
+#define SLOT_AHEAD 8u
 
 static void
 prefetch(assigner *as, const aa_event_batch *in, size_t i)
 {
     for (size_t f = 0; f < as->F; f++) {
         const idtable *tbl = &as->fd[f].tbl;
-        if (i + CELL_AHEAD < in->n) idtable_prefetch(tbl, in->key[(i + CELL_AHEAD) * as->F + f]);
-        if (i + ENTRY_AHEAD >= in->n) continue;
-        size_t   at = (i + ENTRY_AHEAD) * as->F + f;
-        uint32_t h = as->guess[at] = idtable_guess(tbl, in->key[at]);
-        if (h == IDTABLE_NONE) continue;
-        const id_entry *e = idtable_at(tbl, h);
-        __builtin_prefetch(e, 1);
-        __builtin_prefetch((const char *)(e + 1) - 1, 1);
-        if (tbl->extra_bytes > 0) __builtin_prefetch(idtable_extra(tbl, h), 1);
+        if (i + CELL_AHEAD < in->n)
+            idtable_prefetch(tbl, idtable_hash(in->key[(i + CELL_AHEAD) * as->F + f]));
+        if (i + SLOT_AHEAD >= in->n) continue;
+        const size_t   at = (i + SLOT_AHEAD) * as->F + f;
+        const uint64_t place = idtable_find(tbl, idtable_hash(in->key[at]));
+        as->guess[at] = place;
+        if (place == IDTABLE_NONE) {
+            idtable_prefetch_run(tbl, idtable_hash(in->key[at]));
+            continue;
+        }
+        const id_packed p = idpack_load(idtable_at(tbl, place));
+        if (idpack_holds(&p)) __builtin_prefetch(slots_at(&as->fd[f].sl, idpack_slot(&p)), 1);
     }
 }
 
@@ -177,8 +181,8 @@ prefetch_first(assigner *as, const aa_event_batch *in)
 {
     for (size_t i = 0; i < in->n && i < CELL_AHEAD; i++)
         for (size_t f = 0; f < as->F; f++) {
-            idtable_prefetch(&as->fd[f].tbl, in->key[i * as->F + f]);
-            if (i < ENTRY_AHEAD) as->guess[i * as->F + f] = IDTABLE_NONE;
+            idtable_prefetch(&as->fd[f].tbl, idtable_hash(in->key[i * as->F + f]));
+            if (i < SLOT_AHEAD) as->guess[i * as->F + f] = IDTABLE_NONE;
         }
 }
 
@@ -186,24 +190,24 @@ prefetch_first(assigner *as, const aa_event_batch *in)
 static aa_status
 assign_event(assigner *as, const aa_event_batch *in, field_step *sp, aa_err *err)
 {
-    uint32_t  handle[AA_MAX_FIELDS], *seen = &sp->out->seen[sp->i];
+    uint32_t *seen = &sp->out->seen[sp->i];
+    field_id  id[AA_MAX_FIELDS];
     float     lean[AA_MAX_FIELDS], sum = 0.0f, label = in->label[sp->i];
     aa_status st = AA_OK;
     *seen = UINT32_MAX;
     for (size_t f = 0; st == AA_OK && f < as->F; f++) {
         field *fd = &as->fd[f];
         size_t at = sp->i * as->F + f;
-        st = field_find(fd, sp, in->key[at], as->guess[at], &handle[f], err);
+        st = field_find(fd, sp, in->key[at], as->guess[at], &id[f], err);
         if (st != AA_OK) break;
-        const id_entry *e = idtable_at(&fd->tbl, handle[f]);
-        *seen = e->seen < *seen ? e->seen : *seen;
-        sum += lean[f] = lean_of(e);
+        *seen = id[f].e.seen < *seen ? id[f].e.seen : *seen;
+        sum += lean[f] = id[f].e.lean;
         leakage_add(&as->lk[f], lean[f], label);
-        st = field_assign(fd, sp, handle[f], err);
+        st = field_assign(fd, sp, &id[f], err);
     }
     double mean = lean_mean_get(&as->wh.mean);
     for (size_t f = 0; st == AA_OK && f < as->F; f++)
-        st = field_observe(&as->fd[f], sp->now, handle[f], label, mean, sum - lean[f], err);
+        st = field_observe(&as->fd[f], sp, &id[f], label, mean, sum - lean[f], err);
     as->wh.mean.sum += (double)label;
     as->wh.mean.count++;
     return st;
@@ -221,6 +225,7 @@ assigner_step(assigner *as, const aa_event_batch *in, aa_assigned_batch *out, aa
     for (size_t i = 0; st == AA_OK && i < in->n; i++) {
         prefetch(as, in, i);
         sp.now = ++as->wh.events;
+        sp.draw = aa_rng_start((uint64_t)as->cfg->pipeline.seed, AA_RNG_ID, sp.now);
         sp.i = i;
         st = assign_event(as, in, &sp, err);
         sp.i = i + 1;
@@ -300,16 +305,15 @@ assigner_learn(assigner *as, const aa_reward_batch *rw, aa_err *err)
 /* ---- publication ---- */
 
 static void
-change_of(const assigner *as, uint32_t f, uint32_t handle, assigner_change *out)
+send_change(assigner *as, uint32_t f, const idtable_walk *wk, assigner_change *out)
 {
-    const field *fd = &as->fd[f];
-    id_entry    *e = idtable_at(&fd->tbl, handle);
-    *out = (assigner_change){.field = f, .key = e->key};
-    field_reading(fd, e, &out->a);
+    field   *fd = &as->fd[f];
+    field_id id = {.hash = wk->hash, .place = wk->place};
+    field_load(fd, as->wh.events, &id);
+    *out = (assigner_change){.field = f, .key = id.e.key};
+    field_reading(fd, &id.e, &out->a);
     out->a.version = as->wh.next_batch - 1;
-    const bool row = policy_holds_row(e);
-    publish_sent(e, row ? publish_code(fd->residual ? out->a.alt_slot : AA_NO_SLOT, out->a.alt_mix)
-                        : publish_code(out->a.slot, out->a.mix));
+    field_sent(fd, &id);
 }
 
 aa_status
@@ -334,9 +338,9 @@ assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_
                                              .a = {.version = as->wh.next_batch - 1}};
                 continue;
             }
-            uint32_t handle = publish_next(&fd->pb, &fd->tbl);
-            if (handle == IDTABLE_NONE) break;
-            change_of(as, f, handle, &out[n++]);
+            idtable_walk wk;
+            if (!publish_next(&fd->pb, &fd->tbl, &wk)) break;
+            send_change(as, f, &wk, &out[n++]);
         }
     }
     *count = n;
@@ -359,13 +363,11 @@ assigner_tell_new(assigner *as, bool on)
         as->fd[f].pb.tell_new = on;
 }
 
-aa_status
-assigner_changes_exact(assigner *as, aa_err *err)
+void
+assigner_changes_exact(assigner *as)
 {
-    aa_status st = AA_OK;
-    for (size_t f = 0; st == AA_OK && f < as->F; f++)
-        st = publish_exact(&as->fd[f].pb, &as->fd[f].tbl, err);
-    return st;
+    for (size_t f = 0; f < as->F; f++)
+        publish_exact(&as->fd[f].pb);
 }
 
 void
@@ -482,20 +484,22 @@ assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
 static aa_status
 restore_price(assigner *as, aa_ckpt_reader *r, aa_err *err)
 {
-    size_t end[AA_MAX_FIELDS], used[AA_MAX_FIELDS];
+    size_t   end[AA_MAX_FIELDS], used[AA_MAX_FIELDS];
+    uint64_t ids = 0;
     for (size_t f = 0; f < as->F; f++) {
         end[f] = as->fd[f].sl.end;
         used[f] = as->fd[f].sl.used;
+        ids += as->fd[f].tbl.count;
     }
     price_round_bind(as->pr, as->fd);
-    return price_restore(as->pr, end, used, as->wh.events, r, err);
+    return price_restore(as->pr, end, used, ids, as->wh.events, r, err);
 }
 
 static aa_status
 claim_restored(assigner *as, aa_err *err)
 {
     for (uint32_t f = 0; f < as->F; f++)
-        byte_budget_claim(&as->bb, f, as->fd[f].tbl.end, as->fd[f].sl.end);
+        byte_budget_claim(&as->bb, f, as->fd[f].fs.ids_peak, as->fd[f].sl.end);
     if (byte_budget_used(&as->bb) <= as->bb.bytes || as->bb.bytes == 0) return AA_OK;
     return aa_fail(err, AA_ECONFIG,
                    "agent.budget_bytes: %llu, but what is restored takes %llu: a table that has "
@@ -527,8 +531,9 @@ assigner_restore(assigner *as, aa_ckpt_reader *r, aa_err *err)
 bool
 assigner_tidy(assigner *as)
 {
-    if (as->tidy_field < as->F && idtable_tidy(&as->fd[as->tidy_field].tbl)) return true;
-    if (++as->tidy_field < as->F) return true;
+    field *fd = &as->fd[as->tidy_field / 2];
+    if (as->tidy_field % 2 == 0 ? idtable_tidy(&fd->tbl) : slots_tidy(&fd->sl)) return true;
+    if (++as->tidy_field < 2 * as->F) return true;
     as->tidy_field = 0;
     return false;
 }

@@ -63,9 +63,9 @@ typedef struct {
 aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t max, size_t *count,
                            aa_err *err) __attribute__((warn_unused_result));
 /** Before a last round of assigner_changes: nothing is held back for being small. Without this a
- * mix is sent only when it moved by more than 0.05, and an ID that reads as an unseen one not at
- * all. */
-aa_status assigner_changes_exact(assigner *as, aa_err *err) __attribute__((warn_unused_result));
+ * mix is sent only when it moved by 0.025 to 0.076 (assigner/field/publish.h), and an ID that reads
+ * as an unseen one not at all. */
+void assigner_changes_exact(assigner *as);
 /** Is it time to publish, whatever the clock shows? Only with agent.budget_bytes, which bounds the
  *  lists of what changed. */
 bool assigner_crowded(const assigner *as);
@@ -81,6 +81,7 @@ typedef struct {
     bool     own;      /* gets a row of its own, if the budget has one */
     uint32_t position; /* 1..k, of its shared reading; above: k */
     float    place;    /* among the lean bins, see lean.h; < 0: no lean */
+    uint32_t signal;   /* common/model/signal; a lean outside of the bins comes from it too */
 } aa_import_id;
 /** Insert an ID. *out: what it reads; slot and alt_slot tell the learner's rows.
  *  @pre a new assigner: no batch yet

@@ -249,7 +249,7 @@ settle_assigner(void *arg, const aa_control *barrier, uint64_t learn_before, aa_
     assigner_stage *sg = arg;
     if (!barrier->final) return AA_OK;
     aa_status st = learn_rewards(sg, learn_before, err);
-    if (st == AA_OK && !sg->ending) st = assigner_changes_exact(sg->as, err);
+    if (st == AA_OK && !sg->ending) assigner_changes_exact(sg->as);
     if (st == AA_OK && (!sg->ending || publish_pending(sg))) st = publish_changes(sg, err);
     if (st != AA_OK) return st;
     sg->ending = true;
@@ -267,8 +267,8 @@ aa_status
 assigner_stage_finish(assigner_stage *sg, bool ended, aa_err *err)
 {
     aa_status st = AA_OK;
-    if (!sg->as) return AA_OK;                            /* stopped before a run began */
-    if (!ended) st = assigner_changes_exact(sg->as, err); /* scorers are to have these values */
+    if (!sg->as) return AA_OK;                  /* stopped before a run began */
+    if (!ended) assigner_changes_exact(sg->as); /* scorers are to have these values */
     if (st == AA_OK && !ended) st = publish_changes(sg, err);
     if (st == AA_OK && sg->pa) st = publish_assignments_flush(sg->pa, LAST_FLUSH_MS, err);
     if (st == AA_OK && ended) st = assigner_metrics_series(sg->am, sg->as, true, err);

@@ -12,9 +12,14 @@ struct ingest_metrics {
     const aa_conf *cfg;
     aa_metrics    *ms;
     aa_counter    *events, *batches, *commits, *resets, *unsaved, *lost, *gaps, *letters_lost,
-        *letters[DECODE_REASON_COUNT];
-    aa_gauge *in_flight, *epoch, *committed, *lag,
+        *passed_over, *letters[DECODE_REASON_COUNT];
+    aa_counter *schemas, *schema_failures;
+    aa_gauge   *registry_away;
+    aa_gauge   *in_flight, *epoch, *committed, *lag,
         **part_lag; /* part_lag (part_cap) by partition number */
+    aa_gauge     *newest, *behind, *behind_max;
+    int64_t       newest_ms, behind_max_ms; /* event times */
+    bool          any_time;
     aa_histogram *credit_wait;
     size_t        part_cap;
 
@@ -24,7 +29,7 @@ struct ingest_metrics {
     int64_t  first_us, last_us;      /* of the batches of this process */
     int64_t  stats_us, stats_events; /* at the last STATS line */
     uint64_t counted_commits, counted_resets, counted_unsaved, counted_lost, counted_gaps,
-        counted_letters;
+        counted_letters, counted_passed, counted_schemas, counted_failures;
     int64_t total_lag;
 };
 
@@ -50,6 +55,16 @@ ingest_metrics_new(ingest_metrics **out, const aa_conf *cfg, aa_metrics *ms, aa_
                                           "dead letters that their topic took in no form");
     im->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "places where events were skipped because Kafka had no more");
+    im->schemas = aa_metrics_counter(ms, "autoassign_schemas_fetched_total", "",
+                                     "schemas that came from the schema registry");
+    im->schema_failures = aa_metrics_counter(ms, "autoassign_schema_failures_total", "",
+                                             "tries to get a schema from the registry that failed");
+    im->registry_away =
+        aa_metrics_gauge(ms, "autoassign_schema_registry_away", "",
+                         "1 while the schema registry does not answer and partitions may wait");
+    im->passed_over =
+        aa_metrics_counter(ms, "autoassign_events_skipped_total", "",
+                           "messages passed over by event.label_other or fields.<f>.missing: skip");
     for (int r = DECODE_OK + 1; r < DECODE_REASON_COUNT; r++) {
         char reason[64] = "";
         aa_metrics_label(reason, sizeof reason, "reason", decode_slug((decode_reason)r));
@@ -65,6 +80,13 @@ ingest_metrics_new(ingest_metrics **out, const aa_conf *cfg, aa_metrics *ms, aa_
     aa_metrics_label(labels, sizeof labels, "topic", cfg->topics.interactions);
     im->lag = aa_metrics_gauge(ms, "autoassign_consumer_lag", labels,
                                "messages between what was sent and the end of the topic");
+    im->newest = aa_metrics_gauge(ms, "autoassign_event_time_watermark_seconds", "",
+                                  "newest event time that was sent, since 1970");
+    im->behind = aa_metrics_gauge(ms, "autoassign_event_lateness_seconds", "",
+                                  "how far the oldest event of the last batch was behind the "
+                                  "newest event time before it");
+    im->behind_max = aa_metrics_gauge(ms, "autoassign_event_lateness_max_seconds", "",
+                                      "the largest of these since the start");
     im->credit_wait = aa_metrics_histogram(ms, "autoassign_credit_wait_seconds", "",
                                            "time that full batches waited for the assigner");
     *out = im;
@@ -91,9 +113,28 @@ ingest_metrics_opened(ingest_metrics *im, uint64_t epoch, int64_t now_us)
     aa_gauge_set(im->committed, (double)aa_wall_ms() / 1e3);
 }
 
-void
-ingest_metrics_batch(ingest_metrics *im, size_t events, int64_t waited_us, int64_t now_us)
+/* The newest event time so far, and how far behind it the latest of these events is. */
+static void
+look_at_times(ingest_metrics *im, const int64_t *time_ms, size_t events)
 {
+    int64_t newest_ms = im->newest_ms, behind_ms = 0;
+    for (size_t i = 0; i < events; i++) {
+        if (time_ms[i] > newest_ms || !im->any_time) newest_ms = time_ms[i];
+        if (newest_ms - time_ms[i] > behind_ms) behind_ms = newest_ms - time_ms[i];
+        im->any_time = true;
+    }
+    im->newest_ms = newest_ms;
+    aa_gauge_set(im->newest, (double)newest_ms / 1e3);
+    aa_gauge_set(im->behind, (double)behind_ms / 1e3);
+    if (behind_ms > im->behind_max_ms) im->behind_max_ms = behind_ms;
+    aa_gauge_set(im->behind_max, (double)im->behind_max_ms / 1e3);
+}
+
+void
+ingest_metrics_batch(ingest_metrics *im, const int64_t *time_ms, size_t events, int64_t waited_us,
+                     int64_t now_us)
+{
+    look_at_times(im, time_ms, events);
     im->taken += events;
     im->last_us = now_us;
     aa_counter_add(im->events, events);
@@ -166,6 +207,17 @@ write_stats(ingest_metrics *im, const ingest_stats *is, int64_t now_us)
     im->stats_events = (int64_t)im->taken;
 }
 
+static void
+update_schemas(ingest_metrics *im, const source *so)
+{
+    uint64_t fetched, failed;
+    aa_gauge_set(im->registry_away, source_registry_away(so, &fetched, &failed) ? 1 : 0);
+    aa_counter_add(im->schemas, fetched - im->counted_schemas);
+    aa_counter_add(im->schema_failures, failed - im->counted_failures);
+    im->counted_schemas = fetched;
+    im->counted_failures = failed;
+}
+
 bool
 ingest_metrics_update(ingest_metrics *im, const ingest *in, const order *od, const source *so,
                       uint64_t letters_lost, int64_t now_us)
@@ -184,6 +236,9 @@ ingest_metrics_update(ingest_metrics *im, const ingest *in, const order *od, con
     im->counted_commits = is.commits;
     aa_counter_add(im->unsaved, is.unsaved - im->counted_unsaved);
     aa_counter_add(im->lost, lost - im->counted_lost);
+    update_schemas(im, so);
+    aa_counter_add(im->passed_over, source_passed_over(so) - im->counted_passed);
+    im->counted_passed = source_passed_over(so);
     aa_counter_add(im->gaps, gaps - im->counted_gaps);
     aa_counter_add(im->letters_lost, letters_lost - im->counted_letters);
     im->counted_letters = letters_lost;
@@ -233,6 +288,7 @@ ingest_metrics_finish(ingest_metrics *im, const ingest *in, const source *so, ui
     aa_summary_int(su, "resets", is.resets);
     aa_summary_int(su, "events_lost", source_lost(so, &gaps));
     aa_summary_int(su, "gaps", gaps);
+    aa_summary_int(su, "events_skipped", source_passed_over(so));
     aa_summary_int(su, "dead_letters_lost", letters_lost);
     aa_summary_str(su, "ended", ingest_ended(in) ? "replay" : whole ? "drained" : "given up");
     return aa_summary_write(&su, im->cfg, "ingest", err);

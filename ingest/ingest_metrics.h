@@ -22,7 +22,9 @@ void ingest_metrics_free(ingest_metrics **im_p);
 
 /** The run began from this epoch (0: the configured start). */
 void ingest_metrics_opened(ingest_metrics *im, uint64_t epoch, int64_t now_us);
-void ingest_metrics_batch(ingest_metrics *im, size_t events, int64_t waited_us, int64_t now_us);
+/** time_ms (events): the event times of a batch that was sent. */
+void ingest_metrics_batch(ingest_metrics *im, const int64_t *time_ms, size_t events,
+                          int64_t waited_us, int64_t now_us);
 void ingest_metrics_letter(ingest_metrics *im, decode_reason reason);
 
 /** The gauge of a partition's lag, made when it is first asked for; NULL: no memory for it. */

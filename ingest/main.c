@@ -21,6 +21,7 @@
 #include "ingest/ingest_metrics.h"
 #include "ingest/letters.h"
 #include "ingest/source.h"
+#include "ingest/trial.h"
 
 enum {
     STEPS_AT_A_TIME = 64,    /* then look at the link and at Kafka again */
@@ -182,16 +183,17 @@ pack_message(aa_bytes *out, const ingest_act *act, aa_err *err)
 static bool
 send_message(app *ap, const ingest_act *act)
 {
-    aa_err        err = AA_ERR_INIT;
-    aa_status     st = pack_message(&ap->out, act, &err);
-    const size_t  events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
-    const int64_t waited_us = act->waited_us, now_us = aa_now_us();
+    aa_err         err = AA_ERR_INIT;
+    aa_status      st = pack_message(&ap->out, act, &err);
+    const size_t   events = act->kind == AA_MSG_EVENTS ? act->batch->n : 0;
+    const int64_t  waited_us = act->waited_us, now_us = aa_now_us();
+    const int64_t *time_ms = events > 0 ? act->batch->time_ms : NULL; /* stays until the next */
 
     if (st == AA_OK) st = aa_link_send(ap->ln, act->kind, ap->out.data, ap->out.len, &err);
     if (st == AA_EFULL) say_full(ap, err.text, now_us);
     ap->failed = ingest_sent(ap->in, act, st, now_us);
     if (ap->failed != AA_OK) aa_error("SEND", "%s", err.text);
-    if (st == AA_OK && events > 0) ingest_metrics_batch(ap->im, events, waited_us, now_us);
+    if (st == AA_OK && events > 0) ingest_metrics_batch(ap->im, time_ms, events, waited_us, now_us);
     return st == AA_OK;
 }
 
@@ -559,7 +561,18 @@ run_ingest(aa_context *ctx, aa_err *err)
 static size_t
 threads_needed(const aa_conf *cfg)
 {
-    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4);
+    /* and those of the schema registry: its own, and one that looks up its address */
+    return AA_PROGRAM_THREADS + aa_kafka_threads(cfg, 4) + (*cfg->event.schema_registry ? 2 : 0);
+}
+
+/* Paths, for instance. */
+static aa_status
+check_decoding(const aa_conf *cfg, aa_err *err)
+{
+    decode   *dc = NULL;
+    aa_status st = decode_new(&dc, cfg, err);
+    decode_free(&dc);
+    return st;
 }
 
 int
@@ -570,6 +583,8 @@ main(int argc, char **argv)
         .summary = "reads events from Kafka, orders and batches them, owns the committed offset",
         .run = run_ingest,
         .threads = threads_needed,
+        .check = check_decoding,
+        .trial = trial_run,
     };
     return aa_program_main(&program, argc, argv);
 }

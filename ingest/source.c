@@ -12,6 +12,7 @@
 #include "common/state/checkpoint.h"
 #include "ingest/decode/arrived.h"
 #include "ingest/decode/decode.h"
+#include "ingest/registry/registry.h"
 
 enum {
     CHUNK = 1024,   /* messages taken from a partition at a time: they stay in the cache */
@@ -22,17 +23,22 @@ enum {
 
 /* One partition of this run, in the order's numbering. */
 typedef struct {
-    int32_t partition;
-    size_t  slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
-    int64_t end;
-    size_t  owner;    /* MEMBERS_SELF, or the fetcher that reads it */
-    int64_t short_ms; /* a replay: since when the partition ends before its end; 0: it does not */
+    int32_t  partition;
+    size_t   slot; /* the consumer's number of it; NOT_READ: nothing (more) to read */
+    int64_t  end;
+    int64_t  next; /* what is to be read next */
+    bool     held; /* it waits for a schema: */
+    uint32_t waits_for;
+    size_t   owner;    /* MEMBERS_SELF, or the fetcher that reads it */
+    int64_t  short_ms; /* a replay: since when the partition ends before its end; 0: it does not */
 } source_part;
 
 struct source {
     const aa_conf   *cfg;
     aa_consumer     *cs;      /* owned */
     decode          *dc;      /* owned */
+    registry        *rg;      /* owned; NULL: none */
+    bool             rewind;  /* a partition is to be read again from where it is held */
     aa_event_batch   decoded; /* one event */
     bool             replay;
     source_part     *part; /* (n) owned */
@@ -48,8 +54,9 @@ struct source {
     int64_t *cut_to;     /* (cut_to_cap) owned; and where it ended when that was seen first */
     size_t   cut_from_cap, cut_to_cap;
     size_t   gap_cap;
-    uint64_t gaps, lost; /* that were skipped; events in them, as far as can be known */
-    int64_t *first;      /* (first_cap) owned; by partition: where it began without a commit, -1 */
+    uint64_t passed_over; /* messages that the configuration skips */
+    uint64_t gaps, lost;  /* that were skipped; events in them, as far as can be known */
+    int64_t *first;       /* (first_cap) owned; by partition: where it began without a commit, -1 */
     size_t   first_cap;
     bool     begun; /* the pipeline has a commit, or a run was opened: what has no place to go
                               on from is new */
@@ -77,7 +84,10 @@ set_partitions(source *so, const aa_kafka_offset *po, size_t n, aa_err *err)
             part[at] = part[at - 1];
             at--;
         }
-        part[at] = (source_part){po[i].partition, NOT_READ, RESUME_NO_END, MEMBERS_SELF, 0};
+        part[at] = (source_part){.partition = po[i].partition,
+                                 .slot = NOT_READ,
+                                 .end = RESUME_NO_END,
+                                 .owner = MEMBERS_SELF};
     }
     return AA_OK;
 }
@@ -106,6 +116,10 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     aa_status st = decode_new(&so->dc, cfg, err);
     if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
+    if (st == AA_OK && *cfg->event.schema_registry) {
+        st = registry_open(&so->rg, cfg, err);
+        if (st == AA_OK) decode_set_source(so->dc, registry_source(so->rg));
+    }
     if (st != AA_OK) goto out;
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
@@ -125,6 +139,7 @@ source_close(source **so_p)
     if (!so) return;
     aa_consumer_free(&so->cs);
     decode_free(&so->dc);
+    registry_close(&so->rg);
     aa_event_batch_fini(&so->decoded);
     free(so->part);
     free(so->po);
@@ -526,7 +541,17 @@ source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
 const char *
 source_trouble(const source *so)
 {
-    return aa_consumer_trouble(so->cs);
+    const char *trouble = aa_consumer_trouble(so->cs);
+    return trouble || !so->rg ? trouble : registry_trouble(so->rg);
+}
+
+bool
+source_registry_away(const source *so, uint64_t *fetched, uint64_t *failed)
+{
+    *fetched = *failed = 0;
+    if (!so->rg) return false;
+    registry_counts(so->rg, fetched, failed);
+    return registry_trouble(so->rg) != NULL;
 }
 
 bool
@@ -540,6 +565,12 @@ source_lost(const source *so, uint64_t *gaps)
 {
     *gaps = so->gaps;
     return so->lost;
+}
+
+uint64_t
+source_passed_over(const source *so)
+{
+    return so->passed_over;
 }
 
 /* The run's partitions that fetchers have are theirs to read. */
@@ -569,6 +600,8 @@ source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
         source_part *part = &so->part[i];
         AA_REQUIRE(part->partition == re->part[i].partition);
         part->end = re->part[i].end;
+        part->next = re->part[i].position;
+        part->held = false;
         part->slot = NOT_READ;
         part->short_ms = 0;
         if (part->owner != MEMBERS_SELF || re->part[i].position >= part->end) continue;
@@ -576,6 +609,7 @@ source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
         so->po[slots].partition = part->partition;
         so->po[slots++].offset = re->part[i].position;
     }
+    so->rewind = false;
     /* with none of our own the group may be dealing: the answer to that is not given here */
     if (!so->mb || slots > 0) st = aa_consumer_assign(so->cs, so->po, slots, err);
     return st == AA_OK ? ask_fetchers(so, re, run_id, err) : st;
@@ -613,6 +647,18 @@ source_announce(source *so, announce *an)
     so->an = an;
 }
 
+/* Its schema cannot be had now: this message and those behind it are read again when it can. */
+static void
+hold_partition(source *so, source_part *part, int64_t offset)
+{
+    part->held = so->rewind = true;
+    part->waits_for = decode_waits_for(so->dc);
+    part->next = offset;
+    if (aa_log_on(AA_DEBUG))
+        aa_debug("SCHEMA-WAIT", "partition %" PRId32 " offset %" PRId64 ": %s", part->partition,
+                 offset, decode_why(so->dc));
+}
+
 static aa_status
 push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
 {
@@ -629,12 +675,19 @@ push_records(source *so, order *od, size_t idx, size_t n, aa_err *err)
         if (reason == DECODE_OK) {
             order_push(od, idx, rec->offset, ev, 0, arrived_ms(rec, now_ms));
             arrived_item(so->an, so->dc, ev->key, so->cfg->field_count);
+        } else if (reason == DECODE_WAIT) {
+            hold_partition(so, &so->part[idx], rec->offset);
+            return AA_OK;
+        } else if (reason == DECODE_SKIP) {
+            so->passed_over++;
+            order_pass(od, idx, rec->offset + 1);
         } else {
             deadletter *dl = NULL;
             aa_status   st = arrived_bad(&dl, rec, reason, so->dc, err);
             if (st != AA_OK) return st;
             order_push_letter(od, idx, &dl);
         }
+        so->part[idx].next = rec->offset + 1;
     }
     return AA_OK;
 }
@@ -703,6 +756,8 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     st = push_records(so, od, idx, n, err);
     if (st != AA_OK) return st;
     *got += n;
+    if (part->held) return AA_OK;
+    if (met > part->next) part->next = met;
     /* the end is behind a message (of a compacted topic) or behind markers that are no messages */
     if (part->end == RESUME_NO_END) {
         if (met != AA_KAFKA_NO_OFFSET) order_pass(od, idx, met);
@@ -717,6 +772,22 @@ pump_partition(source *so, order *od, size_t idx, size_t *got, aa_err *err)
     return AA_OK;
 }
 
+/* From where each partition stands: what was read ahead of that goes. */
+static aa_status
+read_again(source *so, aa_err *err)
+{
+    size_t slots = 0;
+    so->rewind = false;
+    for (size_t i = 0; i < so->n; i++) {
+        source_part *part = &so->part[i];
+        if (part->slot == NOT_READ) continue;
+        part->slot = slots;
+        so->po[slots].partition = part->partition;
+        so->po[slots++].offset = part->next;
+    }
+    return aa_consumer_assign(so->cs, so->po, slots, err);
+}
+
 /* As far ahead as there is room: the library pauses for a second when its own queue is full, and
  * what is held here (in an eighth of the memory) must last that long. */
 aa_status
@@ -726,10 +797,12 @@ source_pump(source *so, order *od, size_t *got, aa_err *err)
     for (size_t idx = 0; idx < so->n; idx++) {
         aa_status st;
         if (so->part[idx].slot == NOT_READ || order_room(od, idx) == 0) continue;
+        if (so->part[idx].held && !decode_schema_there(so->dc, so->part[idx].waits_for)) continue;
+        so->part[idx].held = false;
         st = pump_partition(so, od, idx, got, err);
         if (st != AA_OK) return st;
     }
-    return AA_OK;
+    return so->rewind ? read_again(so, err) : AA_OK;
 }
 
 int

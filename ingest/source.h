@@ -48,10 +48,16 @@ aa_status source_lookup(source *so, resume *re, uint64_t bad, aa_err *err)
     __attribute__((warn_unused_result));
 /** ingest.on_lost_offset: events that Kafka has no more are skipped instead of being an error. */
 bool source_skips_losses(const source *so);
-/** A partition stands still because its messages cannot be unpacked, in words; NULL: none. */
+/** A partition stands still because its messages cannot be unpacked, or their schema cannot be had,
+ *  in words; NULL: none. */
 const char *source_trouble(const source *so);
+/** The schema registry cannot be reached; schemas that came from it, tries that failed. */
+bool source_registry_away(const source *so, uint64_t *fetched, uint64_t *failed);
 /** Events in the gaps that were skipped, as far as their number can be known; *gaps: of gaps. */
 uint64_t source_lost(const source *so, uint64_t *gaps);
+/** Messages that the configuration passes over (event.label_other, fields.<f>.missing: skip), those
+ *  read again included. */
+uint64_t source_passed_over(const source *so);
 /** Read from there; the run's fetchers are asked to. */
 aa_status source_start(source *so, const resume *re, uint64_t run_id, aa_err *err)
     __attribute__((warn_unused_result));

@@ -7,17 +7,20 @@
 #include "common/agent/agent_state.h"
 #include "common/agent/mode.h"
 #include "common/base/hash.h"
-#include "common/model/dense.h"
 #include "common/model/row.h"
+#include "common/model/signal.h"
 #include "learner/learner_internal.h"
+
+#define AHEAD 4 /* events between asking memory for a row and reading it */
 
 /* ---- life ---- */
 
 static void
 work_free(learner_work *wk)
 {
-    float *floats[] = {wk->x,       wk->dx,          wk->shared_x, wk->logit,     wk->dlogit,
-                       wk->scratch, wk->shared_loss, wk->alt_x,    wk->alt_logit, wk->alt_scratch};
+    float *floats[] = {wk->x,           wk->dx,      wk->shared_x,    wk->logit, wk->dlogit,
+                       wk->p,           wk->scratch, wk->shared_loss, wk->alt_x, wk->alt_logit,
+                       wk->alt_scratch, wk->signal,  wk->alt_signal};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(wk->slot);
@@ -38,8 +41,11 @@ work_reserve(learner *le, size_t B, aa_err *err)
     } floats[] = {{&wk->x, rows_B * le->W},
                   {&wk->dx, rows_B * le->W},
                   {&wk->shared_x, rows_B * le->W},
+                  {&wk->signal, B * le->sh.S + 1},
+                  {&wk->alt_signal, LEARNER_ALT_MAX * le->sh.S + 1},
                   {&wk->logit, B},
                   {&wk->dlogit, B},
+                  {&wk->p, B},
                   {&wk->scratch, le->kind->scratch_count(&le->sh, B)},
                   {&wk->shared_loss, rows_B},
                   {&wk->alt_x, alt_x},
@@ -81,11 +87,12 @@ build_learner(learner *le, const aa_conf *cfg, aa_err *err)
     le->F = le->sh.F;
     le->W = aa_row_width(le->sh.K);
     le->step = (size_t)cfg->model.step;
+    le->dense_step = (size_t)cfg->model.dense_step;
     le->shared = aa_shared_rows(cfg);
     le->states = aa_state_count((uint32_t)cfg->agent.positions);
     le->residual = aa_residual_rows(cfg);
     le->loss = mse ? aa_mse : aa_logloss;
-    le->loss_grad = mse ? aa_mse_grad : aa_logloss_grad;
+    le->loss_all = mse ? aa_mse_all : aa_logloss_all;
     le->next_seq = 1;
     le->ring_count = (size_t)cfg->pipeline.depth + 1;
     reward_init(&le->rw, cfg);
@@ -189,13 +196,26 @@ read_field(learner *le, const aa_assigned_batch *in, size_t from, size_t to)
         rows_read(table, in->slot[from], in->mix[from], x);
 }
 
+/* Rows far apart in memory are slow to come: they are asked for before they are read. */
+static void
+prefetch_rows(const learner *le, const aa_assigned_batch *in, size_t event)
+{
+    if (event >= in->n) return;
+    for (size_t f = 0; f < le->F; f++)
+        rows_prefetch(le->tables[f], in->slot[event * le->F + f]);
+}
+
 static void
 gather_step(learner *le, pass *ps, size_t start, size_t B)
 {
     for (size_t i = 0; i < B; i++) {
+        prefetch_rows(le, ps->in, start + i + AHEAD);
         apply_ops(le, ps, start + i, i);
         for (size_t f = 0; f < le->F; f++)
             read_field(le, ps->in, (start + i) * le->F + f, i * le->F + f);
+        for (size_t f = 0; le->sh.S > 0 && f < le->F; f++)
+            aa_signal_read(ps->in->signal[(start + i) * le->F + f],
+                           le->wk.signal + i * le->sh.S + f * AA_SIGNALS);
     }
 }
 
@@ -204,15 +224,17 @@ static void
 predict(learner *le, pass *ps, size_t start, size_t B)
 {
     learner_work *wk = &le->wk;
-    le->kind->forward(&le->sh, le->dense.w, wk->x, B, wk->logit, wk->scratch);
+    le->kind->forward(&le->sh, le->dense.w, wk->x, wk->signal, B, wk->logit, wk->scratch);
     for (size_t i = 0; i < B; i++) {
-        const size_t e = start + i;
-        const float  label = ps->in->label[e], p = aa_sigmoid(wk->logit[i]);
-        quality_add(le->qu, p, label, ps->in->seen[e]);
-        if (ps->prediction) ps->prediction[e] = p;
-        ps->out->loss[e] = le->loss(wk->logit[i], label);
-        wk->dlogit[i] = le->loss_grad(wk->logit[i], label);
+        const size_t  e = start + i;
+        const float   label = ps->in->label[e];
+        const aa_loss lo = le->loss_all(wk->logit[i], label);
+        wk->p[i] = lo.p;
+        ps->out->loss[e] = lo.loss;
+        wk->dlogit[i] = lo.gradient;
     }
+    quality_add_all(le->qu, wk->p, ps->in->label + start, ps->in->seen + start, B);
+    if (ps->prediction) memcpy(ps->prediction + start, wk->p, B * sizeof *wk->p);
 }
 
 /* Forward the first n of the other readings, and note their losses. */
@@ -221,7 +243,8 @@ compare(learner *le, const float *label, size_t n)
 {
     learner_work *wk = &le->wk;
     if (n == 0) return;
-    le->kind->forward(&le->sh, le->dense.w, wk->alt_x, n, wk->alt_logit, wk->alt_scratch);
+    le->kind->forward(&le->sh, le->dense.w, wk->alt_x, wk->alt_signal, n, wk->alt_logit,
+                      wk->alt_scratch);
     for (size_t j = 0; j < n; j++)
         wk->shared_loss[wk->alt_of[j]] = le->loss(wk->alt_logit[j], label[wk->alt_of[j] / le->F]);
 }
@@ -230,7 +253,7 @@ compare(learner *le, const float *label, size_t n)
 static void
 compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
 {
-    const size_t             F = le->F, W = le->W;
+    const size_t             F = le->F, W = le->W, S = le->sh.S;
     const aa_assigned_batch *in = ps->in;
     learner_work            *wk = &le->wk;
     size_t                   n = 0;
@@ -241,6 +264,7 @@ compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
         float *x = wk->alt_x + n * F * W;
         memcpy(x, wk->x + i * F * W, F * W * sizeof *x);
         memcpy(x + f * W, wk->shared_x + at * W, W * sizeof *x);
+        if (S > 0) memcpy(wk->alt_signal + n * S, wk->signal + i * S, S * sizeof *wk->signal);
         wk->alt_of[n++] = at;
         if (n == LEARNER_ALT_MAX) {
             compare(le, in->label + start, n);
@@ -263,15 +287,28 @@ learn_field(learner *le, const aa_assigned_batch *in, size_t from, size_t at)
                    (float)le->cfg->model.shared_gradient, dx);
 }
 
-/* Dense weights learn from the mean of the step, each row from every event that read it,
- * in order. */
+/* One step of the dense weights, down the mean of the gradients gathered. */
+static void
+step_dense(learner *le)
+{
+    if (le->gathered == 0) return;
+    adam_step(&le->dense, le->dw, 1.0f / (float)le->gathered, le->gathered,
+              le->cfg->model.dense_rate);
+    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
+    le->gathered = 0;
+}
+
+/* Each row learns from every event that read it, in order; dense weights gather the gradients of
+ * model.dense_step events. */
 static void
 train(learner *le, const pass *ps, size_t start, size_t B)
 {
     const size_t  F = le->F;
     learner_work *wk = &le->wk;
-    le->kind->backward(&le->sh, le->dense.w, wk->x, B, wk->dlogit, wk->scratch, wk->dx, le->dw);
-    adam_step(&le->dense, le->dw, 1.0f / (float)B, le->cfg->model.dense_rate);
+    le->kind->backward(&le->sh, le->dense.w, wk->x, wk->signal, B, wk->dlogit, wk->scratch, wk->dx,
+                       le->dw);
+    le->gathered += B;
+    if (le->gathered >= le->dense_step) step_dense(le);
     for (size_t at = 0; at < B * F; at++)
         learn_field(le, ps->in, start * F + at, at);
     for (size_t f = 0; f < F; f++)
@@ -386,6 +423,7 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     pass ps = {.in = in, .out = out, .prediction = prediction};
     for (size_t f = 0; f < le->F; f++)
         rows_begin(le->tables[f], in->hd.seq);
+    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
         gather_step(le, &ps, start, B);
@@ -394,6 +432,7 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
         train(le, &ps, start, B);
         reward_events(le, &ps, start, B);
     }
+    step_dense(le); /* nothing is left over: checkpoints and scorers have all */
     apply_ops(le, &ps, in->n, 0);
     judge(le, in, out);
     st = check_converging(le, out, err);

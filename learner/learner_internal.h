@@ -18,7 +18,8 @@ typedef struct {
     size_t    cap;
     float    *x, *dx;                          /* (cap,F,W) */
     float    *shared_x;                        /* (cap,F,W) shared readings beside own rows */
-    float    *logit, *dlogit;                  /* (cap) */
+    float    *signal, *alt_signal;             /* (cap,S), and of LEARNER_ALT_MAX events */
+    float    *logit, *dlogit, *p;              /* (cap) */
     float    *scratch;                         /* the model's, of cap events */
     uint32_t *slot;                            /* (cap,F) as read; AA_NO_SLOT when freed since */
     float    *shared_loss;                     /* (cap,F) NaN: not compared */
@@ -30,15 +31,16 @@ struct learner {
     const aa_conf       *cfg;
     aa_model_shape       sh;
     const aa_model_kind *kind;
-    size_t               F, W, step;
+    size_t               F, W, step, dense_step;
     uint32_t             shared; /* shared rows of each field */
     uint32_t             states; /* of the agent */
     bool                 residual;
     float (*loss)(float logit, float label);
-    float (*loss_grad)(float logit, float label);
+    aa_loss (*loss_all)(float logit, float label);
     rows            *tables[AA_MAX_FIELDS]; /* (F) */
     adam             dense;
-    float           *dw; /* (P) */
+    float           *dw;       /* (P) gradients since the last step of the dense weights */
+    size_t           gathered; /* events that they are of; 0 between batches */
     quality         *qu;
     critic          *cr; /* NULL in the default mode, whose critic is wo */
     worth            wo;

@@ -11,7 +11,7 @@
 /* Plain bytes without padding. */
 typedef struct {
     uint64_t     fields, width, weights, ring_count;
-    uint64_t     next_seq, events, live_peak, adam_steps;
+    uint64_t     next_seq, events, live_peak, adam_events;
     reward_state rewards;
 } saved_head;
 
@@ -29,7 +29,7 @@ head_of(const learner *le)
                         .next_seq = le->next_seq,
                         .events = le->events,
                         .live_peak = le->live_peak,
-                        .adam_steps = le->dense.steps,
+                        .adam_events = le->dense.events,
                         .rewards = le->rw.st};
 }
 
@@ -138,7 +138,7 @@ restore_head(learner *le, aa_ckpt_reader *r, aa_err *err)
     le->next_seq = head.next_seq;
     le->events = head.events;
     le->live_peak = head.live_peak;
-    le->dense.steps = head.adam_steps;
+    le->dense.events = head.adam_events;
     le->rw.st = head.rewards;
     st = aa_ckpt_get(r, "dense", &data, &len, err);
     if (st != AA_OK) return st;

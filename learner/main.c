@@ -5,7 +5,6 @@
  */
 #include "common/kafka/kafka_conf.h"
 #include "common/links/link.h"
-#include "common/model/blas.h"
 #include "common/service/program.h"
 #include "common/service/retry.h"
 #include "common/stage/stage_run.h"
@@ -74,12 +73,10 @@ close_all(app *ap)
 static aa_status
 run_learner(aa_context *ctx, aa_err *err)
 {
-    app       ap = {.cfg = ctx->cfg};
-    bool      ended = false;
-    aa_status st = aa_blas_open(1, err);
-    if (st != AA_OK) return st;
+    app  ap = {.cfg = ctx->cfg};
+    bool ended = false;
     aa_set_ready(ctx, false, "starting");
-    st = open_all(&ap, ctx->ms, err);
+    aa_status            st = open_all(&ap, ctx->ms, err);
     const aa_stage_setup su = {.ctx = ctx,
                                .name = "learner",
                                .batch_kind = AA_MSG_ASSIGNED,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/elementary.h"
 #include "common/base/hash.h"
 
 /* Under a fuzzer megabytes per input would be most of the time. */
@@ -16,6 +17,7 @@
 #define RECENT_BINS 8192u
 #endif
 #define LEAST_BLOCK 1000u
+#define AT_ONCE     32u /* events added together */
 #define CLIP        1e-7 /* a prediction of exactly 0 or 1 costs a log-loss of ln 1e7, not infinity */
 #define LOGIT_END   16.2 /* above the logit of 1-CLIP, 16.118 */
 
@@ -76,15 +78,8 @@ group_of(uint32_t seen)
  * that differ by little, all close to 0. */
 typedef struct {
     double p, y, log_p, log_q; /* q = 1-p */
+    size_t group, bin, recent_bin;
 } outcome;
-
-static outcome
-outcome_of(float prediction, float label)
-{
-    double p = (double)prediction;
-    double inner = p > CLIP ? (p < 1.0 - CLIP ? p : 1.0 - CLIP) : CLIP; /* NaN too */
-    return (outcome){p, (double)label, log(inner), log(1.0 - inner)};
-}
 
 static size_t
 bin_of(const outcome *oc, uint32_t bins)
@@ -92,6 +87,21 @@ bin_of(const outcome *oc, uint32_t bins)
     double at = ((oc->log_p - oc->log_q) / (2.0 * LOGIT_END) + 0.5) * (double)bins;
     size_t b = at > 0.0 ? (size_t)at : 0;
     return b < bins ? b : bins - 1;
+}
+
+static outcome
+outcome_of(float prediction, float label, uint32_t seen)
+{
+    double  p = (double)prediction;
+    double  inner = p > CLIP ? (p < 1.0 - CLIP ? p : 1.0 - CLIP) : CLIP; /* NaN too */
+    outcome oc = {.p = p,
+                  .y = (double)label,
+                  .log_p = aa_log(inner),
+                  .log_q = aa_log(1.0 - inner),
+                  .group = group_of(seen)};
+    oc.bin = bin_of(&oc, BINS);
+    oc.recent_bin = bin_of(&oc, RECENT_BINS);
+    return oc;
 }
 
 static void
@@ -132,29 +142,54 @@ add_reports(state *st, const outcome *oc, size_t positive, uint64_t events)
     const size_t b = at < QUALITY_BINS ? (at > 0.0 ? (size_t)at : 0) : QUALITY_BINS - 1;
     sums_add(&st->calibration[b], oc);
     sums_add(&st->window.total, oc);
-    st->window.bin[bin_of(oc, RECENT_BINS)][positive]++;
+    st->window.bin[oc->recent_bin][positive]++;
     if (events <= st->late_from) return;
     sums_add(&st->late, oc);
-    st->late_bin[bin_of(oc, BINS)][positive]++;
+    st->late_bin[oc->bin][positive]++;
+}
+
+static void
+add_outcome(state *st, const outcome *oc, uint64_t events)
+{
+    block       *cur = &st->current;
+    const size_t positive = oc->y > 0.5;
+    sums_add(&st->group[oc->group], oc);
+    st->bin[oc->group][oc->bin][positive]++;
+    sums_add(&cur->total, oc);
+    cur->bin[oc->recent_bin][positive]++;
+    add_reports(st, oc, positive, events);
+    const uint64_t length = events / 10;
+    if (cur->total.events < (length > LEAST_BLOCK ? length : LEAST_BLOCK)) return;
+    st->previous = *cur;
+    *cur = (block){0};
+}
+
+/* Some at a time, all bins known before the first is counted: they are far apart in memory, which
+ * is slow, and so is asked for all of them first. */
+void
+quality_add_all(quality *qu, const float *prediction, const float *label, const uint32_t *seen,
+                size_t n)
+{
+    state   *st = &qu->st;
+    outcome  oc[AT_ONCE];
+    uint64_t events = events_so_far(st);
+    for (size_t from = 0; from < n; from += AT_ONCE) {
+        const size_t count = n - from < AT_ONCE ? n - from : AT_ONCE;
+        for (size_t i = 0; i < count; i++) {
+            oc[i] = outcome_of(prediction[from + i], label[from + i], seen[from + i]);
+            __builtin_prefetch(&st->bin[oc[i].group][oc[i].bin], 1);
+            __builtin_prefetch(&st->current.bin[oc[i].recent_bin], 1);
+            __builtin_prefetch(&st->window.bin[oc[i].recent_bin], 1);
+        }
+        for (size_t i = 0; i < count; i++)
+            add_outcome(st, &oc[i], ++events);
+    }
 }
 
 void
 quality_add(quality *qu, float prediction, float label, uint32_t seen)
 {
-    state        *st = &qu->st;
-    block        *cur = &st->current;
-    const size_t  g = group_of(seen), positive = label > 0.5f;
-    const outcome oc = outcome_of(prediction, label);
-    sums_add(&st->group[g], &oc);
-    st->bin[g][bin_of(&oc, BINS)][positive]++;
-    sums_add(&cur->total, &oc);
-    cur->bin[bin_of(&oc, RECENT_BINS)][positive]++;
-    const uint64_t events = events_so_far(st);
-    add_reports(st, &oc, positive, events);
-    const uint64_t length = events / 10;
-    if (cur->total.events < (length > LEAST_BLOCK ? length : LEAST_BLOCK)) return;
-    st->previous = *cur;
-    *cur = (block){0};
+    quality_add_all(qu, &prediction, &label, &seen, 1);
 }
 
 /* Area under the ROC curve = P(positive scores above negative) + half of the ties:

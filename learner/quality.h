@@ -40,6 +40,9 @@ quality *quality_new(uint64_t late_from);
 void     quality_free(quality **qu_p);
 /** Record one prediction (0..1) made before its label was used. */
 void quality_add(quality *qu, float prediction, float label, uint32_t seen);
+/** The same of n events, in order. */
+void quality_add_all(quality *qu, const float *prediction, const float *label, const uint32_t *seen,
+                     size_t n);
 void quality_get(const quality *qu, quality_summary *out);
 /** Quality of the events since the last call; the next window begins. */
 void quality_window(quality *qu, quality_values *out);

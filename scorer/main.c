@@ -5,7 +5,6 @@
  * metrics for the page (scorer/api/page).
  */
 #include "common/kafka/kafka_conf.h"
-#include "common/model/blas.h"
 #include "common/service/program.h"
 #include "scorer/api/page.h"
 #include "scorer/replica/replica.h"
@@ -21,10 +20,8 @@ run_scorer(aa_context *ctx, aa_err *err)
     page          *pg = NULL;
     serve         *se = NULL;
     updater       *up = NULL;
-    aa_status      st = aa_blas_open((size_t)ctx->cfg->scorer.threads, err);
-    if (st != AA_OK) return st;
     scorer_metrics_init(&sm, ctx->ms, ctx->cfg);
-    st = replica_new(&rp, ctx->cfg, err);
+    aa_status st = replica_new(&rp, ctx->cfg, err);
     if (st == AA_OK) st = page_open(&pg, ctx, err);
     if (st == AA_OK) st = serve_open(&se, ctx, rp, &sm, page_answer, pg, err);
     if (st == AA_OK) st = updater_new(&up, ctx, &rp, se, &sm, err);

@@ -12,7 +12,6 @@ STREAM=$OUT/stream-$EVENTS-$SEED.csv
 TOPIC=bench-$EVENTS-$SEED
 BENCH_BIN=$ROOT/build/release/tests/bench
 TOPIC_TOOL=$ROOT/build/release/tests/tools/topic
-export OPENBLAS_NUM_THREADS=1
 
 finish() {
     local code=$?

@@ -24,7 +24,7 @@ GATE_SECONDS=900 UNIT_SECONDS=300 INTEGRATION_SECONDS=300 E2E_SECONDS=600
 passed=0 failed=0 skipped=0 failures=()
 declare -A RUNNING=() STARTED_MS=() # by the job's pid: its test, when it began
 
-export OPENBLAS_NUM_THREADS=1 AUTOASSIGN_BIN=$ROOT/$BUILD/bin
+export AUTOASSIGN_BIN=$ROOT/$BUILD/bin
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$ROOT/tests/tsan.supp}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}

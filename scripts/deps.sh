@@ -16,8 +16,8 @@
 source "$(dirname "$0")/lib.sh"
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config librdkafka-dev libzmq3-dev libprotobuf-c-dev
-    protobuf-c-compiler libopenblas-dev libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
-    libxxhash-dev zlib1g-dev jq curl gnuplot-nox python3 python3-yaml python3-numpy
+    protobuf-c-compiler libcmocka-dev libyaml-dev libmicrohttpd-dev libjansson-dev
+    libxxhash-dev zlib1g-dev libcurl4-openssl-dev jq curl gnuplot-nox python3 python3-yaml python3-numpy
     python3-xxhash docker-compose)
 LIBS=$ROOT/build/kafka/libs
 POM=$ROOT/scripts/kafka/pom.xml
@@ -68,8 +68,8 @@ Install them as root, then run this again:
 packages() {
     if ! command -v dpkg-query >/dev/null; then # another distribution: judge by what is there
         command -v gcc make pkg-config protoc-c jq curl gnuplot >/dev/null &&
-            pkg-config --exists rdkafka libzmq libprotobuf-c openblas cmocka yaml-0.1 \
-                libmicrohttpd jansson libxxhash zlib && return 0
+            pkg-config --exists rdkafka libzmq libprotobuf-c cmocka yaml-0.1 \
+                libmicrohttpd jansson libxxhash zlib libcurl && return 0
     fi
     install_missing "${BUILD_PACKAGES[@]}"
 }

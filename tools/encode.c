@@ -3,7 +3,9 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "schemas/event.pb-c.h"
 
@@ -67,10 +69,34 @@ json_id(const char *text, size_t len)
     return id_number(text, len, &number) ? json_integer(number) : json_stringn(text, len);
 }
 
+/* As event.time_unit has it; auto takes milliseconds for what they are from 1973 on. */
+static json_t *
+json_time(const aa_conf *cfg, int64_t time_ms)
+{
+    char   text[40];
+    time_t seconds = (time_t)(time_ms / 1000 - (time_ms % 1000 < 0));
+    switch (cfg->event.time_unit) {
+    case AA_TIME_UNIT_S:
+        return time_ms % 1000 ? json_real((double)time_ms / 1000) : json_integer(time_ms / 1000);
+    case AA_TIME_UNIT_US: return json_integer(time_ms * 1000);
+    case AA_TIME_UNIT_NS: return json_integer(time_ms * 1000000);
+    case AA_TIME_UNIT_RFC3339:
+    case AA_TIME_UNIT_AUTO: {
+        struct tm tm = {0};
+        gmtime_r(&seconds, &tm);
+        const size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+        snprintf(text + len, sizeof text - len, ".%03dZ", (int)(time_ms - (int64_t)seconds * 1000));
+        return json_string(text);
+    }
+    case AA_TIME_UNIT_MS: break;
+    }
+    return json_integer(time_ms);
+}
+
 static const char *
 json_name(const aa_conf_field *fd)
 {
-    return fd->json[0] ? fd->json : fd->name;
+    return fd->path[0] ? fd->path : fd->name;
 }
 
 aa_status
@@ -78,13 +104,10 @@ encode_json(const aa_conf *cfg, const encode_event *ev, void *out, size_t size, 
             aa_err *err)
 {
     aa_status   st = AA_OK;
-    bool        seconds = cfg->event.time_unit == AA_TIME_UNIT_S;
     json_t     *root = json_object();
     const char *user = json_name(&cfg->fields[AA_USER_FIELD]);
     const char *item = json_name(&cfg->fields[AA_RANKED_FIELD]);
-    json_t     *time = seconds && ev->time_ms % 1000
-                           ? json_real((double)ev->time_ms / 1000)
-                           : json_integer(seconds ? ev->time_ms / 1000 : ev->time_ms);
+    json_t     *time = json_time(cfg, ev->time_ms);
     bool        whole = fabs(ev->label) < 1e15 && ev->label == (double)(int64_t)ev->label;
 
     if (json_object_set_new(root, user, json_id(ev->user, ev->user_len)) != 0 ||

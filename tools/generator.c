@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/elementary.h"
+
 enum { TRAITS = 4, DRIFT_STEP = 1024, JUMP_SHARE = 100, BURST_SHARE = 10, SAMPLE = 20000 };
 
 /* Strengths of the parts of the signal, the noise that makes the best AUC 0.80, and how fast the
@@ -126,7 +128,7 @@ build_alias(population *po, double exponent, aa_err *err)
         return aa_fail(err, AA_ENOMEM, "%llu ranks", (unsigned long long)n);
     }
     for (uint64_t r = 0; r < n; r++)
-        sum += weight[r] = pow((double)(r + 1), -exponent);
+        sum += weight[r] = aa_exp(-exponent * aa_log((double)(r + 1)));
     for (uint64_t r = 0; r < n; r++) {
         weight[r] *= (double)n / sum;
         if (weight[r] < 1)
@@ -271,7 +273,6 @@ aa_status
 generator_new(generator **out, const generator_options *go, aa_err *err)
 {
     aa_status  st = check_options(go, err);
-    double     angle = 6.283185307179586 * go->drift * DRIFT_STEP / 1e6;
     generator *gn;
 
     if (st != AA_OK) return st;
@@ -280,8 +281,7 @@ generator_new(generator **out, const generator_options *go, aa_err *err)
     gn->go = *go;
     random_seed(gn, go->seed);
     gn->turn_cos = 1;
-    gn->step_cos = cos(angle);
-    gn->step_sin = sin(angle);
+    aa_turn(go->drift * DRIFT_STEP / 1e6, &gn->step_cos, &gn->step_sin);
     st = population_init(gn, &gn->users, go->users, 0.6 * go->zipf, err);
     if (st == AA_OK) st = population_init(gn, &gn->items, go->items, go->zipf, err);
     if (st != AA_OK) {

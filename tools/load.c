@@ -281,15 +281,15 @@ take_cells(reading *rd, char *record, size_t len, row_values *out, aa_err *err)
 
 /* A number, a boolean or a text that is a number. */
 static bool
-take_member_number(const json_reader_value *va, double *out)
+take_member_number(const picked *va, double *out)
 {
     char text[64];
-    if (va->kind == JSON_READER_INTEGER || va->kind == JSON_READER_REAL) {
+    if (va->kind == PICKED_INTEGER || va->kind == PICKED_REAL) {
         *out = va->real;
         return isfinite(va->real);
     }
-    *out = va->kind == JSON_READER_BOOL && va->truth ? 1.0 : 0.0;
-    if (va->kind != JSON_READER_TEXT || va->len >= sizeof text) return va->kind == JSON_READER_BOOL;
+    *out = va->kind == PICKED_BOOL && va->truth ? 1.0 : 0.0;
+    if (va->kind != PICKED_TEXT || va->len >= sizeof text) return va->kind == PICKED_BOOL;
     memcpy(text, va->text, va->len);
     return load_text_number(&(load_cell){text, va->len, false}, out);
 }
@@ -302,16 +302,15 @@ take_object(reading *rd, const char *record, size_t len, row_values *out, aa_err
     const char *wrong = json_reader_read(rd->jr, record, len, &at);
     if (wrong) return load_text_wrong(rd->tx, err, AA_EPARSE, "byte %zu: %s", at + 1, wrong);
     for (load_column w = 0; w < LOAD_COLUMNS; w++) {
-        const json_reader_value *va = json_reader_value_of(rd->jr, w);
-        bool                     good;
+        const picked *va = json_reader_value_of(rd->jr, w);
+        bool          good;
         if (w == LOAD_LABEL || w == LOAD_TIME)
             good = take_member_number(va, w == LOAD_LABEL ? &out->label : &out->time);
         else
-            good = va->kind == JSON_READER_TEXT || va->kind == JSON_READER_INTEGER ||
-                   va->kind == JSON_READER_REAL;
+            good = va->kind == PICKED_TEXT || va->kind == PICKED_INTEGER || va->kind == PICKED_REAL;
         if (!good)
             return load_text_wrong(rd->tx, err, AA_EPARSE, "\"%.60s\" is %s", rd->form.name[w],
-                                   va->kind == JSON_READER_ABSENT ? "not there"
+                                   va->kind == PICKED_ABSENT ? "not there"
                                    : w == LOAD_LABEL || w == LOAD_TIME
                                        ? "not a number"
                                        : "neither a text nor a number");
@@ -412,8 +411,8 @@ read_file(reading *rd, aa_err *err)
     if (rd->form.unit != LOAD_UNIT_TOLD) rd->unit = rd->form.unit;
     rd->counting = rd->form.separator && !rd->form.name[LOAD_USER] && !rd->opt->column[LOAD_USER];
     if (!rd->form.separator)
-        st = json_reader_new(&rd->jr, (const char *const *)rd->form.name, LOAD_COLUMNS, ID_BYTES,
-                             err);
+        st = json_reader_names(&rd->jr, (const char *const *)rd->form.name, LOAD_COLUMNS, ID_BYTES,
+                               err);
     if (st == AA_OK) st = read_rows(rd, err);
     if (st == AA_OK) st = check_file(rd, err);
     rd->out->unit = rd->unit;

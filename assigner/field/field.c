@@ -3,16 +3,24 @@
 #include <math.h>
 #include <string.h>
 
+#include "assigner/field/fastlean.h"
 #include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
 #include "common/base/rng.h"
 #include "common/model/row.h"
 
-/* The paper's window of an ID's losses, beside its entry: loss[count % T] is the oldest. */
-typedef struct {
+/* The paper's window of an ID's losses, in its extra bytes (at any address): how many there were,
+ * and (T) of them, of which number count % T is the oldest. */
+#define LOSS_AT(i)      (sizeof(uint32_t) + (i) * sizeof(float))
+#define WINDOW_BYTES(T) LOSS_AT(T)
+
+static uint32_t
+count_of_losses(const unsigned char *at)
+{
     uint32_t count;
-    float    loss[]; /* (T) */
-} loss_window;
+    memcpy(&count, at, sizeof count);
+    return count;
+}
 
 /* Gaps are a mean over the first, then a moving one,
  * so that they follow an ID whose pace changes. */
@@ -62,7 +70,7 @@ size_t
 field_extra_bytes(const aa_conf *cfg)
 {
     if (aa_mode_of(cfg)->reward != AA_REWARD_LOSS_DROP) return 0;
-    return sizeof(loss_window) + (size_t)cfg->agent.reward_window * sizeof(float);
+    return WINDOW_BYTES((size_t)cfg->agent.reward_window);
 }
 
 aa_status
@@ -71,7 +79,8 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb
     *fd = (field){.mode = aa_mode_of(cfg),
                   .policy = policy_of(cfg),
                   .p = aa_lean_bins(cfg),
-                  .residual = aa_residual_rows(cfg)};
+                  .residual = aa_residual_rows(cfg),
+                  .signals = cfg->model.signals};
     uint64_t  limit;
     aa_status st = check_settings(cfg, f, fd->mode, err);
     if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
@@ -88,17 +97,18 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb
     const bool by_key = fd->mode->own == AA_OWN_BY_KEY;
     fd->rows = by_key ? (uint32_t)cfg->fields[f].hash_rows : 0;
     if (fd->mode->reward == AA_REWARD_LOSS_DROP) fd->window = (size_t)cfg->agent.reward_window;
-    slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit);
-    st = idtable_init(&fd->tbl, field_extra_bytes(cfg), err);
+    st = slots_init(&fd->sl, aa_shared_rows(cfg), (uint32_t)limit, err);
+    if (st == AA_OK)
+        st = idtable_init(&fd->tbl, field_extra_bytes(cfg), (uint8_t)(fd->env.k + 1), &fd->sl, err);
     if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK) st = init_actor(fd, cfg, f, err);
     row_actor_init(&fd->ra, cfg);
-    /* where an ID reads what its key says, seen or not, there is nothing to publish */
-    publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    /* where an ID reads what its key says, seen or not, there are only signals to publish */
+    publish_init(&fd->pb, cfg->publish.enabled && (!by_key || fd->signals));
     fd->pb.limit = byte_budget_waiting(cfg);
     fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
-    fd->pb.unseen = publish_code(unseen.slot, unseen.mix);
+    fd->pb.unseen = publish_reads(unseen.slot, unseen.mix, false, 0);
     return st;
 }
 
@@ -136,7 +146,7 @@ static void
 fallback_reading(const field *fd, const id_entry *e, uint32_t *slot, float *mix)
 {
     uint32_t position = fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
-    lean_reading(position, lean_of(e), fd->p, slot, mix);
+    lean_reading(position, e->lean, fd->p, slot, mix);
 }
 
 void
@@ -144,31 +154,72 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
 {
     field_unseen(fd, out);
     out->position = e->position;
+    out->signal = fd->signals ? fastlean_signal(e) : 0;
     out->modulo = 0;
     if (fd->rows > 0) {
         out->slot = (uint32_t)(e->key % fd->rows);
     } else if (!policy_holds_row(e)) {
-        lean_reading(e->position, lean_of(e), fd->p, &out->slot, &out->mix);
+        lean_reading(e->position, e->lean, fd->p, &out->slot, &out->mix);
     } else {
         if (field_has_shared_rows(fd)) fallback_reading(fd, e, &out->alt_slot, &out->alt_mix);
         out->slot = e->slot;
         out->mix = 0.0f;
-        out->born = slots_born(&fd->sl, e->slot);
+        out->born = e->born;
     }
 }
 
-aa_status
-field_note(field *fd, uint32_t handle, aa_err *err)
+/* ---- loading and storing ---- */
+
+static publish_reading
+published_reading(const field *fd, const id_entry *e)
 {
-    if (!fd->pb.enabled) return AA_OK;
-    id_entry *e = idtable_at(&fd->tbl, handle);
-    uint32_t  slot = AA_NO_SLOT;
-    float     mix = 0.0f;
-    if (!policy_holds_row(e))
-        lean_reading(e->position, lean_of(e), fd->p, &slot, &mix);
+    const bool row = policy_holds_row(e);
+    uint32_t   slot = AA_NO_SLOT;
+    float      mix = 0.0f;
+    if (fd->rows > 0)
+        slot = 0; /* by the key, as before the first event */
+    else if (!row)
+        lean_reading(e->position, e->lean, fd->p, &slot, &mix);
     else if (fd->residual)
         fallback_reading(fd, e, &slot, &mix);
-    return publish_note(&fd->pb, handle, e, publish_code(slot, mix), err);
+    return publish_reads(slot, mix, row, fd->signals ? fastlean_signal(e) : 0);
+}
+
+void
+field_load(const field *fd, uint64_t now, field_id *id)
+{
+    idtable_get(&fd->tbl, id->hash, id->place, now, &id->e);
+    if (fd->pb.enabled && !publish_queued(id->e.flags)) id->was = published_reading(fd, &id->e);
+}
+
+void
+field_store(field *fd, const field_id *id, uint64_t bits)
+{
+    idtable_put(&fd->tbl, id->hash, id->place, &id->e, bits);
+}
+
+void
+field_holder(const field *fd, uint32_t slot, uint64_t now, field_id *id)
+{
+    idtable_walk wk;
+    idtable_holder(&fd->tbl, slot, &wk);
+    id->hash = wk.hash;
+    id->place = wk.place;
+    field_load(fd, now, id);
+}
+
+void
+field_sent(field *fd, field_id *id)
+{
+    publish_sent(&id->e, published_reading(fd, &id->e));
+    field_store(fd, id, 0);
+}
+
+aa_status
+field_note(field *fd, field_id *id, aa_err *err)
+{
+    if (!fd->pb.enabled || publish_queued(id->e.flags)) return AA_OK;
+    return publish_note(&fd->pb, &id->e, id->was, published_reading(fd, &id->e), err);
 }
 
 /* ---- moves ---- */
@@ -183,28 +234,30 @@ set_position(field *fd, id_entry *e, uint32_t position)
 
 /* The ID gives its row back and goes to a shared position. */
 static aa_status
-demote(field *fd, const field_step *sp, uint32_t handle, id_entry *e, uint32_t to, aa_err *err)
+demote(field *fd, const field_step *sp, field_id *id, uint32_t to, aa_err *err)
 {
-    aa_op op = {.event_idx = (uint32_t)sp->i,
-                .kind = AA_OP_FREE,
-                .field = (uint8_t)fd->env.f,
-                .slot = e->slot,
-                .source = AA_NO_SLOT};
+    id_entry *e = &id->e;
+    aa_op     op = {.event_idx = (uint32_t)sp->i,
+                    .kind = AA_OP_FREE,
+                    .field = (uint8_t)fd->env.f,
+                    .slot = e->slot,
+                    .source = AA_NO_SLOT};
     slots_give_back(&fd->sl, e->slot);
     if (fd->env.pr) price_gave(fd->env.pr, fd->env.f);
     e->slot = AA_NO_SLOT;
     set_position(fd, e, to);
     fd->fs.demotions++;
     aa_status st = aa_assigned_batch_op(sp->out, op, err);
-    return st == AA_OK ? field_note(fd, handle, err) : st;
+    return st == AA_OK ? field_note(fd, id, err) : st;
 }
 
 aa_status
-field_take_row(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+field_take_row(field *fd, const field_step *sp, field_id *id, aa_err *err)
 {
-    id_entry      *e = idtable_at(&fd->tbl, handle);
-    const uint32_t to = fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
-    return demote(fd, sp, handle, e, to > 0 ? to : 1, err);
+    const uint32_t to = fd->mode->ladder ? policy_ladder(&fd->env, id->e.seen) : fd->env.top;
+    aa_status      st = demote(fd, sp, id, to > 0 ? to : 1, err);
+    field_store(fd, id, 0);
+    return st;
 }
 
 /* Makes room for an ID when the budget is used up: *done is false if nobody is worth less. */
@@ -222,27 +275,30 @@ make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, b
     uint32_t       slot = victims_find(&fd->fs.vi, cfg, &fd->tbl, &fd->sl, worth, sp->now);
     if (slot == AA_NO_SLOT) return AA_OK;
     *done = true;
-    uint32_t  victim = slots_holder(&fd->sl, slot);
-    id_entry *loser = idtable_at(&fd->tbl, victim);
-    uint32_t  to = fd->mode->ladder ? policy_ladder(&fd->env, loser->seen) : fd->env.top;
-    return demote(fd, sp, victim, loser, to, err);
+    field_id loser;
+    field_holder(fd, slot, sp->now, &loser);
+    uint32_t  to = fd->mode->ladder ? policy_ladder(&fd->env, loser.e.seen) : fd->env.top;
+    aa_status st = demote(fd, sp, &loser, to, err);
+    field_store(fd, &loser, 0);
+    return st;
 }
 
 /* The ID at shared position `from` gets a row, if there is one to be had. */
 static aa_status
-promote(field *fd, const field_step *sp, uint32_t handle, uint32_t from, float frequency,
-        bool *done, aa_err *err)
+promote(field *fd, const field_step *sp, field_id *id, uint32_t from, float frequency, bool *done,
+        aa_err *err)
 {
-    id_entry *e = idtable_at(&fd->tbl, handle);
+    id_entry *e = &id->e;
     aa_status st = make_room(fd, sp, e, frequency, done, err);
     if (st != AA_OK || !*done) return st;
     aa_op op = {.event_idx = (uint32_t)sp->i,
                 .kind = fd->mode->own == AA_OWN_RANDOM ? AA_OP_INIT : AA_OP_PROMOTE,
                 .field = (uint8_t)fd->env.f,
                 .source = AA_NO_SLOT};
-    if (op.kind == AA_OP_PROMOTE) lean_reading(from, lean_of(e), fd->p, &op.source, &op.source_mix);
-    st = slots_take(&fd->sl, handle, sp->seq, &e->slot, err);
+    if (op.kind == AA_OP_PROMOTE) lean_reading(from, e->lean, fd->p, &op.source, &op.source_mix);
+    st = slots_take(&fd->sl, field_tag(id), &e->slot, err);
     if (st != AA_OK) return st;
+    e->born = sp->seq;
     op.slot = e->slot;
     if (fd->env.pr) price_took(fd->env.pr, fd->env.f);
     set_position(fd, e, fd->env.k + 1);
@@ -251,21 +307,21 @@ promote(field *fd, const field_step *sp, uint32_t handle, uint32_t from, float f
 }
 
 aa_status
-field_apply(field *fd, const field_step *sp, uint32_t handle, float frequency, policy_move *mv,
+field_apply(field *fd, const field_step *sp, field_id *id, float frequency, policy_move *mv,
             aa_err *err)
 {
-    id_entry *e = idtable_at(&fd->tbl, handle);
+    id_entry *e = &id->e;
     aa_status st = AA_OK;
     bool      done = true;
     if (mv->to > fd->env.k && !policy_holds_row(e)) {
-        st = promote(fd, sp, handle, mv->from, frequency, &done, err);
+        st = promote(fd, sp, id, mv->from, frequency, &done, err);
         if (!done) { /* there is no row to be had; a choice with odds is one all the same */
             mv->to = mv->from;
             mv->action = AA_UNCHANGED;
             mv->chosen = fd->env.pr && mv->chosen;
         }
     } else if (mv->to <= fd->env.k && policy_holds_row(e)) {
-        st = demote(fd, sp, handle, e, mv->to, err);
+        st = demote(fd, sp, id, mv->to, err);
     }
     if (e->position != mv->to) set_position(fd, e, mv->to);
     fd->fs.actions[aa_freq_bucket(frequency)][mv->action]++;
@@ -283,51 +339,61 @@ field_open(field *fd, const field_step *sp, aa_err *err)
                     .kind = AA_OP_INIT,
                     .field = (uint8_t)fd->env.f,
                     .source = AA_NO_SLOT};
-        st = slots_take(&fd->sl, 0, sp->seq, &op.slot, err);
+        st = slots_take(&fd->sl, 0, &op.slot, err);
         if (st == AA_OK) st = aa_assigned_batch_op(sp->out, op, err);
     }
     return st;
 }
 
 aa_status
-field_find(field *fd, const field_step *sp, uint64_t key, uint32_t hint, uint32_t *handle,
-           aa_err *err)
+field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_id *id, aa_err *err)
 {
-    *handle = hint;
-    if (hint < fd->tbl.end && idtable_at(&fd->tbl, hint)->key == key) return AA_OK;
-    *handle = idtable_find(&fd->tbl, key);
-    if (*handle != IDTABLE_NONE) return AA_OK;
-    aa_status st = field_make_place(fd, sp, err);
-    if (st != AA_OK) return st;
-    fd->fs.ids_seen++;
-    fd->ids_at[1]++;
-    st = idtable_insert(&fd->tbl, key, handle, err);
-    if (st == AA_OK && fd->env.pr)
-        idtable_at(&fd->tbl, *handle)->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
-    return st;
+    id->hash = idtable_hash(key);
+    id->place = hint;
+    if (!idtable_is_at(&fd->tbl, id->hash, hint)) id->place = idtable_find(&fd->tbl, id->hash);
+    const bool fresh = id->place == IDTABLE_NONE;
+    if (fresh) {
+        aa_status st = field_make_place(fd, sp, err);
+        if (st == AA_OK) st = idtable_insert(&fd->tbl, id->hash, &id->place, err);
+        if (st != AA_OK) return st;
+        fd->fs.ids_seen++;
+        fd->ids_at[1]++;
+        if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
+    }
+    field_load(fd, sp->now, id);
+    if (!fresh || !fd->env.pr) return AA_OK;
+    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    price_ids(fd->env.pr, 1);
+    return AA_OK;
 }
 
 /* Mean of the ID's last T losses, NaN before the first. */
 static float
-baseline_of(const field *fd, uint32_t handle)
+baseline_of(const field *fd, uint64_t place)
 {
     if (fd->window == 0) return NAN;
-    const loss_window *lw = idtable_extra(&fd->tbl, handle);
-    size_t             n = lw->count < fd->window ? lw->count : fd->window;
-    double             sum = 0.0;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)lw->loss[i];
+    const unsigned char *at = idtable_extra(&fd->tbl, place);
+    const uint32_t       count = count_of_losses(at);
+    size_t               n = count < fd->window ? count : fd->window;
+    double               sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        float loss;
+        memcpy(&loss, at + LOSS_AT(i), sizeof loss);
+        sum += (double)loss;
+    }
     return n > 0 ? (float)(sum / (double)n) : NAN;
 }
 
 void
 field_loss(field *fd, uint64_t key, float loss)
 {
-    uint32_t handle = idtable_find(&fd->tbl, key);
-    if (handle == IDTABLE_NONE) return;
-    loss_window *lw = idtable_extra(&fd->tbl, handle);
-    lw->loss[lw->count % fd->window] = loss;
-    lw->count = lw->count == UINT32_MAX ? (uint32_t)fd->window : lw->count + 1;
+    const uint64_t place = idtable_find(&fd->tbl, idtable_hash(key));
+    if (place == IDTABLE_NONE) return;
+    unsigned char *at = idtable_extra(&fd->tbl, place);
+    uint32_t       count = count_of_losses(at);
+    memcpy(at + LOSS_AT(count % fd->window), &loss, sizeof loss);
+    count = count == UINT32_MAX ? (uint32_t)fd->window : count + 1;
+    memcpy(at, &count, sizeof count);
 }
 
 /* The row of its own, or the shared one; to a residual row belongs the shared reading beside it. */
@@ -342,7 +408,7 @@ write_reading(field *fd, const field_step *sp, const id_entry *e, uint32_t posit
     if (fd->rows > 0) {
         out->slot[at] = (uint32_t)(e->key % fd->rows);
     } else if (!policy_holds_row(e)) {
-        lean_reading(position, lean_of(e), fd->p, &out->slot[at], &out->mix[at]);
+        lean_reading(position, e->lean, fd->p, &out->slot[at], &out->mix[at]);
     } else {
         out->slot[at] = e->slot;
         fd->fs.own_reads++;
@@ -377,13 +443,11 @@ warm_position(const field *fd, const field_step *sp)
 }
 
 aa_status
-field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
+field_assign(field *fd, const field_step *sp, field_id *id, aa_err *err)
 {
-    id_entry   *e = idtable_at(&fd->tbl, handle);
-    policy_view v = {.e = e,
-                     .frequency = policy_frequency(fd->env.cfg, e, sp->now),
-                     .now = sp->now,
-                     .draw = sp->now};
+    id_entry *e = &id->e;
+    id->frequency = policy_frequency(fd->env.cfg, e, sp->now);
+    policy_view v = {.e = e, .frequency = id->frequency, .now = sp->now, .draw = sp->now};
     policy_move mv;
     aa_status   st = AA_OK;
     uint32_t    reads;
@@ -392,12 +456,13 @@ field_assign(field *fd, const field_step *sp, uint32_t handle, aa_err *err)
         reads = warm_position(fd, sp);
     } else {
         mv = fd->policy.event(&fd->env, &v);
-        st = field_apply(fd, sp, handle, v.frequency, &mv, err);
+        st = field_apply(fd, sp, id, v.frequency, &mv, err);
         reads = mv.to;
     }
     write_reading(fd, sp, e, reads);
+    sp->out->signal[sp->i * sp->out->F + fd->env.f] = fd->signals ? fastlean_signal(e) : 0;
     write_decision(fd, sp, v.frequency, &mv);
-    sp->out->baseline[sp->i * sp->out->F + fd->env.f] = baseline_of(fd, handle);
+    sp->out->baseline[sp->i * sp->out->F + fd->env.f] = baseline_of(fd, id->place);
     if (fd->window > 0) sp->ib->key[sp->i * sp->out->F + fd->env.f] = e->key;
     return st;
 }
@@ -419,19 +484,22 @@ take_gap(field *fd, id_entry *e, uint64_t now)
 }
 
 aa_status
-field_observe(field *fd, uint64_t now, uint32_t handle, float label, double mean, float others,
+field_observe(field *fd, const field_step *sp, field_id *id, float label, double mean, float others,
               aa_err *err)
 {
-    id_entry *e = idtable_at(&fd->tbl, handle);
-    e->frequency = policy_frequency(fd->env.cfg, e, now) + 1.0f;
-    take_gap(fd, e, now);
+    id_entry *e = &id->e;
+    e->frequency = id->frequency + 1.0f;
+    take_gap(fd, e, sp->now);
+    if (fd->signals) fastlean_update(e, label, mean, others);
     lean_update(e, label, mean, others);
-    e->last = now;
-    if (e->seen < UINT32_MAX) e->seen++;
+    e->last = sp->now;
+    e->seen++;
     /* the reading that the ID's next event begins from, and that scorers are told */
     if (fd->mode->ladder && !policy_holds_row(e)) {
         uint32_t position = policy_ladder(&fd->env, e->seen);
         if (position != e->position) set_position(fd, e, position);
     }
-    return field_note(fd, handle, err);
+    aa_status st = field_note(fd, id, err);
+    field_store(fd, id, aa_rng_at(sp->draw, fd->env.f));
+    return st;
 }

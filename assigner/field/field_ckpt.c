@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "assigner/field/field.h"
@@ -11,7 +12,7 @@
 #include "common/base/hash.h"
 
 static_assert(sizeof(field_state) ==
-                  8 * (9 + AA_FREQ_BUCKETS * AA_ACTIONS) + 4 * 4 + sizeof(victims),
+                  8 * (12 + AA_FREQ_BUCKETS * AA_ACTIONS) + 2 * 4 + sizeof(victims),
               "saved as it stands: no gaps");
 
 void
@@ -51,8 +52,7 @@ leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t 
     if (fd->env.pr) {
         const float ask = fd->env.pr->ask[fd->env.f];
         if (row)
-            return (double)(field_index(fd, slots_holder(&fd->sl, e->slot), now) <
-                            (float)price_of(fd->env.pr, fd->env.f));
+            return (double)(field_index(fd, e->slot, now) < (float)price_of(fd->env.pr, fd->env.f));
         return ask > 0.0f
                    ? (double)row_actor_chance(fminf(
                          row_actor_index(&fd->ra, bucket, gap_with(e, now + 1)) / ask, 100.0f))
@@ -71,14 +71,16 @@ field_buckets(const field *fd, uint64_t now, assigner_bucket *out)
         out[b] = (assigner_bucket){0};
         memcpy(out[b].actions, fd->fs.actions[b], sizeof out[b].actions);
     }
-    for (uint32_t h = 0; h < fd->tbl.end; h++) {
-        const id_entry *e = idtable_at(&fd->tbl, h);
-        if (e->key == 0) continue;
-        const uint32_t b = aa_freq_bucket(policy_frequency(fd->env.cfg, e, now));
-        const bool     row = policy_holds_row(e);
-        out[b].ids_at[e->position]++;
+    idtable_walk wk;
+    for (bool there = idtable_walk_from(&fd->tbl, 0, &wk); there;
+         there = idtable_walk_on(&fd->tbl, &wk)) {
+        id_entry e;
+        idtable_get(&fd->tbl, wk.hash, wk.place, now, &e);
+        const uint32_t b = aa_freq_bucket(policy_frequency(fd->env.cfg, &e, now));
+        const bool     row = policy_holds_row(&e);
+        out[b].ids_at[e.position]++;
         ids[b][row] += 1.0;
-        if (learns) sum[b][row] += leave_probability(fd, e, b, now);
+        if (learns) sum[b][row] += leave_probability(fd, &e, b, now);
     }
     for (size_t b = 0; b < AA_FREQ_BUCKETS; b++) { /* 0/0: NaN */
         out[b].ascend = learns ? sum[b][0] / ids[b][0] : (double)NAN;
@@ -124,51 +126,69 @@ number_ok(float x)
 }
 
 static aa_status
-check_id(const field *fd, uint32_t handle, uint64_t events, aa_err *err)
+check_id(const field *fd, const field_id *id, uint64_t last, uint64_t events, aa_err *err)
 {
-    const id_entry *e = idtable_at(&fd->tbl, handle);
-    bool            row = policy_holds_row(e);
-    bool            position_ok =
-        row ? e->position == fd->env.k + 1 : e->position >= 1 && e->position <= fd->env.top;
-    if (!position_ok || (row && slots_holder(&fd->sl, e->slot) != handle))
-        return aa_fail(err, AA_EPARSE, "field %u, ID %u: position %u does not go with slot %u",
-                       fd->env.f, handle, e->position, e->slot);
-    if (!number_ok(e->frequency) || !number_ok(e->gap) || !isfinite(e->lean_sum) || e->last == 0 ||
-        e->last > events || e->seen == 0)
-        return aa_fail(err, AA_EPARSE, "field %u, ID %u: a number is out of range", fd->env.f,
-                       handle);
+    const id_entry *e = &id->e;
+    const bool      row = policy_holds_row(e);
+    if (row ? slots_at(&fd->sl, e->slot)->tag != field_tag(id) || e->born == 0 || e->born >= last
+            : e->position > fd->env.top)
+        return aa_fail(err, AA_EPARSE, "field %u, ID %016llx: position %u does not go with slot %u",
+                       fd->env.f, (unsigned long long)e->key, e->position, e->slot);
+    if (e->last == 0 || e->last > events || e->seen == 0)
+        return aa_fail(err, AA_EPARSE, "field %u, ID %016llx: a number is out of range", fd->env.f,
+                       (unsigned long long)e->key);
     return AA_OK;
 }
 
-/* Holders and IDs name each other. Under hash no ID holds a row: all rows are the mode's own. */
+/* Each row is held by one ID; taken: a bit for each. */
 static aa_status
-check_ids(field *fd, uint64_t events, aa_err *err)
+check_holders(field *fd, uint64_t last, uint64_t events, uint64_t *taken, aa_err *err)
 {
-    size_t rows = 0;
-    for (uint32_t h = 0; h < fd->tbl.end; h++) {
-        const id_entry *e = idtable_at(&fd->tbl, h);
-        if (e->key == 0) continue;
-        aa_status st = check_id(fd, h, events, err);
+    size_t       rows = 0;
+    idtable_walk wk;
+    for (bool there = idtable_walk_from(&fd->tbl, 0, &wk); there;
+         there = idtable_walk_on(&fd->tbl, &wk)) {
+        const id_packed p = idpack_load(idtable_at(&fd->tbl, wk.place));
+        if (idpack_holds(&p) && !slots_held(&fd->sl, idpack_slot(&p)))
+            return aa_fail(err, AA_EPARSE, "field %u: nobody holds row %u", fd->env.f,
+                           idpack_slot(&p));
+        field_id id = {.hash = wk.hash, .place = wk.place};
+        idtable_get(&fd->tbl, wk.hash, wk.place, events, &id.e);
+        aa_status st = check_id(fd, &id, last, events, err);
         if (st != AA_OK) return st;
-        fd->ids_at[e->position]++;
-        rows += policy_holds_row(e);
+        fd->ids_at[id.e.position]++;
+        if (!policy_holds_row(&id.e)) continue;
+        const uint32_t i = id.e.slot - fd->sl.base;
+        rows += !(taken[i / 64] >> i % 64 & 1);
+        taken[i / 64] |= UINT64_C(1) << i % 64;
     }
+    /* under hash no ID holds a row: all rows are the mode's own */
     if (fd->rows > 0) rows = rows > 0 ? SIZE_MAX : events > 0 ? fd->rows : 0;
-    if (rows != fd->sl.used)
+    size_t holders = fd->rows > 0 ? rows : (size_t)fd->ids_at[fd->env.k + 1];
+    if (rows != fd->sl.used || holders != rows)
         return aa_fail(err, AA_EPARSE, "field %u: %zu rows held, by %zu IDs", fd->env.f,
-                       fd->sl.used, rows);
+                       fd->sl.used, holders);
     return AA_OK;
 }
 
 static aa_status
-check_state(const field *fd, uint64_t last, aa_err *err)
+check_ids(field *fd, uint64_t last, uint64_t events, aa_err *err)
+{
+    uint64_t *taken = calloc(fd->sl.end / 64 + 1, sizeof *taken);
+    if (!taken) return aa_fail(err, AA_ENOMEM, "%zu rows", fd->sl.end);
+    aa_status st = check_holders(fd, last, events, taken, err);
+    free(taken);
+    return st;
+}
+
+static aa_status
+check_state(const field *fd, aa_err *err)
 {
     const victims *vi = &fd->fs.vi;
     bool ok = vi->count <= VICTIMS_POOL && isfinite(fd->fs.gap_sum) && fd->fs.gap_sum >= 0.0;
+    ok = ok && fd->fs.ids_peak >= fd->tbl.count;
     for (uint32_t i = 0; ok && i < VICTIMS_POOL; i++)
         ok = number_ok(vi->worth[i]);
-    for (size_t i = 0; ok && i < fd->sl.end; i++)
-        ok = fd->sl.born[i] < last;
     return ok ? AA_OK : aa_fail(err, AA_EPARSE, "field %u: state out of range", fd->env.f);
 }
 
@@ -184,8 +204,8 @@ field_restore(field *fd, uint64_t first, uint64_t last, uint64_t events, aa_ckpt
     if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK)
         st = actor_restore(&fd->ac, prefix, first, last, r, err);
     if (st == AA_OK && fd->env.pr) st = row_actor_restore(&fd->ra, prefix, r, err);
-    if (st == AA_OK) st = check_state(fd, last, err);
-    if (st == AA_OK) st = check_ids(fd, events, err);
+    if (st == AA_OK) st = check_state(fd, err);
+    if (st == AA_OK) st = check_ids(fd, last, events, err);
     if (st == AA_OK) publish_all(&fd->pb);
     return st;
 }

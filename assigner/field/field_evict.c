@@ -9,32 +9,39 @@
 #include "assigner/field/field.h"
 
 #define EVICT_LOOKS 16u   /* IDs compared */
-#define EVICT_REACH 1024u /* handles passed at most to find them */
+#define EVICT_REACH 1024u /* IDs passed at most to find them */
 
-static uint32_t
-find_least(field *fd, uint64_t now)
+/* False: there is no ID. */
+static bool
+find_least(field *fd, uint64_t now, field_id *out)
 {
     const aa_conf *cfg = fd->env.cfg;
     const bool     all_hold = !field_has_shared_rows(fd);
-    uint32_t       least = IDTABLE_NONE, holder = IDTABLE_NONE, looks = 0;
+    field_id       least, holder;
     float          worth_least = INFINITY, worth_holder = INFINITY;
-    for (uint32_t n = 0; n < EVICT_REACH && n < fd->tbl.end && looks < EVICT_LOOKS; n++) {
-        if (fd->fs.next_forget >= fd->tbl.end) fd->fs.next_forget = 0;
-        const uint32_t  handle = fd->fs.next_forget++;
-        const id_entry *e = idtable_at(&fd->tbl, handle);
-        if (e->key == 0) continue;
-        const float worth = victims_worth(cfg, e, policy_frequency(cfg, e, now), now);
-        const bool  holds = policy_holds_row(e);
+    uint32_t       looks = 0;
+    for (uint32_t n = 0; n < EVICT_REACH && n < fd->tbl.count && looks < EVICT_LOOKS; n++) {
+        idtable_walk wk;
+        field_walk_round(fd, &fd->fs.next_forget, &wk);
+        fd->fs.next_forget = wk.hash + 1;
+        field_id id = {.hash = wk.hash, .place = wk.place};
+        field_load(fd, now, &id);
+        const float worth = victims_worth(cfg, &id.e, policy_frequency(cfg, &id.e, now), now);
+        const bool  holds = policy_holds_row(&id.e);
         if (holds && worth < worth_holder) {
             worth_holder = worth;
-            holder = handle;
+            holder = id;
         } else if (!holds && worth < worth_least) {
             worth_least = worth;
-            least = handle;
+            least = id;
         }
         if (!holds || all_hold) looks++;
     }
-    return least != IDTABLE_NONE ? least : holder;
+    if (worth_least < INFINITY)
+        *out = least;
+    else if (worth_holder < INFINITY)
+        *out = holder;
+    return worth_least < INFINITY || worth_holder < INFINITY;
 }
 
 /* Does the mode give every ID a row as it comes? */
@@ -44,11 +51,17 @@ rows_come_with_ids(const field *fd)
     return fd->mode->own == AA_OWN_RANDOM && !field_has_shared_rows(fd);
 }
 
+static uint64_t
+larger_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static bool
 claim_bytes(field *fd, uint64_t ids, uint64_t rows)
 {
     byte_budget *bb = fd->env.bb;
-    if (ids == fd->tbl.end && rows == fd->sl.end) return true;
+    if (ids == fd->fs.ids_peak && rows == fd->sl.end) return true;
     if (!byte_budget_admits(bb, fd->env.f, ids, rows)) return false;
     byte_budget_claim(bb, fd->env.f, ids, rows);
     return true;
@@ -59,7 +72,7 @@ field_id_fits(field *fd)
 {
     if (fd->env.bb->bytes == 0) return true;
     const bool     with_row = rows_come_with_ids(fd);
-    const uint64_t ids = (uint64_t)fd->tbl.end + !idtable_has_place(&fd->tbl);
+    const uint64_t ids = larger_of(fd->fs.ids_peak, fd->tbl.count + 1);
     return claim_bytes(fd, ids, fd->sl.end + (with_row && !slots_have_place(&fd->sl)));
 }
 
@@ -67,25 +80,25 @@ aa_status
 field_make_place(field *fd, const field_step *sp, aa_err *err)
 {
     if (field_id_fits(fd)) return AA_OK;
-    const uint32_t handle = find_least(fd, sp->now);
-    if (handle == IDTABLE_NONE)
+    field_id id;
+    if (!find_least(fd, sp->now, &id))
         return aa_fail(err, AA_ENOMEM, "agent.budget_bytes: no ID of field %u can go", fd->env.f);
     aa_status st = AA_OK;
-    if (policy_holds_row(idtable_at(&fd->tbl, handle))) st = field_take_row(fd, sp, handle, err);
-    return st == AA_OK ? field_forget(fd, handle, err) : st;
+    if (policy_holds_row(&id.e)) st = field_take_row(fd, sp, &id, err);
+    return st == AA_OK ? field_forget(fd, &id, err) : st;
 }
 
 bool
 field_row_fits(field *fd)
 {
     if (fd->env.bb->bytes == 0 || rows_come_with_ids(fd)) return true;
-    return claim_bytes(fd, fd->tbl.end, fd->sl.end + !slots_have_place(&fd->sl));
+    return claim_bytes(fd, fd->fs.ids_peak, fd->sl.end + !slots_have_place(&fd->sl));
 }
 
 uint64_t
 field_rows_bound(const field *fd)
 {
     const byte_budget *bb = fd->env.bb;
-    if (byte_budget_admits(bb, fd->env.f, fd->tbl.end, fd->sl.end + 1)) return 0;
+    if (byte_budget_admits(bb, fd->env.f, fd->fs.ids_peak, fd->sl.end + 1)) return 0;
     return fd->sl.end;
 }

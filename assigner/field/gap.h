@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "assigner/field/idtable.h"
+#include "assigner/field/idpack.h"
 
 #define GAP_LEAST   0.1f
 #define GAP_UNKNOWN 1000.0f /* nobody has come twice yet */

@@ -1,24 +1,26 @@
-/* assigner/field/idpack - what is known of an ID, in 16 bytes.
+/* assigner/field/idpack - what is known of an ID, as it is worked with and in the 18 bytes it is
+ * kept in.
  *
- *   rest        32 bits  lower half of the key's hash; the index has the upper (idindex)
- *   last        26       number of its last event in steps of 64, of the last 2^32 events
- *   position     4       1..k shared, k+1 own row; 0: the entry is free
- *   holds        1       has a row of its own
- *   queued       1       publication only, not part of the state
- *   frequency   12       5 bits exponent, 7 mantissa: 2^-12 .. 2^19, and 0
- *   gap         12       the same, 2^0 .. 2^31
- *   seen         8       exact to 128, then in steps of 1/8 of the power of two below it, to 2^23
- *   lean        16       upper half of a float
- *   fast_lean   16       the same
+ *   a  rest       52 bits  of the key's hash; the table knows the upper 12 (idtable)
+ *      recent      4       upper half
+ *      flags       3       publication only, not part of the state: publish.h
+ *      position    4       1..15 less 1, or OWN: has a row of its own
+ *      used        1
+ *   b  recent      4       lower half
+ *      fast        8       as it is, like recent: fastlean.h
+ *      seen        8       exact to 128, then in steps of 1/8 of the power of two below it, to 2^23
+ *      gap        10       5 bits exponent, 5 mantissa: 2^0 .. 2^31, and 0
+ *      frequency  10       4 and 6: 1 .. 2^16, after an event it is never less; 0 before the first
+ *      last       24       number of its last event, in a unit of the table's: idtable.h
+ *   c  lean       16       fixed point, -2 .. 2
  *
- * All but last, position and seen up to 128 are rounded stochastically: steps that 7 bits of
- * mantissa would swallow count in the mean. The caller gives the random bits, a function of what is
- * stored when, so that a replay has the same.
+ * Of an ID with a row of its own, b and c are beside the row's slot (slots.h); in their place are the slot and, in 48 bits, the
+ * batch that gave it the row.
  *
- * Used by idcompact only, which is not wired yet.
- *
- * Of an ID with a row of its own, lean and fast_lean are beside its slot (idcompact), and the
- * entry has the slot in their place.
+ * All but last, position, fast, recent and seen up to 128 are rounded stochastically: steps that the few bits
+ * would swallow count in the mean. The caller gives the random bits, a function of what is stored
+ * when, so that a replay has the same. What comes out of a pack goes back in unchanged, whatever
+ * the bits.
  */
 #ifndef AA_ASSIGNER_FIELD_IDPACK_H
 #define AA_ASSIGNER_FIELD_IDPACK_H
@@ -29,39 +31,136 @@
 
 #include "common/messages/batch.h"
 
+/* One ID of one field. */
 typedef struct {
-    uint32_t rest;
-    uint32_t when;  /* last:26 position:4 holds:1 queued:1, from the lowest bit */
-    uint32_t pace;  /* frequency:12 gap:12 seen:8 */
-    uint32_t leans; /* lean:16 fast_lean:16; or the slot */
-} id_packed;
+    uint64_t key;
+    uint64_t last;      /* number of its last event, from 1 */
+    float    frequency; /* events, decayed by half-life, as of `last` */
+    float    gap;       /* mean events between two of its events; 0 before the second */
+    float    lean;      /* see lean.h */
+    uint64_t born;      /* sequence number of the batch that gave it its own row, if it has one */
+    uint32_t seen;      /* events, not decayed; saturates */
+    uint32_t slot;      /* its own row, or AA_NO_SLOT */
+    uint8_t  position;  /* 1..k shared, k+1 own row */
+    uint8_t  flags;     /* publication only, not part of the state: publish.h */
+    int8_t   fast;      /* see fastlean.h */
+    int8_t   recent;
+} id_entry;
 
-/* The same unpacked. */
-typedef struct {
-    uint64_t last; /* number of its last event, from 1; a multiple of IDPACK_STEP */
-    float    frequency, gap, lean, fast_lean;
-    uint32_t seen, slot; /* slot: or AA_NO_SLOT */
-    uint8_t  position;
-    bool     queued;
-} id_view;
-
-#define IDPACK_STEP      64u
-#define IDPACK_LAST_BITS 26u
-#define IDPACK_WINDOW    ((uint64_t)IDPACK_STEP << IDPACK_LAST_BITS) /* of `last` */
+#define IDPACK_BYTES     18u
+#define IDPACK_REST_BITS 52u
+#define IDPACK_LAST_BITS 24u
 #define IDPACK_SEEN_MOST (15u << 19)
 
-/** An entry that has been silent for more than half of the window is made silent for just that. */
-void idpack_age(id_packed *e, uint64_t now);
-/** The code of a count, which is one that a code stands for or one event more than that. */
-uint32_t idpack_seen_code(uint32_t seen, uint32_t random);
+/* The same in memory, at any address. */
+typedef struct {
+    uint64_t a, b;
+    uint16_t c;
+} id_packed;
 
-enum {
-    IDPACK_EXACT = 128, /* counts up to it are their codes */
-    IDPACK_FREQUENCY_FROM = -12,
-    IDPACK_GAP_FROM = 0,
-    IDPACK_LAST_MASK = (1 << IDPACK_LAST_BITS) - 1,
-    IDPACK_HOLDS = 1 << 30
-};
+enum { IDPACK_USED = 1, IDPACK_OWN = 15, IDPACK_FLAGS = 7 << 5, IDPACK_EXACT = 128 };
+
+static inline uint64_t
+idpack_a(const unsigned char *cell)
+{
+    uint64_t a;
+    memcpy(&a, cell, sizeof a);
+    return a;
+}
+static inline id_packed
+idpack_load(const unsigned char *cell)
+{
+    id_packed p;
+    memcpy(&p.a, cell, sizeof p.a);
+    memcpy(&p.b, cell + 8, sizeof p.b);
+    memcpy(&p.c, cell + 16, sizeof p.c);
+    return p;
+}
+static inline void
+idpack_store(unsigned char *cell, const id_packed *p)
+{
+    memcpy(cell, &p->a, sizeof p->a);
+    memcpy(cell + 8, &p->b, sizeof p->b);
+    memcpy(cell + 16, &p->c, sizeof p->c);
+}
+
+static inline uint32_t
+idpack_last(uint64_t b)
+{
+    return (uint32_t)(b >> 40);
+}
+static inline uint64_t
+idpack_with_last(uint64_t b, uint64_t last)
+{
+    return (b & ((UINT64_C(1) << 40) - 1)) | last << 40;
+}
+
+/** Has it a row of its own? Then slot and batch. */
+static inline bool
+idpack_holds(const id_packed *p)
+{
+    return (p->a >> 1 & 15) == IDPACK_OWN;
+}
+static inline uint32_t
+idpack_slot(const id_packed *p)
+{
+    return (uint32_t)p->b;
+}
+static inline uint64_t
+idpack_born(const id_packed *p)
+{
+    return p->b >> 32 | (uint64_t)p->c << 32;
+}
+
+/* x in units of a power of two, rounded up with the probability of what is cut off. */
+static inline uint32_t
+idpack_float(float x, unsigned mantissa, uint32_t random)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits += random & ((1u << (23 - mantissa)) - 1);
+    return (bits >> (23 - mantissa)) - (127u << mantissa);
+}
+static inline float
+idpack_of_float(uint32_t code, unsigned mantissa)
+{
+    const uint32_t bits = (code + (127u << mantissa)) << (23 - mantissa);
+    float          x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint32_t
+idpack_frequency(float x, uint32_t random)
+{
+    if (!(x > 1.0f)) return 0;
+    const uint32_t code = idpack_float(x, 6, random);
+    return x < 65536.0f && code < 1023 ? code : 1023;
+}
+
+/* 0 is 0; 1 and so on: 1 and more. */
+static inline uint32_t
+idpack_gap(float x, uint32_t random)
+{
+    if (!(x > 0.0f)) return 0;
+    if (!(x > 1.0f)) return 1;
+    const uint32_t code = x < 4294967296.0f ? idpack_float(x, 5, random) + 1 : 1023;
+    return code < 1023 ? code : 1023;
+}
+
+#define IDPACK_LEAN_ONE 16384.0f
+
+static inline uint16_t
+idpack_lean(float lean, uint32_t random)
+{
+    const float code = lean * IDPACK_LEAN_ONE + 32768.0f + (float)(random & 0xFF) * (1.0f / 256.0f);
+    return (uint16_t)(!(code > 0.0f) ? 0.0f : code < 65535.0f ? code : 65535.0f);
+}
+static inline float
+idpack_of_lean(uint16_t code)
+{
+    return ((float)code - 32768.0f) / IDPACK_LEAN_ONE;
+}
 
 /** What a code of `seen` stands for. */
 static inline uint32_t
@@ -70,88 +169,59 @@ idpack_seen(uint32_t code)
     if (code < IDPACK_EXACT) return code;
     return (8 + code % 8) << ((code - IDPACK_EXACT) / 8 + 4);
 }
-
-/* Upper half of a float, rounded up with the probability of what is cut off. */
+/** The code of a count, which is one that a code stands for or one event more than that. */
 static inline uint32_t
-idpack_half(float x, uint32_t random16)
+idpack_seen_code(uint32_t seen, uint32_t random)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return (bits + random16) >> 16;
+    if (seen <= IDPACK_EXACT) return seen;
+    if (seen >= IDPACK_SEEN_MOST) return 255;
+    const unsigned shift = 28u - (unsigned)__builtin_clz(seen);
+    const uint32_t code = IDPACK_EXACT + (shift - 4) * 8 + (seen >> shift) - 8;
+    const uint32_t left = seen & ((1u << shift) - 1);
+    return left > 0 && (random & ((1u << shift) - 1)) < left ? code + 1 : code;
 }
 
-static inline float
-idpack_of_half(uint32_t half)
-{
-    const uint32_t bits = half << 16;
-    float          x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* x >= 0 in 12 bits, from 2^from on; what is less is 0, what is more the most there is. */
-static inline uint32_t
-idpack_float12(float x, int32_t from, uint32_t random16)
-{
-    int32_t code = (int32_t)idpack_half(x, random16) - (126 + from) * 128;
-    code = code < 128 ? 0 : code;
-    return (uint32_t)(code > 0xFFF ? 0xFFF : code);
-}
-
-static inline float
-idpack_of_float12(uint32_t code, int32_t from)
-{
-    const float x = idpack_of_half((uint32_t)((126 + from) * 128) + code);
-    return code < 128 ? 0.0f : x;
-}
-
-static inline bool
-idpack_holds(const id_packed *e)
-{
-    return e->when & IDPACK_HOLDS;
-}
-
-/** v of everything but slot, lean and fast_lean. @pre now is not before the last event, and not
- *  IDPACK_WINDOW after it */
+/** What b and c have, but for last; of recent the lower half. */
 static inline void
-idpack_get(const id_packed *e, uint64_t now, id_view *v)
+idpack_get(uint64_t b, uint16_t c, id_entry *e)
 {
-    const uint64_t step = now / IDPACK_STEP;
-    const uint64_t ago = (step - (e->when & IDPACK_LAST_MASK)) & IDPACK_LAST_MASK;
-    v->last = (step - ago) * IDPACK_STEP;
-    v->position = (uint8_t)(e->when >> IDPACK_LAST_BITS & 15);
-    v->queued = e->when >> 31;
-    v->frequency = idpack_of_float12(e->pace & 0xFFF, IDPACK_FREQUENCY_FROM);
-    v->gap = idpack_of_float12(e->pace >> 12 & 0xFFF, IDPACK_GAP_FROM);
-    v->seen = idpack_seen(e->pace >> 24);
+    const uint32_t gap = (uint32_t)(b >> 20 & 0x3FF);
+    e->seen = idpack_seen((uint32_t)(b >> 12 & 0xFF));
+    e->gap = gap > 0 ? idpack_of_float(gap - 1, 5) : 0.0f;
+    e->frequency = e->seen > 0 ? idpack_of_float((uint32_t)(b >> 30 & 0x3FF), 6) : 0.0f;
+    e->lean = idpack_of_lean(c);
+    e->fast = (int8_t)(uint8_t)(b >> 4);
+    e->recent = (int8_t)(b & 0xF);
 }
 
-/** The same back; bits: 64 random ones. @pre frequency and gap are not below 0 */
+/** What a has of `recent`, which b does not. */
 static inline void
-idpack_put(id_packed *e, const id_view *v, uint64_t bits)
+idpack_get_recent(uint64_t a, id_entry *e)
 {
-    const uint32_t last = (uint32_t)(v->last / IDPACK_STEP) & IDPACK_LAST_MASK;
-    const uint32_t seen =
-        v->seen <= IDPACK_EXACT ? v->seen : idpack_seen_code(v->seen, (uint32_t)(bits >> 32));
-    e->when = last | (uint32_t)v->position << IDPACK_LAST_BITS |
-              (v->slot != AA_NO_SLOT ? IDPACK_HOLDS : 0u) | (uint32_t)v->queued << 31;
-    e->pace = idpack_float12(v->frequency, IDPACK_FREQUENCY_FROM, bits & 0xFFFF) |
-              idpack_float12(v->gap, IDPACK_GAP_FROM, bits >> 16 & 0xFFFF) << 12 | seen << 24;
+    e->recent = (int8_t)(uint8_t)((a >> 8 & 0xF) << 4 | (uint8_t)e->recent);
+}
+static inline uint64_t
+idpack_a_recent(const id_entry *e)
+{
+    return (uint64_t)((uint8_t)e->recent >> 4) << 8;
 }
 
-/** lean and fast_lean as they are stored, and back. */
-static inline uint32_t
-idpack_leans(const id_view *v, uint64_t bits)
+/** The same back. @param bits  64 random ones */
+static inline uint64_t
+idpack_b(const id_entry *e, uint64_t last, uint64_t bits)
 {
-    return idpack_half(v->lean, bits & 0xFFFF) | idpack_half(v->fast_lean, bits >> 16 & 0xFFFF)
-                                                     << 16;
+    return last << 40 | (uint64_t)idpack_frequency(e->frequency, (uint32_t)(bits & 0x1FFFF)) << 30 |
+           (uint64_t)idpack_gap(e->gap, (uint32_t)(bits >> 17 & 0x3FFFF)) << 20 |
+           (uint64_t)idpack_seen_code(e->seen, (uint32_t)(bits >> 44)) << 12 |
+           (uint64_t)(uint8_t)e->fast << 4 | ((uint8_t)e->recent & 0xF);
 }
+/* As bits: a lean is rounded to the nearest. */
+#define IDPACK_NEAREST (UINT64_C(0x80) << 36)
 
-static inline void
-idpack_get_leans(uint32_t leans, id_view *v)
+static inline uint16_t
+idpack_c(const id_entry *e, uint64_t bits)
 {
-    v->lean = idpack_of_half(leans & 0xFFFF);
-    v->fast_lean = idpack_of_half(leans >> 16);
+    return idpack_lean(e->lean, (uint32_t)(bits >> 36 & 0xFF));
 }
 
 #endif

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "assigner/field/idtable.h"
+#include "assigner/field/idpack.h"
 
 /* Running mean of the label; begins as one event of 1/2. */
 typedef struct {
@@ -28,12 +28,6 @@ lean_mean_get(const lean_mean *lm)
 
 /* Events of no lean that every ID begins with. */
 #define LEAN_SHRINK 4.0f
-
-static inline float
-lean_of(const id_entry *e)
-{
-    return e->lean_sum / ((float)e->seen + LEAN_SHRINK);
-}
 
 /** Place c in [0, p-1] between the p rows of a position. */
 static inline float
@@ -53,12 +47,12 @@ lean_reading(uint32_t position, float lean, uint32_t p, uint32_t *slot, float *m
     *mix = c - (float)bin;
 }
 
-/** After an event: fold its label into the entry's lean. others: sum of the other fields' leans
- *  before the event; mean: likewise. */
+/** After an event, before it is counted: fold its label into the ID's lean. others: sum of the other
+ *  fields' leans before the event; mean: likewise. */
 static inline void
 lean_update(id_entry *e, float label, double mean, float others)
 {
-    e->lean_sum += label - (float)mean - others;
+    e->lean += (label - (float)mean - others - e->lean) / ((float)e->seen + 1.0f + LEAN_SHRINK);
 }
 
 #endif

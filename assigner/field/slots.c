@@ -1,108 +1,95 @@
 #include "assigner/field/slots.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "assigner/field/idtable.h"
 #include "assigner/sections.h"
 #include "common/base/hash.h"
 #include "common/messages/batch.h"
 
-void
-slots_init(slots *sl, uint32_t base, uint32_t limit)
+static_assert(sizeof(slots_record) == 14, "saved as it stands: no gaps");
+
+aa_status
+slots_init(slots *sl, uint32_t base, uint32_t limit, aa_err *err)
 {
     uint32_t most = AA_NO_SLOT - base; /* slots base .. AA_NO_SLOT-1 */
     *sl = (slots){.base = base, .limit = limit == 0 || limit > most ? most : limit};
+    aa_status st = aa_reserve_init(&sl->memory, (size_t)most * sizeof *sl->record, err);
+    sl->record = (slots_record *)(void *)sl->memory.start;
+    return st;
 }
 
 void
 slots_fini(slots *sl)
 {
-    free(sl->holder);
-    free(sl->born);
-    free(sl->heap);
+    aa_reserve_fini(&sl->memory);
+    for (unsigned level = 0; level < SLOTS_LEVELS; level++)
+        free(sl->free[level]);
     *sl = (slots){0};
 }
 
-/* ---- the heap: heap[(i-1)/2] <= heap[i] ---- */
+/* ---- free ones ---- */
 
 static void
-heap_push(slots *sl, uint32_t x)
+set_free(slots *sl, uint64_t i)
 {
-    size_t i = sl->heap_count++;
-    while (i > 0 && sl->heap[(i - 1) / 2] > x) {
-        sl->heap[i] = sl->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    sl->heap[i] = x;
+    for (unsigned level = 0; level < SLOTS_LEVELS; level++, i /= 64)
+        sl->free[level][i / 64] |= UINT64_C(1) << i % 64;
 }
 
-static void
-heap_sink(slots *sl, size_t i, uint32_t x)
+/* The lowest, which is none any more. @pre there is one */
+static uint64_t
+take_lowest(slots *sl)
 {
-    for (;;) {
-        size_t c = 2 * i + 1;
-        if (c >= sl->heap_count) break;
-        if (c + 1 < sl->heap_count && sl->heap[c + 1] < sl->heap[c]) c++;
-        if (sl->heap[c] >= x) break;
-        sl->heap[i] = sl->heap[c];
-        i = c;
+    uint64_t i = 0;
+    for (unsigned level = SLOTS_LEVELS; level-- > 0;)
+        i = i * 64 + (uint64_t)__builtin_ctzll(sl->free[level][i]);
+    uint64_t at = i;
+    for (unsigned level = 0; level < SLOTS_LEVELS; level++, at /= 64) {
+        uint64_t *word = &sl->free[level][at / 64];
+        *word &= ~(UINT64_C(1) << at % 64);
+        if (*word != 0) break;
     }
-    sl->heap[i] = x;
+    return i;
 }
 
-static uint32_t
-heap_pop(slots *sl)
+/* There is a bit for every slot there is, so that giving back cannot fail. */
+static aa_status
+reserve_slots(slots *sl, size_t count, aa_err *err)
 {
-    uint32_t top = sl->heap[0];
-    uint32_t last = sl->heap[--sl->heap_count];
-    if (sl->heap_count > 0) heap_sink(sl, 0, last);
-    return top;
+    aa_status st = aa_reserve_grow(&sl->memory, count * sizeof *sl->record, err);
+    if (st != AA_OK || count <= sl->free_cap) return st;
+    const size_t cap = count < 4096 ? 4096 : count + count / 4;
+    size_t       had = sl->free_cap, words = cap;
+    for (unsigned level = 0; level < SLOTS_LEVELS; level++) {
+        had = (had + 63) / 64;
+        words = (words + 63) / 64;
+        uint64_t *grown = realloc(sl->free[level], words * sizeof *grown);
+        if (!grown) return aa_fail(err, AA_ENOMEM, "%zu rows in one field", cap);
+        memset(grown + had, 0, (words - had) * sizeof *grown);
+        sl->free[level] = grown;
+    }
+    sl->free_cap = cap;
+    return AA_OK;
 }
 
 /* ---- taking and giving back ---- */
 
-/* The heap has room for every slot there is, so that giving back cannot fail. */
-static aa_status
-reserve_slots(slots *sl, size_t count, aa_err *err)
-{
-    if (count <= sl->cap) return AA_OK;
-    size_t cap = sl->cap < 64 ? 64 : sl->cap + sl->cap / 2;
-    if (cap < count) cap = count;
-    uint32_t *holder = realloc(sl->holder, cap * sizeof *holder);
-    if (holder) sl->holder = holder;
-    uint64_t *born = realloc(sl->born, cap * sizeof *born);
-    if (born) sl->born = born;
-    uint32_t *heap = realloc(sl->heap, cap * sizeof *heap);
-    if (heap) sl->heap = heap;
-    if (!holder || !born || !heap) return aa_fail(err, AA_ENOMEM, "%zu rows in one field", cap);
-    sl->cap = sl->heap_cap = cap;
-    return AA_OK;
-}
-
-static void
-hold(slots *sl, size_t i, uint32_t holder, uint64_t born)
-{
-    AA_REQUIRE(sl->holder[i] == IDTABLE_NONE);
-    sl->holder[i] = holder;
-    sl->born[i] = born;
-    if (++sl->used > sl->peak) sl->peak = sl->used;
-}
-
 aa_status
-slots_take(slots *sl, uint32_t holder, uint64_t born, uint32_t *slot, aa_err *err)
+slots_take(slots *sl, uint32_t tag, uint32_t *slot, aa_err *err)
 {
     AA_REQUIRE(!slots_full(sl));
-    size_t i;
-    if (sl->heap_count > 0) {
-        i = heap_pop(sl);
+    uint64_t i;
+    if (sl->used < sl->end) {
+        i = take_lowest(sl);
     } else {
         aa_status st = reserve_slots(sl, sl->end + 1, err);
         if (st != AA_OK) return st;
         i = sl->end++;
-        sl->holder[i] = IDTABLE_NONE;
     }
-    hold(sl, i, holder, born);
+    sl->record[i] = (slots_record){.tag = tag, .b = 1};
+    if (++sl->used > sl->peak) sl->peak = sl->used;
     *slot = sl->base + (uint32_t)i;
     return AA_OK;
 }
@@ -110,52 +97,39 @@ slots_take(slots *sl, uint32_t holder, uint64_t born, uint32_t *slot, aa_err *er
 void
 slots_give_back(slots *sl, uint32_t slot)
 {
-    AA_REQUIRE(slots_holder(sl, slot) != IDTABLE_NONE);
-    size_t i = slot - sl->base;
-    sl->holder[i] = IDTABLE_NONE;
-    sl->born[i] = 0;
-    heap_push(sl, (uint32_t)i);
+    AA_REQUIRE(slots_held(sl, slot));
+    *slots_at(sl, slot) = (slots_record){0};
+    set_free(sl, slot - sl->base);
     sl->used--;
 }
 
-uint32_t
-slots_holder(const slots *sl, uint32_t slot)
+bool
+slots_tidy(slots *sl)
 {
-    if (slot < sl->base || slot - sl->base >= sl->end) return IDTABLE_NONE;
-    return sl->holder[slot - sl->base];
-}
-
-uint64_t
-slots_born(const slots *sl, uint32_t slot)
-{
-    AA_REQUIRE(slots_holder(sl, slot) != IDTABLE_NONE);
-    return sl->born[slot - sl->base];
+    return aa_reserve_tidy(&sl->memory);
 }
 
 size_t
 slots_bytes(const slots *sl)
 {
-    return sl->cap * (sizeof *sl->holder + sizeof *sl->born + sizeof *sl->heap);
+    return sl->end * sizeof *sl->record + sl->free_cap / 8 + sl->free_cap / 504;
 }
 
 uint64_t
 slots_most_bytes(uint64_t rows)
 {
-    const slots   *sl = NULL;
-    const uint64_t cap = rows < 64 ? 64 : rows + rows / 2;
-    return cap * (sizeof *sl->holder + sizeof *sl->born + sizeof *sl->heap);
+    const uint64_t bits = rows < 4096 ? 4096 : rows + rows / 4;
+    return rows * sizeof(slots_record) + bits / 8 + bits / 504 + SLOTS_LEVELS * sizeof(uint64_t);
 }
 
-/* ---- digest and checkpoint: the heap follows from the holders ---- */
+/* ---- digest and checkpoint: what is free follows from the records ---- */
 
 uint64_t
 slots_digest(const slots *sl, uint64_t d)
 {
     uint64_t head[2] = {sl->end, sl->peak};
     d = aa_digest(d, head, sizeof head);
-    if (sl->end == 0) return d;
-    d = aa_digest(d, sl->holder, sl->end * sizeof *sl->holder);
-    return aa_digest(d, sl->born, sl->end * sizeof *sl->born);
+    return sl->end == 0 ? d : aa_digest(d, sl->record, sl->end * sizeof *sl->record);
 }
 
 aa_status
@@ -163,33 +137,34 @@ slots_save(const slots *sl, const char *prefix, aa_ckpt_writer *w, aa_err *err)
 {
     uint64_t  peak = sl->peak;
     aa_status st = sections_put(w, prefix, "peak", &peak, sizeof peak, err);
-    if (st == AA_OK)
-        st = sections_put(w, prefix, "holder", sl->holder, sl->end * sizeof *sl->holder, err);
-    if (st == AA_OK)
-        st = sections_put(w, prefix, "born", sl->born, sl->end * sizeof *sl->born, err);
-    return st;
+    if (st != AA_OK) return st;
+    return sections_put(w, prefix, "holders", sl->record, sl->end * sizeof *sl->record, err);
 }
 
 aa_status
 slots_restore(slots *sl, const char *prefix, aa_ckpt_reader *r, aa_err *err)
 {
-    const void *holder;
+    const void *data;
     size_t      len;
     uint64_t    peak;
     AA_REQUIRE(sl->end == 0);
     aa_status st = sections_copy(r, prefix, "peak", &peak, sizeof peak, err);
-    if (st == AA_OK) st = sections_get(r, prefix, "holder", sizeof *sl->holder, &holder, &len, err);
+    if (st == AA_OK) st = sections_get(r, prefix, "holders", sizeof *sl->record, &data, &len, err);
     if (st != AA_OK) return st;
-    size_t end = len / sizeof *sl->holder;
+    const size_t end = len / sizeof *sl->record;
     if (end > AA_NO_SLOT - sl->base) return aa_fail(err, AA_EPARSE, "%s: %zu rows", prefix, end);
-    st = reserve_slots(sl, end, err);
-    if (st == AA_OK) st = sections_copy(r, prefix, "born", sl->born, end * sizeof *sl->born, err);
+    if (end > 0) st = reserve_slots(sl, end, err);
     if (st != AA_OK) return st;
-    if (end > 0) memcpy(sl->holder, holder, len);
+    if (end > 0) memcpy(sl->record, data, len);
     sl->end = end;
-    for (size_t i = 0; i < end; i++)
-        if (sl->holder[i] == IDTABLE_NONE) heap_push(sl, (uint32_t)i);
-    sl->used = end - sl->heap_count;
+    for (size_t i = 0; i < end; i++) {
+        static const slots_record none;
+        const bool                held = sl->record[i].b != 0;
+        if (!held && memcmp(&sl->record[i], &none, sizeof none) != 0)
+            return aa_fail(err, AA_EPARSE, "%s: free row %zu is not empty", prefix, i);
+        if (!held) set_free(sl, i);
+        sl->used += held;
+    }
     sl->peak = (size_t)peak;
     if (sl->used > sl->limit || peak < sl->used || peak > end)
         return aa_fail(err, AA_EPARSE, "%s: %zu rows held of %zu allowed", prefix, sl->used,

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "assigner/policy/policy.h"
+#include "common/base/elementary.h"
 
 #define ADVANCE 4u
 
@@ -12,17 +13,17 @@ victims_worth(const aa_conf *cfg, const id_entry *e, float frequency, uint64_t n
     float gap = e->gap > 1.0f ? e->gap : 1.0f;
     float patience = (float)cfg->agent.quiet_gaps * gap;
     float silence = (float)(now - e->last);
-    return patience > 0.0f ? frequency * exp2f(-silence / patience) : frequency;
+    return patience > 0.0f ? frequency * aa_exp2f(-silence / patience) : frequency;
 }
 
 /* Worth of the slot's holder now; below 0: nobody holds it. */
 static float
 worth_at(const aa_conf *cfg, const idtable *tbl, const slots *sl, uint32_t slot, uint64_t now)
 {
-    uint32_t handle = slots_holder(sl, slot);
-    if (handle == IDTABLE_NONE) return -1.0f;
-    const id_entry *e = idtable_at(tbl, handle);
-    return victims_worth(cfg, e, policy_frequency(cfg, e, now), now);
+    id_entry e;
+    if (!slots_held(sl, slot)) return -1.0f;
+    idtable_get_holder(tbl, slot, now, &e);
+    return victims_worth(cfg, &e, policy_frequency(cfg, &e, now), now);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "assigner/sections.h"
+#include "common/base/elementary.h"
 #include "common/base/hash.h"
 #include "common/base/rng.h"
 
@@ -78,7 +79,7 @@ actor_refresh(actor *ac)
             top = z[a] > top ? z[a] : top;
         }
         for (size_t a = 0; a < A; a++)
-            sum += z[a] = expf(z[a] - top);
+            sum += z[a] = aa_expf(z[a] - top);
         for (size_t a = 0; a < A; a++)
             ac->pi[s * A + a] = z[a] / sum;
     }
@@ -105,7 +106,7 @@ state_gradient(const actor *ac, size_t s, const float *then, double *dz)
     for (size_t a = 0; a < A; a++) {
         dz[a] = 0.0;
         visits += (double)n[a];
-        if (pi[a] > 0.0f) H -= (double)pi[a] * log((double)pi[a]);
+        if (pi[a] > 0.0f) H -= (double)pi[a] * aa_log((double)pi[a]);
         if (n[a] == 0.0f) continue;
         double ratio = (double)pi[a] / (double)then[s * A + a];
         double gain = (ratio < ac->ratio_clip ? ratio : ac->ratio_clip) * ac->gain[s * A + a];
@@ -115,7 +116,7 @@ state_gradient(const actor *ac, size_t s, const float *then, double *dz)
     for (size_t a = 0; a < A; a++) {
         if (pi[a] == 0.0f) continue;
         double p = (double)pi[a];
-        dz[a] += sum * p + ac->entropy * visits * p * (log(p) + H);
+        dz[a] += sum * p + ac->entropy * visits * p * (aa_log(p) + H);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "common/base/elementary.h"
+
 #define FUNCTIONS_OF(mode, event, visit, ...) [mode] = {event, visit},
 static const policy policies[] = {AA_MODES(FUNCTIONS_OF)};
 
@@ -50,5 +52,5 @@ policy_quiet(const policy_env *env, const policy_view *v)
 float
 policy_decay(const aa_conf *cfg, uint64_t silence)
 {
-    return exp2f(-(float)((double)silence / cfg->agent.half_life_events));
+    return aa_exp2f(-(float)((double)silence / cfg->agent.half_life_events));
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "assigner/field/idtable.h"
+#include "assigner/field/idpack.h"
 #include "assigner/policy/actor.h"
 #include "assigner/policy/byte_budget.h"
 #include "assigner/policy/price.h"

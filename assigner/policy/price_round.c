@@ -6,17 +6,13 @@
 #define STEP_VISITS      16384u             /* holders that one step looks at */
 #define STEP_SCANS       (4u * STEP_VISITS) /* ... indices, when rows are given back */
 #define RELEASE_SCANS    16u                /* what giving one back counts for */
-#define AHEAD            8u
 
 /* Index of the holder of unique row i, INFINITY: nobody. */
 static float
 index_at(const field *fd, uint32_t i, uint64_t now)
 {
-    const size_t ahead = i + AHEAD;
-    if (ahead < fd->sl.end && fd->sl.holder[ahead] != IDTABLE_NONE)
-        __builtin_prefetch(idtable_at(&fd->tbl, fd->sl.holder[ahead]));
-    const uint32_t handle = fd->sl.holder[i];
-    return handle == IDTABLE_NONE ? INFINITY : field_index(fd, handle, now);
+    const uint32_t slot = fd->sl.base + i;
+    return slots_held(&fd->sl, slot) ? field_index(fd, slot, now) : INFINITY;
 }
 
 /* Looks at the next holders; *done: that was the last of them. */
@@ -65,7 +61,7 @@ release_rows(price *pr, field *fields, field_step *sp, bool *done, aa_err *err)
         const uint32_t i = ps->at++;
         scans--;
         if (!(pr->index[ps->f][i] < cut) || !(index_at(fd, i, sp->now) < cut)) continue;
-        st = field_release(fd, sp, fd->sl.holder[i], err);
+        st = field_release(fd, sp, fd->sl.base + i, err);
         scans -= scans < RELEASE_SCANS ? scans : RELEASE_SCANS;
     }
     return st;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "assigner/sections.h"
+#include "common/base/elementary.h"
 #include "common/base/hash.h"
 #include "common/messages/batch.h"
 
@@ -16,7 +17,7 @@ row_actor_init(row_actor *ra, const aa_conf *cfg)
 {
     *ra = (row_actor){.rate = cfg->agent.policy_rate, .ratio_clip = cfg->agent.ratio_clip};
     for (uint32_t b = 0; b < AA_FREQ_BUCKETS; b++)
-        ra->theta[b] = fmax(log(aa_worth_prior(cfg, b)), -MOST);
+        ra->theta[b] = fmax(aa_log(aa_worth_prior(cfg, b)), -MOST);
     row_actor_refresh(ra);
 }
 
@@ -24,7 +25,7 @@ void
 row_actor_refresh(row_actor *ra)
 {
     for (uint32_t b = 0; b < AA_FREQ_BUCKETS; b++) {
-        ra->exp_theta[b] = (float)exp(ra->theta[b]);
+        ra->exp_theta[b] = (float)aa_exp(ra->theta[b]);
         ra->worth[b] = fmaxf(ra->exp_theta[b], ROW_ACTOR_LEAST);
     }
 }

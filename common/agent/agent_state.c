@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "common/base/elementary.h"
 #include "common/base/status.h"
 
 /* 0 .. 3 one bucket each, then 4 per doubling: 4,5,6,7, 8,10,12,14, 16,20,24,28, ... 448 */
@@ -38,8 +39,8 @@ aa_state_input(uint32_t state, uint32_t k, float x[AA_STATE_INPUTS])
     float floor_f = aa_freq_bucket_floor(aa_state_bucket(state, k));
     float top = aa_freq_bucket_floor(AA_FREQ_BUCKETS - 1);
     float position = (float)aa_state_position(state, k);
-    x[0] = 2.0f * log1pf(floor_f) / log1pf(top) - 1.0f; /* how often, on a log scale */
-    x[1] = 2.0f * (position - 1.0f) / (float)k - 1.0f;  /* how far up: 1 is position k+1 */
-    x[2] = position > (float)k ? 1.0f : -1.0f;          /* holds a row of its own? */
-    x[3] = 2.0f / (1.0f + floor_f) - 1.0f;              /* resolves the rare end */
+    x[0] = 2.0f * aa_log1pf(floor_f) / aa_log1pf(top) - 1.0f; /* how often, on a log scale */
+    x[1] = 2.0f * (position - 1.0f) / (float)k - 1.0f;        /* how far up: 1 is position k+1 */
+    x[2] = position > (float)k ? 1.0f : -1.0f;                /* holds a row of its own? */
+    x[3] = 2.0f / (1.0f + floor_f) - 1.0f;                    /* resolves the rare end */
 }

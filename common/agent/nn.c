@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/elementary.h"
 #include "common/base/rng.h"
 
 enum { H = AA_NN_HIDDEN };
@@ -128,8 +129,8 @@ aa_nn_adam(aa_nn *nn, const float *dw, double rate)
 {
     const float b1 = 0.9f, b2 = 0.999f, eps = 1e-8f;
     nn->steps++;
-    double c1 = 1.0 - pow((double)b1, (double)nn->steps);
-    double c2 = 1.0 - pow((double)b2, (double)nn->steps);
+    double c1 = 1.0 - aa_power((double)b1, nn->steps);
+    double c2 = 1.0 - aa_power((double)b2, nn->steps);
     float  step = (float)(rate / c1), scale = (float)(1.0 / sqrt(c2));
     for (size_t i = 0; i < nn->count; i++) {
         nn->m[i] = b1 * nn->m[i] + (1.0f - b1) * dw[i];

@@ -4,8 +4,9 @@
 
 #include <math.h>
 
+#include "common/base/elementary.h"
+
 #define GOLDEN UINT64_C(0x9E3779B97F4A7C15)
-#define TWO_PI 6.283185307179586476925286766559
 
 static uint64_t
 mix(uint64_t z)
@@ -50,8 +51,9 @@ aa_rng_normal(float *out, uint64_t n, double sd, uint64_t seed, uint32_t stream,
     for (uint64_t i = 0; i < n; i += 2) {
         double u = 1.0 - to_unit(mix(s + GOLDEN * (i + 1))); /* (0,1]: its logarithm is finite */
         double v = to_unit(mix(s + GOLDEN * (i + 2)));
-        double r = sd * sqrt(-2.0 * log(u));
-        out[i] = (float)(r * cos(TWO_PI * v));
-        if (i + 1 < n) out[i + 1] = (float)(r * sin(TWO_PI * v));
+        double cosine, sine, r = sd * sqrt(-2.0 * aa_log(u));
+        aa_turn(v, &cosine, &sine);
+        out[i] = (float)(r * cosine);
+        if (i + 1 < n) out[i + 1] = (float)(r * sine);
     }
 }

@@ -15,6 +15,7 @@ enum {
     AA_RNG_SWEEP = 6,
     AA_RNG_WARM = 7,
     AA_RNG_ROUND = 8,
+    AA_RNG_ID = 9,
     AA_RNG_TEST = 100
 };
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,56 @@ parse_replay_from(aa_conf *cfg, aa_err *err)
         return aa_fail(err, AA_ECONFIG,
                        "ingest.replay_from: \"%.60s\": expected beginning, offset:N or time:MS",
                        text);
+    return AA_OK;
+}
+
+/* One of event.label_map: "purchase=1"; the last equals sign counts. */
+static aa_status
+add_label(aa_conf *cfg, const char *text, size_t len, aa_err *err)
+{
+    char           number[32];
+    size_t         name = len;
+    aa_conf_label *la = &cfg->labels[cfg->label_count];
+    while (name > 0 && text[name - 1] != '=')
+        name--;
+    const size_t digits = len - name;
+    if (name < 2 || name - 1 >= sizeof la->name || digits == 0 || digits >= sizeof number)
+        return aa_fail(err, AA_ECONFIG, "event.label_map: \"%.*s\": expected text=number", (int)len,
+                       text);
+    if (cfg->label_count == AA_MAX_LABELS)
+        return aa_fail(err, AA_ECONFIG, "event.label_map: more than %d labels", AA_MAX_LABELS);
+    memset(la, 0, sizeof *la);
+    memcpy(la->name, text, name - 1);
+    memcpy(number, text + name, digits);
+    number[digits] = '\0';
+    char *end;
+    la->value = strtod(number, &end);
+    if (*end || !isfinite(la->value))
+        return aa_fail(err, AA_ECONFIG, "event.label_map: %s: \"%s\" is no number", la->name,
+                       number);
+    for (size_t i = 0; i < cfg->label_count; i++)
+        if (strcmp(cfg->labels[i].name, la->name) == 0)
+            return aa_fail(err, AA_ECONFIG, "event.label_map: \"%s\" stands twice", la->name);
+    cfg->label_count++;
+    return AA_OK;
+}
+
+static aa_status
+parse_label_map(aa_conf *cfg, aa_err *err)
+{
+    const char *at = cfg->event.label_map;
+    cfg->label_count = 0;
+    while (*at) {
+        while (*at == ' ')
+            at++;
+        const size_t item = strcspn(at, ",");
+        size_t       len = item;
+        while (len > 0 && at[len - 1] == ' ')
+            len--;
+        aa_status st = add_label(cfg, at, len, err);
+        if (st != AA_OK) return st;
+        at += item + (at[item] == ',');
+    }
     return AA_OK;
 }
 
@@ -374,25 +425,61 @@ static aa_status
 check_members(const aa_conf *cfg, aa_err *err)
 {
     const char *label = cfg->event.label_field, *time = cfg->event.time_field;
-    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF) return AA_OK;
+    if (cfg->event.format == AA_EVENT_FORMAT_PROTOBUF && !*cfg->event.descriptor &&
+        !*cfg->event.schema_registry)
+        return AA_OK;
     if (strcmp(label, time) == 0)
         return aa_fail(err, AA_ECONFIG, "event.label_field: \"%.60s\" is also event.time_field",
                        label);
     for (size_t f = 0; f < cfg->field_count; f++) {
         const aa_conf_field *fd = &cfg->fields[f];
-        if (strcmp(fd->json, label) == 0)
+        if (strcmp(fd->path, label) == 0)
             return aa_fail(err, AA_ECONFIG,
-                           "fields.%s.json: \"%.60s\" is event.label_field: an ID that is the "
+                           "fields.%s.path: \"%.60s\" is event.label_field: an ID that is the "
                            "label gives the answer away",
-                           fd->name, fd->json);
-        if (strcmp(fd->json, time) == 0)
-            return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is event.time_field",
-                           fd->name, fd->json);
+                           fd->name, fd->path);
+        if (strcmp(fd->path, time) == 0)
+            return aa_fail(err, AA_ECONFIG, "fields.%s.path: \"%.60s\" is event.time_field",
+                           fd->name, fd->path);
         for (size_t g = 0; g < f; g++)
-            if (strcmp(fd->json, cfg->fields[g].json) == 0)
-                return aa_fail(err, AA_ECONFIG, "fields.%s.json: \"%.60s\" is also fields.%s.json",
-                               fd->name, fd->json, cfg->fields[g].name);
+            if (strcmp(fd->path, cfg->fields[g].path) == 0)
+                return aa_fail(err, AA_ECONFIG, "fields.%s.path: \"%.60s\" is also fields.%s.path",
+                               fd->name, fd->path, cfg->fields[g].name);
     }
+    return AA_OK;
+}
+
+static aa_status
+check_schemas(const aa_conf *cfg, aa_err *err)
+{
+    const struct aa_conf_event *ev = &cfg->event;
+    if (ev->format == AA_EVENT_FORMAT_AVRO && !*ev->schema_registry && !*ev->schema_file)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.format: avro needs event.schema_registry or event.schema_file");
+    if (*ev->schema_file && ev->format != AA_EVENT_FORMAT_AVRO)
+        return aa_fail(err, AA_ECONFIG, "event.schema_file: only with event.format: avro");
+    if (*ev->descriptor &&
+        (ev->format == AA_EVENT_FORMAT_AVRO || ev->format == AA_EVENT_FORMAT_JSON))
+        return aa_fail(err, AA_ECONFIG,
+                       "event.descriptor: only with event.format: protobuf or auto");
+    if (*ev->descriptor && !*ev->message)
+        return aa_fail(err, AA_ECONFIG, "event.message: is empty, but event.descriptor is set");
+    if (*ev->message && !*ev->descriptor && !*ev->schema_registry)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.message: needs event.descriptor or event.schema_registry");
+    if (*ev->schema_registry && strncmp(ev->schema_registry, "http://", 7) != 0 &&
+        strncmp(ev->schema_registry, "https://", 8) != 0)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.schema_registry: expected http://... or https://...");
+    if (*ev->schema_registry && (*ev->schema_file || *ev->descriptor))
+        return aa_fail(err, AA_ECONFIG, "event.schema_registry: not beside event.%s",
+                       *ev->schema_file ? "schema_file" : "descriptor");
+    if (ev->framing == AA_FRAMING_CONFLUENT && !*ev->schema_registry && !*ev->schema_file &&
+        !*ev->descriptor)
+        return aa_fail(err, AA_ECONFIG,
+                       "event.framing: confluent needs event.schema_registry, or a file");
+    if (ev->framing == AA_FRAMING_PLAIN && *ev->schema_registry)
+        return aa_fail(err, AA_ECONFIG, "event.framing: plain, but event.schema_registry is set");
     return AA_OK;
 }
 
@@ -441,8 +528,8 @@ derive(aa_conf *cfg, aa_err *err)
                  cfg->topics.interactions);
     }
     for (size_t f = 0; f < cfg->field_count; f++)
-        if (!*cfg->fields[f].json)
-            snprintf(cfg->fields[f].json, sizeof cfg->fields[f].json, "%s", cfg->fields[f].name);
+        if (!*cfg->fields[f].path)
+            snprintf(cfg->fields[f].path, sizeof cfg->fields[f].path, "%s", cfg->fields[f].name);
     snprintf(group, sizeof group, "autoassign-%s", cfg->pipeline.name);
     aa_status st = default_kafka(cfg, "bootstrap.servers", "localhost:9092", err);
     if (st != AA_OK) return st;
@@ -456,12 +543,14 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = derive(cfg, err);
     if (st == AA_OK) st = parse_hidden(cfg, err);
     if (st == AA_OK) st = parse_replay_from(cfg, err);
+    if (st == AA_OK) st = parse_label_map(cfg, err);
     if (st == AA_OK) st = check_names(cfg, err);
     if (st == AA_OK) st = check_bind(cfg, err);
     if (st == AA_OK) st = check_ports(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
     if (st == AA_OK) st = check_fields(cfg, err);
+    if (st == AA_OK) st = check_schemas(cfg, err);
     return st == AA_OK ? check_members(cfg, err) : st;
 }
 
@@ -528,14 +617,18 @@ is_among(const char *word, const char *words)
 }
 
 /* Settings that are younger than the digests, and the value that does what builds before them did.
- * At that value they are left out, so that checkpoints of those builds stay valid. */
+ * At that value they are left out, so that checkpoints of those builds stay valid. dense_step is
+ * kept in no state: its default is left out. */
 static const struct {
     const char *key, *as_before;
-} younger[] = {{"event.time_max_ahead_ms", "0"},
-               {"model.row_format", "float"},
-               {"model.row_optimizer", "adagrad"},
-               {"model.row_forget", "0"},
-               {"agent.budget_bytes", "0"}};
+} younger[] = {{"event.time_max_ahead_ms", "0"},   {"model.row_format", "float"},
+               {"model.row_optimizer", "adagrad"}, {"model.row_forget", "0"},
+               {"agent.budget_bytes", "0"},        {"event.label_map", ""},
+               {"event.label_other", "reject"},    {"event.framing", "auto"},
+               {"event.schema_registry", ""},      {"event.schema_ca", ""},
+               {"event.schema_file", ""},          {"event.reader_schema", ""},
+               {"event.descriptor", ""},           {"event.message", ""},
+               {"fields.missing", "reject"},       {"model.dense_step", "8"}};
 
 const char *
 aa_conf_before(const char *key)
@@ -590,13 +683,16 @@ aa_conf_digest(const aa_conf *cfg)
 uint64_t
 aa_conf_decoding_digest(const aa_conf *cfg)
 {
-    const char *topic = cfg->topics.interactions;
-    uint64_t    d = aa_digest(1, topic, strlen(topic) + 1);
+    static const char path_was[] = "json"; /* the key's name in older builds */
+    const char       *topic = cfg->topics.interactions;
+    uint64_t          d = aa_digest(1, topic, strlen(topic) + 1);
 
     d = digest_settings(d, aa_conf_table_find("event"), &cfg->event, NULL);
     for (size_t f = 0; f < cfg->field_count; f++) {
         d = aa_digest(d, cfg->fields[f].name, strlen(cfg->fields[f].name) + 1);
-        d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "json");
+        d = aa_digest(d, path_was, sizeof path_was);
+        d = aa_digest(d, cfg->fields[f].path, strlen(cfg->fields[f].path) + 1);
+        d = digest_settings(d, aa_conf_table_field(), &cfg->fields[f], "missing");
     }
     return d;
 }

@@ -19,6 +19,7 @@
 #define AA_MAX_FIELDS           32
 #define AA_MAX_HIDDEN           8
 #define AA_MAX_KAFKA_PROPERTIES 128
+#define AA_MAX_LABELS           64
 
 #define AA_DECL_STR(name, def, help)                 char name[AA_CONF_STR];
 #define AA_DECL_VAL(constant, text)                  constant,
@@ -48,6 +49,12 @@ typedef struct {
     int  line; /* in the file, 0 when from -o or the environment */
 } aa_conf_kafka;
 
+/* A label's text and what it stands for. */
+typedef struct {
+    char   name[64];
+    double value;
+} aa_conf_label;
+
 /* Where a replay begins: ingest.replay_from, parsed. */
 typedef struct {
     enum { AA_FROM_BEGINNING, AA_FROM_OFFSET, AA_FROM_TIME } kind;
@@ -62,6 +69,8 @@ typedef struct aa_conf {
     size_t         kafka_count;
     size_t         hidden[AA_MAX_HIDDEN]; /* parsed from model.hidden */
     size_t         hidden_count;
+    aa_conf_label  labels[AA_MAX_LABELS]; /* parsed from event.label_map */
+    size_t         label_count;
     aa_replay_from replay_from;       /* parsed from ingest.replay_from */
     char           path[AA_CONF_STR]; /* the file it came from, "" if none */
 } aa_conf;
@@ -91,7 +100,7 @@ aa_status aa_conf_finish(aa_conf *cfg, aa_err *err) __attribute__((warn_unused_r
 /**
  * Defaults, then the file, then the environment, then the overrides; then cross-checks.
  * @param path       YAML file, or NULL for none
- * @param overrides  count strings "section.key=value", "fields.user.json=uid", "kafka.prop=value"
+ * @param overrides  count strings "section.key=value", "fields.user.path=uid", "kafka.prop=value"
  * @errors AA_ECONFIG with "file:line: section.key: what is wrong"; AA_EIO file unreadable
  */
 aa_status aa_conf_load(aa_conf *cfg, const char *path, const char *const *overrides, size_t count,

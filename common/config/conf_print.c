@@ -227,8 +227,8 @@ static const char reference_head[] =
     "| file | `model:` and below it `dim: 16` |\n"
     "| environment | `AUTOASSIGN_MODEL_DIM=16` (section and key in capitals; not for fields and "
     "kafka) |\n"
-    "| command line | `-o model.dim=16`, `-o fields.user.json=uid`, "
-    "`-o kafka.bootstrap.servers=host:9092`; `-o fields.shop.json=shop_id` also makes a field, and "
+    "| command line | `-o model.dim=16`, `-o fields.user.path=uid`, "
+    "`-o kafka.bootstrap.servers=host:9092`; `-o fields.shop.path=shop_id` also makes a field, and "
     "`-o fields.shop=` one with its defaults |\n"
     "\n"
     "An unknown or repeated key, a wrong type or a value out of range ends the program with exit\n"
@@ -248,8 +248,8 @@ static const char reference_fields[] =
     "\n"
     "```yaml\n"
     "fields:\n"
-    "  user: {json: user_id}\n"
-    "  item: {json: movie_id, budget_rows: 100000}\n"
+    "  user: {path: user_id}\n"
+    "  item: {path: movie_id, budget_rows: 100000}\n"
     "```\n"
     "\n";
 

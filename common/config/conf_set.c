@@ -33,14 +33,16 @@ static aa_status
 set_in(const aa_section *sc, void *base, const char *path, const char *key, const aa_conf_value *v,
        aa_err *err)
 {
-    const aa_setting *se = aa_conf_table_setting(sc, key);
+    const bool        json = sc == aa_conf_table_field() && strcmp(key, "json") == 0;
+    const aa_setting *se = aa_conf_table_setting(sc, json ? "path" : key); /* its older name */
     if (!se) {
         const char *names[MAX_NAMES];
         size_t      count;
         se = sc->settings(&count);
-        AA_REQUIRE(count <= MAX_NAMES);
+        AA_REQUIRE(count < MAX_NAMES);
         for (size_t i = 0; i < count; i++)
             names[i] = se[i].name;
+        if (sc == aa_conf_table_field()) names[count++] = "json";
         return fail_unknown(v->where, path, "key", aa_conf_table_nearest(key, names, count), err);
     }
     aa_err what = AA_ERR_INIT;

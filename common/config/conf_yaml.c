@@ -186,12 +186,50 @@ take_value(reader *rd, const pair *pr, char where[WHERE_BYTES], aa_conf_value *v
     return AA_OK;
 }
 
+/* The current event is a mapping: its pairs as the text "key=value,key=value". */
+static aa_status
+join_pairs(reader *rd, const pair *pr, char joined[AA_CONF_STR])
+{
+    size_t    len = 0;
+    aa_status st;
+    while ((st = next(rd)) == AA_OK && rd->ev.type != YAML_MAPPING_END_EVENT) {
+        pair inner;
+        st = take_key(rd, pr->path, &inner);
+        if (st == AA_OK) st = next(rd);
+        if (st != AA_OK) return st;
+        if (rd->ev.type != YAML_SCALAR_EVENT)
+            return fail_at(rd, event_line(rd), inner.path, "expected one value");
+        const char *value = (const char *)rd->ev.data.scalar.value;
+        const int   n = snprintf(joined + len, AA_CONF_STR - len, "%s%s=%s", len > 0 ? "," : "",
+                                 inner.key, value);
+        if (n < 0 || (size_t)n >= AA_CONF_STR - len)
+            return fail_at(rd, inner.line, pr->path, "the mapping is too long");
+        len += (size_t)n;
+    }
+    return st;
+}
+
+/* Settings that are lists of pairs may be written as a mapping. */
+static aa_status
+set_pairs(reader *rd, const pair *pr, const char *parent)
+{
+    char      joined[AA_CONF_STR] = "", where[WHERE_BYTES];
+    aa_status st = join_pairs(rd, pr, joined);
+    if (st != AA_OK) return st;
+    snprintf(where, sizeof where, "%s:%zu", rd->name, pr->line);
+    const aa_conf_value v = {
+        .text = joined, .len = strlen(joined), .where = where, .line = (int)pr->line};
+    return aa_conf_set(rd->cfg, parent, pr->key, &v, rd->err);
+}
+
 static aa_status
 set_section_key(reader *rd, const pair *pr, const char *parent)
 {
     char          where[WHERE_BYTES];
     aa_conf_value v;
-    aa_status     st = take_value(rd, pr, where, &v);
+    if (rd->ev.type == YAML_MAPPING_START_EVENT && strcmp(pr->path, "event.label_map") == 0)
+        return set_pairs(rd, pr, parent);
+    aa_status st = take_value(rd, pr, where, &v);
     return st == AA_OK ? aa_conf_set(rd->cfg, parent, pr->key, &v, rd->err) : st;
 }
 

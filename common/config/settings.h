@@ -60,13 +60,25 @@
     STR(curve_secret_key, "", "secret half of the key pair")
 
 #define AA_SETTINGS_EVENT(STR, CHO, VAL, INT, NUM, BOO)                                            \
-    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "auto: a message that starts with { is JSON", \
+    CHO(format, aa_event_format, AA_EVENT_FORMAT_AUTO, "format of the messages (docs/EVENTS.md); auto: a message that starts with { is JSON", \
         VAL(AA_EVENT_FORMAT_AUTO, "auto") VAL(AA_EVENT_FORMAT_JSON, "json") \
-        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf")) \
-    STR(label_field, "label", "JSON name of the label")                                            \
-    STR(time_field, "timestamp_ms", "JSON name of the event time; an event without it takes the time of its Kafka message") \
-    CHO(time_unit, aa_time_unit, AA_TIME_UNIT_MS, "unit of the JSON event time", \
-        VAL(AA_TIME_UNIT_MS, "ms") VAL(AA_TIME_UNIT_S, "s")) \
+        VAL(AA_EVENT_FORMAT_PROTOBUF, "protobuf") VAL(AA_EVENT_FORMAT_AVRO, "avro")) \
+    CHO(framing, aa_framing, AA_FRAMING_AUTO, "auto: with a schema registry, messages begin with its frame (a byte 0 and the schema's number); protobuf and JSON are told apart by that byte; plain: none has a frame; confluent: all have one", \
+        VAL(AA_FRAMING_AUTO, "auto") VAL(AA_FRAMING_PLAIN, "plain") VAL(AA_FRAMING_CONFLUENT, "confluent")) \
+    STR(schema_registry, "", "addresses of a schema registry (Confluent's interface), as https://a:8081,https://b:8081; empty: none") \
+    STR(schema_ca, "", "file of the certificates that the registry's is checked by; empty: the system's") \
+    STR(schema_file, "", "file of the Avro schema that messages were written with; empty: they name it by number") \
+    STR(reader_schema, "", "file of an Avro schema whose aliases and defaults stand for fields that a message's schema does not have") \
+    STR(descriptor, "", "file of the descriptor set of your protobuf messages (protoc --include_imports --descriptor_set_out)") \
+    STR(message, "", "name of the protobuf message, as shop.Click; needed with descriptor") \
+    STR(label_field, "label", "path of the label")                                            \
+    STR(label_map, "", "labels of texts, numbers and booleans, as purchase=1,click=1,view=0 (in the file also a mapping); empty: the label is a number or a boolean") \
+    CHO(label_other, aa_label_other, AA_LABEL_OTHER_REJECT, "a label that label_map does not have: reject: the message is a dead letter; skip: it is passed over and counted", \
+        VAL(AA_LABEL_OTHER_REJECT, "reject") VAL(AA_LABEL_OTHER_SKIP, "skip")) \
+    STR(time_field, "timestamp_ms", "path of the event time; an event without it takes the time of its Kafka message") \
+    CHO(time_unit, aa_time_unit, AA_TIME_UNIT_MS, "unit of an event time that is a number; rfc3339: text; auto: RFC 3339, or a number whose size tells its unit; a format's own time types need none", \
+        VAL(AA_TIME_UNIT_MS, "ms") VAL(AA_TIME_UNIT_S, "s") VAL(AA_TIME_UNIT_US, "us") \
+        VAL(AA_TIME_UNIT_NS, "ns") VAL(AA_TIME_UNIT_RFC3339, "rfc3339") VAL(AA_TIME_UNIT_AUTO, "auto")) \
     CHO(label, aa_label_rule, AA_LABEL_AS_IS, "as-is: the label is the target, 0 or 1; threshold: see positive_above", \
         VAL(AA_LABEL_AS_IS, "as-is") VAL(AA_LABEL_THRESHOLD, "threshold")) \
     NUM(positive_above, 0.5, -1e9, 1e9, "", "label threshold: labels above this value are 1, others 0")          \
@@ -104,8 +116,9 @@
     NUM(actor_rate, 0.001, 0, 10, "", "learning rate of the actor's network (paper)")                                \
     NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic's network (paper, random)")                              \
     NUM(ratio_clip, 2, 1, 1000, "", "upper limit of the importance ratio")                                    \
+    NUM(price, 0.005, 0, 1e9, "loss", "mode default: price of rows: what rows for all IDs would have to save, per event of the stream. One row costs this divided by the number of IDs, whatever the size of a row or the length of the stream. 0: rows cost nothing, only the budget limits them") \
     NUM(row_cost, 0, 0, 1e9, "loss", "cost of holding a row, per event; mode default: lower limit of the price") \
-    NUM(rows_share, 0.48, 0, 1000, "", "mode default: budget of own rows of all fields together, as a share of the IDs seen at least twice") \
+    NUM(rows_share, 1, 0, 1000, "", "mode default: limit of own rows of all fields together, as a share of the IDs seen at least twice") \
     INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "most that assigner and learner hold together: IDs, rows with their optimizer state, agent, batches in flight; what is worth least makes room; 0: no limit") \
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
@@ -129,9 +142,11 @@
         VAL(AA_MODEL_DEEPFM, "deepfm") VAL(AA_MODEL_DCN, "dcn")) \
     INT(dim, 16, 1, 1024, "", "K: width of an embedding")                                          \
     STR(hidden, "64-32", "widths of the hidden layers")                                            \
+    BOO(signals, true, "inputs of the model beside rows: how far the labels of each ID lean, over all its events, about the last 20 and about the last 3") \
     CHO(loss, aa_loss_kind, AA_LOSS_LOGLOSS, "loss that training minimises", \
         VAL(AA_LOSS_LOGLOSS, "logloss") VAL(AA_LOSS_MSE, "mse")) \
     INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \
+    INT(dense_step, 8, 1, 65536, "events", "dense weights take a step every this many events, down the mean of their gradients, and at a batch's end; rows learn at every step") \
     NUM(row_rate, 0.2, 0, 100, "", "Adagrad learning rate of rows")                                \
     NUM(row_accumulator, 0.1, 1e-12, 1e6, "", "initial value of Adagrad's accumulators")                  \
     NUM(row_l2, 0.003, 0, 10, "", "L2 penalty of the rows that an event reads")                         \
@@ -198,7 +213,9 @@
 
 /* per ID field; `fields:` maps a name to these, in the order of the model's fields */
 #define AA_SETTINGS_FIELD(STR, CHO, VAL, INT, NUM, BOO)                                            \
-    STR(json, "", "JSON name of the ID; empty: the field's own name")                              \
+    STR(path, "", "path of the ID, as payload.user.id or items[0].sku (docs/EVENTS.md); empty: the field's own name; json is another name of this key") \
+    CHO(missing, aa_field_missing, AA_MISSING_REJECT, "a message without this ID: reject: a dead letter; unknown: the ID (unknown), which is one like any other; skip: passed over and counted", \
+        VAL(AA_MISSING_REJECT, "reject") VAL(AA_MISSING_UNKNOWN, "unknown") VAL(AA_MISSING_SKIP, "skip")) \
     INT(threshold, 5, 0, INT64_MAX, "events", "modes threshold and rule: events after which an ID gets a row") \
     INT(budget_rows, 0, 0, 4294967295, "rows", "most own rows of the field; 0: no limit")                    \
     INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "the same limit in bytes: a row has 8 * (model.dim + 1) bytes, optimizer state included; bf16 takes 2 * (model.dim + 1) off, rowwise 4 * (model.dim - 1); 0: no limit") \

@@ -2,221 +2,186 @@
 
 #include <string.h>
 
-#include "common/model/blas.h"
 #include "common/model/kernel.h"
+#include "common/model/lanes.h"
 
-#define VECTOR ((size_t)16)
+#define UNROLL _Pragma("GCC unroll 4")
+#define INLINE static inline __attribute__((always_inline))
 
-/* 16 floats as one value; GCC splits it into what the target has. Passed by address only, so that
- * no calling convention depends on the instruction set. */
-typedef float v16 __attribute__((vector_size(VECTOR * sizeof(float))));
-typedef float v4 __attribute__((vector_size(4 * sizeof(float))));
+enum { ROWS = 4, VECTORS = 4 }; /* most that one block holds in registers, not both at once */
 
-static inline void
-load(v16 *v, const float *p)
+/* ---- y = x W + b ---- */
+
+/* Outputs of E events, V vectors wide. Even and odd inputs are two sums, so that one addition need
+ * not wait for the last. */
+INLINE void
+forward_block(const float *restrict x, const float *restrict w, const float *restrict b,
+              float *restrict y, size_t I, size_t O, size_t E, size_t V, bool relu)
 {
-    memcpy(v, p, sizeof *v);
-}
-
-static inline void
-store(float *p, const v16 *v)
-{
-    memcpy(p, v, sizeof *v);
-}
-
-/* Tree: element j with element j+8, then 4, 2, 1. */
-static inline float
-sum_lanes(const v16 *v)
-{
-    float t[VECTOR];
-    v4    a, b, c, d;
-    store(t, v);
-    memcpy(&a, t, sizeof a), memcpy(&b, t + 4, sizeof b);
-    memcpy(&c, t + 8, sizeof c), memcpy(&d, t + 12, sizeof d);
-    a = (a + c) + (b + d);
-    return (a[0] + a[2]) + (a[1] + a[3]);
-}
-
-/* The last n < 16 floats of a row, and zeros. */
-static inline void
-load_rest(v16 *v, const float *p, size_t n)
-{
-    float t[VECTOR] = {0};
-    for (size_t j = 0; j < n; j++)
-        t[j] = p[j];
-    load(v, t);
-}
-
-/* sum_o a[o]*b[o]: partial sum j over o = j, j+16, ..., then the tree. */
-static inline float
-dot(const float *a, const float *b, size_t n)
-{
-    v16    sum = {0}, u, v;
-    size_t o = 0;
-    for (; o + VECTOR <= n; o += VECTOR) {
-        load(&u, a + o), load(&v, b + o);
-        sum += u * v;
+    lanes even[ROWS][VECTORS], odd[ROWS][VECTORS], u;
+    UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++)
+    {
+        even[e][v] = odd[e][v] = (lanes){0};
+        if (b) lanes_load(&even[e][v], b + v * LANES);
     }
-    if (o < n) {
-        load_rest(&u, a + o, n - o), load_rest(&v, b + o, n - o);
-        sum += u * v;
-    }
-    return sum_lanes(&sum);
-}
-
-/* y[0..rest) of a row of outputs, rest < 16. */
-static inline void
-forward_rest(const float *x, const float *w, const float *b, float *y, size_t I, size_t O,
-             size_t rest)
-{
-    float sum[VECTOR];
-    for (size_t j = 0; j < rest; j++)
-        sum[j] = b[j];
-    for (size_t i = 0; i < I; i++)
-        for (size_t j = 0; j < rest; j++)
-            sum[j] += x[i] * w[i * O + j];
-    for (size_t j = 0; j < rest; j++)
-        y[j] = sum[j];
-}
-
-/* y (O) = x (I) W + b, as many outputs at a time as registers hold. */
-AA_KERNEL static void
-forward_one(const float *restrict x, const float *restrict w, const float *restrict b,
-            float *restrict y, size_t I, size_t O, bool relu)
-{
-    size_t o = 0;
-    for (; o + 4 * VECTOR <= O; o += 4 * VECTOR) {
-        v16 s0, s1, s2, s3, u;
-        load(&s0, b + o), load(&s1, b + o + 16), load(&s2, b + o + 32), load(&s3, b + o + 48);
-        for (size_t i = 0; i < I; i++) {
-            const float *w_i = w + i * O + o;
-            load(&u, w_i), s0 += x[i] * u;
-            load(&u, w_i + 16), s1 += x[i] * u;
-            load(&u, w_i + 32), s2 += x[i] * u;
-            load(&u, w_i + 48), s3 += x[i] * u;
+    size_t i = 0;
+    for (; i + 2 <= I; i += 2)
+        UNROLL for (size_t v = 0; v < V; v++)
+        {
+            lanes_load(&u, w + i * O + v * LANES);
+            UNROLL for (size_t e = 0; e < E; e++) even[e][v] += x[e * I + i] * u;
+            lanes_load(&u, w + (i + 1) * O + v * LANES);
+            UNROLL for (size_t e = 0; e < E; e++) odd[e][v] += x[e * I + i + 1] * u;
         }
-        store(y + o, &s0), store(y + o + 16, &s1), store(y + o + 32, &s2), store(y + o + 48, &s3);
-    }
-    for (; o + 2 * VECTOR <= O; o += 2 * VECTOR) {
-        v16 s0, s1, u;
-        load(&s0, b + o), load(&s1, b + o + 16);
-        for (size_t i = 0; i < I; i++) {
-            const float *w_i = w + i * O + o;
-            load(&u, w_i), s0 += x[i] * u;
-            load(&u, w_i + 16), s1 += x[i] * u;
+    UNROLL for (size_t e = 0; e < E; e++) UNROLL for (size_t v = 0; v < V; v++)
+    {
+        if (i < I) {
+            lanes_load(&u, w + i * O + v * LANES);
+            even[e][v] += x[e * I + i] * u;
         }
-        store(y + o, &s0), store(y + o + 16, &s1);
+        even[e][v] += odd[e][v];
+        if (relu) lanes_relu(&even[e][v]);
+        lanes_store(y + e * O + v * LANES, &even[e][v]);
     }
-    for (; o + VECTOR <= O; o += VECTOR) {
-        v16 s0, u;
-        load(&s0, b + o);
+}
+
+/* The last outputs of E events, fewer than a vector. */
+INLINE void
+forward_rest(const float *restrict x, const float *restrict w, const float *restrict b,
+             float *restrict y, size_t I, size_t O, size_t E, size_t rest, bool relu)
+{
+    for (size_t e = 0; e < E; e++) {
+        float sum[2][LANES] = {{0}};
+        for (size_t j = 0; b && j < rest; j++)
+            sum[0][j] = b[j];
         for (size_t i = 0; i < I; i++)
-            load(&u, w + i * O + o), s0 += x[i] * u;
-        store(y + o, &s0);
+            for (size_t j = 0; j < rest; j++)
+                sum[i % 2][j] += x[e * I + i] * w[i * O + j];
+        for (size_t j = 0; j < rest; j++) {
+            const float z = sum[0][j] + sum[1][j];
+            y[e * O + j] = relu && !(z > 0.0f) ? 0.0f : z;
+        }
     }
-    forward_rest(x, w + o, b + o, y + o, I, O, O - o);
-    if (relu)
-        for (size_t j = 0; j < O; j++)
-            y[j] = y[j] > 0.0f ? y[j] : 0.0f;
 }
 
-static void
-forward_blas(const float *x, const float *w, const float *b, float *y, size_t B, size_t I, size_t O)
+INLINE void
+forward_events(const float *restrict x, const float *restrict w, const float *restrict b,
+               float *restrict y, size_t I, size_t O, size_t E, size_t V, bool relu)
 {
-    for (size_t n = 0; n < B; n++)
-        memcpy(y + n * O, b, O * sizeof *y);
-    const blasint rows = (blasint)B, i = (blasint)I, o = (blasint)O;
-    aa_blas_get()->sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, o, i, 1.0f, x, i, w, o,
-                         1.0f, y, o);
+    size_t o = 0;
+    for (; o + V * LANES <= O; o += V * LANES)
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, V, relu);
+    for (; V > 2 && o + 2 * LANES <= O; o += 2 * LANES)
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 2, relu);
+    for (; o + LANES <= O; o += LANES)
+        forward_block(x, w + o, b ? b + o : b, y + o, I, O, E, 1, relu);
+    if (o < O) forward_rest(x, w + o, b ? b + o : b, y + o, I, O, E, O - o, relu);
 }
 
 AA_KERNEL static void
-relu_forward(float *y, size_t n)
+forward_layer(const float *restrict x, const float *restrict w, const float *restrict b,
+              float *restrict y, size_t B, size_t I, size_t O, bool relu)
 {
-    for (size_t j = 0; j < n; j++)
-        y[j] = y[j] > 0.0f ? y[j] : 0.0f;
+    for (; B >= 4; B -= 4, x += 4 * I, y += 4 * O)
+        forward_events(x, w, b, y, I, O, 4, 2, relu);
+    for (; B >= 2; B -= 2, x += 2 * I, y += 2 * O)
+        forward_events(x, w, b, y, I, O, 2, 4, relu);
+    if (B > 0) forward_events(x, w, b, y, I, O, 1, 4, relu);
 }
 
 void
 aa_dense_forward(const float *x, const float *w, const float *b, float *y, size_t B, size_t I,
                  size_t O, bool relu)
 {
-    if (B < AA_DENSE_SMALL) {
-        for (size_t n = 0; n < B; n++)
-            forward_one(x + n * I, w, b, y + n * O, I, O, relu);
-        return;
-    }
-    forward_blas(x, w, b, y, B, I, O);
-    if (relu) relu_forward(y, B * O);
+    forward_layer(x, w, b, y, B, I, O, relu);
 }
 
-/* One event: each row of W is read once, for dx, while the same row of dw is written. */
-AA_KERNEL static void
-backward_one(const float *restrict x, const float *restrict w, const float *restrict dy,
-             float *restrict dx, float *restrict dw, size_t I, size_t O)
+/* ---- gradients ---- */
+
+/* dw of R inputs, V vectors wide, += x' dy. */
+INLINE void
+gradient_block(const float *restrict x, const float *restrict dy, float *restrict dw, size_t B,
+               size_t I, size_t O, size_t R, size_t V)
 {
-    for (size_t i = 0; i < I; i++, w += O, dw += O) {
-        v16    sum = {0}, u, d;
-        size_t o = 0;
-        for (; o + VECTOR <= O; o += VECTOR) {
-            load(&u, w + o), load(&d, dy + o);
-            sum += u * d;
-            d *= x[i];
-            store(dw + o, &d);
-        }
-        if (o < O) {
-            load_rest(&u, w + o, O - o), load_rest(&d, dy + o, O - o);
-            sum += u * d;
-        }
-        for (; o < O; o++)
-            dw[o] = x[i] * dy[o];
-        dx[i] = sum_lanes(&sum);
+    lanes s[ROWS][VECTORS], u[VECTORS];
+    UNROLL for (size_t r = 0; r < R; r++) UNROLL for (size_t v = 0; v < V; v++)
+        lanes_load(&s[r][v], dw + r * O + v * LANES);
+    for (size_t n = 0; n < B; n++) {
+        UNROLL for (size_t v = 0; v < V; v++) lanes_load(&u[v], dy + n * O + v * LANES);
+        UNROLL for (size_t r = 0; r < R; r++) UNROLL for (size_t v = 0; v < V; v++) s[r][v] +=
+            x[n * I + r] * u[v];
     }
+    UNROLL for (size_t r = 0; r < R; r++) UNROLL for (size_t v = 0; v < V; v++)
+        lanes_store(dw + r * O + v * LANES, &s[r][v]);
 }
 
-/* The same, adding to dw: the second and later events of a small batch. */
-AA_KERNEL static void
-backward_more(const float *restrict x, const float *restrict w, const float *restrict dy,
-              float *restrict dx, float *restrict dw, size_t I, size_t O)
+/* dw of R inputs. */
+INLINE void
+gradient_rows(const float *restrict x, const float *restrict dy, float *restrict dw, size_t B,
+              size_t I, size_t O, size_t R)
 {
-    for (size_t i = 0; i < I; i++, w += O, dw += O) {
-        for (size_t o = 0; o < O; o++)
-            dw[o] += x[i] * dy[o];
-        dx[i] = dot(w, dy, O);
-    }
-}
-
-static void
-backward_blas(const float *x, const float *w, const float *dy, float *dx, float *dw, size_t B,
-              size_t I, size_t O)
-{
-    const blasint  b = (blasint)B, i = (blasint)I, o = (blasint)O;
-    const aa_blas *blas = aa_blas_get();
-    blas->sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, i, o, b, 1.0f, x, i, dy, o, 0.0f, dw, o);
-    blas->sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b, i, o, 1.0f, dy, o, w, o, 0.0f, dx, i);
+    size_t o = 0;
+    for (; o + 2 * LANES <= O; o += 2 * LANES)
+        gradient_block(x, dy + o, dw + o, B, I, O, R, 2);
+    for (; o + LANES <= O; o += LANES)
+        gradient_block(x, dy + o, dw + o, B, I, O, R, 1);
+    for (size_t n = 0; o < O && n < B; n++)
+        for (size_t r = 0; r < R; r++)
+            for (size_t j = o; j < O; j++)
+                dw[r * O + j] += x[n * I + r] * dy[n * O + j];
 }
 
 AA_KERNEL static void
-sum_rows(const float *restrict dy, float *restrict db, size_t B, size_t O)
+add_gradients(const float *restrict x, const float *restrict dy, float *restrict dw,
+              float *restrict db, size_t B, size_t I, size_t O)
 {
-    memcpy(db, dy, O * sizeof *db);
-    for (size_t n = 1; n < B; n++)
+    size_t i = 0;
+    for (; i + 4 <= I; i += 4)
+        gradient_rows(x + i, dy, dw + i * O, B, I, O, 4);
+    for (; i < I; i++)
+        gradient_rows(x + i, dy, dw + i * O, B, I, O, 1);
+    for (size_t n = 0; n < B; n++)
         for (size_t o = 0; o < O; o++)
             db[o] += dy[n * O + o];
 }
 
 void
-aa_dense_backward(const float *x, const float *w, const float *dy, float *dx, float *dw, float *db,
+aa_dense_backward(const float *x, const float *wt, const float *dy, float *dx, float *dw, float *db,
                   size_t B, size_t I, size_t O)
 {
-    sum_rows(dy, db, B, O);
-    if (B >= AA_DENSE_SMALL) {
-        backward_blas(x, w, dy, dx, dw, B, I, O);
-        return;
-    }
-    backward_one(x, w, dy, dx, dw, I, O);
-    for (size_t n = 1; n < B; n++)
-        backward_more(x + n * I, w, dy + n * O, dx + n * I, dw, I, O);
+    add_gradients(x, dy, dw, db, B, I, O);
+    forward_layer(dy, wt, NULL, dx, B, O, I, false);
+}
+
+typedef float quad __attribute__((vector_size(4 * sizeof(float))));
+
+/* Four rows of four floats, from lines `from` apart to lines `to` apart. */
+INLINE void
+transpose_square(const float *restrict a, size_t from, float *restrict out, size_t to)
+{
+    quad r[4];
+    UNROLL for (size_t i = 0; i < 4; i++) memcpy(&r[i], a + i * from, sizeof r[i]);
+    const quad low = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    const quad high = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    const quad low2 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    const quad high2 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    const quad c[4] = {__builtin_shufflevector(low, low2, 0, 1, 4, 5),
+                       __builtin_shufflevector(low, low2, 2, 3, 6, 7),
+                       __builtin_shufflevector(high, high2, 0, 1, 4, 5),
+                       __builtin_shufflevector(high, high2, 2, 3, 6, 7)};
+    UNROLL for (size_t i = 0; i < 4; i++) memcpy(out + i * to, &c[i], sizeof c[i]);
+}
+
+void
+aa_dense_transpose(const float *restrict w, float *restrict wt, size_t I, size_t O)
+{
+    const size_t I4 = I - I % 4, O4 = O - O % 4;
+    for (size_t o = 0; o < O4; o += 4)
+        for (size_t i = 0; i < I4; i += 4)
+            transpose_square(w + i * O + o, O, wt + o * I + i, I);
+    for (size_t i = 0; i < I; i++)
+        for (size_t o = i < I4 ? O4 : 0; o < O; o++)
+            wt[o * I + i] = w[i * O + o];
 }
 
 AA_KERNEL void
@@ -224,6 +189,23 @@ aa_dense_relu_backward(const float *restrict y, float *restrict dy, size_t n)
 {
     for (size_t j = 0; j < n; j++)
         dy[j] = y[j] > 0.0f ? dy[j] : 0.0f;
+}
+
+/* sum_o a[o]*b[o]: partial sum j over o = j, j+16, ..., then the tree. */
+static inline float
+dot(const float *a, const float *b, size_t n)
+{
+    lanes  sum = {0}, u, v;
+    size_t o = 0;
+    for (; o + LANES <= n; o += LANES) {
+        lanes_load(&u, a + o), lanes_load(&v, b + o);
+        sum += u * v;
+    }
+    if (o < n) {
+        lanes_load_first(&u, a + o, n - o), lanes_load_first(&v, b + o, n - o);
+        sum += u * v;
+    }
+    return lanes_sum(&sum);
 }
 
 AA_KERNEL void
@@ -238,8 +220,6 @@ aa_dense_head_backward(const float *restrict h, const float *restrict w,
                        const float *restrict dlogit, float *restrict dh, float *restrict dw,
                        float *restrict dbias, size_t B, size_t H)
 {
-    *dbias = 0.0f;
-    memset(dw, 0, H * sizeof *dw);
     for (size_t n = 0; n < B; n++) {
         const float d = dlogit[n];
         *dbias += d;

@@ -2,18 +2,17 @@
  *
  *   y = x W + b,   W (I,O) row-major: the weights of one input are adjacent; a vector holds outputs
  *
- * Batches below AA_DENSE_SMALL go event by event through matrix-vector loops (the default: one
- * event per optimizer step); larger ones through OpenBLAS (blas.h). The small path has one order of
- * summation on every CPU: over inputs from first to last in the forward pass, in 16 strided partial
- * sums and then a tree in the backward pass. dense_ref.c holds the definitions in double.
+ * Whatever the CPU and the size of the batch, sums have one order. Outputs: the bias and the even
+ * inputs from the first to the last, then, added to that, the sum of the odd ones. Gradients of
+ * inputs: likewise over outputs. Gradients of weights: from the first event to the last. So an
+ * event has the same bits alone and in any batch, and gradients that are gathered over several
+ * calls those of one call. dense_ref.c holds the definitions in double.
  */
 #ifndef AA_COMMON_MODEL_DENSE_H
 #define AA_COMMON_MODEL_DENSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#define AA_DENSE_SMALL 8
 
 /**
  * y = x W + b, then max(0, y) if relu.
@@ -23,11 +22,16 @@ void aa_dense_forward(const float *x, const float *w, const float *b, float *y, 
                       size_t O, bool relu);
 
 /**
- * dw = x' dy,  db = sum_b dy,  dx = dy W'. All written.
- * @param dy (B,O) gradient towards x W + b @param dx (B,I) @param dw (I,O) @param db (O)
+ * dw += x' dy,  db += sum_b dy,  dx = dy W'.
+ * @param wt (O,I) W transposed, by aa_dense_transpose
+ * @param dy (B,O) gradient towards x W + b @param dx (B,I) written
+ * @param dw (I,O) and @param db (O) added to
  */
-void aa_dense_backward(const float *x, const float *w, const float *dy, float *dx, float *dw,
+void aa_dense_backward(const float *x, const float *wt, const float *dy, float *dx, float *dw,
                        float *db, size_t B, size_t I, size_t O);
+
+/** wt (O,I) = w (I,O) transposed. */
+void aa_dense_transpose(const float *w, float *wt, size_t I, size_t O);
 
 /** dy = 0 where the unit was off: y (n) is the output of the ReLU. */
 void aa_dense_relu_backward(const float *y, float *dy, size_t n);
@@ -35,7 +39,7 @@ void aa_dense_relu_backward(const float *y, float *dy, size_t n);
 /** logit_b += bias + h_b . w: a layer of one output. h (B,H), w (H) */
 void aa_dense_head_forward(const float *h, const float *w, float bias, float *logit, size_t B,
                            size_t H);
-/** dh (B,H), dw (H), dbias written, from dlogit (B). */
+/** From dlogit (B): dh (B,H) written, dw (H) and dbias added to. */
 void aa_dense_head_backward(const float *h, const float *w, const float *dlogit, float *dh,
                             float *dw, float *dbias, size_t B, size_t H);
 

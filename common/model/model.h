@@ -2,14 +2,13 @@
  * scorer.
  *
  * A model sees gathered rows: x_bfw (B,F,W), W = K+1: K embedding values, then the linear weight
- * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
+ * of the ID; and signals s_bs (B,S): numbers about each ID (common/model/signal), field by field,
+ * which get no gradient. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
  * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c, its
  * name in settings.h.
  *
- * The same inputs and the same B give the same bits on the same kind of CPU. For B < 8 (see
- * common/model/dense.h) they are the same on every CPU and for every such B: a
- * vector holds outputs, sums run in a fixed order. From B = 8 on OpenBLAS chooses the order, by its
- * kernel for the CPU and by B.
+ * The same inputs give the same bits on every CPU, and an event the same alone and in any batch
+ * (common/model/dense.h): a vector holds outputs, sums run in a fixed order.
  */
 #ifndef AA_COMMON_MODEL_MODEL_H
 #define AA_COMMON_MODEL_MODEL_H
@@ -22,6 +21,7 @@
 
 typedef struct {
     size_t F, K;                  /* fields, embedding width; W = K+1 */
+    size_t S;                     /* signals: AA_SIGNALS of each field, or 0 */
     size_t hidden[AA_MAX_HIDDEN]; /* (H) */
     size_t H;
 } aa_model_shape;
@@ -35,13 +35,16 @@ typedef struct {
     /** Initial dense weights (hidden layers N(0, 2/inputs), the output N(0, 1/inputs), biases 0),
      * from seed. */
     void (*init)(const aa_model_shape *sh, float *w, uint64_t seed);
-    /** logit_b (B) of x (B,F,W). Fills scratch for backward. */
-    void (*forward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                    float *logit, float *scratch);
-    /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) and dw written. dw is the
-     *  sum over the batch. */
-    void (*backward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                     const float *dlogit, float *scratch, float *dx, float *dw);
+    /** logit_b (B) of x (B,F,W) and s (B,S); s is not read where S is 0. Fills scratch for
+     * backward. */
+    void (*forward)(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                    size_t B, float *logit, float *scratch);
+    /** Readies scratch for backward, again after every change of w. */
+    void (*prepare)(const aa_model_shape *sh, const float *w, float *scratch);
+    /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) written, and the sum over the
+     *  batch added to dw. */
+    void (*backward)(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                     size_t B, const float *dlogit, float *scratch, float *dx, float *dw);
 } aa_model_kind;
 
 const aa_model_kind *aa_model_find(enum aa_model_id id);
@@ -52,8 +55,13 @@ void                 aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg);
  *  mse:     L = (p-y)^2 with p = sigmoid(z), dL/dz = 2(p-y)p(1-p). */
 float aa_sigmoid(float z);
 float aa_logloss(float logit, float label);
-float aa_logloss_grad(float logit, float label);
 float aa_mse(float logit, float label);
-float aa_mse_grad(float logit, float label);
+
+/** All of it at once: p, L, dL/dz. */
+typedef struct {
+    float p, loss, gradient;
+} aa_loss;
+aa_loss aa_logloss_all(float logit, float label);
+aa_loss aa_mse_all(float logit, float label);
 
 #endif

@@ -93,11 +93,3 @@ aa_enough_threads(size_t count, aa_err *err)
             count, started, strerror(code));
     return AA_OK;
 }
-
-aa_status
-aa_enough_space(size_t bytes, const char *what, aa_err *err)
-{
-    if (can_map(bytes)) return AA_OK;
-    return aa_fail(err, AA_ENOMEM, "too little address space (ulimit -v): %s needs %zu MiB", what,
-                   bytes >> 20);
-}

@@ -14,9 +14,4 @@
  */
 aa_status aa_enough_threads(size_t count, aa_err *err) __attribute__((warn_unused_result));
 
-/** Is there so much address space? Nothing of it is kept. what: wants it.
- *  @errors AA_ENOMEM there is not */
-aa_status aa_enough_space(size_t bytes, const char *what, aa_err *err)
-    __attribute__((warn_unused_result));
-
 #endif

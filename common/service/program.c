@@ -72,6 +72,7 @@ typedef struct {
     const char **overrides; /* owned array of borrowed texts */
     size_t       override_count;
     bool         check, print, reference, help, version;
+    size_t       trial;  /* messages; 0: none is asked for */
     const char  *called; /* aa_tool_called */
 } options;
 
@@ -88,11 +89,15 @@ print_help(const aa_program *program, const char *called, FILE *out)
             "  --check-config           load the configuration and exit: 0 good, 2 bad\n"
             "  --print-config           print the configuration in effect as YAML and exit\n"
             "  --print-reference        print what every key means (Markdown) and exit\n"
+            "%s"
             "  --help, --version\n\n"
             "Later wins: defaults, file, environment (AUTOASSIGN_SECTION_KEY), -o.\n"
             "Sections of the configuration; --print-reference and docs/CONFIGURATION.md have the "
             "keys:\n",
-            called, program->summary, called);
+            called, program->summary, called,
+            program->trial ? "  --try N                  print what the topic's first N messages "
+                             "become, and exit: nothing is committed\n"
+                           : "");
     for (size_t i = 0; i < count; i++)
         fprintf(out, "  %-12s %s\n", sc[i].name, sc[i].help);
     fprintf(out, "  %-12s %s\n", aa_conf_table_field()->name, aa_conf_table_field()->help);
@@ -104,17 +109,27 @@ print_help(const aa_program *program, const char *called, FILE *out)
             "kafka");
 }
 
+static bool
+parse_trial(const char *text, size_t *n)
+{
+    char      *end;
+    const long value = strtol(text, &end, 10);
+    *n = value > 0 ? (size_t)value : 0;
+    return *end == '\0' && value >= 1 && value <= 1000000;
+}
+
 /* false: usage error, already said on stderr by getopt or here */
 static bool
-parse_options(int argc, char **argv, options *opt)
+parse_options(const aa_program *program, int argc, char **argv, options *opt)
 {
-    enum { CHECK = 1000, PRINT, REFERENCE };
+    enum { CHECK = 1000, PRINT, REFERENCE, TRY };
     static const struct option longs[] = {
         {"config", required_argument, NULL, 'c'},
         {"option", required_argument, NULL, 'o'},
         {"check-config", no_argument, NULL, CHECK},
         {"print-config", no_argument, NULL, PRINT},
         {"print-reference", no_argument, NULL, REFERENCE},
+        {"try", required_argument, NULL, TRY},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {0},
@@ -128,6 +143,14 @@ parse_options(int argc, char **argv, options *opt)
         case CHECK: opt->check = true; break;
         case PRINT: opt->print = true; break;
         case REFERENCE: opt->reference = true; break;
+        case TRY:
+            if (!program->trial || !parse_trial(optarg, &opt->trial)) {
+                fprintf(stderr, "%s: --try: %s\n", argv[0],
+                        program->trial ? "expected a number of messages, 1 to 1000000"
+                                       : "only ingest has it");
+                return false;
+            }
+            break;
         case 'h': opt->help = true; break;
         case 'V': opt->version = true; break;
         default: return false;
@@ -303,6 +326,17 @@ report_check(const aa_program *program, const options *opt, const aa_conf *cfg)
 }
 
 static aa_status
+try_messages(const aa_program *program, const options *opt, const aa_conf *cfg)
+{
+    aa_err    err = AA_ERR_INIT;
+    aa_status st = aa_kafka_check(cfg, &err);
+    aa_log_init(program->name, AA_WARN, cfg->log.format == AA_LOG_FORMAT_JSON);
+    if (st == AA_OK) st = program->trial(cfg, opt->trial, stdout, &err);
+    if (st != AA_OK) fprintf(stderr, "%s: %s\n", opt->called, err.text);
+    return st;
+}
+
+static aa_status
 load_and_run(const aa_program *program, const options *opt)
 {
     aa_err    err = AA_ERR_INIT;
@@ -318,6 +352,8 @@ load_and_run(const aa_program *program, const options *opt)
         aa_conf_print(cfg, stdout);
     else if (opt->check)
         st = report_check(program, opt, cfg);
+    else if (opt->trial > 0)
+        st = try_messages(program, opt, cfg);
     else
         st = run_program(program, cfg);
 out:
@@ -340,7 +376,7 @@ aa_program_main(const aa_program *program, int argc, char **argv)
     options opt = {.overrides = calloc((size_t)argc + 1, sizeof *opt.overrides)};
     if (!opt.overrides) return AA_EXIT_MEMORY;
     opt.called = aa_tool_called(argc, argv, program->name);
-    if (!parse_options(argc, argv, &opt)) {
+    if (!parse_options(program, argc, argv, &opt)) {
         code = aa_tool_usage_error(opt.called, NULL, "");
         goto out;
     }

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/base/status.h"
 #include "common/config/conf.h"
@@ -38,6 +39,8 @@ struct aa_program {
     /** What of the configuration only this process knows to be wrong; --check-config asks it too.
      *  NULL: nothing. @errors AA_ECONFIG */
     aa_status (*check)(const aa_conf *cfg, aa_err *err);
+    /** --try N, instead of run: without logs and HTTP. NULL: the program has no such option. */
+    aa_status (*trial)(const aa_conf *cfg, size_t n, FILE *out, aa_err *err);
 };
 /** Of the frame and the links of every process. */
 enum { AA_PROGRAM_THREADS = 3 };

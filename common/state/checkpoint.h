@@ -24,7 +24,7 @@
 #include "common/base/status.h"
 #include "common/config/conf.h"
 
-#define AA_CKPT_FORMAT_VERSION 1
+#define AA_CKPT_FORMAT_VERSION 2
 #define AA_CKPT_MAX_SECTIONS   1024
 #define AA_CKPT_MAX_BYTES      ((uint64_t)1 << 40)
 #define AA_CKPT_NAME_BYTES     40 /* of a section's name, with its end */

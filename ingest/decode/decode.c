@@ -16,6 +16,8 @@ decode_slug(decode_reason reason)
     case name: return slug;
         DECODE_REASONS(X)
 #undef X
+    case DECODE_SKIP: return "skip";
+    case DECODE_WAIT: return "wait";
     case DECODE_REASON_COUNT: break;
     }
     return "?";
@@ -31,18 +33,35 @@ decode_fail(decode *dc, decode_reason reason, const char *fmt, ...)
     return reason;
 }
 
+/* Only where messages may have a schema. */
 static aa_status
-open_json(decode *dc, aa_err *err)
+open_schemas(decode *dc, const char *const *paths, size_t count, aa_err *err)
+{
+    const struct aa_conf_event *ev = &dc->cfg->event;
+    if (!*ev->schema_file && !*ev->descriptor && !*ev->schema_registry &&
+        ev->format != AA_EVENT_FORMAT_AVRO && ev->framing != AA_FRAMING_CONFLUENT)
+        return AA_OK;
+    aa_status st = path_tree_new(&dc->pt, paths, count, err);
+    return st == AA_OK ? decode_schemas_new(&dc->ds, dc->cfg, dc->pt, err) : st;
+}
+
+static aa_status
+open_readers(decode *dc, aa_err *err)
 {
     const aa_conf *cfg = dc->cfg;
-    const char    *names[AA_MAX_FIELDS + 2];
+    const char    *paths[AA_MAX_FIELDS + 2];
 
     for (size_t f = 0; f < cfg->field_count; f++)
-        names[f] = decode_json_name(dc, f);
-    names[cfg->field_count] = cfg->event.label_field;
-    names[cfg->field_count + 1] = cfg->event.time_field;
-    return json_reader_new(&dc->jr, names, cfg->field_count + 2, (size_t)cfg->event.id_max_bytes,
-                           err);
+        paths[f] = decode_path(dc, f);
+    paths[cfg->field_count] = cfg->event.label_field;
+    paths[cfg->field_count + 1] = cfg->event.time_field;
+    aa_err    what = AA_ERR_INIT;
+    aa_status st = json_reader_new(&dc->jr, paths, cfg->field_count + 2,
+                                   (size_t)cfg->event.id_max_bytes, &what);
+    if (st != AA_OK)
+        return aa_fail(err, st, "fields.<field>.path, event.label_field, event.time_field: %s",
+                       what.text);
+    return open_schemas(dc, paths, cfg->field_count + 2, err);
 }
 
 aa_status
@@ -52,8 +71,8 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
 
     if (!dc) return aa_fail(err, AA_ENOMEM, "decoder");
     dc->cfg = cfg;
-    aa_status st = open_json(dc, err);
-    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or a number's digits */
+    aa_status st = open_readers(dc, err);
+    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or digits, or (unknown) */
     if (st == AA_OK && !dc->item) st = aa_fail(err, AA_ENOMEM, "decoder");
     if (st != AA_OK) {
         decode_free(&dc);
@@ -69,12 +88,12 @@ decode_free(decode **dc_p)
     decode *dc = *dc_p;
     if (!dc) return;
     json_reader_free(&dc->jr);
+    decode_schemas_free(&dc->ds);
+    path_tree_free(&dc->pt);
     free(dc->item);
     free(dc);
     *dc_p = NULL;
 }
-
-enum { ITEM = 1 };
 
 /* The message may go before the caller asks. */
 static void
@@ -95,6 +114,25 @@ decode_item(const decode *dc, size_t *len)
     return dc->item;
 }
 
+/* @return DECODE_OK: the field takes another ID in its place */
+static decode_reason
+take_missing(decode *dc, size_t f, const decode_id *id, uint64_t *key)
+{
+    static const char unknown[] = DECODE_UNKNOWN_ID;
+    const decode_id   text = {.text = unknown, .len = sizeof unknown - 1};
+
+    switch (dc->cfg->fields[f].missing) {
+    case AA_MISSING_REJECT: break;
+    case AA_MISSING_SKIP:
+        return decode_missing(dc, DECODE_SKIP, decode_path(dc, f), "ID", id->from);
+    case AA_MISSING_UNKNOWN:
+        *key = aa_id_key(text.text, text.len);
+        if (f == AA_RANKED_FIELD) keep_item(dc, &text);
+        return DECODE_OK;
+    }
+    return decode_missing(dc, DECODE_ID_MISSING, decode_path(dc, f), "ID", id->from);
+}
+
 static decode_reason
 take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
 {
@@ -106,11 +144,14 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
             if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
-        if (id->kind == DECODE_NO_ID || id->len == 0)
-            return decode_fail(dc, DECODE_ID_MISSING, "%s: no ID", cfg->fields[f].name);
+        if (id->kind == DECODE_NO_ID || id->len == 0) {
+            const decode_reason why = take_missing(dc, f, id, &key[f]);
+            if (why != DECODE_OK) return why;
+            continue;
+        }
         if (id->len > (size_t)cfg->event.id_max_bytes)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
-                               cfg->fields[f].name, id->len, (long long)cfg->event.id_max_bytes);
+                               decode_path(dc, f), id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
         if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
@@ -175,6 +216,7 @@ decode_kafka_time(decode *dc, const char *name, int64_t kafka_ms, decode_raw *ra
 {
     if (kafka_ms < 0) return decode_fail(dc, DECODE_TIME_MISSING, "%s: no event time", name);
     raw->time_ms = kafka_ms;
+    raw->kafka_time = true;
     return DECODE_OK;
 }
 
@@ -197,20 +239,78 @@ decode_either(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_
     return why;
 }
 
+void
+decode_set_source(decode *dc, const schema_source *source)
+{
+    if (dc->ds) decode_schemas_source(dc->ds, source);
+}
+
+uint32_t
+decode_waits_for(const decode *dc)
+{
+    return dc->waits_for;
+}
+
+bool
+decode_schema_there(decode *dc, uint32_t id)
+{
+    return !dc->ds || decode_schemas_there(dc->ds, id);
+}
+
+static decode_reason
+decode_by_schema(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
+{
+    decode_schema_result re;
+    decode_schemas_read(dc->ds, buf, len, dc->value, &re);
+    if (re.reason == DECODE_WAIT) dc->waits_for = re.id;
+    if (re.reason != DECODE_OK) return decode_fail(dc, re.reason, "%s", re.why);
+    return re.json ? decode_json(dc, re.json, re.json_len, kafka_ms, raw)
+                   : decode_values(dc, dc->value, kafka_ms, raw);
+}
+
+static decode_reason
+decode_any(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
+{
+    if (dc->ds && decode_schemas_claims(dc->ds, buf, len))
+        return decode_by_schema(dc, buf, len, kafka_ms, raw);
+    switch (dc->cfg->event.format) {
+    case AA_EVENT_FORMAT_JSON: return decode_json(dc, buf, len, kafka_ms, raw);
+    case AA_EVENT_FORMAT_AVRO:
+    case AA_EVENT_FORMAT_PROTOBUF: return decode_protobuf(dc, buf, len, kafka_ms, raw);
+    case AA_EVENT_FORMAT_AUTO: break;
+    }
+    return decode_either(dc, buf, len, kafka_ms, raw);
+}
+
 decode_reason
 decode_message(decode *dc, const void *buf, size_t len, int64_t kafka_ms, const aa_columns *out,
                size_t i)
 {
-    decode_raw    raw;
-    decode_reason why = DECODE_OK;
+    decode_raw *raw = &dc->raw;
 
     if (!buf || len == 0) return decode_fail(dc, DECODE_EMPTY, "no value");
-    switch (dc->cfg->event.format) {
-    case AA_EVENT_FORMAT_JSON: why = decode_json(dc, buf, len, kafka_ms, &raw); break;
-    case AA_EVENT_FORMAT_PROTOBUF: why = decode_protobuf(dc, buf, len, kafka_ms, &raw); break;
-    case AA_EVENT_FORMAT_AUTO: why = decode_either(dc, buf, len, kafka_ms, &raw); break;
+    raw->kafka_time = false;
+    const decode_reason why = decode_any(dc, buf, len, kafka_ms, raw);
+    return why != DECODE_OK ? why : validate_event(dc, raw, kafka_ms, out, i);
+}
+
+const char *
+decode_id_text(const decode *dc, size_t f, char digits[24], size_t *len)
+{
+    const decode_id *id = &dc->raw.id[f];
+    if (id->kind == DECODE_NUMBER_ID) {
+        *len = (size_t)snprintf(digits, 24, "%lld", (long long)id->number);
+        return digits;
     }
-    return why != DECODE_OK ? why : validate_event(dc, &raw, kafka_ms, out, i);
+    const bool unknown = id->kind == DECODE_NO_ID || id->len == 0;
+    *len = unknown ? sizeof DECODE_UNKNOWN_ID - 1 : id->len;
+    return unknown ? DECODE_UNKNOWN_ID : id->text;
+}
+
+bool
+decode_has_time(const decode *dc)
+{
+    return !dc->raw.kafka_time;
 }
 
 const char *

@@ -6,70 +6,14 @@
 #include <string.h>
 
 #include "ingest/decode/decode_internal.h"
+#include "ingest/formats/protobuf_wire.h"
 
-enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 enum { USER_ID = 1, USER_NUMBER, ITEM_ID, ITEM_NUMBER, LABEL, TIMESTAMP_MS, CONTEXT };
 
-typedef struct {
-    const unsigned char *at, *end;
-} cursor;
-
-/* One member. */
-typedef struct {
-    uint32_t             number, wire; /* tag */
-    uint64_t             value;        /* VARINT, FIXED64 */
-    const unsigned char *bytes;        /* BYTES: (len) */
-    size_t               len;
-} part;
-
-static bool
-take_varint(cursor *cu, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && cu->at < cu->end; shift += 7) {
-        const unsigned char c = *cu->at++;
-        *out |= (uint64_t)(c & 0x7F) << shift;
-        if (c < 0x80) return true;
-    }
-    return false;
-}
-
-static bool
-take_fixed(cursor *cu, size_t len, uint64_t *out)
-{
-    if ((size_t)(cu->end - cu->at) < len) return false;
-    *out = 0;
-    for (size_t i = 0; i < len; i++)
-        *out |= (uint64_t)cu->at[i] << 8 * i;
-    cu->at += len;
-    return true;
-}
-
-static bool
-take_part(cursor *cu, part *pa)
-{
-    uint64_t tag;
-    if (!take_varint(cu, &tag) || tag >> 3 == 0 || tag > UINT32_MAX) return false;
-    pa->number = (uint32_t)(tag >> 3);
-    pa->wire = (uint32_t)tag & 7;
-    switch (pa->wire) {
-    case VARINT: return take_varint(cu, &pa->value);
-    case FIXED64: return take_fixed(cu, 8, &pa->value);
-    case FIXED32: return take_fixed(cu, 4, &pa->value);
-    case BYTES:
-        if (!take_varint(cu, &pa->value) || pa->value > (uint64_t)(cu->end - cu->at)) return false;
-        pa->len = (size_t)pa->value;
-        pa->bytes = cu->at;
-        cu->at += pa->len;
-        return true;
-    default: return false; /* groups: nobody has used them since proto2 */
-    }
-}
-
 static void
-set_id(decode_id *id, const part *pa)
+set_id(decode_id *id, const protobuf_part *pa)
 {
-    if (pa->wire == BYTES)
+    if (pa->wire == PROTOBUF_BYTES)
         *id = (decode_id){.kind = DECODE_TEXT_ID, .text = pa->bytes, .len = pa->len};
     else
         *id = (decode_id){.kind = DECODE_NUMBER_ID, .number = (int64_t)pa->value};
@@ -82,24 +26,24 @@ typedef struct {
 } found;
 
 static void
-take_member(decode_raw *raw, const part *pa, size_t F, found *fo)
+take_member(decode_raw *raw, const protobuf_part *pa, size_t F, found *fo)
 {
     switch (pa->number << 3 | pa->wire) {
-    case USER_ID << 3 | BYTES:
-    case USER_NUMBER << 3 | VARINT: set_id(&raw->id[0], pa); break;
-    case ITEM_ID << 3 | BYTES:
-    case ITEM_NUMBER << 3 | VARINT:
+    case USER_ID << 3 | PROTOBUF_BYTES:
+    case USER_NUMBER << 3 | PROTOBUF_VARINT: set_id(&raw->id[0], pa); break;
+    case ITEM_ID << 3 | PROTOBUF_BYTES:
+    case ITEM_NUMBER << 3 | PROTOBUF_VARINT:
         if (F > 1) set_id(&raw->id[1], pa);
         break;
-    case LABEL << 3 | FIXED64:
+    case LABEL << 3 | PROTOBUF_FIXED64:
         memcpy(&raw->label, &pa->value, sizeof raw->label);
         fo->label = true;
         break;
-    case TIMESTAMP_MS << 3 | VARINT:
+    case TIMESTAMP_MS << 3 | PROTOBUF_VARINT:
         raw->time_ms = (int64_t)pa->value;
         fo->time = true;
         break;
-    case CONTEXT << 3 | BYTES:
+    case CONTEXT << 3 | PROTOBUF_BYTES:
         if (2 + fo->context < F) set_id(&raw->id[2 + fo->context], pa);
         fo->context++;
         break;
@@ -110,15 +54,16 @@ take_member(decode_raw *raw, const part *pa, size_t F, found *fo)
 decode_reason
 decode_protobuf(decode *dc, const void *buf, size_t len, int64_t kafka_ms, decode_raw *raw)
 {
-    const size_t F = dc->cfg->field_count;
-    cursor       cu = {.at = buf, .end = (const unsigned char *)buf + len};
-    found        fo = {0};
+    const size_t    F = dc->cfg->field_count;
+    protobuf_cursor cu = {.at = buf, .end = (const unsigned char *)buf + len};
+    found           fo = {0};
+    protobuf_part   pa = {0};
 
     for (size_t f = 0; f < F; f++)
-        raw->id[f].kind = DECODE_NO_ID;
+        raw->id[f] = (decode_id){.kind = DECODE_NO_ID};
     while (cu.at < cu.end) {
-        part pa;
-        if (!take_part(&cu, &pa))
+        if (!protobuf_take_part(&cu, &pa) || pa.wire == PROTOBUF_GROUP ||
+            pa.wire == PROTOBUF_GROUP_END) /* groups: nobody has used them since proto2 */
             return decode_fail(dc, DECODE_MALFORMED, "not an Interaction (%zu bytes)", len);
         take_member(raw, &pa, F, &fo);
     }

@@ -8,53 +8,79 @@
 #include <string.h>
 
 #include "common/base/utf8.h"
+#include "ingest/decode/path.h"
 
 typedef unsigned char byte;
 
-typedef struct {
-    char  *name; /* (len) owned */
-    size_t len;
-    char  *text; /* (max_text) owned: a string with escapes, made plain */
-} member;
-
 struct json_reader {
-    member            *mb;    /* (count) owned */
-    json_reader_value *value; /* (count) owned */
-    size_t             count, max_text, max_name;
-    char              *name;                             /* (max_name) owned: a name with escapes */
-    byte               in_object[JSON_READER_DEPTH / 8]; /* a bit per open bracket: { or [ */
-    const byte        *at, *end;
-    const char        *wrong;
-    char               words[80]; /* wrong may point here */
+    path_tree  *pt;      /* owned */
+    picked     *value;   /* (count) owned */
+    char       *text;    /* (count,max_text) owned: strings with escapes, made plain */
+    uint32_t   *met;     /* (node_count) owned: the last message in which a node was met */
+    uint32_t    message; /* number of this one */
+    size_t      count, max_text, max_name;
+    char       *name;                             /* (max_name) owned: a name with escapes */
+    byte        in_object[JSON_READER_DEPTH / 8]; /* a bit per open bracket: { or [ */
+    const byte *at, *end;
+    const char *wrong;
+    char        words[80]; /* wrong may point here */
 };
 
+static aa_status
+reserve_reader(json_reader *jr, aa_err *err)
+{
+    jr->max_name = 1;
+    for (size_t i = 0; i < jr->count; i++)
+        if (strlen(jr->pt->text[i]) > jr->max_name) jr->max_name = strlen(jr->pt->text[i]);
+    jr->value = calloc(jr->count + 1, sizeof *jr->value);
+    jr->met = calloc(jr->pt->node_count, sizeof *jr->met);
+    jr->text = malloc(jr->count * jr->max_text + 1);
+    jr->name = malloc(jr->max_name);
+    if (jr->value && jr->met && jr->text && jr->name) return AA_OK;
+    return aa_fail(err, AA_ENOMEM, "JSON reader of %zu values", jr->count);
+}
+
+static aa_status
+make_reader(json_reader **out, path_tree **pt_p, size_t max_text, aa_err *err)
+{
+    aa_status    st = AA_OK;
+    json_reader *jr = calloc(1, sizeof *jr);
+    if (jr) {
+        jr->pt = *pt_p;
+        *pt_p = NULL;
+        jr->max_text = max_text;
+        jr->count = jr->pt->value_count;
+        st = reserve_reader(jr, err);
+    } else {
+        st = aa_fail(err, AA_ENOMEM, "JSON reader");
+    }
+    path_tree_free(pt_p);
+    if (st != AA_OK)
+        json_reader_free(&jr);
+    else
+        *out = jr;
+    return st;
+}
+
 aa_status
-json_reader_new(json_reader **out, const char *const *names, size_t count, size_t max_text,
+json_reader_new(json_reader **out, const char *const *paths, size_t count, size_t max_text,
                 aa_err *err)
 {
-    json_reader *jr = calloc(1, sizeof *jr);
-    if (!jr) return aa_fail(err, AA_ENOMEM, "JSON reader");
-    jr->max_text = max_text;
-    jr->max_name = 1;
-    jr->mb = calloc(count + 1, sizeof *jr->mb);
-    jr->value = calloc(count + 1, sizeof *jr->value);
-    bool whole = jr->mb && jr->value;
-    for (; whole && jr->count < count; jr->count++) {
-        member *mb = &jr->mb[jr->count];
-        mb->len = strlen(names[jr->count]);
-        mb->name = malloc(mb->len + 1);
-        mb->text = malloc(max_text + 1);
-        if (mb->name) memcpy(mb->name, names[jr->count], mb->len + 1);
-        if (mb->len > jr->max_name) jr->max_name = mb->len;
-        whole = mb->name && mb->text;
-    }
-    if (whole) jr->name = malloc(jr->max_name);
-    if (!jr->name) {
-        json_reader_free(&jr);
-        return aa_fail(err, AA_ENOMEM, "JSON reader of %zu members", count);
-    }
-    *out = jr;
-    return AA_OK;
+    path_tree *pt = NULL;
+    aa_status  st = path_tree_new(&pt, paths, count, err);
+    if (st == AA_OK) st = path_tree_whole_names(pt, err);
+    if (st == AA_OK) return make_reader(out, &pt, max_text, err);
+    path_tree_free(&pt);
+    return st;
+}
+
+aa_status
+json_reader_names(json_reader **out, const char *const *names, size_t count, size_t max_text,
+                  aa_err *err)
+{
+    path_tree *pt = NULL;
+    aa_status  st = path_tree_names(&pt, names, count, err);
+    return st == AA_OK ? make_reader(out, &pt, max_text, err) : st;
 }
 
 void
@@ -62,12 +88,10 @@ json_reader_free(json_reader **jr_p)
 {
     json_reader *jr = *jr_p;
     if (!jr) return;
-    for (size_t i = 0; jr->mb && i < jr->count; i++) {
-        free(jr->mb[i].name);
-        free(jr->mb[i].text);
-    }
-    free(jr->mb);
+    path_tree_free(&jr->pt);
     free(jr->value);
+    free(jr->met);
+    free(jr->text);
     free(jr->name);
     free(jr);
     *jr_p = NULL;
@@ -256,21 +280,21 @@ is_utf8(const byte *s, size_t len)
 static bool
 take_text(json_reader *jr, size_t i)
 {
-    json_reader_value *va = &jr->value[i];
-    raw_string         rs;
+    picked    *va = &jr->value[i];
+    raw_string rs;
     if (!take_string(jr, &rs)) return false;
-    va->kind = JSON_READER_TEXT;
+    va->kind = PICKED_TEXT;
     va->text = (const char *)rs.at;
     va->len = rs.len;
     if (rs.escaped) {
-        plain pl = {.out = jr->mb[i].text, .cap = jr->max_text};
+        plain pl = {.out = jr->text + i * jr->max_text, .cap = jr->max_text};
         va->flaw = unescape(&pl, &rs);
         va->text = pl.out;
         va->len = pl.len;
     } else if (!is_utf8(rs.at, rs.len)) {
         va->flaw = "not UTF-8";
     }
-    if (va->flaw) va->kind = JSON_READER_NO_TEXT;
+    if (va->flaw) va->kind = PICKED_NO_TEXT;
     return true;
 }
 
@@ -333,7 +357,7 @@ real_of(const byte *s, size_t len)
 }
 
 static bool
-take_number(json_reader *jr, json_reader_value *va)
+take_number(json_reader *jr, picked *va)
 {
     const byte *from = jr->at;
     bool        whole;
@@ -343,11 +367,11 @@ take_number(json_reader *jr, json_reader_value *va)
     va->len = (size_t)(jr->at - from);
     if (whole && magnitude_of(from + va->negative, jr->at, &va->magnitude) &&
         (!va->negative || va->magnitude <= (uint64_t)1 << 63)) {
-        va->kind = JSON_READER_INTEGER;
+        va->kind = PICKED_INTEGER;
         va->real = va->negative ? -(double)va->magnitude : (double)va->magnitude;
         return true;
     }
-    va->kind = JSON_READER_REAL;
+    va->kind = PICKED_REAL;
     va->real = real_of(from, va->len);
     return true;
 }
@@ -458,77 +482,132 @@ pass_value(json_reader *jr)
     return true;
 }
 
-/* ---- the object ---- */
+/* ---- what somebody asked for ---- */
 
-/* Whose name it is; jr->count: nobody's. */
-static size_t
-find_member(json_reader *jr, const raw_string *rs)
+/* Which of a node's children has this name; NULL: none. */
+static const path_node *
+find_member(json_reader *jr, const path_node *pn, const raw_string *rs)
 {
-    const char *name = (const char *)rs->at;
-    size_t      len = rs->len, i = 0;
-    if (rs->escaped) {
-        plain pl = {.out = jr->name, .cap = jr->max_name};
-        if (unescape(&pl, rs)) return jr->count;
-        name = pl.out;
-        len = pl.len;
-    }
-    while (i < jr->count && (jr->mb[i].len != len || memcmp(jr->mb[i].name, name, len) != 0))
-        i++;
-    return i;
+    if (!rs->escaped) return path_child(pn, rs->at, rs->len);
+    plain pl = {.out = jr->name, .cap = jr->max_name};
+    if (unescape(&pl, rs) || pl.len > pl.cap) return NULL;
+    return path_child(pn, pl.out, pl.len);
 }
 
+/* A value that ends a path. */
 static bool
 take_value(json_reader *jr, size_t i)
 {
-    json_reader_value *va = &jr->value[i];
+    picked *va = &jr->value[i];
     switch (front(jr)) {
     case '"': return take_text(jr, i);
     case '{':
-    case '[': va->kind = JSON_READER_NESTED; return pass_value(jr);
-    case 'n': va->kind = JSON_READER_NULL; return pass_word(jr, "null");
+    case '[': va->kind = PICKED_NESTED; return pass_value(jr);
+    case 'n': va->kind = PICKED_NULL; return pass_word(jr, "null");
     case 't':
     case 'f':
-        va->kind = JSON_READER_BOOL;
+        va->kind = PICKED_BOOL;
         va->truth = front(jr) == 't';
         return pass_scalar(jr);
     default: return take_number(jr, va);
     }
 }
 
+static picked_kind
+kind_at_front(const json_reader *jr)
+{
+    switch (front(jr)) {
+    case '"': return PICKED_TEXT;
+    case 't':
+    case 'f': return PICKED_BOOL;
+    case 'n': return PICKED_NULL;
+    default: return PICKED_INTEGER;
+    }
+}
+
+/* A path goes on within this, but here is nothing to go into. */
 static bool
-take_member(json_reader *jr)
+take_stop(json_reader *jr, const path_node *pn)
+{
+    const picked_kind kind = kind_at_front(jr);
+    for (size_t i = 0; i < jr->count; i++)
+        if (pn->below >> i & 1 && jr->value[i].kind == PICKED_ABSENT)
+            jr->value[i] = (picked){.stop = pn, .stop_kind = kind};
+    return pass_scalar(jr);
+}
+
+static bool take_within(json_reader *jr, const path_node *pn);
+
+/* What stands at a node; from: its first byte, for the message. */
+static bool
+take_node(json_reader *jr, const path_node *pn, const byte *from)
+{
+    if (jr->met[pn->id] == jr->message ||
+        (pn->value >= 0 && jr->value[pn->value].kind != PICKED_ABSENT)) {
+        jr->at = from;
+        snprintf(jr->words, sizeof jr->words, "%.*s stands twice",
+                 pn->text_len < 60 ? (int)pn->text_len : 60, pn->text);
+        return is_wrong(jr, jr->words);
+    }
+    jr->met[pn->id] = jr->message;
+    if (pn->value >= 0) return take_value(jr, (size_t)pn->value);
+    const byte c = front(jr);
+    return c == '{' || c == '[' ? take_within(jr, pn) : take_stop(jr, pn);
+}
+
+static bool
+take_member(json_reader *jr, const path_node *pn)
 {
     raw_string name;
     if (!take_name(jr, &name)) return false;
-    const size_t i = find_member(jr, &name);
-    if (i == jr->count) return pass_value(jr);
-    if (jr->value[i].kind != JSON_READER_ABSENT) {
-        jr->at = name.at;
-        snprintf(jr->words, sizeof jr->words, "%.60s stands twice", jr->mb[i].name);
-        return is_wrong(jr, jr->words);
+    const path_node *child = find_member(jr, pn, &name);
+    return child ? take_node(jr, child, name.at) : pass_value(jr);
+}
+
+static bool
+take_element(json_reader *jr, const path_node *pn, int64_t index)
+{
+    const path_node *child = path_element(pn, index);
+    return child ? take_node(jr, child, jr->at) : pass_value(jr);
+}
+
+/* Object or array. Recursive as deep as the paths are: PATH_DEPTH. */
+static bool
+take_within(json_reader *jr, const path_node *pn)
+{
+    const bool object = *jr->at == '{';
+    const byte close = object ? '}' : ']';
+    jr->at++;
+    pass_blanks(jr);
+    if (front(jr) == close) {
+        jr->at++;
+        return true;
     }
-    return take_value(jr, i);
+    for (int64_t index = 0;; index++) {
+        if (!(object ? take_member(jr, pn) : take_element(jr, pn, index))) return false;
+        pass_blanks(jr);
+        const byte c = front(jr);
+        if (c != ',' && c != close) return is_wrong(jr, "a comma or a closing bracket is missing");
+        jr->at++;
+        if (c == close) return true;
+        pass_blanks(jr);
+    }
 }
 
 static bool
 take_object(json_reader *jr)
 {
     if (front(jr) != '{') return is_wrong(jr, "not a JSON object");
-    jr->at++;
-    pass_blanks(jr);
-    if (front(jr) == '}') {
-        jr->at++;
-        return true;
-    }
-    for (;;) {
-        if (!take_member(jr)) return false;
-        pass_blanks(jr);
-        const byte c = front(jr);
-        if (c != ',' && c != '}') return is_wrong(jr, "a comma or a closing bracket is missing");
-        jr->at++;
-        if (c == '}') return true;
-        pass_blanks(jr);
-    }
+    return take_within(jr, &jr->pt->root);
+}
+
+/* A number that no node was met in. */
+static void
+count_message(json_reader *jr)
+{
+    if (++jr->message > 0) return;
+    memset(jr->met, 0, jr->pt->node_count * sizeof *jr->met);
+    jr->message = 1;
 }
 
 size_t
@@ -544,8 +623,12 @@ json_reader_blanks(const void *buf, size_t len)
 const char *
 json_reader_read(json_reader *jr, const void *buf, size_t len, size_t *at)
 {
-    for (size_t i = 0; i < jr->count; i++)
-        jr->value[i] = (json_reader_value){.kind = JSON_READER_ABSENT};
+    for (size_t i = 0; i < jr->count; i++) {
+        jr->value[i].kind = PICKED_ABSENT;
+        jr->value[i].stop = NULL;
+        jr->value[i].flaw = NULL;
+    }
+    count_message(jr);
     jr->wrong = NULL;
     jr->at = (const byte *)buf + json_reader_blanks(buf, len);
     jr->end = (const byte *)buf + len;
@@ -557,7 +640,7 @@ json_reader_read(json_reader *jr, const void *buf, size_t len, size_t *at)
     return jr->wrong;
 }
 
-const json_reader_value *
+const picked *
 json_reader_value_of(const json_reader *jr, size_t i)
 {
     AA_REQUIRE(i < jr->count);

@@ -17,6 +17,7 @@
 #include "ingest/decode/deadletter.h"
 #include "ingest/decode/decode.h"
 #include "ingest/fetchers/supply.h"
+#include "ingest/registry/registry.h"
 
 enum {
     CHUNK = 1024,           /* records of a message, at most */
@@ -39,6 +40,7 @@ typedef struct {
     aa_consumer     *cs; /* NULL: not in the group */
     announce        *an; /* NULL: publish.item_names is off */
     decode          *dc;
+    registry        *rg; /* NULL: none */
     supply           su;
     aa_offer         offer;
     aa_fetch         fetch;
@@ -302,15 +304,25 @@ add_letter(fetcher *fr, const aa_kafka_record *rec, decode_reason reason, aa_err
     return st;
 }
 
-/* An event, or a letter. */
+/* An event, or a letter; or the partition is held. */
 static aa_status
-add_record(fetcher *fr, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
+add_record(fetcher *fr, supply_part *part, const aa_kafka_record *rec, int64_t now_ms, aa_err *err)
 {
     aa_fetched   *fe = &fr->fe;
     const size_t  at = fe->n;
     decode_reason reason =
         decode_message(fr->dc, rec->value, rec->len, rec->timestamp_ms, &fe->columns, at);
 
+    if (reason == DECODE_WAIT) {
+        part->held = true;
+        part->waits_for = decode_waits_for(fr->dc);
+        return AA_OK;
+    }
+    if (reason == DECODE_SKIP) { /* the sequencer is to know that nothing more comes before it */
+        fe->next = rec->offset + 1;
+        aa_counter_add(fr->mt.passed_over, 1);
+        return AA_OK;
+    }
     if (reason != DECODE_OK) return add_letter(fr, rec, reason, err);
     fe->offset[at] = rec->offset;
     fe->arrival_ms[at] = arrived_ms(rec, now_ms);
@@ -378,6 +390,16 @@ skip_unreadable(fetcher *fr, supply_part *part, int64_t *end, const char *why, a
     return AA_OK;
 }
 
+/* What came before the message that waits is sent; that and what is behind it is read again. */
+static aa_status
+hold_partition(fetcher *fr, supply_part *part, aa_err *err)
+{
+    const aa_fetched *fe = &fr->fe;
+    aa_status         st = AA_OK;
+    if (fe->n + fe->letter_count > 0 || fe->next > part->next) st = send_records(fr, part, err);
+    return st == AA_OK ? read_anew(fr, err) : st;
+}
+
 /* Where letters are so large that they need more messages than it may send, the rest of what was
  * read is read again. That happens once: supply_large sees to it that less is read. */
 static aa_status
@@ -402,7 +424,8 @@ pump_partition(fetcher *fr, supply_part *part, size_t most, size_t *got, aa_err 
     if (n == 0) return send_end(fr, part, end, err);
     aa_fetched_clear(&fr->fe);
     for (size_t i = 0; i < n; i++) {
-        st = add_record(fr, &fr->rec[i], now_ms, err);
+        st = add_record(fr, part, &fr->rec[i], now_ms, err);
+        if (st == AA_OK && part->held) return hold_partition(fr, part, err);
         if (i + 1 == n && end != AA_KAFKA_NO_OFFSET) fr->fe.next = end;
         if (st == AA_OK && (i + 1 == n || fr->fe.bytes.len >= LETTER_BYTES))
             st = send_records(fr, part, err);
@@ -423,6 +446,8 @@ pump(fetcher *fr, size_t *got, aa_err *err)
         const size_t most = supply_may(&fr->su.part[i], CHUNK);
         aa_status    st;
         if (most == 0) continue;
+        if (fr->su.part[i].held && !decode_schema_there(fr->dc, fr->su.part[i].waits_for)) continue;
+        fr->su.part[i].held = false;
         st = pump_partition(fr, &fr->su.part[i], most, got, err);
         if (st != AA_OK) return st;
     }
@@ -442,6 +467,7 @@ show_fetcher(fetcher *fr, int64_t now_us)
     aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
     aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
     const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
+    if (!trouble && fr->rg) trouble = registry_trouble(fr->rg);
     aa_set_ready(fr->ctx, fr->member && answered && !trouble,
                  trouble    ? trouble
                  : answered ? "not in the group yet"
@@ -512,6 +538,9 @@ fetcher_metrics_init(fetcher_metrics *fm, aa_metrics *ms)
                                   "Events that Kafka no longer had and that were skipped");
     fm->gaps = aa_metrics_counter(ms, "autoassign_offset_gaps_total", "",
                                   "Gaps that were skipped because Kafka no longer had the events");
+    fm->passed_over =
+        aa_metrics_counter(ms, "autoassign_events_skipped_total", "",
+                           "messages passed over by event.label_other or fields.<f>.missing: skip");
     fm->records = aa_metrics_counter(ms, "autoassign_fetcher_records_total", "",
                                      "messages read from Kafka and sent to the sequencer");
     fm->bad = aa_metrics_counter(ms, "autoassign_fetcher_bad_total", "",
@@ -540,6 +569,10 @@ init_fetcher(fetcher *fr, aa_err *err)
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
     aa_status st = decode_new(&fr->dc, fr->cfg, err);
+    if (st == AA_OK && *fr->cfg->event.schema_registry) {
+        st = registry_open(&fr->rg, fr->cfg, err);
+        if (st == AA_OK) decode_set_source(fr->dc, registry_source(fr->rg));
+    }
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
     aa_link_export(fr->ln, ms, "fetchers");
@@ -578,6 +611,7 @@ fetcher_run(aa_context *ctx, aa_err *err)
     announce_close(&fr->an);
     aa_link_close(&fr->ln);
     decode_free(&fr->dc);
+    registry_close(&fr->rg);
     supply_fini(&fr->su);
     aa_portions_fini(&fr->offer.po);
     aa_portions_fini(&fr->fetch.po);

@@ -15,7 +15,7 @@
 #include "common/service/program.h"
 
 typedef struct {
-    aa_counter *records, *bad, *lost, *gaps;
+    aa_counter *records, *bad, *lost, *gaps, *passed_over;
     aa_gauge   *partitions, *in_flight;
 } fetcher_metrics;
 

@@ -28,7 +28,9 @@ typedef struct {
     uint64_t taken, allowed;    /* messages that have come; records that may be sent, in all */
     int64_t  next;              /* offset to go on from */
     size_t   careful;           /* records to go of which each may be a message of its own */
-    bool     gone;              /* Kafka has no more what was asked for */
+    bool     held;              /* the next message waits for a schema: */
+    uint32_t waits_for;
+    bool     gone; /* Kafka has no more what was asked for */
 } supply_part;
 
 typedef struct {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/elementary.h"
 #include "common/model/kernel.h"
 
 #define LEAST_M 1e-20f
@@ -28,33 +29,45 @@ adam_fini(adam *ad)
     *ad = (adam){0};
 }
 
+typedef struct {
+    float b1, b2, c1, c2; /* decays of both moments, and 1 - decay */
+    float scale, rate, eps;
+} step_of;
+
 AA_KERNEL static void
-update(float *restrict w, float *restrict m, float *restrict v, const float *restrict grad,
-       size_t n, float scale, float rate, float eps)
+update(float *restrict w, float *restrict m, float *restrict v, float *restrict grad, size_t n,
+       const step_of *so)
 {
-    const float b1 = (float)ADAM_B1, b2 = (float)ADAM_B2;
-    const float c1 = (float)(1.0 - ADAM_B1), c2 = (float)(1.0 - ADAM_B2);
+    const step_of s = *so;
     for (size_t i = 0; i < n; i++) {
-        float g = scale * grad[i];
-        float m_i = b1 * m[i] + c1 * g;
-        float v_i = b2 * v[i] + c2 * (g * g);
+        float g = s.scale * grad[i];
+        float m_i = s.b1 * m[i] + s.c1 * g;
+        float v_i = s.b2 * v[i] + s.c2 * (g * g);
+        grad[i] = 0.0f;
         m_i = fabsf(m_i) < LEAST_M ? 0.0f : m_i;
         v_i = v_i < LEAST_V ? 0.0f : v_i;
         m[i] = m_i;
         v[i] = v_i;
-        w[i] -= rate * m_i / (sqrtf(v_i) + eps);
+        w[i] -= s.rate * m_i / (sqrtf(v_i) + s.eps);
     }
 }
 
 void
-adam_step(adam *ad, const float *grad, float scale, double rate)
+adam_step(adam *ad, float *grad, float scale, uint64_t events, double rate)
 {
-    ad->steps++;
-    double c1 = 1.0, c2 = 1.0;
-    if (ad->steps < SETTLED) {
-        c1 = 1.0 - pow(ADAM_B1, (double)ad->steps);
-        c2 = sqrt(1.0 - pow(ADAM_B2, (double)ad->steps));
+    const double b1 = aa_power(ADAM_B1, events), b2 = aa_power(ADAM_B2, events);
+    double       c1 = 1.0, c2 = sqrt((double)events);
+    ad->events += events;
+    if (ad->events < SETTLED) {
+        c1 = 1.0 - aa_power(ADAM_B1, ad->events);
+        c2 *= sqrt(1.0 - aa_power(ADAM_B2, ad->events));
     }
-    update(ad->w, ad->m, ad->v, grad, ad->count, scale, (float)(rate * c2 / c1),
-           (float)(ADAM_EPS * c2));
+    const step_of so = {.b1 = (float)b1,
+                        .b2 = (float)b2,
+                        .c1 = (float)(1.0 - b1),
+                        .c2 = (float)(1.0 - b2),
+                        .scale = scale,
+                        .rate = (float)(rate * c2 / c1),
+                        .eps = (float)(ADAM_EPS * c2 / sqrt((double)events))};
+    update(ad->w, ad->m, ad->v, grad, ad->count, &so);
 }

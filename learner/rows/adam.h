@@ -1,11 +1,13 @@
 /* learner/rows/adam - the optimizer of dense weights. Kingma & Ba 2015, algorithm 1, in the form at
- * the end of its section 2 that needs no bias-corrected copies:
+ * the end of its section 2 that needs no bias-corrected copies, for a step of n events at event t:
  *
- *   m = b1 m + (1-b1) g        v = b2 v + (1-b2) g^2
+ *   m = b1^n m + (1-b1^n) g        v = b2^n v + (1-b2^n) g^2        g the mean of n gradients
  *   w = w - rate_t m / (sqrt v + eps_t)
- *   rate_t = rate sqrt(1-b2^t) / (1-b1^t),  eps_t = eps sqrt(1-b2^t)
+ *   rate_t = rate sqrt(n) sqrt(1-b2^t) / (1-b1^t),  eps_t = eps sqrt(1-b2^t)
  *
- * with b1 = 0.9, b2 = 0.999, eps = 1e-8. One deviation: |m| < 1e-20 and v < 1e-30 become 0. A unit
+ * with b1 = 0.9, b2 = 0.999, eps = 1e-8. With n = 1 that is Adam. How rate and decays follow n is
+ * the square root scaling rule of Malladi et al. 2022 (arXiv 2205.10287): steps of several events
+ * then go the way of single ones. One deviation: |m| < 1e-20 and v < 1e-30 become 0. A unit
  * that is off decays its moments for ever, and numbers below 1e-38 are slow; neither changes w by
  * as much as 1e-12. Lanes are weights, so every CPU computes the same bits.
  */
@@ -23,7 +25,7 @@
 
 typedef struct {
     size_t   count;     /* P */
-    uint64_t steps;     /* t so far */
+    uint64_t events;    /* t so far */
     float   *w, *m, *v; /* (P) each, one allocation that w points at */
 } adam;
 
@@ -31,12 +33,12 @@ typedef struct {
 aa_status adam_init(adam *ad, size_t count, aa_err *err) __attribute__((warn_unused_result));
 void      adam_fini(adam *ad); /* NULL-safe, also on zeroed memory */
 
-/** One step down g = scale * grad (P). */
-void adam_step(adam *ad, const float *grad, float scale, double rate);
+/** One step of `events` events down g = scale * grad (P), which is 0 afterwards. */
+void adam_step(adam *ad, float *grad, float scale, uint64_t events, double rate);
 
-/** The definition, in double and with bias correction spelt out; step t is 1, 2, ... */
+/** The definition, in double and with bias correction spelt out; t events, the step's included. */
 void adam_step_ref(double *w, double *m, double *v, const double *g, size_t count, uint64_t t,
-                   double rate);
+                   uint64_t events, double rate);
 
 /** w, m and v as one array of 3*P floats, for checkpoints and digests. */
 static inline size_t

@@ -286,6 +286,17 @@ rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx)
 
 /* ---- reading ---- */
 
+void
+rows_prefetch(const rows *ro, uint32_t slot)
+{
+    enum { LINE = 64 };
+    if (slot < ro->shared || !chunk_at(ro, slot)) return; /* shared rows are read all the time */
+    const unsigned char *row = row_at(ro, slot);
+    for (size_t at = 0; at < ro->rf.bytes; at += LINE)
+        __builtin_prefetch(row + at, 1);
+    __builtin_prefetch(row + ro->rf.bytes - 1, 1);
+}
+
 AA_KERNEL static void
 add(float *restrict x, const float *restrict a, const float *restrict b, size_t n)
 {

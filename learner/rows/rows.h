@@ -62,6 +62,8 @@ bool rows_planned(const rows *ro, uint32_t slot, float mix);
 /** Do what was planned. seq and op_idx choose the noise of new rows. */
 void rows_apply(rows *ro, const aa_op *op, uint64_t seq, uint64_t op_idx);
 
+/** Ask memory for a row that is read soon. */
+void rows_prefetch(const rows *ro, uint32_t slot);
 /** x (W) = (1-mix) row[slot] + mix row[slot+1]; zeros for AA_NO_SLOT. */
 void rows_read(const rows *ro, uint32_t slot, float mix, float *x);
 /** x (W) = shared (W) + row[slot]. x may not be shared. */

@@ -125,8 +125,7 @@ typedef struct {
  * Predictions for one user with each of n items.
  *   score[i] = sigmoid(model(rows of the user, item i, the context))
  * An item's score does not depend on the rest of the list. It has the bits that the learner would
- * predict from the same rows and dense weights with model.step below AA_DENSE_SMALL; with larger
- * steps the learner sums in another order (common/model/dense), and the last digits may differ.
+ * predict from the same rows and dense weights.
  * @param key      (F) ID keys; key[REPLICA_ITEM] is not read
  * @param item     (n) ID keys
  * @param score    (n) written

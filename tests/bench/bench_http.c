@@ -360,7 +360,7 @@ time_forward(const bench *b)
 {
     const aa_model_kind *kind = aa_model_find(b->cfg.model.kind);
     aa_model_shape       sh;
-    const size_t         block = AA_DENSE_SMALL - 1;
+    const size_t         block = 8;
     aa_model_shape_of(&sh, &b->cfg);
     const size_t per_item = sh.F * b->lr.W;
     float       *x = calloc(CANDIDATES * per_item, sizeof *x), logit[CANDIDATES];
@@ -371,7 +371,7 @@ time_forward(const bench *b)
     for (int r = 0; r < FORWARDS; r++)
         for (size_t i = 0; i < CANDIDATES; i += block) {
             size_t B = CANDIDATES - i < block ? CANDIDATES - i : block;
-            kind->forward(&sh, b->lr.dense, x + i * per_item, B, logit + i, scratch);
+            kind->forward(&sh, b->lr.dense, x + i * per_item, x, B, logit + i, scratch);
         }
     double us = (cpu_s(CLOCK_THREAD_CPUTIME_ID) - from_s) * 1e6 / FORWARDS;
     free(x);

@@ -23,7 +23,6 @@ ROUND_SECONDS=900
 SETTINGS=(event.label=as-is ingest.run=replay ingest.batch_events=64 checkpoint.every_events=2048
     publish.every_ms=100 log.level=info)
 export KAFKA_SETTINGS=$'broker.session.timeout.ms=2500\nbroker.heartbeat.interval.ms=500'
-export OPENBLAS_NUM_THREADS=1
 
 finish() {
     local code=$?

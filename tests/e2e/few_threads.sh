@@ -4,7 +4,7 @@
 # (A second SIGTERM ends any process at once: tests/unit/test_program.c.)
 source "$(dirname "$0")/lib.bash"
 NOBODY=65534
-declare -A TOO_SMALL_MB=([ingest]='100 160' [assigner]='80 110' [learner]='80 160 220' [scorer]='80 160 300')
+declare -A TOO_SMALL_MB=([ingest]='100 160' [assigner]='80 110' [learner]='80 160' [scorer]='80 160')
 # where the stacks of some threads and the heaps of others once got in each other's way
 declare -A JUST_ENOUGH_MB=([assigner]='200 260' [learner]='300 340' [scorer]='440 500')
 

@@ -2,7 +2,6 @@
 # What eval.sh and scaling.sh share: build, a real Kafka whose data are kept in OUT, and one Python
 # program that does the work; whatever ends this script ends both.
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-export OPENBLAS_NUM_THREADS=1
 
 finish() {
     local code=$?

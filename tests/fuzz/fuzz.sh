@@ -12,7 +12,7 @@ HERE=$(dirname "$0")
 MAX_BYTES=131072 CORPUS_BYTES=16384 INPUT_SECONDS=10 MEMORY_MB=3072
 JOBS=${FUZZ_JOBS:-1}
 declare -A RUNNING=() # target by pid
-export OPENBLAS_NUM_THREADS=1 ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=16}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=16}
 
 seeds_of() { # seeds_of NAME: folders with its inputs, those there are
     local folder

@@ -9,28 +9,28 @@ enum { MEMBERS = 3, MAX_TEXT = 16 };
 static const char *const names[MEMBERS] = {"a", "bb", "\xc3\xa9"};
 
 static void
-check_value(const json_reader_value *va, const json_t *want)
+check_value(const picked *va, const json_t *want)
 {
     if (!want) {
-        AA_REQUIRE(va->kind == JSON_READER_ABSENT);
+        AA_REQUIRE(va->kind == PICKED_ABSENT);
     } else if (json_is_null(want)) {
-        AA_REQUIRE(va->kind == JSON_READER_NULL);
+        AA_REQUIRE(va->kind == PICKED_NULL);
     } else if (json_is_boolean(want)) {
-        AA_REQUIRE(va->kind == JSON_READER_BOOL && va->truth == json_is_true(want));
+        AA_REQUIRE(va->kind == PICKED_BOOL && va->truth == json_is_true(want));
     } else if (json_is_integer(want)) {
-        AA_REQUIRE(va->kind == JSON_READER_INTEGER);
+        AA_REQUIRE(va->kind == PICKED_INTEGER);
         AA_REQUIRE((json_int_t)(va->negative ? 0 - va->magnitude : va->magnitude) ==
                    json_integer_value(want));
         AA_REQUIRE(va->real == (double)json_integer_value(want));
     } else if (json_is_real(want)) {
         const double real = json_real_value(want);
-        AA_REQUIRE(va->kind == JSON_READER_REAL);
+        AA_REQUIRE(va->kind == PICKED_REAL);
         AA_REQUIRE(va->len > JSON_READER_DIGITS || memcmp(&va->real, &real, sizeof real) == 0);
     } else if (json_is_string(want)) {
-        AA_REQUIRE(va->kind == JSON_READER_TEXT && va->len == json_string_length(want));
+        AA_REQUIRE(va->kind == PICKED_TEXT && va->len == json_string_length(want));
         AA_REQUIRE(va->len > MAX_TEXT || memcmp(va->text, json_string_value(want), va->len) == 0);
     } else {
-        AA_REQUIRE(va->kind == JSON_READER_NESTED);
+        AA_REQUIRE(va->kind == PICKED_NESTED);
     }
 }
 

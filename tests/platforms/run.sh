@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # `make platforms`: every release of Debian and every compiler that is supported, in a root of its own (debootstrap)
 # with what `make deps` installs there: everything builds, units and the fuzz targets' corpus pass, a replay through
-# a real Kafka ends as it should, too few threads are said (librdkafka's number of them differs), SCRAM works (with
-# librdkafka 2.6.1 or later: at Kafka 4), and an unclean election is noticed (from 2.1 on by leader epochs).
+# a real Kafka ends as it should, with the same digests everywhere, too few threads are said (librdkafka's number of
+# them differs), SCRAM works (with librdkafka 2.6.1 or later: at Kafka 4), and an unclean election is noticed (from 2.1
+# on by leader epochs).
 #   sudo make platforms [PLATFORMS="bookworm:gcc trixie:clang"] [ONLY=pattern]
 # One line each; exit code 1 if one failed. Roots and builds stay in build/platforms (2 GB each): the first
 # run takes some 10 minutes a release, a later one 2 minutes a platform. Root, for chroot and mounts.
@@ -68,4 +69,20 @@ failed=0
 for platform in $PLATFORMS; do
     try "${platform%:*}" "${platform#*:}" || failed=1
 done
+
+# The same replay has the same bits whatever the compiler and the C library.
+same_digests() {
+    local platform line first='' of=''
+    for platform in $PLATFORMS; do
+        line=$(grep -o 'note digests: .*' "$HOME_DIR/${platform/:/-}.log") || continue
+        if [[ -z $first ]]; then
+            first=$line of=$platform
+        elif [[ $line != "$first" ]]; then
+            echo "not ok digests of $platform: ${line#note digests: }; of $of: ${first#note digests: }"
+            return 1
+        fi
+    done
+    [[ -z $first ]] || echo "ok one replay, the same digests on all: ${first#note digests: }"
+}
+same_digests || failed=1
 exit $failed

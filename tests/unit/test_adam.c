@@ -18,7 +18,7 @@ static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 31, 33, 127, 4226};
 /* Both walk the same gradients;
  * some weights get none for long stretches, like units that are off. */
 static void
-check_walk(size_t n, uint64_t steps, float scale, double rate)
+check_walk(size_t n, uint64_t steps, float scale, uint64_t events, double rate)
 {
     adam    ad;
     aa_err  err = AA_ERR_INIT;
@@ -32,8 +32,8 @@ check_walk(size_t n, uint64_t steps, float scale, double rate)
             if ((i + t / 50) % 3 == 0) grad[i] = 0.0f;
             g[i] = (double)scale * (double)grad[i];
         }
-        adam_step(&ad, grad, scale, rate);
-        adam_step_ref(w, m, v, g, n, t, rate);
+        adam_step(&ad, grad, scale, events, rate);
+        adam_step_ref(w, m, v, g, n, t * events, events, rate);
     }
     /* each step moves a weight by about `rate`; float keeps 6 digits of that */
     const double atol = 1e-5 * rate * (double)steps + 1e-7;
@@ -49,14 +49,24 @@ steps_equal_the_definition(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZE_COUNT; i++)
-        check_walk(sizes[i], 300, i % 2 ? 1.0f : 0.25f, 1e-3);
+        check_walk(sizes[i], 300, i % 2 ? 1.0f : 0.25f, 1, 1e-3);
+}
+
+static void
+steps_of_several_events_equal_the_definition(void **state)
+{
+    (void)state;
+    static const uint64_t events[] = {2, 8, 64, 512};
+    for (size_t i = 0; i < 4; i++)
+        check_walk(33, 300, 1.0f, events[i], 1e-3);
 }
 
 static void
 bias_correction_ends_without_a_jump(void **state)
 {
     (void)state;
-    check_walk(17, 41000, 1.0f, 1e-3);
+    check_walk(17, 41000, 1.0f, 1, 1e-3);
+    check_walk(17, 6000, 0.125f, 8, 1e-3);
 }
 
 static void
@@ -67,10 +77,11 @@ moments_of_a_silent_weight_become_zero_not_subnormal(void **state)
     aa_err err = AA_ERR_INIT;
     float  grad[3] = {1e-3f, -1.0f, 0.0f};
     assert_int_equal(adam_init(&ad, 3, &err), AA_OK);
-    adam_step(&ad, grad, 1.0f, 1e-3);
-    memset(grad, 0, sizeof grad);
+    adam_step(&ad, grad, 1.0f, 1, 1e-3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(grad[i] == 0.0f); /* emptied, for the next gradients to be added */
     for (size_t t = 0; t < 100000; t++) {
-        adam_step(&ad, grad, 1.0f, 1e-3);
+        adam_step(&ad, grad, 1.0f, 1, 1e-3);
         for (size_t i = 0; i < 3; i++)
             assert_true(ad.m[i] == 0.0f || fabsf(ad.m[i]) >= 1e-20f);
     }
@@ -87,6 +98,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_equal_the_definition),
+        cmocka_unit_test(steps_of_several_events_equal_the_definition),
         cmocka_unit_test(bias_correction_ends_without_a_jump),
         cmocka_unit_test(moments_of_a_silent_weight_become_zero_not_subnormal),
     };

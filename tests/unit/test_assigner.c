@@ -1,4 +1,5 @@
 #include "assigner/assigner.h"
+#include "assigner/field/idpack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,9 +118,8 @@ the_same_batches_give_the_same_state_and_the_seed_matters(void **state)
             digest[run] = assigner_digest(wo.as);
             world_close(&wo);
         }
-        bool drawn = mode == AA_MODE_DEFAULT || mode == AA_MODE_PAPER || mode == AA_MODE_RANDOM;
         assert_true(digest[0] == digest[1]);
-        assert_int_equal(digest[0] != digest[2], drawn);
+        assert_true(digest[0] != digest[2]); /* what is kept of an ID is rounded at random */
     }
 }
 
@@ -297,6 +297,23 @@ rewrite(const world *wo, const char *section, size_t at, unsigned char with)
     assert_int_equal(aa_ckpt_commit(&w, 0, NULL), AA_OK);
 }
 
+#define HOLDER 1000000u /* and more: from the first ID on that has a row of its own */
+
+static size_t
+holder_at(const world *wo, const char *section)
+{
+    aa_ckpt_reader *r;
+    const void     *data;
+    size_t          len, at = 0;
+    assert_int_equal(aa_ckpt_open(&r, &wo->cfg, "assigner", 1, NULL), AA_OK);
+    assert_int_equal(aa_ckpt_get(r, section, &data, &len, NULL), AA_OK);
+    while ((((const unsigned char *)data)[at] >> 1 & 15) != IDPACK_OWN)
+        at += IDPACK_BYTES;
+    assert_true(at < len);
+    aa_ckpt_close(&r);
+    return at;
+}
+
 static void
 a_checkpoint_that_does_not_fit_together_is_refused(void **state)
 {
@@ -306,20 +323,21 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         size_t        at;
         unsigned char with;
     } damage[] = {
-        {"assigner.whole", 16, 200},   /* next_reward beyond next_batch */
-        {"assigner.whole", 0, 3},      /* fewer events than IDs say */
-        {"field.0.ids", 32 + 4, 99},   /* position of the first ID */
-        {"field.0.ids", 0, 0},         /* its key: another, so not the one in flight or free */
-        {"field.1.ids", 16 + 3, 0x7f}, /* frequency: not finite, with the byte before */
-        {"field.0.free", 3, 1},        /* head of the free handles */
-        {"field.0.holder", 0, 77},     /* holder of the first unique row */
-        {"field.0.peak", 0, 0},        /* fewer than are held */
-        {"field.0.born", 7, 255},      /* born in the future */
-        {"field.0.bid", 7, 0x7f},      /* theta: not finite, with the byte before */
-        {"price.state", 7, 0x7f},      /* price: the same */
-        {"inflight.word", 3, 0x17},    /* action that there is not */
-        {"inflight.word", 2, 0x17},    /* state that there is not */
-        {"inflight.sizes", 0, 29},     /* an event less */
+        {"assigner.whole", 16, 200},       /* next_reward beyond next_batch */
+        {"assigner.whole", 0, 3},          /* fewer events than IDs say */
+        {"field.0.ids", 0, 0},             /* the first ID: not one */
+        {"field.1.ids", HOLDER + 17, 255}, /* got its row in the future */
+        {"field.0.ids", HOLDER + 11, 255}, /* a row that there is not */
+        {"field.0.ids", HOLDER + 0, 1},    /* a row that nobody holds any more */
+        {"field.0.tops", 2, 1},            /* more IDs than there are */
+        {"field.0.clock", 8, 9},           /* unit of the last events */
+        {"field.0.holders", 0, 77},        /* holder of the first unique row */
+        {"field.0.peak", 0, 0},            /* fewer than are held */
+        {"field.0.bid", 7, 0x7f},          /* theta: not finite, with the byte before */
+        {"price.state", 7, 0x7f},          /* price: the same */
+        {"inflight.word", 3, 0x17},        /* action that there is not */
+        {"inflight.word", 2, 0x17},        /* state that there is not */
+        {"inflight.sizes", 0, 29},         /* an event less */
     };
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         world     wo;
@@ -331,19 +349,11 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         world_open(&wo);
         world_random(&wo, 11, 35, 30, 400, 1);
         save(&wo);
-        rewrite(&wo, damage[i].section, damage[i].at, damage[i].with);
-        if (i == 4 || i == 9 || i == 10) rewrite(&wo, damage[i].section, damage[i].at - 1, 0xff);
-        if (i == 3) /* a key of zeros is a free handle that no list names */
-            for (size_t b = 1; b < 8; b++) {
-                aa_ckpt_reader *r;
-                const void     *data;
-                size_t          len;
-                assert_int_equal(aa_ckpt_open(&r, &wo.cfg, "assigner", 1, NULL), AA_OK);
-                assert_int_equal(aa_ckpt_get(r, "field.0.ids", &data, &len, NULL), AA_OK);
-                bool zero = ((const unsigned char *)data)[b] == 0;
-                aa_ckpt_close(&r);
-                if (!zero) rewrite(&wo, "field.0.ids", b, 0);
-            }
+        const size_t at = damage[i].at >= HOLDER
+                              ? damage[i].at - HOLDER + holder_at(&wo, damage[i].section)
+                              : damage[i].at;
+        rewrite(&wo, damage[i].section, at, damage[i].with);
+        if (damage[i].with == 0x7f) rewrite(&wo, damage[i].section, at - 1, 0xff);
         if (restore(&wo.cfg, &second, &err) != AA_EPARSE) fail_msg("damage %zu was not seen", i);
         assert_true(strlen(err.text) > 0);
         assigner_free(&second);
@@ -385,7 +395,7 @@ readings_follow_a_plain_recomputation_of_the_lean(void **state)
                 uint32_t position =
                     *seen == 0 ? 1 : (uint32_t)fmin(2 + floor(log2((double)*seen)), 5);
                 double got = (double)wo.out.slot[i * 2 + f] + (double)wo.out.mix[i * 2 + f];
-                check_close(got, (position - 1) * 3 + c, 1e-4, 0.0, t + i);
+                check_close(got, (position - 1) * 3 + c, 2e-3, 0.0, t + i);
             }
             for (size_t f = 0; f < 2; f++) {
                 sum[f][id[i][f]] += (double)label[i] - mean - lean[1 - f];
@@ -494,7 +504,7 @@ scorers_hear_what_the_next_events_will_read(void **state)
         }
         world_step(&wo);
         check_heard(&wo, &hr, key, 20, b % 2 ? 1e-6 : 0.055);
-        if (b % 2 == 0) assert_int_equal(assigner_changes_exact(wo.as, NULL), AA_OK);
+        if (b % 2 == 0) assigner_changes_exact(wo.as);
         listen(&wo, &hr, 0, false);
     }
     assert_true(wo.ops[AA_OP_FREE] > 0);
@@ -520,6 +530,7 @@ new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted(void **state)
     size_t          count;
     world           wo;
     world_conf(&wo, AA_MODE_SHARED_ONLY);
+    wo.cfg.model.signals = false;
     wo.cfg.agent.lean_bins = 1; /* every ID reads what an unseen one does */
     wo.cfg.agent.positions = 1;
     world_open(&wo);
@@ -580,6 +591,7 @@ items_are_told_of_from_their_first_event_to_their_last(void **state)
     wo.cfg.fields[1].threshold = 100;
     wo.cfg.agent.forget_events = 50;
     wo.cfg.agent.lean_bins = 1;
+    wo.cfg.model.signals = false;
     world_open(&wo);
     world_one(&wo, 1, 500, 1.0f); /* both read what unseen ones do */
     assert_int_equal(assigner_changes(wo.as, false, change, 16, &count, NULL), AA_OK);
@@ -607,6 +619,7 @@ changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
     world wo;
     heard hr = {0};
     world_conf(&wo, AA_MODE_SHARED_ONLY);
+    wo.cfg.model.signals = false;
     world_open(&wo);
     for (size_t n = 0; n < 64; n++)
         world_one(&wo, 1, 1000 + n, n % 2 ? 1.0f : 0.0f);
@@ -617,6 +630,36 @@ changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
         listen(&wo, &hr, 0, false);
     }
     assert_true(hr.messages <= 3);
+    world_close(&wo);
+}
+
+/* A signal is sent when it has moved a step, one that has moved less when all has to be exact. */
+static void
+signals_are_sent_in_steps_and_exact_in_the_end(void **state)
+{
+    (void)state;
+    assigner_change change[64];
+    size_t          count, sent = 0;
+    uint32_t        told = 0, used = 0;
+    world           wo;
+    world_conf(&wo, AA_MODE_UNIQUE); /* whose readings do not change */
+    world_open(&wo);
+    for (size_t n = 0; n < 400; n++) {
+        world_one(&wo, 1, 1000, (n / 20) % 2 ? 1.0f : 0.0f);
+        if (n > 0) sent += used != wo.out.signal[0];
+        used = wo.out.signal[0];
+        assert_int_equal(assigner_changes(wo.as, false, change, 64, &count, NULL), AA_OK);
+        for (size_t c = 0; c < count; c++)
+            if (change[c].field == 0) told = change[c].a.signal, sent += 1u << 16;
+    }
+    assert_in_range(sent >> 16, 40, 300);        /* of 400 events */
+    assert_true((sent >> 16) < (sent & 0xFFFF)); /* fewer than there were changes */
+    assigner_changes_exact(wo.as);
+    assert_int_equal(assigner_changes(wo.as, false, change, 64, &count, NULL), AA_OK);
+    for (size_t c = 0; c < count; c++)
+        if (change[c].field == 0) told = change[c].a.signal;
+    world_one(&wo, 1, 1000, 1.0f);
+    assert_int_equal(told, wo.out.signal[0]);
     world_close(&wo);
 }
 
@@ -703,6 +746,7 @@ main(void)
         cmocka_unit_test(under_lasting_pressure_each_field_is_published),
         cmocka_unit_test(items_are_told_of_from_their_first_event_to_their_last),
         cmocka_unit_test(changes_of_one_id_are_sent_once_and_small_ones_not_at_all),
+        cmocka_unit_test(signals_are_sent_in_steps_and_exact_in_the_end),
         cmocka_unit_test(a_forgotten_id_is_deleted_and_may_return),
         cmocka_unit_test(an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on),
         cmocka_unit_test(nothing_is_kept_for_scorers_when_publishing_is_off),

@@ -93,7 +93,7 @@ the_budget_is_never_exceeded_under_a_flood_in_any_mode(void **state)
     for (unsigned mode = 0; mode < aa_agent_mode_count; mode++) {
         world    wo;
         uint32_t end[AA_MAX_FIELDS] = {0};
-        small_world(&wo, mode, 500000);
+        small_world(&wo, mode, 250000);
         world_open(&wo);
         for (uint64_t n = 0; n < 60000; n++) {
             flood_event(&wo, n, 200);
@@ -115,7 +115,7 @@ regulars_stay_while_ids_that_come_once_go(void **state)
                                        AA_MODE_SHARED_ONLY};
     for (size_t i = 0; i < 4; i++) {
         world wo;
-        small_world(&wo, mode[i], 300000);
+        small_world(&wo, mode[i], 150000);
         world_open(&wo);
         const uint64_t regulars = 200;
         for (uint64_t n = 0; n < 40000; n++) {
@@ -138,7 +138,7 @@ rows_have_their_reserve_when_a_flood_came_first(void **state)
     const enum aa_agent_mode mode[] = {AA_MODE_DEFAULT, AA_MODE_RULE};
     for (size_t i = 0; i < 2; i++) {
         world wo;
-        small_world(&wo, mode[i], 2000000);
+        small_world(&wo, mode[i], 700000);
         world_open(&wo);
         for (uint64_t n = 0; n < 60000; n++) { /* IDs that come once, and no row */
             const uint64_t key[2] = {1000000 + n, 2000000 + n};

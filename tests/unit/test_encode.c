@@ -73,7 +73,7 @@ json_follows_the_configured_names_and_unit(void **state)
     size_t       len = 0;
     encode_event ev = event_of("u", "7", 4.5, 1500);
     aa_conf_defaults(&cfg);
-    snprintf(cfg.fields[0].json, sizeof cfg.fields[0].json, "uid");
+    snprintf(cfg.fields[0].path, sizeof cfg.fields[0].path, "uid");
     snprintf(cfg.event.label_field, sizeof cfg.event.label_field, "stars");
     snprintf(cfg.event.time_field, sizeof cfg.event.time_field, "at");
     cfg.event.time_unit = AA_TIME_UNIT_S;

@@ -12,6 +12,7 @@
 
 #include "assigner/assigner.h"
 #include "common/agent/mode.h"
+#include "common/model/signal.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"
 #include "tests/check.h"
@@ -30,12 +31,17 @@ typedef struct {
 } fixture;
 
 static aa_import_id
-id_of(size_t i)
+id_of(const aa_conf *cfg, size_t i)
 {
+    const float end = (float)(aa_lean_bins(cfg) - 1); /* the last bin */
+    const float place = i % 5 == 0 ? -1.0f : i % 5 == 4 ? end : 0.4f * (float)(i % 5);
+    /* a lean within the bins, or none: that of the place */
+    const float lean = i % 5 == 0 ? 0.0f : (place - 0.5f * end) / (end + 1.0f);
     return (aa_import_id){.key = 1000 + i,
+                          .signal = aa_signal_code(lean, 0.1f * (float)(i % 7), -0.1f * (float)i),
                           .own = i % 2 == 0,
                           .position = (uint32_t)(1 + i % 4),
-                          .place = i % 5 == 0 ? -1.0f : 0.4f * (float)(i % 5)};
+                          .place = place};
 }
 
 static void
@@ -74,7 +80,7 @@ import_all(fixture *fx)
     learner_import_shared(fx->le, 0, shared);
     assert_int_equal(aa_assigned_batch_reserve(&ops, 0, fx->cfg.field_count, &err), AA_OK);
     for (size_t i = 0; i < IDS; i++) {
-        const aa_import_id id = id_of(i);
+        const aa_import_id id = id_of(&fx->cfg, i);
         for (size_t k = 0; k < W; k++)
             fx->w[i][k] = 0.1f * (float)(i + 3 * k) - 1.0f;
         assert_int_equal(assigner_import(fx->as, 0, &id, &fx->a[i], &err), AA_OK);
@@ -128,17 +134,20 @@ check_readings(const fixture *fx)
     const uint32_t p = aa_lean_bins(&fx->cfg);
     const double   rounding = fx->cfg.model.row_format == AA_ROW_BF16 ? 1.0 / 128.0 : 1e-6;
     for (size_t i = 0; i < IDS; i++) {
-        const aa_import_id   id = id_of(i);
+        const aa_import_id   id = id_of(&fx->cfg, i);
         const aa_assignment *a = &fx->a[i];
         float                x[W];
         read_id(fx, a, x);
+        assert_int_equal(a->signal, id.signal);
         for (size_t k = 0; id.own && k < W; k++)
             check_close(x[k], fx->w[i][k], rounding, rounding, i * W + k);
         const uint32_t slot = id.own ? a->alt_slot : a->slot;
         const float    mix = id.own ? a->alt_mix : a->mix;
         if (slot == AA_NO_SLOT || p == 1) continue;
         const float place = id.place < 0.0f ? 0.5f * (float)(p - 1) : id.place;
-        check_close((float)(slot % p) + mix, place, 1e-5, 0, i);
+        if (place >= (float)(p - 1)) assert_true((float)(slot % p) + mix == (float)(p - 1));
+        check_close((float)(slot % p) + mix, place, 1.1 * p / 32768.0, 0,
+                    i); /* half a unit of lean */
     }
 }
 

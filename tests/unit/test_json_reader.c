@@ -46,13 +46,13 @@ read_text(json_reader *jr, const char *text, size_t len, size_t *at)
     return json_reader_read(jr, last, len, at);
 }
 
-static const json_reader_value *
-value_in(json_reader *jr, const char *text, size_t i, json_reader_kind want)
+static const picked *
+value_in(json_reader *jr, const char *text, size_t i, picked_kind want)
 {
     size_t      at;
     const char *wrong = read_text(jr, text, strlen(text), &at);
     if (wrong) fail_msg("%s: byte %zu: %s", text, at, wrong);
-    const json_reader_value *va = json_reader_value_of(jr, i);
+    const picked *va = json_reader_value_of(jr, i);
     if (va->kind != want) fail_msg("%s: kind %d, not %d", text, (int)va->kind, (int)want);
     return va;
 }
@@ -69,46 +69,44 @@ static void
 each_kind_of_value_is_told(void **state)
 {
     json_reader *jr = *state;
-    value_in(jr, "{}", A, JSON_READER_ABSENT);
-    value_in(jr, "{\"a\":null}", A, JSON_READER_NULL);
-    assert_true(value_in(jr, "{\"a\":true}", A, JSON_READER_BOOL)->truth);
-    assert_false(value_in(jr, "{\"a\":false}", A, JSON_READER_BOOL)->truth);
-    value_in(jr, "{\"a\":{\"a\":1}}", A, JSON_READER_NESTED);
-    value_in(jr, "{\"a\":[]}", A, JSON_READER_NESTED);
-    const json_reader_value *va = value_in(jr, "{\"a\":\"x\"}", A, JSON_READER_TEXT);
+    value_in(jr, "{}", A, PICKED_ABSENT);
+    value_in(jr, "{\"a\":null}", A, PICKED_NULL);
+    assert_true(value_in(jr, "{\"a\":true}", A, PICKED_BOOL)->truth);
+    assert_false(value_in(jr, "{\"a\":false}", A, PICKED_BOOL)->truth);
+    value_in(jr, "{\"a\":{\"a\":1}}", A, PICKED_NESTED);
+    value_in(jr, "{\"a\":[]}", A, PICKED_NESTED);
+    const picked *va = value_in(jr, "{\"a\":\"x\"}", A, PICKED_TEXT);
     assert_int_equal(va->len, 1);
-    value_in(jr, "{\"a\":\"x\"}", B, JSON_READER_ABSENT); /* none is left from before */
-    assert_int_equal(value_in(jr, "{\"a\":17}", A, JSON_READER_INTEGER)->magnitude, 17);
-    check_close((float)value_in(jr, "{\"a\":1.5e1}", A, JSON_READER_REAL)->real, 15, 0, 0, 0);
+    value_in(jr, "{\"a\":\"x\"}", B, PICKED_ABSENT); /* none is left from before */
+    assert_int_equal(value_in(jr, "{\"a\":17}", A, PICKED_INTEGER)->magnitude, 17);
+    check_close((float)value_in(jr, "{\"a\":1.5e1}", A, PICKED_REAL)->real, 15, 0, 0, 0);
 }
 
 static void
 names_are_compared_as_text(void **state)
 {
     json_reader *jr = *state;
-    value_in(jr, "{\"\\u0061\":1}", A, JSON_READER_INTEGER);
-    value_in(jr, "{\"b\\u0062\":1}", B, JSON_READER_INTEGER);
-    value_in(jr, "{\"\\u00e9\":1}", ACUTE, JSON_READER_INTEGER);
-    value_in(jr, "{\"\xc3\xa9\":1}", ACUTE, JSON_READER_INTEGER);
-    value_in(jr, "{\"b\":1,\"bbb\":1,\"bb\\u0000\":1,\"\\u0062\":1,\"BB\":1}", B,
-             JSON_READER_ABSENT);
-    value_in(jr, "{\"\\ud83d\":1,\"a\\ud83d\":1}", A, JSON_READER_ABSENT);
+    value_in(jr, "{\"\\u0061\":1}", A, PICKED_INTEGER);
+    value_in(jr, "{\"b\\u0062\":1}", B, PICKED_INTEGER);
+    value_in(jr, "{\"\\u00e9\":1}", ACUTE, PICKED_INTEGER);
+    value_in(jr, "{\"\xc3\xa9\":1}", ACUTE, PICKED_INTEGER);
+    value_in(jr, "{\"b\":1,\"bbb\":1,\"bb\\u0000\":1,\"\\u0062\":1,\"BB\":1}", B, PICKED_ABSENT);
+    value_in(jr, "{\"\\ud83d\":1,\"a\\ud83d\":1}", A, PICKED_ABSENT);
     check_wrong(jr, "{\"a\":1,\"\\u0061\":1}");
 }
 
 static void
 integers_are_exact_to_64_bits(void **state)
 {
-    json_reader             *jr = *state;
-    const json_reader_value *va =
-        value_in(jr, "{\"a\":18446744073709551615}", A, JSON_READER_INTEGER);
+    json_reader  *jr = *state;
+    const picked *va = value_in(jr, "{\"a\":18446744073709551615}", A, PICKED_INTEGER);
     assert_true(va->magnitude == UINT64_MAX && !va->negative);
-    va = value_in(jr, "{\"a\":-9223372036854775808}", A, JSON_READER_INTEGER);
+    va = value_in(jr, "{\"a\":-9223372036854775808}", A, PICKED_INTEGER);
     assert_true(va->magnitude == (uint64_t)1 << 63 && va->negative);
     assert_true(va->real == -9223372036854775808.0);
-    value_in(jr, "{\"a\":18446744073709551616}", A, JSON_READER_REAL);
-    value_in(jr, "{\"a\":-9223372036854775809}", A, JSON_READER_REAL);
-    va = value_in(jr, "{\"a\":-0}", A, JSON_READER_INTEGER);
+    value_in(jr, "{\"a\":18446744073709551616}", A, PICKED_REAL);
+    value_in(jr, "{\"a\":-9223372036854775809}", A, PICKED_REAL);
+    va = value_in(jr, "{\"a\":-0}", A, PICKED_INTEGER);
     assert_true(va->magnitude == 0 && va->negative);
 }
 
@@ -121,9 +119,9 @@ reals_are_rounded_as_strtod_does(void **state)
     char               text[100];
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         snprintf(text, sizeof text, "{\"a\":%s}", reals[i]);
-        assert_true(value_in(jr, text, A, JSON_READER_REAL)->real == strtod(reals[i], NULL));
+        assert_true(value_in(jr, text, A, PICKED_REAL)->real == strtod(reals[i], NULL));
     }
-    assert_true(value_in(jr, "{\"a\":1e400}", A, JSON_READER_REAL)->real > 1e308);
+    assert_true(value_in(jr, "{\"a\":1e400}", A, PICKED_REAL)->real > 1e308);
     char  *digits = malloc(JSON_READER_DIGITS + 100);
     size_t len = 5;
     assert_non_null(digits);
@@ -131,7 +129,7 @@ reals_are_rounded_as_strtod_does(void **state)
     while (len < JSON_READER_DIGITS + 50)
         digits[len++] = '1';
     memcpy(digits + len, "}", 2);
-    const double real = value_in(jr, digits, A, JSON_READER_REAL)->real;
+    const double real = value_in(jr, digits, A, PICKED_REAL)->real;
     assert_true(real != real);
     free(digits);
 }
@@ -139,15 +137,14 @@ reals_are_rounded_as_strtod_does(void **state)
 static void
 escapes_become_the_text_they_stand_for(void **state)
 {
-    json_reader             *jr = *state;
-    const json_reader_value *va =
-        value_in(jr, "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", A, JSON_READER_TEXT);
+    json_reader  *jr = *state;
+    const picked *va = value_in(jr, "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", A, PICKED_TEXT);
     assert_int_equal(va->len, 8);
     assert_memory_equal(va->text, "\"\\/\b\f\n\r\t", 8);
-    va = value_in(jr, "{\"a\":\"\\u00e9\\u20AC\"}", A, JSON_READER_TEXT);
+    va = value_in(jr, "{\"a\":\"\\u00e9\\u20AC\"}", A, PICKED_TEXT);
     assert_int_equal(va->len, 5);
     assert_memory_equal(va->text, "\xc3\xa9\xe2\x82\xac", 5);
-    va = value_in(jr, "{\"a\":\"\\uD83D\\uDE00\\u0000\"}", A, JSON_READER_TEXT);
+    va = value_in(jr, "{\"a\":\"\\uD83D\\uDE00\\u0000\"}", A, PICKED_TEXT);
     assert_int_equal(va->len, 5);
     assert_memory_equal(va->text, "\xf0\x9f\x98\x80\0", 5);
 }
@@ -156,12 +153,12 @@ static void
 text_that_is_not_unicode_is_told_and_passed_elsewhere(void **state)
 {
     json_reader *jr = *state;
-    assert_non_null(value_in(jr, "{\"a\":\"\\ud83d\"}", A, JSON_READER_NO_TEXT)->flaw);
-    assert_non_null(value_in(jr, "{\"a\":\"\\ud83dx\"}", A, JSON_READER_NO_TEXT)->flaw);
-    assert_non_null(value_in(jr, "{\"a\":\"\\ude00\\ud83d\"}", A, JSON_READER_NO_TEXT)->flaw);
-    assert_non_null(value_in(jr, "{\"a\":\"\xff\"}", A, JSON_READER_NO_TEXT)->flaw);
-    assert_non_null(value_in(jr, "{\"a\":\"\\n\xc3\"}", A, JSON_READER_NO_TEXT)->flaw);
-    value_in(jr, "{\"x\":\"\xff\",\"\xfe\":\"\\ud83d\",\"a\":1}", A, JSON_READER_INTEGER);
+    assert_non_null(value_in(jr, "{\"a\":\"\\ud83d\"}", A, PICKED_NO_TEXT)->flaw);
+    assert_non_null(value_in(jr, "{\"a\":\"\\ud83dx\"}", A, PICKED_NO_TEXT)->flaw);
+    assert_non_null(value_in(jr, "{\"a\":\"\\ude00\\ud83d\"}", A, PICKED_NO_TEXT)->flaw);
+    assert_non_null(value_in(jr, "{\"a\":\"\xff\"}", A, PICKED_NO_TEXT)->flaw);
+    assert_non_null(value_in(jr, "{\"a\":\"\\n\xc3\"}", A, PICKED_NO_TEXT)->flaw);
+    value_in(jr, "{\"x\":\"\xff\",\"\xfe\":\"\\ud83d\",\"a\":1}", A, PICKED_INTEGER);
 }
 
 /* Their length is true, so that the caller can say it; what is beyond is not kept. */
@@ -169,8 +166,8 @@ static void
 longer_texts_have_their_length(void **state)
 {
     json_reader *jr = *state;
-    assert_int_equal(value_in(jr, "{\"a\":\"123456789\"}", A, JSON_READER_TEXT)->len, 9);
-    assert_int_equal(value_in(jr, "{\"a\":\"\\t23456789\\u20ac\"}", A, JSON_READER_TEXT)->len, 12);
+    assert_int_equal(value_in(jr, "{\"a\":\"123456789\"}", A, PICKED_TEXT)->len, 9);
+    assert_int_equal(value_in(jr, "{\"a\":\"\\t23456789\\u20ac\"}", A, PICKED_TEXT)->len, 12);
 }
 
 static void

@@ -86,6 +86,7 @@ plain_batch(aa_assigned_batch *b, uint64_t seq, size_t n, uint32_t slot)
             b->alt_slot[at] = AA_NO_SLOT;
             b->state[at] = b->next_state[at] = AA_NO_STATE;
             b->mix[at] = b->alt_mix[at] = 0.0f;
+            b->signal[at] = 0;
             b->baseline[at] = NAN;
         }
     }
@@ -145,12 +146,28 @@ digest_tells_streams_and_seeds_apart(void **state)
 
 /* FM and its optimizers written out in double: rows, bias, both losses. The second way. */
 typedef struct {
-    double row[2][15][2][5]; /* field, slot, weights and accumulators, K+1 */
-    double bias, m, v;
+    double row[2][15][2][5];     /* field, slot, weights and accumulators, K+1 */
+    double bias, m, v, gathered; /* gradient of the bias since its last step */
+    size_t events, seen;         /* gathered, all */
 } fm_ref;
 
+static void
+fm_ref_bias(fm_ref *fm, double dz, bool last)
+{
+    fm->gathered += dz;
+    if (++fm->events < (size_t)cfg.model.dense_step && !last) return;
+    const double n = (double)fm->events, g = fm->gathered / n;
+    const double t = (double)(fm->seen += fm->events), b1 = pow(0.9, n), b2 = pow(0.999, n);
+    fm->m = b1 * fm->m + (1.0 - b1) * g;
+    fm->v = b2 * fm->v + (1.0 - b2) * g * g;
+    fm->bias -= cfg.model.dense_rate * sqrt(n) * fm->m / (1.0 - pow(0.9, t)) /
+                (sqrt(fm->v / (1.0 - pow(0.999, t))) + 1e-8);
+    fm->gathered = 0.0;
+    fm->events = 0;
+}
+
 static double
-fm_ref_event(fm_ref *fm, const aa_assigned_batch *b, size_t e, uint64_t t, bool mse)
+fm_ref_event(fm_ref *fm, const aa_assigned_batch *b, size_t e, bool mse)
 {
     enum { K = 4 };
     double x[2][5], p, dz, y = (double)b->label[e], z = fm->bias;
@@ -165,10 +182,7 @@ fm_ref_event(fm_ref *fm, const aa_assigned_batch *b, size_t e, uint64_t t, bool 
         z += x[0][k] * x[1][k];
     p = 1.0 / (1.0 + exp(-z));
     dz = mse ? 2.0 * (p - y) * p * (1.0 - p) : p - y;
-    fm->m = 0.9 * fm->m + 0.1 * dz;
-    fm->v = 0.999 * fm->v + 0.001 * dz * dz;
-    fm->bias -= cfg.model.dense_rate * fm->m / (1.0 - pow(0.9, (double)t)) /
-                (sqrt(fm->v / (1.0 - pow(0.999, (double)t))) + 1e-8);
+    fm_ref_bias(fm, dz, e + 1 == b->n);
     for (size_t f = 0; f < 2; f++)
         for (size_t r = 0; r < 2; r++) {
             double mix = (double)b->mix[e * 2 + f], share = r ? mix : 1.0 - mix;
@@ -203,10 +217,13 @@ static void
 event_by_event_fm_equals_plain_double(void **state)
 {
     (void)state;
-    for (int mse = 0; mse < 2; mse++) {
+    for (int way = 0; way < 4; way++) {
+        const bool mse = way % 2;
         use_defaults(AA_MODEL_FM, 1);
+        cfg.model.dense_step = way < 2 ? 1 : 7; /* 500 is no multiple of it */
         use_plain_rows();
         cfg.model.dim = 4;
+        cfg.model.signals = false;
         cfg.model.loss = mse ? AA_LOSS_MSE : AA_LOSS_LOGLOSS;
         learner          *le = fresh();
         fm_ref            fm = {0};
@@ -222,7 +239,7 @@ event_by_event_fm_equals_plain_double(void **state)
         }
         take(le, &b, &out, prediction);
         for (size_t e = 0; e < 500; e++) {
-            double p = fm_ref_event(&fm, &b, e, e + 1, mse);
+            double p = fm_ref_event(&fm, &b, e, mse);
             double y = (double)b.label[e];
             double loss = mse ? (p - y) * (p - y) : -y * log(p) - (1.0 - y) * log(1.0 - p);
             check_close((double)prediction[e], p, 2e-5, 0.0, e);
@@ -232,6 +249,29 @@ event_by_event_fm_equals_plain_double(void **state)
         aa_assigned_batch_fini(&b);
         aa_reward_batch_fini(&out);
     }
+}
+
+static uint64_t
+digest_after(int64_t step, int64_t dense_step)
+{
+    use_defaults(AA_MODEL_DEEPFM, step);
+    cfg.model.dense_step = dense_step;
+    learner *le = fresh();
+    feed(le, 5, 0, 3);
+    const uint64_t d = learner_digest(le);
+    learner_free(&le);
+    return d;
+}
+
+/* So that checkpoints and scorers, which come between batches, miss nothing. */
+static void
+dense_gradients_do_not_outlast_a_batch(void **state)
+{
+    (void)state;
+    assert_true(digest_after(1, 65536) == digest_after(1, 200)); /* batches are of 200 */
+    assert_true(digest_after(1, 150) != digest_after(1, 200));
+    assert_true(digest_after(1, 8) != digest_after(1, 1));
+    assert_true(digest_after(8, 8) == digest_after(8, 1)); /* no less than a step */
 }
 
 /* ---- ops and rows ---- */
@@ -392,7 +432,7 @@ changes_rebuild_what_is_served(void **state)
             }
     size_t       P;
     const float *dense = learner_dense(le, &P);
-    assert_int_equal(P, 32 * 64 + 64 + 64 * 32 + 32 + 32 + 1);
+    assert_int_equal(P, 38 * 64 + 64 + 64 * 32 + 32 + 32 + 1 + 6);
     assert_true(aa_digest(d, dense, P * sizeof *dense) == learner_served_digest(le));
     learner_free(&le);
     free(copy);
@@ -791,6 +831,7 @@ main(void)
         cmocka_unit_test(every_model_learns_and_repeats_bit_by_bit),
         cmocka_unit_test(digest_tells_streams_and_seeds_apart),
         cmocka_unit_test(event_by_event_fm_equals_plain_double),
+        cmocka_unit_test(dense_gradients_do_not_outlast_a_batch),
         cmocka_unit_test(gradient_of_a_row_given_away_in_the_same_step_is_dropped),
         cmocka_unit_test(ops_after_the_last_event_are_applied),
         cmocka_unit_test(an_id_without_any_row_reads_zeros_and_teaches_none),

@@ -44,7 +44,7 @@ fill(fixture *fx)
 {
     const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
-    float                w[8] = {0}, row[W] = {0.5f, 0.25f, -1, 0.125f};
+    float                w[32] = {0}, row[W] = {0.5f, 0.25f, -1, 0.125f};
     aa_bytes             by = {0};
     aa_assignment        a = {.run_id = 1, .version = 3, .position = 1};
     aa_model_shape_of(&sh, &fx->cfg);
@@ -55,7 +55,7 @@ fill(fixture *fx)
                           .K = K,
                           .w = w,
                           .w_count = kind->weight_count(&sh)};
-    assert_true(d.w_count <= 8);
+    assert_true(d.w_count <= 32);
     for (uint32_t f = 0; f < fx->cfg.field_count; f++) {
         assert_int_equal(aa_wire_pack_assignment(&by, &a, &fx->err), AA_OK);
         feed(fx, AA_KEY_NEW_ID, f, 0, &by);

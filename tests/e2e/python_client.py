@@ -1,6 +1,6 @@
 """What tests/e2e/python_client.sh does with the Python client.
 
-    events json|protobuf COUNT            messages, a line each; protobuf as hex
+    events json|protobuf|paths COUNT      messages, a line each; protobuf as hex; paths: JSON with paths as names
     produce BROKER TOPIC COUNT            the same through the producer
     no_producer                           it says what is missing
     ask URL TOKEN SCORE.json RANK.json    compares with what autoassign-score got; prints ok and not ok lines
@@ -22,11 +22,11 @@ def interactions(count, odd_items):
 
 
 def events(form, count):
-    items = [TEXT, 7] if form == "json" else [BYTES, b"a\0b", 7]
-    schema = EventSchema(form=form)
+    items = [BYTES, b"a\0b", 7] if form == "protobuf" else [TEXT, 7]
+    schema = EventSchema(form=form) if form != "paths" else EventSchema(("who.id", "what[0]"), "did.click", "at.ms")
     for event in interactions(int(count), items):
         message = schema.encode(*event)
-        print(message.decode() if form == "json" else message.hex())
+        print(message.hex() if form == "protobuf" else message.decode())
 
 
 def produce(broker, topic, count):

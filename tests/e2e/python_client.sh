@@ -18,6 +18,15 @@ record_file "$WORK/stream.csv"
 write() { "$TOPIC_TOOL" "$1" "$AUTOASSIGN_TEST_BROKER" "$TOPIC" "$2"; }
 client events json $WRITTEN | write write 1 || die "no JSON events"
 client events protobuf $WRITTEN | write write-hex 2 || die "no protobuf events"
+pipeline_tool topics --create --partitions 1 -o topics.interactions="$TOPIC-paths" >"$WORK/topics.log" 2>&1 || die "no topic for paths"
+write_paths() { client events paths 5 | "$TOPIC_TOOL" write "$AUTOASSIGN_TEST_BROKER" "$TOPIC-paths" 0; }
+tried() {
+    pipeline_tool ingest --try 5 -o topics.interactions="$TOPIC-paths" -o fields.user.path=who.id -o 'fields.item.path=what[0]' \
+        -o event.label_field=did.click -o event.time_field=at.ms >"$WORK/tried" 2>&1 &&
+        equal "$(grep -c ': an event' "$WORK/tried")" 5 && grep -q 'time  *2023-11-14T22:13:20.004Z' "$WORK/tried"
+}
+write_paths || die "no events with paths"
+check names_that_are_paths_are_found tried
 produced=0
 if "$PYTHON" -c 'import confluent_kafka' 2>/dev/null; then
     URL='' check the_example_of_the_producer_runs "$PYTHON" - < <(URL='' example 2)

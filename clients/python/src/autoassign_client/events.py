@@ -23,9 +23,11 @@ class NotDelivered(Exception):
 class EventSchema:
     """How an event becomes a message; the same settings as in the pipeline's configuration.
 
-    fields        JSON names of the IDs: user, item, then those of the further fields (fields.<f>.json)
-    label_field, time_field, time_unit, id_max_bytes
-                  event.label_field, event.time_field, event.time_unit, event.id_max_bytes
+    fields        names of the IDs: user, item, then those of the further fields (fields.<f>.path)
+    label_field, time_field, id_max_bytes
+                  event.label_field, event.time_field, event.id_max_bytes. A name that is a path, as
+                  payload.user.id, becomes a member of that whole name, which ingest finds too
+    time_unit     event.time_unit: "ms" (for "auto" as well) or "s"; others are not written
     form          "json", or "protobuf", which has no names and takes any bytes as an ID
 
     What would become a dead letter is a ValueError here.

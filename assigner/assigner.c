@@ -484,13 +484,15 @@ assigner_save(const assigner *as, aa_ckpt_writer *w, aa_err *err)
 static aa_status
 restore_price(assigner *as, aa_ckpt_reader *r, aa_err *err)
 {
-    size_t end[AA_MAX_FIELDS], used[AA_MAX_FIELDS];
+    size_t   end[AA_MAX_FIELDS], used[AA_MAX_FIELDS];
+    uint64_t ids = 0;
     for (size_t f = 0; f < as->F; f++) {
         end[f] = as->fd[f].sl.end;
         used[f] = as->fd[f].sl.used;
+        ids += as->fd[f].tbl.count;
     }
     price_round_bind(as->pr, as->fd);
-    return price_restore(as->pr, end, used, as->wh.events, r, err);
+    return price_restore(as->pr, end, used, ids, as->wh.events, r, err);
 }
 
 static aa_status

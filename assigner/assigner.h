@@ -81,6 +81,7 @@ typedef struct {
     bool     own;      /* gets a row of its own, if the budget has one */
     uint32_t position; /* 1..k, of its shared reading; above: k */
     float    place;    /* among the lean bins, see lean.h; < 0: no lean */
+    uint32_t signal;   /* common/model/signal; a lean outside of the bins comes from it too */
 } aa_import_id;
 /** Insert an ID. *out: what it reads; slot and alt_slot tell the learner's rows.
  *  @pre a new assigner: no batch yet

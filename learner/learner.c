@@ -8,6 +8,7 @@
 #include "common/agent/mode.h"
 #include "common/base/hash.h"
 #include "common/model/row.h"
+#include "common/model/signal.h"
 #include "learner/learner_internal.h"
 
 #define AHEAD 4 /* events between asking memory for a row and reading it */
@@ -17,9 +18,9 @@
 static void
 work_free(learner_work *wk)
 {
-    float *floats[] = {wk->x,      wk->dx,        wk->shared_x,   wk->logit,
-                       wk->dlogit, wk->p,         wk->scratch,    wk->shared_loss,
-                       wk->alt_x,  wk->alt_logit, wk->alt_scratch};
+    float *floats[] = {wk->x,           wk->dx,      wk->shared_x,    wk->logit, wk->dlogit,
+                       wk->p,           wk->scratch, wk->shared_loss, wk->alt_x, wk->alt_logit,
+                       wk->alt_scratch, wk->signal,  wk->alt_signal};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(wk->slot);
@@ -40,6 +41,8 @@ work_reserve(learner *le, size_t B, aa_err *err)
     } floats[] = {{&wk->x, rows_B * le->W},
                   {&wk->dx, rows_B * le->W},
                   {&wk->shared_x, rows_B * le->W},
+                  {&wk->signal, B * le->sh.S + 1},
+                  {&wk->alt_signal, LEARNER_ALT_MAX * le->sh.S + 1},
                   {&wk->logit, B},
                   {&wk->dlogit, B},
                   {&wk->p, B},
@@ -210,6 +213,9 @@ gather_step(learner *le, pass *ps, size_t start, size_t B)
         apply_ops(le, ps, start + i, i);
         for (size_t f = 0; f < le->F; f++)
             read_field(le, ps->in, (start + i) * le->F + f, i * le->F + f);
+        for (size_t f = 0; le->sh.S > 0 && f < le->F; f++)
+            aa_signal_read(ps->in->signal[(start + i) * le->F + f],
+                           le->wk.signal + i * le->sh.S + f * AA_SIGNALS);
     }
 }
 
@@ -218,7 +224,7 @@ static void
 predict(learner *le, pass *ps, size_t start, size_t B)
 {
     learner_work *wk = &le->wk;
-    le->kind->forward(&le->sh, le->dense.w, wk->x, B, wk->logit, wk->scratch);
+    le->kind->forward(&le->sh, le->dense.w, wk->x, wk->signal, B, wk->logit, wk->scratch);
     for (size_t i = 0; i < B; i++) {
         const size_t  e = start + i;
         const float   label = ps->in->label[e];
@@ -237,7 +243,8 @@ compare(learner *le, const float *label, size_t n)
 {
     learner_work *wk = &le->wk;
     if (n == 0) return;
-    le->kind->forward(&le->sh, le->dense.w, wk->alt_x, n, wk->alt_logit, wk->alt_scratch);
+    le->kind->forward(&le->sh, le->dense.w, wk->alt_x, wk->alt_signal, n, wk->alt_logit,
+                      wk->alt_scratch);
     for (size_t j = 0; j < n; j++)
         wk->shared_loss[wk->alt_of[j]] = le->loss(wk->alt_logit[j], label[wk->alt_of[j] / le->F]);
 }
@@ -246,7 +253,7 @@ compare(learner *le, const float *label, size_t n)
 static void
 compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
 {
-    const size_t             F = le->F, W = le->W;
+    const size_t             F = le->F, W = le->W, S = le->sh.S;
     const aa_assigned_batch *in = ps->in;
     learner_work            *wk = &le->wk;
     size_t                   n = 0;
@@ -257,6 +264,7 @@ compare_with_shared(learner *le, const pass *ps, size_t start, size_t B)
         float *x = wk->alt_x + n * F * W;
         memcpy(x, wk->x + i * F * W, F * W * sizeof *x);
         memcpy(x + f * W, wk->shared_x + at * W, W * sizeof *x);
+        if (S > 0) memcpy(wk->alt_signal + n * S, wk->signal + i * S, S * sizeof *wk->signal);
         wk->alt_of[n++] = at;
         if (n == LEARNER_ALT_MAX) {
             compare(le, in->label + start, n);
@@ -297,7 +305,8 @@ train(learner *le, const pass *ps, size_t start, size_t B)
 {
     const size_t  F = le->F;
     learner_work *wk = &le->wk;
-    le->kind->backward(&le->sh, le->dense.w, wk->x, B, wk->dlogit, wk->scratch, wk->dx, le->dw);
+    le->kind->backward(&le->sh, le->dense.w, wk->x, wk->signal, B, wk->dlogit, wk->scratch, wk->dx,
+                       le->dw);
     le->gathered += B;
     if (le->gathered >= le->dense_step) step_dense(le);
     for (size_t at = 0; at < B * F; at++)

@@ -18,6 +18,7 @@ typedef struct {
     size_t    cap;
     float    *x, *dx;                          /* (cap,F,W) */
     float    *shared_x;                        /* (cap,F,W) shared readings beside own rows */
+    float    *signal, *alt_signal;             /* (cap,S), and of LEARNER_ALT_MAX events */
     float    *logit, *dlogit, *p;              /* (cap) */
     float    *scratch;                         /* the model's, of cap events */
     uint32_t *slot;                            /* (cap,F) as read; AA_NO_SLOT when freed since */

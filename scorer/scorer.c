@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "scorer/keyset.h"
 
 #define CHUNK_ITEMS 1024                      /* between two looks at the clock */
 #define TURN_ITEMS  ((size_t)4 * CHUNK_ITEMS) /* between two turns of others */
@@ -34,6 +35,7 @@ struct scorer {
     uint8_t          *best_bytes; /* (best_bytes_cap) their texts, which others may free */
     size_t            best_bytes_cap;
     size_t            best_cap;
+    keyset            excluded;           /* keys that the ranking leaves out */
     uint64_t          key[AA_MAX_FIELDS]; /* (F) */
     size_t            cap;                /* items the arrays have room for */
     uint64_t         *item;               /* (cap) */
@@ -70,6 +72,7 @@ scorer_free(scorer **sc_p)
     free(sc->best);
     free(sc->best_text);
     free(sc->best_bytes);
+    keyset_fini(&sc->excluded);
     free(sc);
     *sc_p = NULL;
 }
@@ -107,7 +110,7 @@ scorer_puts_off(const scorer *sc, const aa_score_request *rq, size_t n)
     size_t items = 0;
     for (size_t i = 0; i < n; i++) {
         if (rq[i].rank && !rq[i].item_count) return sc->only_short; /* all known items */
-        items += rq[i].item_count;
+        items += rq[i].item_count + rq[i].exclude_count;
     }
     return sc->only_short && items > SCORER_SHORT_ITEMS;
 }
@@ -194,6 +197,27 @@ read_keys(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_
     return true;
 }
 
+/* Fills excluded; false: refused. */
+static bool
+read_excluded(scorer *sc, const aa_score_request *rq, aa_score_reply *reply, scorer_tally *tally)
+{
+    if (!keyset_begin(&sc->excluded, rq->exclude_count)) {
+        scorer_refuse(reply, tally, AA_SCORE_FAILED, "out of memory: %zu excluded",
+                      rq->exclude_count);
+        return false;
+    }
+    for (size_t i = 0; i < rq->exclude_count; i++) {
+        uint64_t    key;
+        const char *wrong;
+        if (!key_of(sc, rq->exclude[i], &key, &wrong)) {
+            scorer_refuse(reply, tally, AA_SCORE_BAD_REQUEST, "exclude[%zu]: %s", i, wrong);
+            return false;
+        }
+        keyset_add(&sc->excluded, key);
+    }
+    return true;
+}
+
 /* All but the IDs themselves; false: refused. */
 static bool
 admit_request(const scorer *sc, const char *not_ready, const aa_score_request *rq,
@@ -210,6 +234,8 @@ admit_request(const scorer *sc, const char *not_ready, const aa_score_request *r
     else if (rq->context_count != contexts)
         scorer_refuse(reply, tally, AA_SCORE_BAD_REQUEST, "context: %zu IDs, expected %zu",
                       rq->context_count, contexts);
+    else if (rq->exclude_count && !rq->rank)
+        scorer_refuse(reply, tally, AA_SCORE_BAD_REQUEST, "exclude: only in a ranking");
     else if (rq->rank && rq->top > (uint64_t)max_items)
         scorer_refuse(reply, tally, AA_SCORE_TOO_LARGE, "the best %u, at most %lld", rq->top,
                       (long long)max_items);
@@ -345,6 +371,7 @@ next_candidates(scorer *sc, const aa_score_request *rq, const names_list *known,
         } else if (!names_get(known, *at, &it->key, &it->text)) {
             continue;
         }
+        if (keyset_has(&sc->excluded, it->key)) continue;
         sc->item[n++] = it->key;
     }
     return n;
@@ -459,6 +486,7 @@ scorer_answer(scorer *sc, const char *not_ready, const aa_score_request *rq, aa_
         return;
     }
     if (!read_keys(sc, rq, reply, tally)) return;
+    if (!read_excluded(sc, rq, reply, tally)) return;
     pthread_mutex_lock(&sc->uses);
     replica_pin(sc->rr);
     if (rq->rank)

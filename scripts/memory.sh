@@ -2,7 +2,7 @@
 # `make memory`: what the whole pipeline holds in memory, and what each further ID costs.
 #   make memory                                        all modes, 20 k and 2.2 M IDs, real Kafka, a scorer too
 #   make memory MODES=default SIZES="2000 20000" LEAST_EVENTS=60000      a quick look
-#   make memory SETTINGS="model.row_format=bf16"       other settings; GENERATE="--one-time 0.3" another stream
+#   make memory SETTINGS="model.row_format=float"      other settings; GENERATE="--one-time 0.3" another stream
 # A size is a number of users alive; items are a tenth of it, events three times as many (LEAST_EVENTS,
 # 2000000, at least, so that buffers whose size does not depend on IDs are full at both sizes).
 # Bytes per ID are slopes between the two sizes: what a process needs without any ID does not count.

@@ -12,6 +12,7 @@
 #include "common/messages/wire.h"
 #include "common/messages/wire_fetch.h"
 #include "common/messages/wire_topic.h"
+#include "common/model/signal.h"
 
 /* A stream of draws. */
 typedef struct {
@@ -82,6 +83,10 @@ sample_column_value(const aa_column *c, void *x, sample_rng *rng)
     case AA_CHECK_FINITE: memcpy(x, &real, sizeof real); return;
     case AA_CHECK_NOT_INFINITE:
     case AA_CHECK_MIX: memcpy(x, &unit, sizeof unit); return;
+    case AA_CHECK_SIGNAL:
+        state = (uint32_t)(bits & AA_SIGNAL_CODE);
+        memcpy(x, &state, sizeof state);
+        return;
     case AA_CHECK_STATE:
     case AA_CHECK_NEXT_STATE:
         state = c->check == AA_CHECK_STATE ? sample_state(rng) : sample_next_state(rng);
@@ -268,7 +273,8 @@ sample_assignment(aa_assignment *a, sample_rng *rng)
                          .mix = sample_unit(rng),
                          .alt_mix = sample_unit(rng),
                          .position = sample_below(rng, 17),
-                         .modulo = (uint32_t)sample_bits(rng)};
+                         .modulo = (uint32_t)sample_bits(rng),
+                         .signal = sample_below(rng, 1u << 16)};
 }
 
 /* w (w_count) is the caller's */

@@ -42,6 +42,7 @@ world_conf(world *wo, enum aa_agent_mode mode)
     wo->cfg.agent.sweep_every = 10;
     wo->cfg.agent.positions = 5;
     wo->cfg.agent.half_life_events = 0;
+    wo->cfg.agent.price = 0; /* rows are limited, they cost nothing */
 }
 
 static inline void

@@ -191,7 +191,8 @@ place_in_export(const aa_conf *cfg, uint64_t key, const aa_assignment *a,
     const uint32_t p = aa_lean_bins(cfg);
     const uint32_t slot = a->born > 0 ? a->alt_slot : a->slot;
     const float    mix = a->born > 0 ? a->alt_mix : a->mix;
-    aa_table_id    id = {.key = key, .own = rd->unique, .position = 1, .place = -1.0f};
+    aa_table_id    id = {
+           .key = key, .own = rd->unique, .position = 1, .place = -1.0f, .signal = a->signal};
     if (slot == AA_NO_SLOT || slot >= aa_shared_rows(cfg)) return id;
     id.position = slot / p + 1;
     id.place = (float)(slot % p) + mix;
@@ -298,12 +299,12 @@ static aa_status export(job *jb, const options *opt, aa_err *err)
         st = aa_fail(err, AA_EIO, "%s: %s", opt->dir, strerror(errno));
     if (st == AA_OK) st = read_topics(jb, err);
     if (st == AA_OK) st = take_names(jb, err);
-    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:I,s:[]}", "format", 1, "pipeline",
+    jb->meta = json_pack("{s:i,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:I,s:b,s:[]}", "format", 1, "pipeline",
                          cfg->pipeline.name, "lane", (json_int_t)cfg->pipeline.lane, "model",
                          aa_model_id_text(cfg->model.kind), "dim", (json_int_t)cfg->model.dim,
                          "hidden", cfg->model.hidden, "mode", aa_agent_mode_text(cfg->agent.mode),
                          "positions", (json_int_t)cfg->agent.positions, "lean_bins",
-                         (json_int_t)aa_lean_bins(cfg), "fields");
+                         (json_int_t)aa_lean_bins(cfg), "signals", cfg->model.signals, "fields");
     if (st == AA_OK && !jb->meta) st = aa_fail(err, AA_ENOMEM, "meta.json");
     for (size_t f = 0; st == AA_OK && f < cfg->field_count; f++)
         st = write_field(jb, opt, f, err);

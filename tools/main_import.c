@@ -115,7 +115,7 @@ take_ids(job *jb, uint32_t f, aa_assigned_batch *ops, aa_err *err)
     if (!jb->reading[f]) return aa_fail(err, AA_ENOMEM, "%zu IDs", tb->n);
     for (size_t i = 0; st == AA_OK && i < tb->n; i++) {
         const aa_table_id *id = &tb->id[i];
-        const aa_import_id in = {id->key, id->own, id->position, id->place};
+        const aa_import_id in = {id->key, id->own, id->position, id->place, id->signal};
         aa_assignment     *a = &jb->reading[f][i];
         st = assigner_import(jb->as, f, &in, a, err);
         if (st != AA_OK) return st;

@@ -23,6 +23,7 @@ static const char usage_text[] =
     "  USER ITEM...             IDs; an ITEM of - reads further ones from standard input, one a "
     "line\n"
     "  --top N                  the best N, best first; without items, of all known items\n"
+    "  --exclude ID             with --top: leave this item out; again and again if need be\n"
     "  --http HOST:PORT         ask the HTTP endpoint there, not the ZeroMQ one ([IPV6]:PORT and\n"
     "                           http://HOST:PORT/ are taken as well)\n"
     "  -c FILE                  the pipeline's configuration, for scorer.listen, scorer.token and "
@@ -45,6 +46,8 @@ typedef struct {
     size_t       override_count;
     const char **context; /* (context_count) */
     size_t       context_count;
+    const char **exclude; /* (exclude_count) */
+    size_t       exclude_count;
     const char  *http;
     int          timeout_ms, top;
     bool         explain, json, help, version;
@@ -111,18 +114,14 @@ take_item_count(const char *text, int *out)
 static int
 parse_flags(int argc, char **argv, score_options *opt)
 {
-    static const struct option flags[] = {{"endpoint", required_argument, NULL, 'e'},
-                                          {"http", required_argument, NULL, 'H'},
-                                          {"top", required_argument, NULL, 'n'},
-                                          {"token", required_argument, NULL, 't'},
-                                          {"context", required_argument, NULL, 'x'},
-                                          {"timeout", required_argument, NULL, 'w'},
-                                          {"explain", no_argument, NULL, 'E'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    int                        flag;
+    static const struct option flags[] = {
+        {"endpoint", required_argument, NULL, 'e'}, {"http", required_argument, NULL, 'H'},
+        {"top", required_argument, NULL, 'n'},      {"exclude", required_argument, NULL, 'X'},
+        {"token", required_argument, NULL, 't'},    {"context", required_argument, NULL, 'x'},
+        {"timeout", required_argument, NULL, 'w'},  {"explain", no_argument, NULL, 'E'},
+        {"json", no_argument, NULL, 'j'},           {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0}};
+    int flag;
     while ((flag = getopt_long(argc, argv, "+c:o:h", flags, NULL)) != -1) {
         switch (flag) {
         case 'c': opt->path = optarg; break;
@@ -135,6 +134,7 @@ parse_flags(int argc, char **argv, score_options *opt)
             break;
         case 't': opt->token = optarg; break;
         case 'x': opt->context[opt->context_count++] = optarg; break;
+        case 'X': opt->exclude[opt->exclude_count++] = optarg; break;
         case 'w':
             if (!take_item_count(optarg, &opt->timeout_ms))
                 return usage_error("--timeout: not a number of milliseconds: ", optarg);
@@ -154,6 +154,7 @@ parse_ids(int argc, char **argv, score_options *opt)
 {
     if (argc - optind < (opt->top ? 1 : 2))
         return usage_error("a USER and at least one ITEM are needed", "");
+    if (opt->exclude_count && !opt->top) return usage_error("--exclude needs --top", "");
     opt->user = argv[optind++];
     for (; optind < argc; optind++) {
         bool good = strcmp(argv[optind], "-") == 0
@@ -221,11 +222,13 @@ ask_scorer(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, 
                            .item_count = opt->item_count,
                            .context = calloc(opt->context_count + 1, sizeof(aa_text)),
                            .context_count = opt->context_count,
+                           .exclude = calloc(opt->exclude_count + 1, sizeof(aa_text)),
+                           .exclude_count = opt->exclude_count,
                            .rank = opt->top > 0,
                            .top = (uint32_t)opt->top,
                            .explain = opt->explain};
     aa_status        st = AA_OK;
-    if (!rq.item || !rq.context) {
+    if (!rq.item || !rq.context || !rq.exclude) {
         st = aa_fail(err, AA_ENOMEM, "%zu items", opt->item_count);
         goto out;
     }
@@ -233,6 +236,8 @@ ask_scorer(const score_options *opt, const aa_conf *cfg, aa_score_reply *reply, 
         rq.item[i] = reply_text_of(opt->item[i]);
     for (size_t i = 0; i < opt->context_count; i++)
         rq.context[i] = reply_text_of(opt->context[i]);
+    for (size_t i = 0; i < opt->exclude_count; i++)
+        rq.exclude[i] = reply_text_of(opt->exclude[i]);
     if (opt->http) {
         st = ask_http(opt, &rq, reply, err);
         goto out;
@@ -329,9 +334,10 @@ main(int argc, char **argv)
     score_options opt = {.user = "",
                          .timeout_ms = 5000,
                          .override = calloc((size_t)argc, sizeof *opt.override),
-                         .context = calloc((size_t)argc, sizeof *opt.context)};
+                         .context = calloc((size_t)argc, sizeof *opt.context),
+                         .exclude = calloc((size_t)argc, sizeof *opt.exclude)};
     int           code = AA_EXIT_FAILED;
-    if (!opt.override || !opt.context) goto out;
+    if (!opt.override || !opt.context || !opt.exclude) goto out;
     called = aa_tool_called(argc, argv, called);
     code = parse_flags(argc, argv, &opt);
     if (code) goto out;
@@ -350,5 +356,6 @@ out:
     free(opt.item);
     free(opt.override);
     free(opt.context);
+    free(opt.exclude);
     return code;
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/utf8.h"
+#include "common/model/signal.h"
 #include "tools/npy.h"
 
 enum { PATH_BYTES = 1024 };
@@ -133,14 +134,15 @@ write_csv(const aa_table *tb, const char *path, aa_err *err)
 {
     FILE *f = fopen(path, "w");
     if (!f) return aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
-    fputs("id,own,position,place", f);
+    fputs("id,own,position,place,signal", f);
     for (size_t k = 0; k < tb->W; k++)
         fprintf(f, ",w%zu", k);
     putc('\n', f);
     for (size_t i = 0; i < tb->n; i++) {
         const aa_table_id *id = &tb->id[i];
         write_id(f, tb, i, true);
-        fprintf(f, ",%d,%" PRIu32 ",%.9g", id->own, id->position, (double)id->place);
+        fprintf(f, ",%d,%" PRIu32 ",%.9g,%" PRIu32, id->own, id->position, (double)id->place,
+                id->signal);
         for (size_t k = 0; k < tb->W; k++)
             fprintf(f, ",%.9g", (double)tb->w[i * tb->W + k]);
         putc('\n', f);
@@ -163,14 +165,15 @@ write_ids(const aa_table *tb, const char *path, aa_err *err)
 static aa_status
 write_reads(const aa_table *tb, const char *path, aa_err *err)
 {
-    float *x = malloc((3 * tb->n + 1) * sizeof *x);
+    float *x = malloc((4 * tb->n + 1) * sizeof *x);
     if (!x) return aa_fail(err, AA_ENOMEM, "%s", path);
     for (size_t i = 0; i < tb->n; i++) {
-        x[3 * i] = tb->id[i].own ? 1.0f : 0.0f;
-        x[3 * i + 1] = (float)tb->id[i].position;
-        x[3 * i + 2] = tb->id[i].place;
+        x[4 * i] = tb->id[i].own ? 1.0f : 0.0f;
+        x[4 * i + 1] = (float)tb->id[i].position;
+        x[4 * i + 2] = tb->id[i].place;
+        x[4 * i + 3] = (float)tb->id[i].signal;
     }
-    aa_status st = aa_npy_write(path, x, tb->n, 3, err);
+    aa_status st = aa_npy_write(path, x, tb->n, 4, err);
     free(x);
     return st;
 }
@@ -223,7 +226,7 @@ take_cell(char **at)
 
 /* Which column is what; weights are the remaining ones, in their order. */
 typedef struct {
-    size_t columns, own, position, place; /* SIZE_MAX: not there */
+    size_t columns, own, position, place, signal; /* SIZE_MAX: not there */
 } csv_shape;
 
 static bool
@@ -238,7 +241,7 @@ static aa_status
 take_table_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err *err)
 {
     size_t special = 1, i = 0;
-    *cs = (csv_shape){0, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    *cs = (csv_shape){0, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
     for (char *at = line; at; i++) {
         const char *cell = take_cell(&at);
         if (i == 0 && strcmp(cell, "id") != 0)
@@ -247,6 +250,7 @@ take_table_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err 
         size_t *is = strcmp(cell, "own") == 0        ? &cs->own
                      : strcmp(cell, "position") == 0 ? &cs->position
                      : strcmp(cell, "place") == 0    ? &cs->place
+                     : strcmp(cell, "signal") == 0   ? &cs->signal
                                                      : NULL;
         if (!is) continue;
         if (*is != SIZE_MAX)
@@ -258,6 +262,13 @@ take_table_header(char *line, const char *path, size_t W, csv_shape *cs, aa_err 
     if (i - special == W || i - special + 1 == W) return AA_OK;
     return aa_fail(err, AA_EPARSE, "%s:1: %zu weights, want %zu (model.dim) or %zu", path,
                    i - special, W - 1, W);
+}
+
+/* What is no code becomes one that an import refuses. */
+static uint32_t
+signal_in_file(float x)
+{
+    return x >= 0.0f && x <= (float)AA_SIGNAL_CODE ? (uint32_t)x : UINT32_MAX;
 }
 
 static aa_status
@@ -283,6 +294,8 @@ take_line(aa_table *tb, char *line, const char *path, size_t number, const csv_s
             id.position = x >= 0.0f && x < 256.0f ? (uint32_t)x : 0;
         else if (i == cs->place)
             id.place = x;
+        else if (i == cs->signal)
+            id.signal = signal_in_file(x);
         else
             w[k++] = x;
     }
@@ -352,9 +365,12 @@ read_ids(aa_table *tb, const char *path, const aa_npy *a, const aa_npy *reads, a
             break;
         }
         if (reads->x) {
-            const float *r = reads->x + 3 * i;
-            id = (aa_table_id){id.key, r[0] != 0.0f,
-                               r[1] >= 0.0f && r[1] < 256.0f ? (uint32_t)r[1] : 0, r[2]};
+            const float *r = reads->x + reads->columns * i;
+            id = (aa_table_id){.key = id.key,
+                               .own = r[0] != 0.0f,
+                               .position = r[1] >= 0.0f && r[1] < 256.0f ? (uint32_t)r[1] : 0,
+                               .place = r[2],
+                               .signal = reads->columns > 3 ? signal_in_file(r[3]) : 0};
         }
         memcpy(w, a->x + i * a->columns, a->columns * sizeof *w);
         const char *text = own_text(line, strlen(line), id.key);
@@ -386,9 +402,10 @@ read_npy(aa_table *tb, const char *dir, const char *field, const aa_npy *a, aa_e
     aa_npy    reads = {0};
     aa_status st = path_of(path, dir, field, ".reads.npy", err);
     if (st == AA_OK) st = read_if_there(path, &reads, err);
-    if (st == AA_OK && reads.x && (reads.rows != a->rows || reads.columns != 3))
-        st = aa_fail(err, AA_EPARSE, "%s: %zu x %zu, want %zu x 3", path, reads.rows, reads.columns,
-                     a->rows);
+    const bool fits = reads.rows == a->rows && (reads.columns == 3 || reads.columns == 4);
+    if (st == AA_OK && reads.x && !fits)
+        st = aa_fail(err, AA_EPARSE, "%s: %zu x %zu, want %zu x 4, or 3", path, reads.rows,
+                     reads.columns, a->rows);
     if (st == AA_OK) st = path_of(path, dir, field, ".ids", err);
     if (st == AA_OK) st = read_ids(tb, path, a, &reads, err);
     free(reads.x);

@@ -1,16 +1,17 @@
 /* tools/table - one field's embedding table in files, for people who come and go.
  *
- *   <dir>/<field>.csv           id,own,position,place,w0..wK     one line per ID; or instead
+ *   <dir>/<field>.csv           id,own,position,place,signal,w0..wK     one line per ID; or instead
  *   <dir>/<field>.ids           one ID per line
  *   <dir>/<field>.npy           (n,W) float32, row i is the ID of line i
- *   <dir>/<field>.reads.npy     (n,3) own, position, place       may be missing
+ *   <dir>/<field>.reads.npy     (n,4) own, position, place, signal  may be missing
  *   <dir>/<field>.shared.npy    (k*p,W) the shared rows          may be missing
  *
  * w is what the model reads for the ID, the linear weight last (W = K+1); a file with K columns has
  * linear weights of 0. own: 1 when the ID holds a row of its own. position and place are where the
  * ID stands among the shared rows: position 1..k, place 0..p-1 between its lean bins (lean.h).
- * Columns own, position and place may be missing: every ID holds a row, at position 1, in the
- * middle.
+ * signal is what is known of the ID beside its rows (common/model/signal). Columns own, position,
+ * place and signal may be missing: every ID holds a row, at position 1, in the middle, and nothing
+ * is known of it.
  *
  * An ID is text. One whose text is not known (only its key) is written #<16 hex digits>; text that
  * begins with # is written ##..., text with line breaks by its key. A byte order mark at a text
@@ -29,7 +30,8 @@ typedef struct {
     uint64_t key;
     bool     own;
     uint32_t position;
-    float    place; /* < 0: the middle */
+    float    place;  /* < 0: the middle */
+    uint32_t signal; /* common/model/signal */
 } aa_table_id;
 
 typedef struct {

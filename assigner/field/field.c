@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "assigner/field/fastlean.h"
 #include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
 #include "common/base/rng.h"
@@ -78,7 +79,8 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb
     *fd = (field){.mode = aa_mode_of(cfg),
                   .policy = policy_of(cfg),
                   .p = aa_lean_bins(cfg),
-                  .residual = aa_residual_rows(cfg)};
+                  .residual = aa_residual_rows(cfg),
+                  .signals = cfg->model.signals};
     uint64_t  limit;
     aa_status st = check_settings(cfg, f, fd->mode, err);
     if (st == AA_OK) st = field_row_limit(cfg, f, &limit, err);
@@ -100,13 +102,13 @@ field_init(field *fd, const aa_conf *cfg, uint32_t f, price *pr, byte_budget *bb
         st = idtable_init(&fd->tbl, field_extra_bytes(cfg), (uint8_t)(fd->env.k + 1), &fd->sl, err);
     if (st == AA_OK && fd->mode->actor == AA_ACTOR_NETWORK) st = init_actor(fd, cfg, f, err);
     row_actor_init(&fd->ra, cfg);
-    /* where an ID reads what its key says, seen or not, there is nothing to publish */
-    publish_init(&fd->pb, cfg->publish.enabled && !by_key);
+    /* where an ID reads what its key says, seen or not, there are only signals to publish */
+    publish_init(&fd->pb, cfg->publish.enabled && (!by_key || fd->signals));
     fd->pb.limit = byte_budget_waiting(cfg);
     fd->pb.named = cfg->publish.item_names && f == AA_RANKED_FIELD;
     aa_assignment unseen;
     field_unseen(fd, &unseen);
-    fd->pb.unseen = publish_reads(unseen.slot, unseen.mix, false);
+    fd->pb.unseen = publish_reads(unseen.slot, unseen.mix, false, 0);
     return st;
 }
 
@@ -152,6 +154,7 @@ field_reading(const field *fd, const id_entry *e, aa_assignment *out)
 {
     field_unseen(fd, out);
     out->position = e->position;
+    out->signal = fd->signals ? fastlean_signal(e) : 0;
     out->modulo = 0;
     if (fd->rows > 0) {
         out->slot = (uint32_t)(e->key % fd->rows);
@@ -173,11 +176,13 @@ published_reading(const field *fd, const id_entry *e)
     const bool row = policy_holds_row(e);
     uint32_t   slot = AA_NO_SLOT;
     float      mix = 0.0f;
-    if (!row)
+    if (fd->rows > 0)
+        slot = 0; /* by the key, as before the first event */
+    else if (!row)
         lean_reading(e->position, e->lean, fd->p, &slot, &mix);
     else if (fd->residual)
         fallback_reading(fd, e, &slot, &mix);
-    return publish_reads(slot, mix, row);
+    return publish_reads(slot, mix, row, fd->signals ? fastlean_signal(e) : 0);
 }
 
 void
@@ -356,7 +361,9 @@ field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_i
         if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
     }
     field_load(fd, sp->now, id);
-    if (fresh && fd->env.pr) id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    if (!fresh || !fd->env.pr) return AA_OK;
+    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    price_ids(fd->env.pr, 1);
     return AA_OK;
 }
 
@@ -453,6 +460,7 @@ field_assign(field *fd, const field_step *sp, field_id *id, aa_err *err)
         reads = mv.to;
     }
     write_reading(fd, sp, e, reads);
+    sp->out->signal[sp->i * sp->out->F + fd->env.f] = fd->signals ? fastlean_signal(e) : 0;
     write_decision(fd, sp, v.frequency, &mv);
     sp->out->baseline[sp->i * sp->out->F + fd->env.f] = baseline_of(fd, id->place);
     if (fd->window > 0) sp->ib->key[sp->i * sp->out->F + fd->env.f] = e->key;
@@ -482,6 +490,7 @@ field_observe(field *fd, const field_step *sp, field_id *id, float label, double
     id_entry *e = &id->e;
     e->frequency = id->frequency + 1.0f;
     take_gap(fd, e, sp->now);
+    if (fd->signals) fastlean_update(e, label, mean, others);
     lean_update(e, label, mean, others);
     e->last = sp->now;
     e->seen++;

@@ -48,6 +48,7 @@ typedef struct {
     policy_env     env;
     uint32_t       p;        /* lean bins */
     bool           residual; /* own rows add to the shared reading */
+    bool           signals;  /* the model reads what is known of IDs beside their rows */
     uint32_t       rows;     /* own rows by key (hash): how many; else 0 */
     size_t         window;   /* reward by the drop of the loss: T; else 0 */
     idtable        tbl;

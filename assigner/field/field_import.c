@@ -1,6 +1,7 @@
 /* assigner/field/field, third part: IDs that come from outside (the tool `import`), before the
  * first event. An imported ID looks like one that has been seen as often as its place on the ladder
  * takes, with the lean that leads to its reading. */
+#include "assigner/field/fastlean.h"
 #include "assigner/field/field.h"
 #include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
@@ -28,6 +29,20 @@ lean_of_place(float place, uint32_t p)
     return place <= 0.0f ? lean - more : place >= top ? lean + more : lean;
 }
 
+/* The lean whose place this is: see lean_place. All that are beyond the outer bins have the same
+ * place: of these the signal knows more. */
+static float
+imported_lean(const field *fd, const aa_import_id *id)
+{
+    const float top = (float)(fd->p - 1);
+    float       known[AA_SIGNALS];
+    aa_signal_read(id->signal, known);
+    const bool within = id->place > 0.0f && id->place < top;
+    if (fd->p == 1 || id->place < 0.0f || (!within && lean_place(known[0], fd->p) == id->place))
+        return known[0];
+    return lean_of_place(id->place, fd->p);
+}
+
 aa_status
 field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_assignment *out,
              aa_err *err)
@@ -38,6 +53,8 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     if (id->key == 0 || position < 1 || !(id->place < (float)fd->p + 1.0f))
         return aa_fail(err, AA_EPARSE, "field %u: position %u, place %g", fd->env.f, position,
                        (double)id->place);
+    if (id->signal > AA_SIGNAL_CODE)
+        return aa_fail(err, AA_EPARSE, "field %u: signal %u", fd->env.f, id->signal);
     field_id at = {.hash = idtable_hash(id->key)};
     if (idtable_find(&fd->tbl, at.hash) != IDTABLE_NONE)
         return aa_fail(err, AA_EPARSE, "field %u: an ID comes twice", fd->env.f);
@@ -54,9 +71,11 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     e->frequency = (float)e->seen;
     e->last = now;
     e->position = (uint8_t)position;
-    if (id->place >= 0.0f) e->lean = lean_of_place(id->place, fd->p);
+    e->lean = imported_lean(fd, id);
+    if (fd->signals) fastlean_import(e, id->signal);
     if (fd->env.pr) {
         e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+        price_ids(fd->env.pr, 1);
         if (e->seen > 1) price_returned(fd->env.pr, 1);
     }
     if (id->own && !slots_full(&fd->sl) && field_row_fits(fd)) {

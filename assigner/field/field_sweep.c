@@ -100,6 +100,7 @@ field_forget(field *fd, const field_id *id, aa_err *err)
 {
     aa_status st = publish_forget(&fd->pb, &id->e, err);
     if (st != AA_OK) return st;
+    if (fd->env.pr) price_ids(fd->env.pr, -1);
     if (fd->env.pr && id->e.seen > 1) price_returned(fd->env.pr, -1);
     fd->ids_at[id->e.position]--;
     fd->fs.forgotten++;

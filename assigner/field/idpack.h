@@ -2,22 +2,22 @@
  * kept in.
  *
  *   a  rest       52 bits  of the key's hash; the table knows the upper 12 (idtable)
- *      kept        4       kept free
+ *      recent      4       upper half
  *      flags       3       publication only, not part of the state: publish.h
  *      position    4       1..15 less 1, or OWN: has a row of its own
  *      used        1
- *   b  kept       12       kept free
+ *   b  recent      4       lower half
+ *      fast        8       as it is, like recent: fastlean.h
  *      seen        8       exact to 128, then in steps of 1/8 of the power of two below it, to 2^23
  *      gap        10       5 bits exponent, 5 mantissa: 2^0 .. 2^31, and 0
  *      frequency  10       4 and 6: 1 .. 2^16, after an event it is never less; 0 before the first
  *      last       24       number of its last event, in a unit of the table's: idtable.h
  *   c  lean       16       fixed point, -2 .. 2
  *
- * The 16 bits that are kept free are for two averages of 8 bits each. Of an ID with a row of its
- * own, b and c are beside the row's slot (slots.h); in their place are the slot and, in 48 bits, the
+ * Of an ID with a row of its own, b and c are beside the row's slot (slots.h); in their place are the slot and, in 48 bits, the
  * batch that gave it the row.
  *
- * All but last, position and seen up to 128 are rounded stochastically: steps that the few bits
+ * All but last, position, fast, recent and seen up to 128 are rounded stochastically: steps that the few bits
  * would swallow count in the mean. The caller gives the random bits, a function of what is stored
  * when, so that a replay has the same. What comes out of a pack goes back in unchanged, whatever
  * the bits.
@@ -43,6 +43,8 @@ typedef struct {
     uint32_t slot;      /* its own row, or AA_NO_SLOT */
     uint8_t  position;  /* 1..k shared, k+1 own row */
     uint8_t  flags;     /* publication only, not part of the state: publish.h */
+    int8_t   fast;      /* see fastlean.h */
+    int8_t   recent;
 } id_entry;
 
 #define IDPACK_BYTES     18u
@@ -56,13 +58,7 @@ typedef struct {
     uint16_t c;
 } id_packed;
 
-enum {
-    IDPACK_USED = 1,
-    IDPACK_OWN = 15,
-    IDPACK_FLAGS = 7 << 5,
-    IDPACK_FREE = 15 << 8,
-    IDPACK_EXACT = 128
-};
+enum { IDPACK_USED = 1, IDPACK_OWN = 15, IDPACK_FLAGS = 7 << 5, IDPACK_EXACT = 128 };
 
 static inline uint64_t
 idpack_a(const unsigned char *cell)
@@ -185,7 +181,7 @@ idpack_seen_code(uint32_t seen, uint32_t random)
     return left > 0 && (random & ((1u << shift) - 1)) < left ? code + 1 : code;
 }
 
-/** What b and c have, but for last. */
+/** What b and c have, but for last; of recent the lower half. */
 static inline void
 idpack_get(uint64_t b, uint16_t c, id_entry *e)
 {
@@ -194,6 +190,20 @@ idpack_get(uint64_t b, uint16_t c, id_entry *e)
     e->gap = gap > 0 ? idpack_of_float(gap - 1, 5) : 0.0f;
     e->frequency = e->seen > 0 ? idpack_of_float((uint32_t)(b >> 30 & 0x3FF), 6) : 0.0f;
     e->lean = idpack_of_lean(c);
+    e->fast = (int8_t)(uint8_t)(b >> 4);
+    e->recent = (int8_t)(b & 0xF);
+}
+
+/** What a has of `recent`, which b does not. */
+static inline void
+idpack_get_recent(uint64_t a, id_entry *e)
+{
+    e->recent = (int8_t)(uint8_t)((a >> 8 & 0xF) << 4 | (uint8_t)e->recent);
+}
+static inline uint64_t
+idpack_a_recent(const id_entry *e)
+{
+    return (uint64_t)((uint8_t)e->recent >> 4) << 8;
 }
 
 /** The same back. @param bits  64 random ones */
@@ -202,7 +212,8 @@ idpack_b(const id_entry *e, uint64_t last, uint64_t bits)
 {
     return last << 40 | (uint64_t)idpack_frequency(e->frequency, (uint32_t)(bits & 0x1FFFF)) << 30 |
            (uint64_t)idpack_gap(e->gap, (uint32_t)(bits >> 17 & 0x3FFFF)) << 20 |
-           (uint64_t)idpack_seen_code(e->seen, (uint32_t)(bits >> 44)) << 12;
+           (uint64_t)idpack_seen_code(e->seen, (uint32_t)(bits >> 44)) << 12 |
+           (uint64_t)(uint8_t)e->fast << 4 | ((uint8_t)e->recent & 0xF);
 }
 /* As bits: a lean is rounded to the nearest. */
 #define IDPACK_NEAREST (UINT64_C(0x80) << 36)

@@ -503,7 +503,7 @@ static aa_status
 restore_cell(idtable *tbl, uint64_t top, const unsigned char *cell, aa_err *err)
 {
     const uint64_t a = idpack_a(cell), hash = hash_of(top, a), home = idtable_home(tbl, hash);
-    if (!is_used(a) || (a & (IDPACK_FLAGS | IDPACK_FREE)) || hash == 0)
+    if (!is_used(a) || (a & IDPACK_FLAGS) || hash == 0)
         return aa_fail(err, AA_EPARSE, "ID %llu: not one", (unsigned long long)tbl->count);
     const uint64_t before = tbl->end > 0 ? a_at(tbl, tbl->end - 1) >> 12 : 0;
     if (tbl->end > tbl->fence[top] && before >= a >> 12)

@@ -172,9 +172,10 @@ idtable_get(const idtable *tbl, uint64_t hash, uint64_t place, uint64_t now, id_
     }
     e->last = idtable_last(idpack_last(p.b), idtable_shift(tbl, (uint32_t)(hash >> 32)), now);
     idpack_get(p.b, p.c, e);
+    idpack_get_recent(p.a, e);
 }
 
-/** What is kept of the holder of a slot: all but key, born and flags. */
+/** What is kept of the holder of a slot: all but key, born, flags and half of recent. */
 static inline void
 idtable_get_holder(const idtable *tbl, uint32_t slot, uint64_t now, id_entry *e)
 {
@@ -192,9 +193,9 @@ static inline void
 idtable_put(idtable *tbl, uint64_t hash, uint64_t place, const id_entry *e, uint64_t bits)
 {
     const uint64_t last = e->last >> idtable_shift(tbl, (uint32_t)(hash >> 32)) & IDTABLE_LAST_MASK;
-    id_packed      p = {.a = hash << 12 | (uint64_t)e->flags << 5 | IDPACK_USED,
-                        .b = idpack_b(e, last, bits),
-                        .c = idpack_c(e, bits)};
+    id_packed p = {.a = hash << 12 | idpack_a_recent(e) | (uint64_t)e->flags << 5 | IDPACK_USED,
+                   .b = idpack_b(e, last, bits),
+                   .c = idpack_c(e, bits)};
     if (e->slot == AA_NO_SLOT) {
         p.a |= (uint64_t)(e->position - 1) << 1;
     } else {

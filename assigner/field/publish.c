@@ -25,12 +25,13 @@ publish_fini(publish *pb)
 }
 
 publish_reading
-publish_reads(uint32_t slot, float mix, bool row)
+publish_reads(uint32_t slot, float mix, bool row, uint32_t signal)
 {
-    if (slot == AA_NO_SLOT) return (publish_reading){.code = PUBLISH_NONE, .row = row};
+    publish_reading pr = {.code = PUBLISH_NONE, .row = row, .signal = (uint16_t)signal};
+    if (slot == AA_NO_SLOT) return pr;
     const float code = ((float)slot + mix) * CODE_UNIT + 1.0f;
-    return (publish_reading){
-        .code = code < (float)(UINT16_MAX - 1) ? (uint16_t)code : UINT16_MAX - 1, .row = row};
+    pr.code = code < (float)(UINT16_MAX - 1) ? (uint16_t)code : UINT16_MAX - 1;
+    return pr;
 }
 
 /* After the walk that is under way, or now. Who is inexact includes who is queued. */
@@ -74,9 +75,20 @@ cell_of(uint16_t code, bool second)
     return (code + (second ? CELL_CODES / 2 : 0)) / CELL_CODES;
 }
 
+/* Steps of what scorers are told of a change within: two codes of the fast leans, four of the lean's
+ * 63. Cells of the same width lie about 0. */
+static uint32_t
+coarse_signal(uint32_t signal)
+{
+    const uint32_t lean = ((signal & 63) + 34) >> 2 & 15,
+                   recent = ((signal >> 6 & 31) + 17) >> 1 & 15;
+    return lean | recent << 4 | (((signal >> 11) + 17) >> 1 & 15) << 8;
+}
+
 static bool
 is_far(const publish *pb, const id_entry *e, publish_reading was, publish_reading is)
 {
+    if (coarse_signal(is.signal) != coarse_signal(was.signal)) return true;
     if (e->flags >= PUBLISH_TOLD) {
         const bool grid = e->flags & PUBLISH_GRID;
         return is.row != was.row || cell_of(is.code, grid) != cell_of(was.code, grid);
@@ -89,7 +101,7 @@ aa_status
 publish_note(publish *pb, id_entry *e, publish_reading was, publish_reading is, aa_err *err)
 {
     if (!is_far(pb, e, was, is)) {
-        if (is.code != PUBLISH_NONE) e->flags |= PUBLISH_INEXACT;
+        if (is.code != PUBLISH_NONE || is.signal != was.signal) e->flags |= PUBLISH_INEXACT;
         return AA_OK;
     }
     e->flags = e->flags >= PUBLISH_TOLD ? PUBLISH_TOLD_QUEUED : PUBLISH_NEW_QUEUED;

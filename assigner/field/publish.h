@@ -50,8 +50,9 @@ typedef enum { PUBLISH_NOBODY, PUBLISH_THE_QUEUED, PUBLISH_THE_INEXACT, PUBLISH_
 
 /* What an ID reads: to see whether it has changed. */
 typedef struct {
-    uint16_t code; /* (slot + mix) * 256 of the shared reading + 1, or PUBLISH_NONE */
-    bool     row;  /* with a row of its own */
+    uint16_t code;   /* (slot + mix) * 256 of the shared reading + 1, or PUBLISH_NONE */
+    bool     row;    /* with a row of its own */
+    uint16_t signal; /* common/model/signal; 0 where the model reads none */
 } publish_reading;
 
 typedef struct {
@@ -73,7 +74,7 @@ void publish_init(publish *pb, bool enabled);
 void publish_fini(publish *pb);
 
 /** Of a shared reading, slot AA_NO_SLOT: there is none; row: the ID has one of its own. */
-publish_reading publish_reads(uint32_t slot, float mix, bool row);
+publish_reading publish_reads(uint32_t slot, float mix, bool row, uint32_t signal);
 /** What the ID reads may have changed from `was`: queue it if scorers should hear. @pre enabled, and
  *  it is not queued */
 aa_status publish_note(publish *pb, id_entry *e, publish_reading was, publish_reading is,

@@ -102,6 +102,7 @@ byte_budget_init(byte_budget *bb, const aa_conf *cfg, aa_err *err)
 {
     *bb = (byte_budget){.cfg = cfg, .bytes = (uint64_t)cfg->agent.budget_bytes};
     if (bb->bytes == 0) return AA_OK;
+    AA_REQUIRE(cfg->field_count > 0);
     const uint64_t parts = cfg->field_count * (has_rows(cfg) ? 2 : 1);
     const uint64_t first = larger_of(byte_budget_ids_bytes(cfg, 1),
                                      has_rows(cfg) ? byte_budget_rows_bytes(cfg, 1) : 0);

@@ -20,7 +20,15 @@
 #define ROOM      1.25 /* ... in rows asked for in a round */
 #define MEMORY    0.5  /* weight of earlier rounds in their mean */
 
-/* ---- the budget ---- */
+/* ---- what a row costs, and the limit ---- */
+
+/* Price of a row without regard to limits. */
+static double
+least_price(const price *pr)
+{
+    const double ids = pr->ids > 0 ? (double)pr->ids : 1.0;
+    return fmax(pr->cfg->agent.price / ids, pr->cfg->agent.row_cost);
+}
 
 static void
 set_budget(price *pr)
@@ -90,6 +98,13 @@ price_gave(price *pr, uint32_t f)
 }
 
 void
+price_ids(price *pr, int change)
+{
+    pr->ids += (uint64_t)(int64_t)change;
+    set_asks(pr);
+}
+
+void
 price_returned(price *pr, int change)
 {
     pr->ps.returned += (uint64_t)(int64_t)change;
@@ -100,7 +115,7 @@ double
 price_of(const price *pr, uint32_t f)
 {
     const double own = pr->limit[f] > 0 ? pr->ps.field[f].price : 0.0;
-    return fmax(fmax(pr->ps.all.price, own), pr->cfg->agent.row_cost);
+    return fmax(fmax(pr->ps.all.price, own), least_price(pr));
 }
 
 /* ---- a round ---- */
@@ -195,7 +210,7 @@ price_clear(price *pr)
         double own = 0.0;
         if (pr->limit[f] > 0)
             own = clear_market(pr, &ps->field[f], pr->limit[f], pr->used[f], f, f + 1);
-        ps->cut[f] = (float)fmax(fmax(all, own), pr->cfg->agent.row_cost);
+        ps->cut[f] = (float)fmax(fmax(all, own), least_price(pr));
     }
     set_asks(pr);
     ps->rounds++;
@@ -342,9 +357,10 @@ restore_indices(price *pr, size_t f, aa_ckpt_reader *r, aa_err *err)
 }
 
 aa_status
-price_restore(price *pr, const size_t *end, const size_t *used, uint64_t events, aa_ckpt_reader *r,
-              aa_err *err)
+price_restore(price *pr, const size_t *end, const size_t *used, uint64_t ids, uint64_t events,
+              aa_ckpt_reader *r, aa_err *err)
 {
+    pr->ids = ids;
     flat_state fs = flatten_state(pr);
     aa_status  st = sections_copy(r, "price", "state", fs.bytes, fs.len, err);
     if (st == AA_OK) move_state(&fs, &pr->ps, pr->F, false);

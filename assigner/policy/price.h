@@ -1,15 +1,20 @@
-/* assigner/policy/price - the default mode's budget, and the price of a row that clears it.
+/* assigner/policy/price - the default mode's price of a row, and the limits on how many there are.
  *
- * Rows of all fields come from one budget: agent.rows_share of the IDs seen at least twice, at
- * least agent.rows_least. It is hard: when it is used up nobody gets a row. Whom it goes to is up
- * to the price (the dual variable of the budget): an ID takes a row if its index
- * (assigner/policy/row_actor) is worth agent.swap_margin times the price, and gives it back when
- * its index is below the price.
+ * An ID takes a row if its index (assigner/policy/row_actor), the loss that the row saves per event
+ * of the stream, is worth agent.swap_margin times the price, and gives it back when its index is
+ * below the price. The price is
  *
- * Once per round over all holders the price is set to the index of the target-th best of them, the
- * target being the budget less room for the demand of a round. When fewer hold a row, it falls.
- * A field with a limit of its own (fields.<f>.budget_rows) has a price of its own in the same way;
- * the higher of the two counts. agent.row_cost is the least price.
+ *   agent.price / IDs in the tables of all fields
+ *
+ * so that rows for all IDs together cost agent.price per event: that number means the same whatever
+ * the length of the stream, the number of IDs and the size of a row. agent.row_cost is the least
+ * price of one row.
+ *
+ * Limits: agent.rows_share of the IDs seen at least twice, at least agent.rows_least, for all fields
+ * together; fields.<f>.budget_rows for a field. They are hard: when one is used up nobody gets a
+ * row. Once per round over all holders a market's price (the dual variable of its limit) is set to
+ * the index of the target-th best holder, the target being the limit less room for the demand of a
+ * round; when fewer hold a row, it falls. The highest of all these prices counts.
  *
  * A round is: count (the index of each holder goes into a histogram and beside its slot), clear
  * (prices), release (those below the price). Walking over the holders is
@@ -51,6 +56,7 @@ typedef struct {
     size_t         F;
     price_state    ps;
     uint64_t       held, budget;         /* rows of all fields */
+    uint64_t       ids;                  /* IDs of all fields */
     uint64_t       used[AA_MAX_FIELDS];  /* by field */
     uint64_t       limit[AA_MAX_FIELDS]; /* of the field itself; 0: none */
     float          ask[AA_MAX_FIELDS];   /* what an ID's index is compared with; 0: anyone may */
@@ -70,6 +76,8 @@ void price_bind(price *pr, uint32_t f, uint64_t rows);
 bool price_admits(price *pr, uint32_t f);
 void price_took(price *pr, uint32_t f);
 void price_gave(price *pr, uint32_t f);
+/** An ID came into a table (+1), or was forgotten (-1). */
+void price_ids(price *pr, int change);
 /** An ID was seen for the second time (+1); an ID seen more than once was forgotten (-1). */
 void price_returned(price *pr, int change);
 /** Price of a row in the field now. */
@@ -90,8 +98,9 @@ uint64_t  price_digest(const price *pr, uint64_t d);
 aa_status price_save(const price *pr, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
 /** @param end   (F) unique slots ever used; used: (F) in use now
- *  @param events  so far */
-aa_status price_restore(price *pr, const size_t *end, const size_t *used, uint64_t events,
-                        aa_ckpt_reader *r, aa_err *err) __attribute__((warn_unused_result));
+ *  @param ids  IDs in all tables; events: so far */
+aa_status price_restore(price *pr, const size_t *end, const size_t *used, uint64_t ids,
+                        uint64_t events, aa_ckpt_reader *r, aa_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -10,13 +10,13 @@
 
 /* Read anew from the settings whenever they are used, and kept in no state. */
 static const char *const free_keys[] = {
-    "agent.gamma",           "agent.actor_rate",   "agent.critic_rate",   "agent.ratio_clip",
-    "agent.row_cost",        "agent.rows_share",   "agent.rows_least",    "agent.quiet_gaps",
-    "agent.quiet_events",    "agent.sweep_visits", "agent.forget_events", "agent.entropy",
-    "agent.worth_rate",      "agent.policy_rate",  "agent.swap_margin",   "agent.random_ascend",
-    "agent.random_descend",  "model.row_rate",     "model.row_l2",        "model.position_rate",
-    "model.shared_gradient", "model.dense_rate",   "model.row_forget",    "agent.budget_bytes",
-    "model.dense_step",
+    "agent.gamma",         "agent.actor_rate",      "agent.critic_rate",  "agent.ratio_clip",
+    "agent.price",         "agent.row_cost",        "agent.rows_share",   "agent.rows_least",
+    "agent.quiet_gaps",    "agent.quiet_events",    "agent.sweep_visits", "agent.forget_events",
+    "agent.entropy",       "agent.worth_rate",      "agent.policy_rate",  "agent.swap_margin",
+    "agent.random_ascend", "agent.random_descend",  "model.row_rate",     "model.row_l2",
+    "model.position_rate", "model.shared_gradient", "model.dense_rate",   "model.row_forget",
+    "agent.budget_bytes",  "model.dense_step",
 };
 static const char *const pipeline_keys[] = {"seed", "depth", NULL};
 static const char *const field_keys[] = {"threshold", "budget_rows", "budget_bytes", "hash_rows",

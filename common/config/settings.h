@@ -116,8 +116,9 @@
     NUM(actor_rate, 0.001, 0, 10, "", "learning rate of the actor's network (paper)")                                \
     NUM(critic_rate, 0.001, 0, 10, "", "learning rate of the critic's network (paper, random)")                              \
     NUM(ratio_clip, 2, 1, 1000, "", "upper limit of the importance ratio")                                    \
+    NUM(price, 0.005, 0, 1e9, "loss", "mode default: price of rows: what rows for all IDs would have to save, per event of the stream. One row costs this divided by the number of IDs, whatever the size of a row or the length of the stream. 0: rows cost nothing, only the budget limits them") \
     NUM(row_cost, 0, 0, 1e9, "loss", "cost of holding a row, per event; mode default: lower limit of the price") \
-    NUM(rows_share, 0.48, 0, 1000, "", "mode default: budget of own rows of all fields together, as a share of the IDs seen at least twice") \
+    NUM(rows_share, 1, 0, 1000, "", "mode default: limit of own rows of all fields together, as a share of the IDs seen at least twice") \
     INT(budget_bytes, 0, 0, INT64_MAX, "bytes", "most that assigner and learner hold together: IDs, rows with their optimizer state, agent, batches in flight; what is worth least makes room; 0: no limit") \
     INT(rows_least, 256, 0, 4294967295, "rows", "mode default: lower limit of that budget")    \
     NUM(quiet_gaps, 10, 0, 1e9, "gaps", "an ID gives its row back after a silence of this many of its own mean gaps") \
@@ -141,6 +142,7 @@
         VAL(AA_MODEL_DEEPFM, "deepfm") VAL(AA_MODEL_DCN, "dcn")) \
     INT(dim, 16, 1, 1024, "", "K: width of an embedding")                                          \
     STR(hidden, "64-32", "widths of the hidden layers")                                            \
+    BOO(signals, true, "inputs of the model beside rows: how far the labels of each ID lean, over all its events, about the last 20 and about the last 3") \
     CHO(loss, aa_loss_kind, AA_LOSS_LOGLOSS, "loss that training minimises", \
         VAL(AA_LOSS_LOGLOSS, "logloss") VAL(AA_LOSS_MSE, "mse")) \
     INT(step, 1, 1, 65536, "events", "events per optimizer step")                                  \

@@ -36,20 +36,34 @@ static const aa_kafka_property reader_defaults[] = {
     {"auto.offset.reset", "earliest", true},  /* compaction removes the oldest records for good */
 };
 
-/* Records are small and are applied as fast as they come, so a short queue and small responses are
- * enough: the client takes some hundred bytes for each record that waits. */
+/* The client takes some hundred bytes for each record that waits, so the queue is shorter than usual.
+ * Shorter still is slow: a client whose queue is full looks again after up to a second, so that a
+ * partition is read at about one queue per second. */
 static const aa_kafka_property reader_ahead[] = {
-    {"queued.min.messages", "20000", false},
-    {"queued.max.messages.kbytes", "2048", false},
-    {"fetch.max.bytes", "1000000", false}, /* more if message.max.bytes is more */
+    {"queued.min.messages", "100000", false},
+    {"queued.max.messages.kbytes", "8192", false},
 };
 enum { READER_AHEAD = sizeof reader_ahead / sizeof *reader_ahead };
 
-/* message.max.bytes: the client takes as much in a fetch, unless the user has set that. */
+enum { USUAL_BYTES = 1000000 }; /* of the largest message, as clients and brokers have it */
+
+/* A fetch is as large as the largest message may be: the client refuses a smaller one. */
+static void
+fetch_the_largest(rd_kafka_conf_t *conf, const aa_conf *cfg)
+{
+    char   largest[24] = "";
+    size_t size = sizeof largest;
+
+    if (aa_kafka_property_of(cfg, "fetch.max.bytes")) return;
+    if (rd_kafka_conf_get(conf, "message.max.bytes", largest, &size) != RD_KAFKA_CONF_OK) return;
+    if (strtol(largest, NULL, 10) < USUAL_BYTES)
+        snprintf(largest, sizeof largest, "%d", USUAL_BYTES);
+    rd_kafka_conf_set(conf, "fetch.max.bytes", largest, NULL, 0);
+}
+
 aa_status
 aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
 {
-    enum { USUAL_BYTES = 1000000 };
     aa_kafka_property p[32];
     size_t            n = 0;
     char              largest[24];
@@ -66,6 +80,7 @@ aa_kafka_reader_conf(rd_kafka_conf_t **out, const aa_conf *cfg, aa_err *err)
         p[n++] = (aa_kafka_property){"message.max.bytes", largest, false};
     aa_status st = aa_kafka_conf_new(out, cfg, p, n, err);
     if (st != AA_OK) return st;
+    fetch_the_largest(*out, cfg);
     /* set last: what the user says about resets is meant for the events,
      * and about members as well */
     rd_kafka_conf_set(*out, reader_defaults[1].key, reader_defaults[1].value, NULL, 0);

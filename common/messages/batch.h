@@ -64,6 +64,8 @@ typedef struct {
     X(mix, float, AA_PER_FIELD, AA_CHECK_MIX, AA_OPTIONAL, 0)                                      \
     X(alt_slot, uint32_t, AA_PER_FIELD, AA_CHECK_ANY, AA_OPTIONAL, AA_NO_SLOT)                     \
     X(alt_mix, float, AA_PER_FIELD, AA_CHECK_MIX, AA_OPTIONAL, 0)                                  \
+    /* what is known of the ID beside its rows (common/model/signal) */                            \
+    X(signal, uint32_t, AA_PER_FIELD, AA_CHECK_SIGNAL, AA_OPTIONAL, 0)                             \
     /* AA_STATE_WORD, or AA_NO_STATE */                                                            \
     X(state, uint32_t, AA_PER_FIELD, AA_CHECK_STATE, AA_NEEDED, AA_NO_STATE)                       \
     /* index only */                                                                               \

@@ -29,6 +29,7 @@ typedef enum {
     AA_CHECK_FINITE,       /* float */
     AA_CHECK_NOT_INFINITE, /* float; NaN says that there is none */
     AA_CHECK_MIX,          /* float in [0,1) */
+    AA_CHECK_SIGNAL,       /* a code of common/model/signal */
     AA_CHECK_STATE,        /* AA_STATE_WORD or AA_NO_STATE */
     AA_CHECK_NEXT_STATE    /* index of a state, or AA_NO_STATE */
 } aa_column_check;

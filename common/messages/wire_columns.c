@@ -6,6 +6,7 @@
 
 #include "common/messages/batch.h"
 #include "common/messages/wire_proto.h"
+#include "common/model/signal.h"
 
 static size_t
 member_count(const void *msg, const wire_member *me)
@@ -55,6 +56,15 @@ check_not_infinite(const char *name, const float *x, size_t n, aa_err *err)
     return AA_OK;
 }
 
+static aa_status
+check_signals(const char *name, const uint32_t *x, size_t n, aa_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] > AA_SIGNAL_CODE)
+            return aa_fail(err, AA_EPARSE, "%s[%zu]=%#" PRIx32 " is no code", name, i, x[i]);
+    return AA_OK;
+}
+
 aa_status
 wire_check_states(const char *name, const uint32_t *w, size_t n, aa_err *err)
 {
@@ -83,6 +93,7 @@ check_values(const aa_column *c, const void *x, size_t n, aa_err *err)
     case AA_CHECK_FINITE: return wire_check_finite(c->name, x, n, err);
     case AA_CHECK_NOT_INFINITE: return check_not_infinite(c->name, x, n, err);
     case AA_CHECK_MIX: return wire_check_mix(c->name, x, n, err);
+    case AA_CHECK_SIGNAL: return check_signals(c->name, x, n, err);
     case AA_CHECK_STATE: return wire_check_states(c->name, x, n, err);
     case AA_CHECK_NEXT_STATE: return wire_check_next_states(c->name, x, n, err);
     }

@@ -47,12 +47,14 @@ aa_score_pack_request(aa_bytes *out, const aa_score_request *rq, aa_err *err)
     m.item_id = binaries_of(rq->item, rq->item_count);
     m.n_context = rq->context_count;
     m.context = binaries_of(rq->context, rq->context_count);
+    m.n_exclude = rq->exclude_count;
+    m.exclude = binaries_of(rq->exclude, rq->exclude_count);
     m.explain = rq->explain;
     m.rank = rq->rank;
     m.top = rq->top;
     m.deadline_ms = rq->deadline_ms;
     m.request_id = rq->request_id;
-    if (!token || !m.item_id || !m.context) {
+    if (!token || !m.item_id || !m.context || !m.exclude) {
         st = aa_fail(err, AA_ENOMEM, "score request of %zu items", rq->item_count);
         goto out;
     }
@@ -62,6 +64,7 @@ out:
     free(token);
     free(m.item_id);
     free(m.context);
+    free(m.exclude);
     return st;
 }
 
@@ -83,6 +86,8 @@ aa_score_unpack_request(aa_score_request *rq, const void *buf, size_t len, aa_er
                              .item_count = m->n_item_id,
                              .context = texts_of(m->context, m->n_context),
                              .context_count = m->n_context,
+                             .exclude = texts_of(m->exclude, m->n_exclude),
+                             .exclude_count = m->n_exclude,
                              .explain = m->explain,
                              .rank = m->rank,
                              .top = m->top,
@@ -90,7 +95,7 @@ aa_score_unpack_request(aa_score_request *rq, const void *buf, size_t len, aa_er
                              .request_id = m->request_id,
                              .source = m,
                              .source_free = free_message};
-    if (!rq->item || !rq->context) {
+    if (!rq->item || !rq->context || !rq->exclude) {
         aa_score_request_fini(rq);
         return aa_fail(err, AA_ENOMEM, "score request of %zu bytes", len);
     }
@@ -102,6 +107,7 @@ aa_score_request_fini(aa_score_request *rq)
 {
     free(rq->item);
     free(rq->context);
+    free(rq->exclude);
     if (rq->source) rq->source_free(rq->source);
     *rq = (aa_score_request){0};
 }

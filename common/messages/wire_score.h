@@ -24,6 +24,8 @@ typedef struct {
     size_t   item_count;
     aa_text *context; /* (context_count) owned */
     size_t   context_count;
+    aa_text *exclude; /* (exclude_count) owned; rank: these are left out */
+    size_t   exclude_count;
     bool     explain;
     bool     rank;        /* the best `top` of the items, or of all known when there are none */
     uint32_t top;         /* 0: AA_SCORE_TOP */

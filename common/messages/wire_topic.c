@@ -10,6 +10,7 @@
 #include "common/messages/wire_proto.h"
 #include "common/messages/wire_scan.h"
 #include "common/model/model.h"
+#include "common/model/signal.h"
 #include "schemas/model.pb-c.h"
 
 #define MAX_POSITION 16   /* agent.positions + 1 */
@@ -84,6 +85,7 @@ check_assignment(const aa_assignment *a, aa_err *err)
     aa_status st = wire_check_mix("mix", &a->mix, 1, err);
     if (st == AA_OK) st = wire_check_mix("alt_mix", &a->alt_mix, 1, err);
     if (st != AA_OK) return st;
+    if (a->signal > AA_SIGNAL_CODE) return aa_fail(err, AA_EPARSE, "signal %#" PRIx32, a->signal);
     if (a->position > MAX_POSITION)
         return aa_fail(err, AA_EPARSE, "position %" PRIu32, a->position);
     return AA_OK;
@@ -102,6 +104,7 @@ aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     m.alt_mix = a->alt_mix;
     m.position = a->position;
     m.modulo = a->modulo;
+    m.signal = a->signal;
     aa_status st = check_assignment(a, err);
     return st != AA_OK ? st : wire_pack(out, &m.base, err);
 }
@@ -116,7 +119,8 @@ enum {
     ASSIGNMENT_BORN,
     ASSIGNMENT_ALT_SLOT,
     ASSIGNMENT_ALT_MIX,
-    ASSIGNMENT_MODULO
+    ASSIGNMENT_MODULO,
+    ASSIGNMENT_SIGNAL
 };
 enum { ROW_RUN = 1, ROW_VERSION, ROW_W, ROW_BORN, ROW_HALF };
 enum { RECORD_MARK = 15 };
@@ -145,6 +149,7 @@ take_assignment_field(aa_assignment *a, const wire_field *fi)
     case ASSIGNMENT_ALT_SLOT: a->alt_slot = low; return fi->type == WIRE_VARINT;
     case ASSIGNMENT_ALT_MIX: a->alt_mix = float_of(fi->value); return fi->type == WIRE_FIXED32;
     case ASSIGNMENT_MODULO: a->modulo = low; return fi->type == WIRE_VARINT;
+    case ASSIGNMENT_SIGNAL: a->signal = low; return fi->type == WIRE_VARINT;
     case RECORD_MARK: return fi->type == WIRE_FIXED32;
     default: return true;
     }

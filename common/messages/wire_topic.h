@@ -39,6 +39,7 @@ typedef struct {
     float    mix, alt_mix;
     uint32_t position;
     uint32_t modulo;
+    uint32_t signal; /* common/model/signal */
 } aa_assignment;
 aa_status aa_wire_pack_assignment(aa_bytes *out, const aa_assignment *a, aa_err *err)
     __attribute__((warn_unused_result));

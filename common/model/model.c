@@ -5,6 +5,7 @@
 
 #include "common/base/elementary.h"
 #include "common/model/model_parts.h"
+#include "common/model/signal.h"
 
 const aa_model_kind *
 aa_model_find(enum aa_model_id id)
@@ -22,8 +23,10 @@ aa_model_find(enum aa_model_id id)
 void
 aa_model_shape_of(aa_model_shape *sh, const aa_conf *cfg)
 {
-    *sh = (aa_model_shape){
-        .F = cfg->field_count, .K = (size_t)cfg->model.dim, .H = cfg->hidden_count};
+    *sh = (aa_model_shape){.F = cfg->field_count,
+                           .K = (size_t)cfg->model.dim,
+                           .H = cfg->hidden_count,
+                           .S = cfg->model.signals ? AA_SIGNALS * cfg->field_count : 0};
     memcpy(sh->hidden, cfg->hidden, sizeof sh->hidden);
 }
 

@@ -2,7 +2,8 @@
  * scorer.
  *
  * A model sees gathered rows: x_bfw (B,F,W), W = K+1: K embedding values, then the linear weight
- * of the ID. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
+ * of the ID; and signals s_bs (B,S): numbers about each ID (common/model/signal), field by field,
+ * which get no gradient. It knows nothing of slots, tables or optimizers. Dense weights are one flat array.
  * Adding a model: one file model_<name>.c with one `const aa_model_kind`, one line in model.c, its
  * name in settings.h.
  *
@@ -20,6 +21,7 @@
 
 typedef struct {
     size_t F, K;                  /* fields, embedding width; W = K+1 */
+    size_t S;                     /* signals: AA_SIGNALS of each field, or 0 */
     size_t hidden[AA_MAX_HIDDEN]; /* (H) */
     size_t H;
 } aa_model_shape;
@@ -33,15 +35,16 @@ typedef struct {
     /** Initial dense weights (hidden layers N(0, 2/inputs), the output N(0, 1/inputs), biases 0),
      * from seed. */
     void (*init)(const aa_model_shape *sh, float *w, uint64_t seed);
-    /** logit_b (B) of x (B,F,W). Fills scratch for backward. */
-    void (*forward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                    float *logit, float *scratch);
+    /** logit_b (B) of x (B,F,W) and s (B,S); s is not read where S is 0. Fills scratch for
+     * backward. */
+    void (*forward)(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                    size_t B, float *logit, float *scratch);
     /** Readies scratch for backward, again after every change of w. */
     void (*prepare)(const aa_model_shape *sh, const float *w, float *scratch);
     /** From dlogit (B) and the scratch of the same forward: dx (B,F,W) written, and the sum over the
      *  batch added to dw. */
-    void (*backward)(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                     const float *dlogit, float *scratch, float *dx, float *dw);
+    void (*backward)(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                     size_t B, const float *dlogit, float *scratch, float *dx, float *dw);
 } aa_model_kind;
 
 const aa_model_kind *aa_model_find(enum aa_model_id id);

@@ -1,6 +1,6 @@
 /* DCN-v2, parallel structure. Wang et al. 2021, eq. 1, full-rank W:
  *
- *   x_0 = embeddings side by side (D),  x_{l+1} = x_0 * (x_l W_l + b_l) + x_l,   l = 0 .. CROSS-1
+ *   x_0 = embeddings and signals side by side (D),  x_{l+1} = x_0 * (x_l W_l + b_l) + x_l,   l = 0 .. CROSS-1
  *   logit = [x_CROSS, h] . w + bias,    h the tower's last layer
  *
  * Weights: for each cross layer W (D,D) row-major, b (D); the tower's; head w (D), w (H); bias.
@@ -108,14 +108,14 @@ add(float *restrict y, const float *restrict x, size_t n)
 }
 
 static void
-dcn_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-            float *scratch)
+dcn_forward(const aa_model_shape *sh, const float *w, const float *x, const float *s, size_t B,
+            float *logit, float *scratch)
 {
     plan         pl = plan_of(sh, B, scratch);
     const size_t D = pl.D, BD = B * D;
     const float *tower = w + cross_count(&pl), *head = tower + aa_tower_weight_count(&pl.tw);
     memset(logit, 0, B * sizeof *logit);
-    aa_parts_concat(sh, x, B, pl.x);
+    aa_parts_concat(sh, x, s, B, pl.x);
     for (size_t l = 0; l < CROSS; l++) {
         const float *w_l = w + l * (D + 1) * D;
         float       *cur = pl.x + l * BD, *u = pl.u + l * BD;
@@ -138,10 +138,11 @@ dcn_prepare(const aa_model_shape *sh, const float *w, float *scratch)
 }
 
 static void
-dcn_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
+dcn_backward(const aa_model_shape *sh, const float *w, const float *x, const float *s, size_t B,
              const float *dlogit, float *scratch, float *dx, float *dw)
 {
     (void)x;
+    (void)s;
     plan         pl = plan_of(sh, B, scratch);
     const size_t D = pl.D, BD = B * D, cross = cross_count(&pl);
     const size_t head = cross + aa_tower_weight_count(&pl.tw);

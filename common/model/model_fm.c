@@ -1,4 +1,5 @@
-/* Factorisation machine: bias + linear + pairwise. Dense weights: the bias. Rendle 2010, eq. 1. */
+/* Factorisation machine: bias + linear + pairwise + signals. Dense weights: the bias, then the
+ * signals'. Rendle 2010, eq. 1. */
 #include <string.h>
 
 #include "common/model/kernel.h"
@@ -53,8 +54,7 @@ aa_parts_pair_backward(const aa_model_shape *sh, const float *restrict x, size_t
 static size_t
 fm_weight_count(const aa_model_shape *sh)
 {
-    (void)sh;
-    return 1;
+    return 1 + sh->S;
 }
 
 static size_t
@@ -66,19 +66,20 @@ fm_scratch_count(const aa_model_shape *sh, size_t B)
 static void
 fm_init_weights(const aa_model_shape *sh, float *w, uint64_t seed)
 {
-    (void)sh;
     (void)seed;
-    w[0] = 0.0f;
+    for (size_t i = 0; i < 1 + sh->S; i++)
+        w[i] = 0.0f;
 }
 
 static void
-fm_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B, float *logit,
-           float *scratch)
+fm_forward(const aa_model_shape *sh, const float *w, const float *x, const float *s, size_t B,
+           float *logit, float *scratch)
 {
     for (size_t b = 0; b < B; b++)
         logit[b] = w[0];
     aa_parts_linear_forward(sh, x, B, logit);
     aa_parts_pair_forward(sh, x, B, logit, scratch);
+    aa_parts_signals_forward(sh, w + 1, s, B, logit);
 }
 
 static void
@@ -88,8 +89,8 @@ fm_prepare(const aa_model_shape *sh, const float *w, float *scratch)
 }
 
 static void
-fm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, const float *dlogit,
-            float *scratch, float *dx, float *dw)
+fm_backward(const aa_model_shape *sh, const float *w, const float *x, const float *s, size_t B,
+            const float *dlogit, float *scratch, float *dx, float *dw)
 {
     (void)w;
     memset(dx, 0, B * sh->F * (sh->K + 1) * sizeof *dx);
@@ -97,6 +98,7 @@ fm_backward(const aa_model_shape *sh, const float *w, const float *x, size_t B, 
     aa_parts_pair_backward(sh, x, B, dlogit, scratch, dx);
     for (size_t b = 0; b < B; b++)
         dw[0] += dlogit[b];
+    aa_parts_signals_backward(sh, s, B, dlogit, dw + 1);
 }
 
 const aa_model_kind aa_model_fm = {"fm",       fm_weight_count, fm_scratch_count, fm_init_weights,

@@ -25,27 +25,50 @@ aa_parts_linear_backward(const aa_model_shape *sh, size_t B, const float *dlogit
 }
 
 void
-aa_parts_concat(const aa_model_shape *sh, const float *x, size_t B, float *cat)
+aa_parts_signals_forward(const aa_model_shape *sh, const float *w, const float *s, size_t B,
+                         float *logit)
 {
-    const size_t K = sh->K;
-    for (size_t r = 0; r < B * sh->F; r++)
-        memcpy(cat + r * K, x + r * (K + 1), K * sizeof *cat);
+    for (size_t b = 0; b < B; b++)
+        for (size_t i = 0; i < sh->S; i++)
+            logit[b] += w[i] * s[b * sh->S + i];
+}
+
+void
+aa_parts_signals_backward(const aa_model_shape *sh, const float *s, size_t B, const float *dlogit,
+                          float *dw)
+{
+    for (size_t b = 0; b < B; b++)
+        for (size_t i = 0; i < sh->S; i++)
+            dw[i] += dlogit[b] * s[b * sh->S + i];
+}
+
+void
+aa_parts_concat(const aa_model_shape *sh, const float *x, const float *s, size_t B, float *cat)
+{
+    const size_t K = sh->K, D = aa_parts_inputs(sh);
+    for (size_t b = 0; b < B; b++) {
+        float *cat_b = cat + b * D;
+        for (size_t f = 0; f < sh->F; f++)
+            memcpy(cat_b + f * K, x + (b * sh->F + f) * (K + 1), K * sizeof *cat);
+        if (sh->S > 0) memcpy(cat_b + sh->F * K, s + b * sh->S, sh->S * sizeof *cat);
+    }
 }
 
 void
 aa_parts_concat_backward(const aa_model_shape *sh, const float *dcat, size_t B, float *dx)
 {
-    const size_t K = sh->K;
-    for (size_t r = 0; r < B * sh->F; r++)
-        for (size_t k = 0; k < K; k++)
-            dx[r * (K + 1) + k] += dcat[r * K + k];
+    const size_t K = sh->K, D = aa_parts_inputs(sh);
+    for (size_t b = 0; b < B; b++)
+        for (size_t f = 0; f < sh->F; f++)
+            for (size_t k = 0; k < K; k++)
+                dx[(b * sh->F + f) * (K + 1) + k] += dcat[b * D + f * K + k];
 }
 
 aa_tower
 aa_tower_of(const aa_model_shape *sh)
 {
     aa_tower tw = {.count = sh->H};
-    tw.width[0] = sh->F * sh->K;
+    tw.width[0] = aa_parts_inputs(sh);
     for (size_t l = 0; l < sh->H; l++)
         tw.width[l + 1] = sh->hidden[l];
     return tw;
@@ -188,12 +211,12 @@ aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed)
 }
 
 void
-aa_parts_mlp_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                     float *logit, float *scratch)
+aa_parts_mlp_forward(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                     size_t B, float *logit, float *scratch)
 {
     mlp_scratch  ms = mlp_scratch_of(sh, B, scratch);
     const float *head = w + ms.weights;
-    aa_parts_concat(sh, x, B, ms.cat);
+    aa_parts_concat(sh, x, s, B, ms.cat);
     const float *h = aa_tower_forward(&ms.tw, w, ms.cat, B, ms.acts);
     aa_dense_head_forward(h, head, head[ms.last], logit, B, ms.last);
 }
@@ -216,4 +239,19 @@ aa_parts_mlp_backward(const aa_model_shape *sh, const float *w, size_t B, const 
                            ms.last);
     aa_tower_backward(&ms.tw, ms.wt, ms.cat, B, ms.acts, ms.dout, ms.dcat, dw, ms.tmp);
     aa_parts_concat_backward(sh, ms.dcat, B, dx);
+}
+
+size_t
+aa_parts_wide_weight_count(const aa_model_shape *sh)
+{
+    return aa_parts_mlp_weight_count(sh) + sh->S;
+}
+
+void
+aa_parts_wide_init(const aa_model_shape *sh, float *w, uint64_t seed)
+{
+    aa_parts_mlp_init(sh, w, seed);
+    w += aa_parts_mlp_weight_count(sh);
+    for (size_t i = 0; i < sh->S; i++)
+        w[i] = 0.0f;
 }

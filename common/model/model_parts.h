@@ -1,6 +1,6 @@
 /* common/model/model_parts - what the models are put together from.
  *
- * x (B,F,W) are gathered rows, W = K+1. Parts of the forward pass add to logit (B); parts of the
+ * x (B,F,W) are gathered rows, W = K+1; s (B,S) signals. Parts of the forward pass add to logit (B); parts of the
  * backward pass add to dx, so a model zeroes dx once and calls the parts it has.
  */
 #ifndef AA_COMMON_MODEL_MODEL_PARTS_H
@@ -19,8 +19,21 @@ void aa_parts_pair_forward(const aa_model_shape *sh, const float *x, size_t B, f
 void aa_parts_pair_backward(const aa_model_shape *sh, const float *x, size_t B, const float *dlogit,
                             const float *sum, float *dx);
 
-/* ---- embeddings side by side, without the linear weights: cat (B, F*K) ---- */
-void aa_parts_concat(const aa_model_shape *sh, const float *x, size_t B, float *cat);
+/* ---- signals: sum_i w_i s_i. Weights: w (S), which begin at 0 ---- */
+void aa_parts_signals_forward(const aa_model_shape *sh, const float *w, const float *s, size_t B,
+                              float *logit);
+/** dw (S) is added to. */
+void aa_parts_signals_backward(const aa_model_shape *sh, const float *s, size_t B,
+                               const float *dlogit, float *dw);
+
+/* ---- embeddings side by side, without the linear weights, then the signals: cat (B, F*K+S) ---- */
+static inline size_t
+aa_parts_inputs(const aa_model_shape *sh)
+{
+    return sh->F * sh->K + sh->S;
+}
+void aa_parts_concat(const aa_model_shape *sh, const float *x, const float *s, size_t B,
+                     float *cat);
 void aa_parts_concat_backward(const aa_model_shape *sh, const float *dcat, size_t B, float *dx);
 
 /* ---- tower: hidden layers with ReLU, from width[0] to width[count] ----
@@ -31,7 +44,7 @@ typedef struct {
     size_t width[AA_MAX_HIDDEN + 1];
 } aa_tower;
 
-/** The tower over concatenated embeddings. */
+/** The tower over concatenated embeddings and signals. */
 aa_tower aa_tower_of(const aa_model_shape *sh);
 size_t   aa_tower_weight_count(const aa_tower *tw);
 size_t   aa_tower_act_count(const aa_tower *tw, size_t B);
@@ -54,12 +67,16 @@ void aa_tower_backward(const aa_tower *tw, const float *wt, const float *x, size
 size_t aa_parts_mlp_weight_count(const aa_model_shape *sh);
 size_t aa_parts_mlp_scratch_count(const aa_model_shape *sh, size_t B);
 void   aa_parts_mlp_init(const aa_model_shape *sh, float *w, uint64_t seed);
-void   aa_parts_mlp_forward(const aa_model_shape *sh, const float *w, const float *x, size_t B,
-                            float *logit, float *scratch);
-void   aa_parts_mlp_prepare(const aa_model_shape *sh, const float *w, float *scratch);
+void aa_parts_mlp_forward(const aa_model_shape *sh, const float *w, const float *x, const float *s,
+                          size_t B, float *logit, float *scratch);
+void aa_parts_mlp_prepare(const aa_model_shape *sh, const float *w, float *scratch);
 /** dx and dw are added to. */
 void aa_parts_mlp_backward(const aa_model_shape *sh, const float *w, size_t B, const float *dlogit,
                            float *scratch, float *dx, float *dw);
+
+/* ---- the same, then the signals' weights. Shared by widedeep and deepfm ---- */
+size_t aa_parts_wide_weight_count(const aa_model_shape *sh);
+void   aa_parts_wide_init(const aa_model_shape *sh, float *w, uint64_t seed);
 
 /* the kinds; the list of them is in model.c */
 extern const aa_model_kind aa_model_fm, aa_model_mlp, aa_model_widedeep, aa_model_deepfm,

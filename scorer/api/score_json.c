@@ -125,9 +125,9 @@ check_members(const json_t *root, bool rank, aa_err *err)
         member_kind kind;
     } member[] = {{"user", JSON_ID},        {"items", JSON_LIST},       {"context", JSON_LIST},
                   {"explain", JSON_SWITCH}, {"request_id", JSON_COUNT}, {"deadline_ms", JSON_COUNT},
-                  {"top", JSON_COUNT}};
+                  {"top", JSON_COUNT},      {"exclude", JSON_LIST}};
     static const char *want[] = {"an ID", "a list", "true or false", "an integer"};
-    const size_t       n = sizeof member / sizeof member[0] - (rank ? 0 : 1);
+    const size_t       n = sizeof member / sizeof member[0] - (rank ? 0 : 2);
     void              *at = json_object_iter((json_t *)(uintptr_t)root);
     for (; at; at = json_object_iter_next((json_t *)(uintptr_t)root, at)) {
         size_t      i = 0;
@@ -164,12 +164,15 @@ fill_request(aa_score_request *rq, json_source *so, bool rank, aa_err *err)
     aa_status     st = check_members(so->root, rank, err);
     const json_t *items = json_object_get(so->root, "items");
     const json_t *context = json_object_get(so->root, "context");
+    const json_t *exclude = json_object_get(so->root, "exclude");
+    const size_t ids = json_array_size(items) + json_array_size(context) + json_array_size(exclude);
     if (st != AA_OK) return st;
-    so->number = calloc(json_array_size(items) + json_array_size(context) + 1, NUMBER_BYTES);
-    if (!so->number) return aa_fail(err, AA_ENOMEM, "%zu items", json_array_size(items));
+    so->number = calloc(ids + 1, NUMBER_BYTES);
+    if (!so->number) return aa_fail(err, AA_ENOMEM, "%zu IDs", ids);
     st = id_of(so, json_object_get(so->root, "user"), "user", -1, &rq->user, err);
     if (st == AA_OK) st = ids_of(so, items, "items", &rq->item, &rq->item_count, err);
     if (st == AA_OK) st = ids_of(so, context, "context", &rq->context, &rq->context_count, err);
+    if (st == AA_OK) st = ids_of(so, exclude, "exclude", &rq->exclude, &rq->exclude_count, err);
     if (st == AA_OK) st = count_of(so->root, "deadline_ms", &rq->deadline_ms, err);
     if (st == AA_OK) st = count_of(so->root, "top", &rq->top, err);
     rq->rank = rank;
@@ -374,17 +377,21 @@ score_json_ask(char **text, const aa_score_request *rq, aa_err *err)
 {
     json_t *root = json_object(), *items = ids_json(rq->item, rq->item_count);
     json_t *context = ids_json(rq->context, rq->context_count);
-    bool    whole =
-        json_array_size(items) == rq->item_count && json_array_size(context) == rq->context_count;
+    json_t *exclude = ids_json(rq->exclude, rq->exclude_count);
+    bool    whole = json_array_size(items) == rq->item_count &&
+                 json_array_size(context) == rq->context_count &&
+                 json_array_size(exclude) == rq->exclude_count;
     if (json_object_set_new(root, "user", json_of_id(rq->user))) whole = false;
     if (rq->item_count || !rq->rank) json_object_set(root, "items", items);
     if (rq->context_count) json_object_set(root, "context", context);
+    if (rq->exclude_count) json_object_set(root, "exclude", exclude);
     if (rq->rank) json_object_set_new(root, "top", json_integer(rq->top ? rq->top : AA_SCORE_TOP));
     if (rq->explain) json_object_set_new(root, "explain", json_true());
     if (rq->deadline_ms) json_object_set_new(root, "deadline_ms", json_integer(rq->deadline_ms));
     *text = whole ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(items);
     json_decref(context);
+    json_decref(exclude);
     json_decref(root);
     return *text ? AA_OK : aa_fail(err, AA_ENOMEM, "request of %zu items", rq->item_count);
 }

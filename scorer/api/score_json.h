@@ -2,7 +2,8 @@
  *
  *   {"user": "u1", "items": ["a", 42], "context": ["mobile"], "explain": true, "request_id": 7}
  *   {"scores": [0.61, 0.18], "version": 1234, "request_id": 7, "explanations": [...]}
- *   {"user": "u1", "top": 10, "items": [...]}: a ranking, of all known items when there is no list
+ *   {"user": "u1", "top": 10, "items": [...], "exclude": [...]}: a ranking, of all known items when
+ *   there is no list, without those that are excluded
  *   {"items": ["a", "42"], "scores": [0.61, 0.18], "version": 1234}
  *   {"requests": [{...}, {...}]}: several of either, each with "top" a ranking
  *   {"error": "user: empty ID", "status": 400}

@@ -156,6 +156,7 @@ read_entry(const idmap *im, const identry *en, aa_assignment *a)
     } else {
         idcode_unpack_shared(&im->code, en->word, a);
     }
+    a->signal = en->signal;
 }
 
 /* *made: what the entry points to, or NULL. False: out of memory. */
@@ -164,6 +165,7 @@ write_entry(idmap *im, const aa_assignment *a, identry *en, idmap_long **made)
 {
     const uint32_t tag = runtags_find(im->rt, a->run_id);
     *made = NULL;
+    en->signal = (uint16_t)a->signal; /* at most AA_SIGNAL_CODE: unpacking checks it */
     en->kind = a->born > 0 ? IDSEGMENT_OWN : IDSEGMENT_SHARED;
     if (a->born > 0 ? idcode_pack_own(&im->code, a, tag, en->word)
                     : idcode_pack_shared(&im->code, a, tag, en->word))
@@ -448,8 +450,12 @@ digest_entry(void *arg, const identry *en)
     aa_assignment a;
     read_entry(dj->im, en, &a);
     if (a.run_id != dj->tag) return;
-    uint32_t part[] = {a.slot, bits_of(a.mix), a.position, dj->shared ? a.alt_slot : 0,
-                       dj->shared ? bits_of(a.alt_mix) : 0};
+    uint32_t part[] = {a.slot,
+                       bits_of(a.mix),
+                       a.position,
+                       dj->shared ? a.alt_slot : 0,
+                       dj->shared ? bits_of(a.alt_mix) : 0,
+                       a.signal};
     uint64_t d = aa_digest(key_of(en->hash), part, sizeof part);
     dj->sum += aa_digest(d, &a.born, sizeof a.born);
 }

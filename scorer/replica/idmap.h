@@ -2,7 +2,7 @@
  * no lock.
  *
  * Extendible hashing: a directory of segments by the lower bits of the key's hash, each of a few
- * hundred IDs (scorer/replica/idsegment: 10 bytes for an ID with a shared reading, 18 for one with
+ * hundred IDs (scorer/replica/idsegment: 12 bytes for an ID with a shared reading, 20 for one with
  * a row of its own). A full segment is replaced by a slightly larger copy, and from SPLIT entries on
  * by two, so the map grows a segment at a time. What was replaced is freed when no reader can hold
  * it (scorer/replica/reclaim). A forgotten ID leaves nothing behind.

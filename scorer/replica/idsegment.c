@@ -1,7 +1,7 @@
 /* `data`, in units of 16 bits:
  *   where each bin's entries end (bins, kinds): a byte each, or 16 bits (wide_ends)
- *   entries of shared readings (cap): rest 3 or 4, lower 16 bits first; word 2
- *   entries of own rows (cap):        rest 3 or 4; words 2 * 3 */
+ *   entries of shared readings (cap): rest 3 or 4, lower 16 bits first; word 2; signal
+ *   entries of own rows (cap):        rest 3 or 4; words 2 * 3; signal */
 #include "scorer/replica/idsegment.h"
 
 #include <stdatomic.h>
@@ -33,7 +33,8 @@ is_narrow(unsigned depth)
 static size_t
 stride_of(int kind, bool narrow)
 {
-    return (narrow ? 3 : 4) + 2 * (size_t)(kind == SHARED ? IDCODE_SHARED_WORDS : IDCODE_OWN_WORDS);
+    const int words = kind == SHARED ? IDCODE_SHARED_WORDS : IDCODE_OWN_WORDS;
+    return (narrow ? 3 : 4) + 2 * (size_t)words + 1;
 }
 
 static size_t
@@ -127,12 +128,15 @@ rest_at(const entries *es, size_t idx)
     return rest;
 }
 
+/* What an entry has behind its rest: words and signal. */
 static void
-read_words(const entries *es, size_t idx, uint32_t *word)
+read_content(const entries *es, size_t idx, identry *en)
 {
     const atomic_half *at = es->at + idx * es->stride + es->rest;
-    for (size_t i = 0; i < (es->stride - es->rest) / 2; i++)
-        word[i] = load_half(at + 2 * i) | load_half(at + 2 * i + 1) << 16;
+    const size_t       last = es->stride - es->rest - 1;
+    for (size_t i = 0; i < last / 2; i++)
+        en->word[i] = load_half(at + 2 * i) | load_half(at + 2 * i + 1) << 16;
+    en->signal = (uint16_t)load_half(at + last);
 }
 
 /* Index of the entry, or SIZE_MAX. */
@@ -164,7 +168,7 @@ idsegment_get(idsegment *sg, uint64_t hash, identry *en)
             if (idx == SIZE_MAX) continue;
             found = true;
             en->kind = kind;
-            read_words(&es, idx, en->word);
+            read_content(&es, idx, en);
         }
     } while (seqlock_read_again(&sg->lock, seq));
     return found;
@@ -225,21 +229,23 @@ add_to_ends(idsegment *sg, int kind, unsigned bin, int add)
 }
 
 static void
-write_words(const entries *es, size_t idx, const uint32_t *word)
+write_content(const entries *es, size_t idx, const identry *en)
 {
     atomic_half *at = es->at + idx * es->stride + es->rest;
-    for (size_t i = 0; i < es->stride - es->rest; i++)
-        atomic_store_explicit(at + i, (uint16_t)(word[i / 2] >> (i % 2 * 16)),
+    const size_t last = es->stride - es->rest - 1;
+    for (size_t i = 0; i < last; i++)
+        atomic_store_explicit(at + i, (uint16_t)(en->word[i / 2] >> (i % 2 * 16)),
                               memory_order_release);
+    atomic_store_explicit(at + last, en->signal, memory_order_release);
 }
 
 static void
-write_new(const entries *es, size_t idx, uint64_t rest, const uint32_t *word)
+write_new(const entries *es, size_t idx, uint64_t rest, const identry *en)
 {
     atomic_half *at = es->at + idx * es->stride;
     for (size_t i = 0; i < es->rest; i++)
         atomic_store_explicit(at + i, (uint16_t)(rest >> (16 * i)), memory_order_release);
-    write_words(es, idx, word);
+    write_content(es, idx, en);
 }
 
 /* At its bin's end. @pre there is room; inside a write */
@@ -249,7 +255,7 @@ insert_entry(idsegment *sg, const entries *es, const identry *en, const place *p
     const size_t idx = end_of(sg, en->kind, pl->bin), n = idsegment_count(sg, en->kind);
     atomic_half *at = es->at + idx * es->stride;
     move_halves(at + es->stride, at, (n - idx) * es->stride);
-    write_new(es, idx, pl->rest, en->word);
+    write_new(es, idx, pl->rest, en);
     add_to_ends(sg, en->kind, pl->bin, 1);
 }
 
@@ -271,7 +277,7 @@ idsegment_put(idsegment *sg, const identry *en)
     if (idx == SIZE_MAX && idsegment_count(sg, en->kind) == sg->cap[en->kind]) return false;
     const size_t was = idx == SIZE_MAX ? find_entry(sg, &es_other, other, &pl) : SIZE_MAX;
     seqlock_write_begin(&sg->lock);
-    if (idx != SIZE_MAX) write_words(&es, idx, en->word);
+    if (idx != SIZE_MAX) write_content(&es, idx, en);
     if (was != SIZE_MAX) take_out(sg, &es_other, other, was, pl.bin);
     if (idx == SIZE_MAX) insert_entry(sg, &es, en, &pl);
     seqlock_write_end(&sg->lock);
@@ -301,11 +307,11 @@ idsegment_retag(idsegment *sg, uint32_t tag, uint32_t becomes)
     for (int kind = 0; kind < IDSEGMENT_KINDS; kind++) {
         const entries es = entries_of(sg, kind);
         for (size_t idx = 0; idx < idsegment_count(sg, kind); idx++) {
-            uint32_t word[IDCODE_OWN_WORDS];
-            read_words(&es, idx, word);
-            if (idcode_tag(word[0]) != tag) continue;
-            word[0] = idcode_with_tag(word[0], becomes);
-            write_words(&es, idx, word);
+            identry en;
+            read_content(&es, idx, &en);
+            if (idcode_tag(en.word[0]) != tag) continue;
+            en.word[0] = idcode_with_tag(en.word[0], becomes);
+            write_content(&es, idx, &en);
         }
     }
     seqlock_write_end(&sg->lock);
@@ -320,7 +326,7 @@ idsegment_each(idsegment *sg, uint64_t number, idsegment_visit visit, void *arg)
             for (size_t i = begin_of(sg, kind, bin); i < end_of(sg, kind, bin); i++) {
                 const uint64_t upper = rest_at(&es, i) << IDSEGMENT_BIN_BITS | bin;
                 identry        en = {.hash = upper << sg->depth | number, .kind = kind};
-                read_words(&es, i, en.word);
+                read_content(&es, i, &en);
                 visit(arg, &en);
             }
     }
@@ -356,12 +362,12 @@ copy_half_bin(idsegment *to, idsegment *from, int kind, unsigned bin, unsigned h
     const unsigned old_bin = (bin << 1 | half) & (IDSEGMENT_BINS - 1);
     const unsigned upper = bin >> (IDSEGMENT_BIN_BITS - 1);
     size_t         n = begin_of(to, kind, bin);
-    uint32_t       word[IDCODE_OWN_WORDS];
+    identry        en;
     for (size_t i = begin_of(from, kind, old_bin); i < end_of(from, kind, old_bin); i++) {
         const uint64_t rest = rest_at(&es, i);
         if ((rest & 1) != upper) continue;
-        read_words(&es, i, word);
-        write_new(&es_to, n++, rest >> 1, word);
+        read_content(&es, i, &en);
+        write_new(&es_to, n++, rest >> 1, &en);
     }
     add_to_ends(to, kind, bin, (int)(n - begin_of(to, kind, bin)));
 }

@@ -1,6 +1,7 @@
 /* scorer/replica/idsegment - some hundred IDs of a map (scorer/replica/idmap): hash -> words.
  *
- * An entry is what is left of its hash, and one word (shared reading) or three (own row). Entries of
+ * An entry is what is left of its hash, one word (shared reading) or three (own row), and the ID's
+ * signals. Entries of
  * a kind stand side by side, without gaps, in order of their bin; a bin is a few bits of the hash.
  * So nothing is stored twice: the segment's number and the bin are the lower bits of the hash, the
  * entry holds all the others, and a match is exact.
@@ -41,6 +42,7 @@ typedef struct {
     uint64_t hash;
     int      kind;
     uint32_t word[IDCODE_OWN_WORDS];
+    uint16_t signal; /* common/model/signal */
 } identry;
 
 /** Empty, for cap[kind] entries of each kind. NULL: out of memory. */

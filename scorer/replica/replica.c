@@ -9,6 +9,7 @@
 #include "common/model/dense.h"
 #include "common/model/model.h"
 #include "common/model/row.h"
+#include "common/model/signal.h"
 #include "scorer/replica/idmap.h"
 #include "scorer/replica/reclaim.h"
 #include "scorer/replica/rowset.h"
@@ -68,13 +69,15 @@ struct replica_reader {
     replica             *rp; /* borrowed */
     int                  place;
     bool                 pinned;
-    const replica_dense *dense;   /* while it is */
-    float               *fixed;   /* (F,W) rows of the user and the context */
-    float               *x;       /* (BLOCK_ITEMS,F,W) */
-    float               *second;  /* (W) second row of an interpolation */
-    float               *own;     /* (W) a row that is added to a shared reading */
-    float               *logit;   /* (BLOCK_ITEMS) */
-    float               *scratch; /* the model's */
+    const replica_dense *dense;        /* while it is */
+    float               *fixed;        /* (F,W) rows of the user and the context */
+    float               *fixed_signal; /* (S) their signals */
+    float               *x;            /* (BLOCK_ITEMS,F,W) */
+    float               *signal;       /* (BLOCK_ITEMS,S) */
+    float               *second;       /* (W) second row of an interpolation */
+    float               *own;          /* (W) a row that is added to a shared reading */
+    float               *logit;        /* (BLOCK_ITEMS) */
+    float               *scratch;      /* the model's */
     replica_found        found[LOOKUP_ITEMS];
 };
 
@@ -446,11 +449,14 @@ replica_reader_open(replica_reader **out, replica *rp, aa_err *err)
     }
     rr->fixed = calloc(F * W, sizeof *rr->fixed);
     rr->x = calloc(BLOCK_ITEMS * F * W, sizeof *rr->x);
+    rr->fixed_signal = calloc(rp->shape.S + 1, sizeof *rr->fixed_signal);
+    rr->signal = calloc(BLOCK_ITEMS * rp->shape.S + 1, sizeof *rr->signal);
     rr->second = calloc(W, sizeof *rr->second);
     rr->own = calloc(W, sizeof *rr->own);
     rr->logit = calloc(BLOCK_ITEMS, sizeof *rr->logit);
     rr->scratch = calloc(rp->kind->scratch_count(&rp->shape, BLOCK_ITEMS) + 1, sizeof *rr->scratch);
-    if (!rr->fixed || !rr->x || !rr->second || !rr->own || !rr->logit || !rr->scratch) {
+    if (!rr->fixed || !rr->x || !rr->fixed_signal || !rr->signal || !rr->second || !rr->own ||
+        !rr->logit || !rr->scratch) {
         replica_reader_close(&rr);
         return aa_fail(err, AA_ENOMEM, "replica reader");
     }
@@ -466,6 +472,8 @@ replica_reader_close(replica_reader **rr_p)
     reclaim_leave(rr->rp->rl, rr->place);
     free(rr->fixed);
     free(rr->x);
+    free(rr->fixed_signal);
+    free(rr->signal);
     free(rr->second);
     free(rr->own);
     free(rr->logit);
@@ -586,14 +594,23 @@ gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
         read_mixed(rr, fi->rows, rd, x, answer);
 }
 
-/* The same from the key. */
+/* Signals of one ID of field f, into those of an event, s (S). */
+static void
+gather_signal(const replica_reader *rr, size_t f, const replica_found *fd, float *s)
+{
+    if (rr->rp->shape.S > 0) aa_signal_read(fd->a.signal, s + f * AA_SIGNALS);
+}
+
+/* The same from the key; s: NULL if not wanted. */
 static void
 find_and_gather_reading(const replica_reader *rr, const replica_dense *dense, size_t f,
-                        uint64_t key, float *x, aa_score_reading *rd, replica_answer *answer)
+                        uint64_t key, float *x, float *s, aa_score_reading *rd,
+                        replica_answer *answer)
 {
     replica_found fd;
     find_reading(&rr->rp->field[f], key, &fd, answer);
     gather_reading(rr, dense, f, &fd, x, rd, answer);
+    if (s) gather_signal(rr, f, &fd, s);
 }
 
 /* Where n <= LOOKUP_ITEMS items stand, into found; their rows are on the way from memory. */
@@ -617,15 +634,17 @@ score_block(replica_reader *rr, const replica_dense *dense, const replica_found 
             float *score, aa_score_reading *reading, replica_answer *answer)
 {
     const replica *rp = rr->rp;
-    size_t         F = rp->shape.F, W = rp->W;
+    size_t         F = rp->shape.F, W = rp->W, S = rp->shape.S;
     for (size_t b = 0; b < B; b++) {
         aa_score_reading rd;
-        float           *x = rr->x + b * F * W;
+        float           *x = rr->x + b * F * W, *s = rr->signal + b * S;
         memcpy(x, rr->fixed, F * W * sizeof *x);
+        memcpy(s, rr->fixed_signal, S * sizeof *s);
+        gather_signal(rr, REPLICA_ITEM, &found[b], s);
         gather_reading(rr, dense, REPLICA_ITEM, &found[b], x + REPLICA_ITEM * W,
                        reading ? &reading[b] : &rd, answer);
     }
-    rp->kind->forward(&rp->shape, dense->w, rr->x, B, rr->logit, rr->scratch);
+    rp->kind->forward(&rp->shape, dense->w, rr->x, rr->signal, B, rr->logit, rr->scratch);
     for (size_t b = 0; b < B; b++)
         score[b] = aa_sigmoid(rr->logit[b]);
 }
@@ -651,7 +670,8 @@ replica_score(replica_reader *rr, const uint64_t *key, const uint64_t *item, siz
         aa_score_reading rd, *into = &rd;
         if (f == REPLICA_ITEM) continue;
         if (reading) into = f == REPLICA_USER ? &reading[0] : &reading[n + f - 1];
-        find_and_gather_reading(rr, dense, f, key[f], rr->fixed + f * W, into, answer);
+        find_and_gather_reading(rr, dense, f, key[f], rr->fixed + f * W, rr->fixed_signal, into,
+                                answer);
     }
     for (size_t i = 0; i < n; i += BLOCK_ITEMS) {
         size_t left = n - i, at = i % LOOKUP_ITEMS;
@@ -675,7 +695,7 @@ replica_read_id(replica_reader *rr, size_t f, uint64_t key, float *x, aa_assignm
     const bool pinned = rr->pinned;
     if (!pinned) replica_pin(rr);
     bool known = rr->dense && idmap_get(rr->rp->field[f].ids, key, a);
-    if (known) find_and_gather_reading(rr, rr->dense, f, key, x, rd, &answer);
+    if (known) find_and_gather_reading(rr, rr->dense, f, key, x, NULL, rd, &answer);
     if (!pinned) replica_unpin(rr);
     return known;
 }

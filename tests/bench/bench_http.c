@@ -371,7 +371,7 @@ time_forward(const bench *b)
     for (int r = 0; r < FORWARDS; r++)
         for (size_t i = 0; i < CANDIDATES; i += block) {
             size_t B = CANDIDATES - i < block ? CANDIDATES - i : block;
-            kind->forward(&sh, b->lr.dense, x + i * per_item, B, logit + i, scratch);
+            kind->forward(&sh, b->lr.dense, x + i * per_item, x, B, logit + i, scratch);
         }
     double us = (cpu_s(CLOCK_THREAD_CPUTIME_ID) - from_s) * 1e6 / FORWARDS;
     free(x);

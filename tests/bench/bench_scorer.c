@@ -53,7 +53,8 @@ time_steps(bench *b, double *us)
     aa_bytes_fini(&out);
 }
 
-/* The mean forward pass of CANDIDATES, in the blocks that the replica uses; rows as they come. */
+/* The mean forward pass of CANDIDATES, in the blocks that the replica uses; rows and signals as they
+ * come. */
 static double
 time_forward(const bench *b)
 {
@@ -68,7 +69,7 @@ time_forward(const bench *b)
     for (int r = 0; r < REQUESTS; r++)
         for (size_t i = 0; i < CANDIDATES; i += block) {
             size_t B = CANDIDATES - i < block ? CANDIDATES - i : block;
-            kind->forward(&sh, b->lr.dense, x + i * sh.F * b->lr.W, B, logit + i, scratch);
+            kind->forward(&sh, b->lr.dense, x + i * sh.F * b->lr.W, x, B, logit + i, scratch);
         }
     double us = (cpu_s(CLOCK_THREAD_CPUTIME_ID) - from_s) * 1e6 / REQUESTS;
     free(x);

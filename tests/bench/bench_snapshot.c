@@ -64,6 +64,7 @@ next_batch(bench *be, size_t n, bool fill)
             const size_t   at = i * F + f;
             b->slot[at] = (uint32_t)(aa_shared_rows(&be->cfg) + row);
             b->mix[at] = b->alt_mix[at] = 0.0f;
+            b->signal[at] = 0;
             b->alt_slot[at] = AA_NO_SLOT;
             b->state[at] = b->next_state[at] = AA_NO_STATE;
             b->baseline[at] = NAN;

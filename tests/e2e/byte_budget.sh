@@ -3,7 +3,7 @@
 # together stay within the budget; what their code, libraries and clients hold comes on top.
 source "$(dirname "$0")/lib.bash"
 EVENTS=600000 FLOOD=550000
-BUDGET=16000000
+BUDGET=9000000
 BESIDE=$((96 * 1048576)) # docs/OPERATING.md: code, libraries, Kafka's clients, huge pages that are not full
 
 "$PIPELINE_BIN/generate" --events $EVENTS --users 5000 --items 1000 --flood 50000,$FLOOD --seed 7 >"$WORK/stream.csv"

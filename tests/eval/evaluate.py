@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 START_SECONDS = 1.5  # of a run, besides its events
 DEFAULT_STREAMS = {"movietweetings-100k": 7, "ml-100k": 3, "ml-latest-small": 3, "ml-1m-half": 3,
-                   "un-votes": 0.5, "online-retail-2.ctr": 0.5}
+                   "un-votes": 0.5, "online-retail-2.shuffled": 0.5}
 
 
 class Evaluation:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from stats import mean
 
 MODES = ["default", "unique", "rule", "threshold", "hash", "random", "shared-only", "paper"]
-ROWS_SHARES = [0.03, 0.06, 0.12, 0.25, 0.7, 1.0]  # agent.rows_share: the default's own budget
+PRICES = [0.001, 0.0025, 0.01, 0.02, 0.05, 0.2]  # agent.price: what rows for all IDs would have to save
 HASH_SHARES = [0.03, 0.06, 0.12, 0.25, 0.5]
 SCALES = [0.2, 0.4, 0.7, 1.0, 1.6, 2.5, 4.0, 8.0]  # of the configured thresholds
 HASH_SHARE = 0.25  # of the IDs, when there is no default mode whose rows to match
@@ -90,7 +90,7 @@ def frontier_runs(stream, model, modes, configured):
     runs = []
     for mode in modes:
         if mode == "default":
-            runs += [Run(stream, model, mode, 1, [f"agent.rows_share={s:g}"], "frontier", s) for s in ROWS_SHARES]
+            runs += [Run(stream, model, mode, 1, [f"agent.price={s:g}"], "frontier", s) for s in PRICES]
         if mode == "hash":
             runs += [Run(stream, model, mode, 1, rows_of(stream, s, "hash_rows"), "frontier", s) for s in HASH_SHARES]
         if mode in ("rule", "threshold"):

@@ -1,7 +1,9 @@
 """The streams of an evaluation: files or generated, described once and recorded once into a topic."""
+import gzip
 import hashlib
 import json
 import os
+import random
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -59,8 +61,16 @@ def flood_at(events):
 GENERATED = {"generated": 200000, "jumps": 240000}  # name: events
 
 
+RESHUFFLED = "reshuffled:"  # in front of a file: see reshuffle
+
+
 def parse(text, programs, folder):
     """FILE:POSITIVE-ABOVE, FILE (labels 0 and 1), or the name of a generated stream [:EVENTS]."""
+    if text.startswith(RESHUFFLED):
+        stream = parse(text.removeprefix(RESHUFFLED), programs, folder)
+        copy = os.path.join(folder, f"{stream.name}-reshuffled.csv")
+        reshuffle(stream.path, copy)
+        return Stream(f"{stream.name}-reshuffled", copy, stream.positive)
     name, _, events = text.partition(":")
     if name in GENERATED and not os.path.exists(text):
         return generate(name, int(events or GENERATED[name]), programs, folder)
@@ -70,6 +80,22 @@ def parse(text, programs, folder):
     if not os.path.isfile(path):
         raise SetupError(f"STREAMS: {path}: no such file (FILE:POSITIVE-ABOVE, e.g. ratings.csv:3)")
     return Stream(stem(path), os.path.realpath(path), None if positive is None else float(positive))
+
+
+def reshuffle(path, copy):
+    """A user,item,label,timestamp CSV with the events of each timestamp in random order, always the same.
+
+    Where AUC differs from the file's own, its order tells something of the labels: it leaks.
+    """
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as f:
+        head, *lines = f.read().splitlines()
+    if head.split(",")[-1].strip() != "timestamp":
+        raise SetupError(f"STREAMS: {RESHUFFLED}{path}: the last column is not named timestamp")
+    order = random.Random(1)
+    keyed = [(float(line.rpartition(",")[2]), order.random(), line) for line in lines if line]
+    with open(copy + ".part", "w", encoding="utf-8") as f:
+        f.write("\n".join([head, *(line for _, _, line in sorted(keyed))]) + "\n")
+    os.rename(copy + ".part", copy)
 
 
 def stem(path):

@@ -69,6 +69,21 @@ class Planning(unittest.TestCase):
             with self.assertRaises(streams.SetupError):
                 streams.parse(f"{path}x:3", "", folder)
 
+    def test_a_reshuffled_stream_has_its_events_in_another_order_within_each_timestamp_only(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "clicks.csv")
+            lines = [f"u{i},i{i},{int(i % 50 < 10)},{i // 50}" for i in range(500)]  # positives first
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("\n".join(["user,item,label,timestamp", *lines]) + "\n")
+            got = streams.parse(f"reshuffled:{path}:0", "", folder)
+            self.assertEqual((got.name, got.positive), ("clicks-reshuffled", 0))
+            with open(got.path, encoding="utf-8") as f:
+                head, *now = f.read().splitlines()
+            self.assertEqual((head, sorted(now)), ("user,item,label,timestamp", sorted(lines)))
+            self.assertEqual([x.split(",")[3] for x in now], [x.split(",")[3] for x in lines])
+            early = sum(x.split(",")[2] == "1" for i, x in enumerate(now) if i % 50 < 10)
+            self.assertTrue(5 <= early <= 40)  # of 100; 20 are expected, 100 in the leaking order
+
     def test_equal_runs_have_one_key_and_any_difference_another(self):
         run = plan.Run(stream(), "deepfm", "default", 1)
         self.assertEqual(run.key("b"), plan.Run(stream(), "deepfm", "default", 1).key("b"))

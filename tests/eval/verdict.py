@@ -10,7 +10,7 @@ from stats import bracket, mean, on_line, paired
 
 REACHED, LEVEL, MISSED, UNKNOWN = "reached", "level", "not reached", "not run"
 ALPHA = 0.05
-HARD = ("un-votes", "online-retail-2.ctr")  # every ID frequent, or interactions matter most
+HARD = ("un-votes", "online-retail-2.shuffled")  # every ID frequent, or interactions matter most
 ROWS_LIMIT = {"movietweetings-100k": 0.30}
 GENERATED = ("generated", "jumps")
 

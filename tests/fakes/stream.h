@@ -141,6 +141,7 @@ stream_assign(stream *sr, aa_assigned_batch *b, size_t f, size_t id)
     b->mix[at] = *slot == AA_NO_SLOT && sr->shared ? mix : 0.0f;
     b->alt_slot[at] = *slot == AA_NO_SLOT ? AA_NO_SLOT : base;
     b->alt_mix[at] = *slot == AA_NO_SLOT ? 0.0f : mix;
+    b->signal[at] = seen == 0 ? 0 : (uint32_t)((id + seen) % 3 | (seen % 2) << 11);
     b->baseline[at] = seen == 0 ? NAN : 0.6f;
     if (seen < b->seen[b->n]) b->seen[b->n] = seen;
 }

@@ -29,9 +29,10 @@ put(uint8_t kind, uint32_t field, uint64_t id, const aa_bytes *by)
 static void
 fill_replica(aa_bytes *by)
 {
-    sample_rng        rng = {.seed = 5};
-    aa_err            err = AA_ERR_INIT;
-    const float       w[K + 1] = {0.5f, -0.25f, 1.0f}, bias[1] = {0.1f};
+    sample_rng  rng = {.seed = 5};
+    aa_err      err = AA_ERR_INIT;
+    const float w[K + 1] = {0.5f, -0.25f, 1.0f},
+                      dense_w[7] = {0.1f, 1, -1, 2, 1, -1, 2}; /* FM: bias, signals */
     const aa_row_head shared = {.run_id = 1, .version = 1},
                       own = {.run_id = 1, .version = 1, .born = 1};
     aa_dense_message dense = {.run_id = 1,
@@ -39,8 +40,8 @@ fill_replica(aa_bytes *by)
                               .model = "fm",
                               .F = 2,
                               .K = K,
-                              .w = bias,
-                              .w_count = 1,
+                              .w = dense_w,
+                              .w_count = 7,
                               .residual_rows = true};
     dense.hidden_count = cfg.hidden_count;
     memcpy(dense.hidden, cfg.hidden, sizeof dense.hidden);
@@ -63,7 +64,8 @@ fill_replica(aa_bytes *by)
                                      .slot = i % 2 ? 20 : 0,
                                      .alt_slot = i % 2 ? 0 : AA_NO_SLOT,
                                      .mix = i == 2 ? 0.5f : 0.0f,
-                                     .position = 1 + sample_below(&rng, 3)};
+                                     .position = 1 + sample_below(&rng, 3),
+                                     .signal = sample_below(&rng, 1u << 16)};
             sample_must(aa_wire_pack_assignment(by, &a, &err), &err);
             put(AA_KEY_ASSIGNMENT, f, aa_id_key(text, 1), by);
             sample_must(aa_wire_pack_name(by, text, 1, &err), &err);

@@ -277,6 +277,7 @@ try_learner(const aa_conf *cfg, aa_ckpt_reader *r)
         const bool own = as_batch.slot[i] >= aa_shared_rows(cfg);
         as_batch.alt_slot[i] = own ? as_batch.slot[i] % aa_shared_rows(cfg) : AA_NO_SLOT;
         as_batch.mix[i] = as_batch.alt_mix[i] = 0.0f;
+        as_batch.signal[i] = i & AA_SIGNAL_CODE;
         as_batch.state[i] = as_batch.next_state[i] = (uint32_t)(i % 40);
     }
     for (size_t i = 0; i < EVENTS; i++)

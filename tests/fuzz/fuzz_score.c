@@ -21,6 +21,7 @@ request(aa_status (*read)(aa_score_request *, const void *, size_t, aa_err *), c
     if (aa_score_pack_request(&bytes, &rq, &err) == AA_OK) {
         AA_REQUIRE(aa_score_unpack_request(&again, bytes.data, bytes.len, &err) == AA_OK);
         AA_REQUIRE(again.item_count == rq.item_count && again.context_count == rq.context_count);
+        AA_REQUIRE(again.exclude_count == rq.exclude_count);
         AA_REQUIRE(again.user.len == rq.user.len);
         AA_REQUIRE(!rq.user.len || memcmp(again.user.data, rq.user.data, rq.user.len) == 0);
         aa_score_request_fini(&again);

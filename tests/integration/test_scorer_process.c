@@ -416,12 +416,14 @@ publish_name(fixture *fx, const char *item)
     publish(fx, AA_KEY_NAME, REPLICA_ITEM, aa_id_key(item, strlen(item)), &fx->by);
 }
 
-/* What the client prints for the best of all known items. */
+/* What the client prints for the best of all known items but one. */
 static void
-check_ranking(fixture *fx, const char *option, const char *address, const char *want)
+check_ranking(fixture *fx, const char *option, const char *address, const char *exclude,
+              const char *want)
 {
     process     client;
-    const char *argv[] = {"score", option, address, "--token", "secret", "--top", "2", "u1", NULL};
+    const char *argv[] = {"score", option,      address, "--token", "secret", "--top",
+                          "2",     "--exclude", exclude, "u1",      NULL};
     process_start(&client, fx->dir, argv);
     assert_int_equal(process_wait(&client), 0);
     char *said = file_text(client.out_path);
@@ -532,7 +534,7 @@ a_lane_without_records_is_named_as_the_reason(void **state)
 }
 
 static void
-both_endpoints_rank_all_known_items(void **state)
+both_endpoints_rank_all_known_items_but_the_excluded(void **state)
 {
     fixture *fx = *state;
     float    score[2];
@@ -550,8 +552,11 @@ both_endpoints_rank_all_known_items(void **state)
     else
         snprintf(want, sizeof want, "nobody\t%.9g\ni1\t%.9g\n", (double)score[1], (double)score[0]);
     snprintf(address, sizeof address, "127.0.0.1:%d", fx->port);
-    check_ranking(fx, "--endpoint", fx->listen, want);
-    check_ranking(fx, "--http", address, want);
+    check_ranking(fx, "--endpoint", fx->listen, "another", want);
+    check_ranking(fx, "--http", address, "another", want);
+    snprintf(want, sizeof want, "i1\t%.9g\n", (double)score[0]);
+    check_ranking(fx, "--endpoint", fx->listen, "nobody", want);
+    check_ranking(fx, "--http", address, "nobody", want);
 }
 
 static void
@@ -700,7 +705,7 @@ main(void)
         TEST(how_far_it_is_behind_is_said_in_seconds_and_versions),
         TEST(only_records_of_an_older_run_are_said_and_not_ready),
         TEST(a_lane_without_records_is_named_as_the_reason),
-        TEST(both_endpoints_rank_all_known_items),
+        TEST(both_endpoints_rank_all_known_items_but_the_excluded),
         TEST(garbage_in_topics_and_requests_is_counted_and_survived),
         TEST(sigterm_drains_and_says_what_was_served),
         cmocka_unit_test_setup_teardown(

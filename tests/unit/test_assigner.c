@@ -326,7 +326,6 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         {"assigner.whole", 16, 200},       /* next_reward beyond next_batch */
         {"assigner.whole", 0, 3},          /* fewer events than IDs say */
         {"field.0.ids", 0, 0},             /* the first ID: not one */
-        {"field.1.ids", 1, 0x0f},          /* bits that nobody uses */
         {"field.1.ids", HOLDER + 17, 255}, /* got its row in the future */
         {"field.0.ids", HOLDER + 11, 255}, /* a row that there is not */
         {"field.0.ids", HOLDER + 0, 1},    /* a row that nobody holds any more */
@@ -531,6 +530,7 @@ new_ids_that_read_as_unseen_ones_are_sent_when_that_is_wanted(void **state)
     size_t          count;
     world           wo;
     world_conf(&wo, AA_MODE_SHARED_ONLY);
+    wo.cfg.model.signals = false;
     wo.cfg.agent.lean_bins = 1; /* every ID reads what an unseen one does */
     wo.cfg.agent.positions = 1;
     world_open(&wo);
@@ -591,6 +591,7 @@ items_are_told_of_from_their_first_event_to_their_last(void **state)
     wo.cfg.fields[1].threshold = 100;
     wo.cfg.agent.forget_events = 50;
     wo.cfg.agent.lean_bins = 1;
+    wo.cfg.model.signals = false;
     world_open(&wo);
     world_one(&wo, 1, 500, 1.0f); /* both read what unseen ones do */
     assert_int_equal(assigner_changes(wo.as, false, change, 16, &count, NULL), AA_OK);
@@ -618,6 +619,7 @@ changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
     world wo;
     heard hr = {0};
     world_conf(&wo, AA_MODE_SHARED_ONLY);
+    wo.cfg.model.signals = false;
     world_open(&wo);
     for (size_t n = 0; n < 64; n++)
         world_one(&wo, 1, 1000 + n, n % 2 ? 1.0f : 0.0f);
@@ -628,6 +630,36 @@ changes_of_one_id_are_sent_once_and_small_ones_not_at_all(void **state)
         listen(&wo, &hr, 0, false);
     }
     assert_true(hr.messages <= 3);
+    world_close(&wo);
+}
+
+/* A signal is sent when it has moved a step, one that has moved less when all has to be exact. */
+static void
+signals_are_sent_in_steps_and_exact_in_the_end(void **state)
+{
+    (void)state;
+    assigner_change change[64];
+    size_t          count, sent = 0;
+    uint32_t        told = 0, used = 0;
+    world           wo;
+    world_conf(&wo, AA_MODE_UNIQUE); /* whose readings do not change */
+    world_open(&wo);
+    for (size_t n = 0; n < 400; n++) {
+        world_one(&wo, 1, 1000, (n / 20) % 2 ? 1.0f : 0.0f);
+        if (n > 0) sent += used != wo.out.signal[0];
+        used = wo.out.signal[0];
+        assert_int_equal(assigner_changes(wo.as, false, change, 64, &count, NULL), AA_OK);
+        for (size_t c = 0; c < count; c++)
+            if (change[c].field == 0) told = change[c].a.signal, sent += 1u << 16;
+    }
+    assert_in_range(sent >> 16, 40, 300);        /* of 400 events */
+    assert_true((sent >> 16) < (sent & 0xFFFF)); /* fewer than there were changes */
+    assigner_changes_exact(wo.as);
+    assert_int_equal(assigner_changes(wo.as, false, change, 64, &count, NULL), AA_OK);
+    for (size_t c = 0; c < count; c++)
+        if (change[c].field == 0) told = change[c].a.signal;
+    world_one(&wo, 1, 1000, 1.0f);
+    assert_int_equal(told, wo.out.signal[0]);
     world_close(&wo);
 }
 
@@ -714,6 +746,7 @@ main(void)
         cmocka_unit_test(under_lasting_pressure_each_field_is_published),
         cmocka_unit_test(items_are_told_of_from_their_first_event_to_their_last),
         cmocka_unit_test(changes_of_one_id_are_sent_once_and_small_ones_not_at_all),
+        cmocka_unit_test(signals_are_sent_in_steps_and_exact_in_the_end),
         cmocka_unit_test(a_forgotten_id_is_deleted_and_may_return),
         cmocka_unit_test(an_own_row_is_announced_with_its_birth_and_the_shared_row_to_fall_back_on),
         cmocka_unit_test(nothing_is_kept_for_scorers_when_publishing_is_off),

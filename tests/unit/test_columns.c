@@ -154,6 +154,7 @@ spoil(const aa_column *c, void *holder, size_t v)
     case AA_CHECK_FINITE:
     case AA_CHECK_NOT_INFINITE:
     case AA_CHECK_MIX: memcpy(x, &infinite, sizeof infinite); break;
+    case AA_CHECK_SIGNAL: /* above all codes */
     case AA_CHECK_STATE:
     case AA_CHECK_NEXT_STATE: memcpy(x, &state, sizeof state); break;
     }

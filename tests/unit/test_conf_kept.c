@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { FREE = 25 }; /* settings that may change with a state */
+enum { FREE = 26 }; /* settings that may change with a state */
 
 typedef struct {
     aa_conf           cfg;

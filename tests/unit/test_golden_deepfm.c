@@ -90,7 +90,7 @@ deepfm_forward(void)
     df.scratch = calloc(kind->scratch_count(&df.sh, df.B), sizeof(float));
     assert_true(df.logit && df.dlogit && df.dx && df.dw && df.scratch);
     kind->prepare(&df.sh, df.w.as_float, df.scratch);
-    kind->forward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.logit, df.scratch);
+    kind->forward(&df.sh, df.w.as_float, df.x.as_float, NULL, df.B, df.logit, df.scratch);
     return df;
 }
 
@@ -118,7 +118,8 @@ check_loss(const char *name, aa_loss (*loss)(float, float))
         df.dlogit[b] = lo.gradient;
     }
     aa_model_find(AA_MODEL_DEEPFM)
-        ->backward(&df.sh, df.w.as_float, df.x.as_float, df.B, df.dlogit, df.scratch, df.dx, df.dw);
+        ->backward(&df.sh, df.w.as_float, df.x.as_float, NULL, df.B, df.dlogit, df.scratch, df.dx,
+                   df.dw);
     check_values("logit", df.logit, df.B);
     check_values(name, losses, df.B);
     snprintf(key, sizeof key, "%s_dx", name);

@@ -12,6 +12,7 @@
 
 #include "assigner/assigner.h"
 #include "common/agent/mode.h"
+#include "common/model/signal.h"
 #include "common/state/checkpoint.h"
 #include "learner/learner.h"
 #include "tests/check.h"
@@ -33,12 +34,14 @@ static aa_import_id
 id_of(const aa_conf *cfg, size_t i)
 {
     const float end = (float)(aa_lean_bins(cfg) - 1); /* the last bin */
+    const float place = i % 5 == 0 ? -1.0f : i % 5 == 4 ? end : 0.4f * (float)(i % 5);
+    /* a lean within the bins, or none: that of the place */
+    const float lean = i % 5 == 0 ? 0.0f : (place - 0.5f * end) / (end + 1.0f);
     return (aa_import_id){.key = 1000 + i,
+                          .signal = aa_signal_code(lean, 0.1f * (float)(i % 7), -0.1f * (float)i),
                           .own = i % 2 == 0,
                           .position = (uint32_t)(1 + i % 4),
-                          .place = i % 5 == 0   ? -1.0f
-                                   : i % 5 == 4 ? end
-                                                : 0.4f * (float)(i % 5)};
+                          .place = place};
 }
 
 static void
@@ -135,6 +138,7 @@ check_readings(const fixture *fx)
         const aa_assignment *a = &fx->a[i];
         float                x[W];
         read_id(fx, a, x);
+        assert_int_equal(a->signal, id.signal);
         for (size_t k = 0; id.own && k < W; k++)
             check_close(x[k], fx->w[i][k], rounding, rounding, i * W + k);
         const uint32_t slot = id.own ? a->alt_slot : a->slot;

@@ -86,6 +86,7 @@ plain_batch(aa_assigned_batch *b, uint64_t seq, size_t n, uint32_t slot)
             b->alt_slot[at] = AA_NO_SLOT;
             b->state[at] = b->next_state[at] = AA_NO_STATE;
             b->mix[at] = b->alt_mix[at] = 0.0f;
+            b->signal[at] = 0;
             b->baseline[at] = NAN;
         }
     }
@@ -222,6 +223,7 @@ event_by_event_fm_equals_plain_double(void **state)
         cfg.model.dense_step = way < 2 ? 1 : 7; /* 500 is no multiple of it */
         use_plain_rows();
         cfg.model.dim = 4;
+        cfg.model.signals = false;
         cfg.model.loss = mse ? AA_LOSS_MSE : AA_LOSS_LOGLOSS;
         learner          *le = fresh();
         fm_ref            fm = {0};
@@ -430,7 +432,7 @@ changes_rebuild_what_is_served(void **state)
             }
     size_t       P;
     const float *dense = learner_dense(le, &P);
-    assert_int_equal(P, 32 * 64 + 64 + 64 * 32 + 32 + 32 + 1);
+    assert_int_equal(P, 38 * 64 + 64 + 64 * 32 + 32 + 32 + 1 + 6);
     assert_true(aa_digest(d, dense, P * sizeof *dense) == learner_served_digest(le));
     learner_free(&le);
     free(copy);

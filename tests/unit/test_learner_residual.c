@@ -95,6 +95,7 @@ make_batch(aa_assigned_batch *b, uint64_t seq)
         b->alt_mix[at] = own ? mix : 0.0f;
         b->state[at] = AA_STATE_WORD(aa_state_idx(bucket, own ? P + 1 : 1, P), AA_UNCHANGED);
         b->next_state[at] = aa_state_idx(bucket + (bits >> 60 & 1), own ? P + 1 : 1, P);
+        b->signal[at] = 0;
         b->baseline[at] = NAN;
         b->seen[at / F] = 3;
         b->label[at / F] = (b->slot[at] * 7 + seq) % 5 < 2 ? 1.0f : 0.0f;

@@ -43,7 +43,7 @@ each_kind_of_value_carries_a_mark_and_reads_as_before(void **state)
     assert_int_equal(by.len, len + 5);
     assert_int_equal(aa_mark_get(by.data, by.len), mark);
     assert_int_equal(aa_wire_unpack_assignment(&back, by.data, by.len, &err), AA_OK);
-    assert_memory_equal(&back, &as, sizeof as);
+    assert_memory_equal(&back, &as, offsetof(aa_assignment, signal) + sizeof as.signal);
 
     assert_int_equal(aa_wire_pack_row(&by, &rh, w, 3, &err), AA_OK);
     assert_int_equal(aa_mark_put(&by, mark, &err), AA_OK);

@@ -17,7 +17,7 @@ typedef struct {
     const aa_model_kind *kind;
     aa_model_shape       sh;
     size_t               B, P, N; /* events, dense weights, floats of x */
-    float               *w, *x, *logit, *scratch, *dlogit, *dx, *dw;
+    float               *w, *x, *s, *logit, *scratch, *dlogit, *dx, *dw;
 } subject;
 
 static float *
@@ -37,6 +37,7 @@ subject_new(enum aa_model_id id, aa_model_shape sh, size_t B)
     su.N = B * sh.F * (sh.K + 1);
     su.w = floats(su.P);
     su.x = floats(su.N);
+    su.s = floats(B * sh.S);
     su.logit = floats(B);
     su.dlogit = floats(B);
     su.dx = floats(su.N);
@@ -46,6 +47,7 @@ subject_new(enum aa_model_id id, aa_model_shape sh, size_t B)
     for (size_t i = 0; i < su.P; i++) /* biases too: a test must not see zeros */
         su.w[i] += (float)(0.2 * aa_rng_uniform(1, AA_RNG_TEST, 1, i) - 0.1);
     aa_rng_normal(su.x, su.N, 0.7, 1, AA_RNG_TEST, 2);
+    aa_rng_normal(su.s, B * sh.S, 0.5, 1, AA_RNG_TEST, 4);
     aa_rng_normal(su.dlogit, B, 1.0, 1, AA_RNG_TEST, 3);
     return su;
 }
@@ -53,7 +55,7 @@ subject_new(enum aa_model_id id, aa_model_shape sh, size_t B)
 static void
 subject_free(subject *su)
 {
-    float *all[] = {su->w, su->x, su->logit, su->scratch, su->dlogit, su->dx, su->dw};
+    float *all[] = {su->w, su->x, su->s, su->logit, su->scratch, su->dlogit, su->dx, su->dw};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -62,7 +64,7 @@ subject_free(subject *su)
 static double
 objective(subject *su)
 {
-    su->kind->forward(&su->sh, su->w, su->x, su->B, su->logit, su->scratch);
+    su->kind->forward(&su->sh, su->w, su->x, su->s, su->B, su->logit, su->scratch);
     double sum = 0.0;
     for (size_t b = 0; b < su->B; b++)
         sum += (double)su->dlogit[b] * (double)su->logit[b];
@@ -112,8 +114,8 @@ check_gradient(enum aa_model_id id, aa_model_shape sh, size_t B, size_t *checked
     for (size_t i = 0; i < su.N; i++) /* written */
         su.dx[i] = 1e3f;
     su.kind->prepare(&sh, su.w, su.scratch);
-    su.kind->forward(&sh, su.w, su.x, B, su.logit, su.scratch);
-    su.kind->backward(&sh, su.w, su.x, B, su.dlogit, su.scratch, su.dx, su.dw);
+    su.kind->forward(&sh, su.w, su.x, su.s, B, su.logit, su.scratch);
+    su.kind->backward(&sh, su.w, su.x, su.s, B, su.dlogit, su.scratch, su.dx, su.dw);
     for (size_t i = 0; i < su.P; i++)
         su.dw[i] -= 2.0f;
     check_slopes(&su, su.w, su.dw, su.P, checked, skipped);
@@ -132,6 +134,7 @@ gradients_equal_finite_differences(void **state)
             for (size_t k = 0; k < 4; k++)
                 for (size_t b = 0; b < 3; b++) {
                     aa_model_shape sh = {.F = F, .K = widths[k], .hidden = {17, 5}, .H = 2};
+                    sh.S = b == 0 ? 0 : 3 * F; /* with and without signals */
                     if (k == 2) sh.hidden[0] = 64, sh.hidden[1] = 32;
                     check_gradient(id, sh, batches[b], &checked, &skipped);
                 }
@@ -144,8 +147,8 @@ towers_of_no_and_of_three_layers_have_right_gradients(void **state)
     (void)state;
     size_t checked = 0, skipped = 0;
     for (unsigned id = 0; id < aa_model_id_count; id++) {
-        aa_model_shape none = {.F = 2, .K = 5},
-                       three = {.F = 2, .K = 5, .hidden = {9, 8, 3}, .H = 3};
+        aa_model_shape none = {.F = 2, .K = 5, .S = 3},
+                       three = {.F = 2, .K = 5, .S = 3, .hidden = {9, 8, 3}, .H = 3};
         for (size_t B = 1; B <= 9; B += 8) {
             check_gradient(id, none, B, &checked, &skipped);
             check_gradient(id, three, B, &checked, &skipped);
@@ -173,13 +176,15 @@ pair_and_linear_ref(const subject *su, size_t b)
 static double
 mlp_ref(const subject *su, size_t b)
 {
-    const size_t F = su->sh.F, K = su->sh.K, W = K + 1;
+    const size_t F = su->sh.F, K = su->sh.K, W = K + 1, S = su->sh.S;
     const float *w = su->w;
     double       a[256], z[256];
-    size_t       I = F * K;
+    size_t       I = F * K + S;
     for (size_t f = 0; f < F; f++)
         for (size_t k = 0; k < K; k++)
             a[f * K + k] = (double)su->x[(b * F + f) * W + k];
+    for (size_t i = 0; i < S; i++)
+        a[F * K + i] = (double)su->s[b * S + i];
     for (size_t l = 0; l < su->sh.H; l++) {
         const size_t O = su->sh.hidden[l];
         for (size_t o = 0; o < O; o++) {
@@ -195,18 +200,21 @@ mlp_ref(const subject *su, size_t b)
     double sum = (double)w[I];
     for (size_t i = 0; i < I; i++)
         sum += a[i] * (double)w[i];
+    w += I + 1; /* the signals' own weights */
+    for (size_t i = 0; i < S; i++)
+        sum += (double)su->s[b * S + i] * (double)w[i];
     return sum;
 }
 
 static void
-deepfm_is_pairs_plus_linear_plus_mlp(void **state)
+deepfm_is_pairs_plus_linear_plus_mlp_plus_signals(void **state)
 {
     (void)state;
     static const size_t batches[] = {1, 7, 64};
     for (size_t i = 0; i < 3; i++) {
-        aa_model_shape sh = {.F = 3, .K = 17, .hidden = {33, 20}, .H = 2};
+        aa_model_shape sh = {.F = 3, .K = 17, .S = 9, .hidden = {33, 20}, .H = 2};
         subject        su = subject_new(AA_MODEL_DEEPFM, sh, batches[i]);
-        su.kind->forward(&sh, su.w, su.x, su.B, su.logit, su.scratch);
+        su.kind->forward(&sh, su.w, su.x, su.s, su.B, su.logit, su.scratch);
         for (size_t b = 0; b < su.B; b++)
             check_close((double)su.logit[b], pair_and_linear_ref(&su, b) + mlp_ref(&su, b), 1e-5,
                         1e-5, b);
@@ -219,14 +227,15 @@ same_input_gives_same_bits(void **state)
 {
     (void)state;
     for (unsigned id = 0; id < aa_model_id_count; id++) {
-        aa_model_shape sh = {.F = 2, .K = 16, .hidden = {64, 32}, .H = 2};
+        aa_model_shape sh = {.F = 2, .K = 16, .S = 6, .hidden = {64, 32}, .H = 2};
         subject        a = subject_new(id, sh, 64), b = subject_new(id, sh, 64);
         subject       *both[] = {&a, &b};
         for (size_t i = 0; i < 2; i++) {
             subject *su = both[i];
-            su->kind->forward(&sh, su->w, su->x, 64, su->logit, su->scratch);
+            su->kind->forward(&sh, su->w, su->x, su->s, 64, su->logit, su->scratch);
             su->kind->prepare(&sh, su->w, su->scratch);
-            su->kind->backward(&sh, su->w, su->x, 64, su->dlogit, su->scratch, su->dx, su->dw);
+            su->kind->backward(&sh, su->w, su->x, su->s, 64, su->dlogit, su->scratch, su->dx,
+                               su->dw);
         }
         assert_memory_equal(a.logit, b.logit, 64 * sizeof *a.logit);
         assert_memory_equal(a.dx, b.dx, a.N * sizeof *a.dx);
@@ -273,7 +282,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_finite_differences),
         cmocka_unit_test(towers_of_no_and_of_three_layers_have_right_gradients),
-        cmocka_unit_test(deepfm_is_pairs_plus_linear_plus_mlp),
+        cmocka_unit_test(deepfm_is_pairs_plus_linear_plus_mlp_plus_signals),
         cmocka_unit_test(same_input_gives_same_bits),
         cmocka_unit_test(every_model_of_the_settings_is_there_under_its_name),
         cmocka_unit_test(losses_and_their_gradients),

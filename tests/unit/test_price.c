@@ -22,6 +22,7 @@ fresh(double share, int64_t least, uint64_t limit0)
     aa_conf_defaults(&cfg);
     cfg.agent.rows_share = share;
     cfg.agent.rows_least = least;
+    cfg.agent.price = 0;
     assert_int_equal(price_init(&pr, &cfg, limit, NULL), AA_OK);
     return pr;
 }
@@ -124,6 +125,29 @@ the_price_falls_when_there_is_room_but_not_below_the_cost_of_a_row(void **state)
         check_close(price_of(&pr, 0), fmax(1e-5 * pow(0.9, n), 1e-6), 0.0, 1e-9, (size_t)n);
         check_close((double)pr.ps.cut[0], 1e-6, 0.0, 1e-6, 0); /* what is not worth that goes */
     }
+    price_fini(&pr);
+}
+
+/* Rows for all IDs cost agent.price per event: one costs a share, and no limit need be used up. */
+static void
+a_row_costs_its_share_of_the_price(void **state)
+{
+    (void)state;
+    price pr = fresh(1, 1 << 20, 0);
+    cfg.agent.price = 0.01;
+    for (int n = 1; n <= 5000; n++) {
+        price_ids(&pr, 1);
+        check_close(price_of(&pr, 1), 0.01 / n, 0.0, 1e-12, (size_t)n);
+        check_close((double)pr.ask[1], 2 * 0.01 / n, 0.0, 1e-6, (size_t)n);
+    }
+    for (int n = 0; n < 1000; n++)
+        price_ids(&pr, -1);
+    price_begin(&pr, 1);
+    price_clear(&pr);
+    check_close(price_of(&pr, 0), 0.01 / 4000, 0.0, 1e-12, 0);
+    check_close((double)pr.ps.cut[0], 0.01 / 4000, 0.0, 1e-6, 1);
+    cfg.agent.row_cost = 1e-4; /* the least price of one row */
+    check_close(price_of(&pr, 0), 1e-4, 0.0, 1e-12, 2);
     price_fini(&pr);
 }
 
@@ -340,6 +364,7 @@ main(void)
         cmocka_unit_test(rows_are_given_out_up_to_the_budget_and_the_limit_of_the_field),
         cmocka_unit_test(the_price_is_the_index_of_the_last_holder_within_the_target),
         cmocka_unit_test(a_field_with_a_limit_has_a_price_of_its_own),
+        cmocka_unit_test(a_row_costs_its_share_of_the_price),
         cmocka_unit_test(the_price_falls_when_there_is_room_but_not_below_the_cost_of_a_row),
         cmocka_unit_test(a_flood_never_exceeds_the_budget_and_drives_the_price_up),
         cmocka_unit_test(without_pressure_the_price_falls_to_nothing),

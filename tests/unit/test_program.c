@@ -398,6 +398,20 @@ what_the_start_refuses_check_config_refuses_in_the_same_words(void **state)
     }
 }
 
+static void
+messages_may_be_larger_or_smaller_than_kafkas_usual_limit(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"kafka.message.max.bytes=10000000",
+                                       "kafka.message.max.bytes=500000", "model.hidden=1024-512"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        outcome *oc = RUN(run_never, "--check-config", "-o", good[i]);
+        assert_string_equal(oc->err, "");
+        check_exit(oc, 0);
+        free(oc);
+    }
+}
+
 static aa_status
 refuse_dim_8(const aa_conf *cfg, aa_err *err)
 {
@@ -537,6 +551,7 @@ main(void)
         cmocka_unit_test(check_config_does_not_run),
         cmocka_unit_test(check_config_knows_links_and_keys),
         cmocka_unit_test(what_the_start_refuses_check_config_refuses_in_the_same_words),
+        cmocka_unit_test(messages_may_be_larger_or_smaller_than_kafkas_usual_limit),
         cmocka_unit_test(a_programs_own_check_is_asked_by_the_start_and_by_check_config),
         cmocka_unit_test(a_missing_summary_folder_is_made_for_this_user_only),
         cmocka_unit_test(a_summary_folder_that_cannot_be_made_is_said_with_its_name),

@@ -21,7 +21,7 @@ begin(fixture *fx)
 {
     assert_int_equal(idtable_init(&fx->tbl, 0, 9, NULL, NULL), AA_OK);
     publish_init(&fx->pb, true);
-    fx->pb.unseen = publish_reads(1, 0.0f, false);
+    fx->pb.unseen = publish_reads(1, 0.0f, false, 0);
 }
 
 static void
@@ -44,8 +44,9 @@ note(fixture *fx, uint64_t hash, float was, float is)
 {
     id_entry e = at(fx, hash);
     if (publish_queued(e.flags)) return;
-    assert_int_equal(publish_note(&fx->pb, &e, publish_reads((uint32_t)was, fmodf(was, 1), false),
-                                  publish_reads((uint32_t)is, fmodf(is, 1), false), NULL),
+    assert_int_equal(publish_note(&fx->pb, &e,
+                                  publish_reads((uint32_t)was, fmodf(was, 1), false, 0),
+                                  publish_reads((uint32_t)is, fmodf(is, 1), false, 0), NULL),
                      AA_OK);
     idtable_put(&fx->tbl, hash, idtable_find(&fx->tbl, hash), &e, 0);
 }
@@ -58,7 +59,7 @@ listen(fixture *fx, float is)
     size_t       n = 0;
     for (; publish_next(&fx->pb, &fx->tbl, &wk); n++) {
         id_entry e = at(fx, wk.hash);
-        publish_sent(&e, publish_reads((uint32_t)is, fmodf(is, 1), false));
+        publish_sent(&e, publish_reads((uint32_t)is, fmodf(is, 1), false, 0));
         idtable_put(&fx->tbl, wk.hash, wk.place, &e, 0);
     }
     return n;

@@ -13,6 +13,7 @@
 #include "common/base/rng.h"
 #include "common/messages/batch.h"
 #include "common/model/model.h"
+#include "common/model/signal.h"
 #include "tests/check.h"
 
 enum { K = 5, W = K + 1, F = 2, USER = 0, ITEM = 1 };
@@ -157,20 +158,30 @@ score_one(fixture *fx, uint64_t user, uint64_t item, aa_score_reading rd[2], rep
     return score;
 }
 
-/* The score of two given readings, straight from the model. */
+/* The score of two given readings and signals, straight from the model. */
 static float
-model_score(const fixture *fx, const float *dense, const float user[W], const float item[W])
+model_score_of(const fixture *fx, const float *dense, const float user[W], const float item[W],
+               const uint32_t code[F])
 {
     aa_model_shape       sh;
     const aa_model_kind *kind = aa_model_find(fx->cfg.model.kind);
-    float                x[F * W], logit;
+    float                x[F * W], signal[F * AA_SIGNALS], logit;
+    for (size_t f = 0; f < F; f++)
+        aa_signal_read(code[f], signal + f * AA_SIGNALS);
     aa_model_shape_of(&sh, &fx->cfg);
     float *scratch = calloc(kind->scratch_count(&sh, 1) + 1, sizeof *scratch);
     memcpy(x, user, W * sizeof *x);
     memcpy(x + W, item, W * sizeof *x);
-    kind->forward(&sh, dense, x, 1, &logit, scratch);
+    kind->forward(&sh, dense, x, signal, 1, &logit, scratch);
     free(scratch);
     return aa_sigmoid(logit);
+}
+
+/* Without signals. */
+static float
+model_score(const fixture *fx, const float *dense, const float user[W], const float item[W])
+{
+    return model_score_of(fx, dense, user, item, (const uint32_t[F]){0});
 }
 
 static void
@@ -463,6 +474,38 @@ a_unique_row_is_read_only_by_its_owner(void **state)
     assert_true(rd[1].unique);
     assert_int_equal(rd[1].version, 18);
     assert_int_equal(answer.fallbacks, 0);
+    free(dense);
+}
+
+/* Those of the user, of the item and of one that was never seen. */
+static void
+signals_of_both_ids_are_inputs_of_the_model(void **state)
+{
+    fixture         *fx = *state;
+    replica_effect   effect;
+    float            user[W], item[W];
+    aa_score_reading rd[2];
+    replica_answer   answer;
+    free(put_basics(fx));
+    float         *dense = put_dense(fx, 1, 2, 7, &effect); /* whose tower is not all off here */
+    const uint32_t of_user = aa_signal_code(0.5f, -0.3f, 0.9f),
+                   of_item = aa_signal_code(-0.7f, 0.2f, -1.0f);
+    aa_assignment a = {.run_id = 1, .version = 20, .slot = 1, .position = 2, .signal = of_user};
+    put_assignment(fx, AA_KEY_ASSIGNMENT, 0, 900, a);
+    a.slot = 2;
+    a.signal = of_item;
+    put_assignment(fx, AA_KEY_ASSIGNMENT, ITEM, 77, a);
+    row_of(0.11f, user);
+    row_of(0.22f, item);
+    float score = score_one(fx, 900, 77, rd, &answer);
+    float want = model_score_of(fx, dense, user, item, (const uint32_t[F]){of_user, of_item});
+    assert_memory_equal(&score, &want, sizeof score);
+    mixed(0.1f, 0.11f, 0.25f, user);
+    score = score_one(fx, 901, 77, rd, &answer);
+    want = model_score_of(fx, dense, user, item, (const uint32_t[F]){0, of_item});
+    assert_memory_equal(&score, &want, sizeof score);
+    const float without = model_score(fx, dense, user, item);
+    assert_memory_not_equal(&score, &without, sizeof score);
     free(dense);
 }
 
@@ -850,6 +893,7 @@ main(void)
         TEST(a_deleted_row_leaves_nothing_and_can_come_back),
         TEST(rows_are_as_published_and_small_if_they_can_be),
         TEST(a_unique_row_is_read_only_by_its_owner),
+        TEST(signals_of_both_ids_are_inputs_of_the_model),
         TEST(a_residual_row_is_added_to_the_shared_reading),
         TEST(a_row_that_does_not_say_when_it_was_born_goes_by_its_version),
         TEST(rows_that_are_not_there_read_as_zeros),

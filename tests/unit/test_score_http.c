@@ -329,6 +329,81 @@ equal_scores_of_known_items_are_ranked_by_id(void **state)
     aa_bytes_fini(&by);
 }
 
+/* Without the best, the rest moves up; the count that was asked for is given all the same. */
+static void
+excluded_items_are_left_out_of_a_ranking_and_the_next_best_take_their_places(void **state)
+{
+    fixture *fx = *state;
+    char     body[4000] =
+        "{\"user\":\"u\",\"top\":50,\"explain\":true,\"exclude\":[\"nobody\",{\"base64\":\"Tfxu\"}";
+    json_t *full = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":100}", 200), *item;
+    json_t *all = json_object_get(full, "items"), *want = json_array(), *want_scores = json_array();
+    size_t  i;
+    json_array_foreach(all, i, item)
+    {
+        const char *quote = i % 4 ? "" : "\""; /* as an integer, and as text */
+        if (i % 2 == 0)
+            snprintf(body + strlen(body), 20, ",%s%s%s", quote, json_string_value(item), quote);
+        else {
+            json_array_append(want, item);
+            json_array_append(want_scores, json_array_get(json_object_get(full, "scores"), i));
+        }
+    }
+    strcat(body, "]}");
+    json_t *root = ask(fx, "/v1/rank", "POST", body, 200);
+    assert_true(json_equal(json_object_get(root, "items"), want));
+    assert_true(json_equal(json_object_get(root, "scores"), want_scores));
+    assert_int_equal(json_array_size(json_object_get(root, "explanations")), 51);
+    json_decref(root);
+    root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"top\":100}", 200);
+    assert_true(json_equal(json_object_get(root, "items"), all)); /* it holds for one request */
+    json_decref(root);
+    json_decref(want_scores);
+    json_decref(want);
+    json_decref(full);
+}
+
+static void
+excluded_items_are_left_out_of_a_ranked_list_too(void **state)
+{
+    fixture *fx = *state;
+    json_t  *root =
+        ask(fx, "/v1/rank", "POST",
+            "{\"user\":\"u\",\"items\":[\"z\",\"y\",\"z\",\"x\",\"w\"],\"exclude\":[\"z\",\"w\"]}",
+            200);
+    json_t *items = json_object_get(root, "items");
+    assert_int_equal(json_array_size(items), 2); /* equal scores: by ID */
+    assert_string_equal(json_string_value(json_array_get(items, 0)), "x");
+    assert_string_equal(json_string_value(json_array_get(items, 1)), "y");
+    json_decref(root);
+    root = ask(fx, "/v1/rank", "POST", "{\"user\":\"u\",\"items\":[1],\"exclude\":[\"1\"]}", 200);
+    assert_int_equal(json_array_size(json_object_get(root, "scores")), 0);
+    assert_int_equal(json_integer_value(json_object_get(root, "version")), 12);
+    json_decref(root);
+}
+
+/* More than one chunk of the walk over all items is excluded from end to end. */
+static void
+a_ranking_goes_on_behind_a_long_row_of_excluded_items(void **state)
+{
+    fixture *fx = *state;
+    aa_text  exclude[ITEMS - 1];
+    char     number[ITEMS - 1][8];
+    for (size_t i = 0; i < ITEMS - 1; i++) {
+        int len = snprintf(number[i], sizeof number[i], "%zu", i);
+        exclude[i] = (aa_text){number[i], (size_t)len};
+    }
+    aa_score_request rq = {
+        .user = {"u", 1}, .rank = true, .exclude = exclude, .exclude_count = ITEMS - 1};
+    aa_score_reply reply;
+    scorer_answer(fx->sc, NULL, &rq, &reply, &fx->tally);
+    assert_int_equal(reply.status, 0);
+    assert_int_equal(reply.item_count, 1);
+    assert_int_equal(reply.item[0].len, 4);
+    assert_memory_equal(reply.item[0].data, "2999", 4);
+    assert_int_equal(fx->tally.items, 1); /* the others were not scored */
+}
+
 static void
 a_forgotten_item_is_not_ranked_until_it_is_held_again(void **state)
 {
@@ -385,6 +460,10 @@ every_refusal_is_one_that_the_description_names(void **state)
                  {"/v1/rank", "POST", "{\"user\":\"u\",\"top\":0}", 400},
                  {"/v1/rank", "POST", "{\"user\":\"u\",\"top\":99999}", 413},
                  {"/v1/rank", "POST", "{\"user\":\"u\",\"deadline_ms\":-1}", 400},
+                 {"/v1/rank", "POST", "{\"user\":\"u\",\"exclude\":\"a\"}", 400},
+                 {"/v1/rank", "POST", "{\"user\":\"u\",\"exclude\":[1.5]}", 400},
+                 {"/v1/rank", "POST", "{\"user\":\"u\",\"exclude\":[\"\"]}", 400},
+                 {"/v1/score", "POST", "{\"user\":\"u\",\"items\":[],\"exclude\":[]}", 400},
                  {"/v1/batch", "POST", "{\"requests\":[{\"user\":\"u\"}]}", 400},
                  {"/v1/batch", "POST", "[]", 400}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -581,11 +660,13 @@ static void
 a_scorer_told_to_answer_only_short_requests_puts_the_long_ones_off(void **state)
 {
     fixture *fx = *state;
-    char     many[SCORER_SHORT_ITEMS * 2 + 100];
+    char     many[SCORER_SHORT_ITEMS * 2 + 100], excluding[sizeof many + 30];
     size_t   len = (size_t)snprintf(many, sizeof many, "{\"user\":\"u\",\"items\":[0");
     for (size_t i = 0; i < SCORER_SHORT_ITEMS; i++)
         len += (size_t)snprintf(many + len, sizeof many - len, ",1");
     snprintf(many + len, sizeof many - len, "]}");
+    snprintf(excluding, sizeof excluding, "{\"user\":\"u\",\"items\":[2],\"exclude\":%s",
+             strchr(many, '['));
     const struct {
         const char *path, *body;
         bool        is_long;
@@ -594,6 +675,7 @@ a_scorer_told_to_answer_only_short_requests_puts_the_long_ones_off(void **state)
               {"/v1/rank", "{\"user\":\"u\"}", true},
               {"/v1/rank", "{\"user\":\"u\",\"top\":10001}", false}, /* 413 */
               {"/v1/score", many, true},
+              {"/v1/rank", excluding, true},
               {"/v1/batch", "{\"requests\":[{\"user\":\"u\",\"items\":[1]}]}", false},
               {"/v1/batch", "{\"requests\":[{\"user\":\"u\",\"top\":1}]}", true}};
     for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
@@ -668,6 +750,9 @@ main(void)
         TEST(equal_scores_of_a_list_are_ranked_by_id),
         TEST(a_body_may_begin_with_a_byte_order_mark),
         TEST(equal_scores_of_known_items_are_ranked_by_id),
+        TEST(excluded_items_are_left_out_of_a_ranking_and_the_next_best_take_their_places),
+        TEST(excluded_items_are_left_out_of_a_ranked_list_too),
+        TEST(a_ranking_goes_on_behind_a_long_row_of_excluded_items),
         TEST(ids_that_are_no_text_go_and_come_as_base64),
         TEST(a_forgotten_item_is_not_ranked_until_it_is_held_again),
         TEST(a_batch_is_answered_request_by_request),

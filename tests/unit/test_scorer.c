@@ -44,7 +44,7 @@ fill(fixture *fx)
 {
     const aa_model_kind *kind = aa_model_find(AA_MODEL_FM);
     aa_model_shape       sh;
-    float                w[8] = {0}, row[W] = {0.5f, 0.25f, -1, 0.125f};
+    float                w[32] = {0}, row[W] = {0.5f, 0.25f, -1, 0.125f};
     aa_bytes             by = {0};
     aa_assignment        a = {.run_id = 1, .version = 3, .position = 1};
     aa_model_shape_of(&sh, &fx->cfg);
@@ -55,7 +55,7 @@ fill(fixture *fx)
                           .K = K,
                           .w = w,
                           .w_count = kind->weight_count(&sh)};
-    assert_true(d.w_count <= 8);
+    assert_true(d.w_count <= 32);
     for (uint32_t f = 0; f < fx->cfg.field_count; f++) {
         assert_int_equal(aa_wire_pack_assignment(&by, &a, &fx->err), AA_OK);
         feed(fx, AA_KEY_NEW_ID, f, 0, &by);
@@ -223,6 +223,35 @@ what_is_wrong_with_a_request_is_said(void **state)
     rq.context = item;
     rq.context_count = 1;
     expect_refusal(fx, &rq, NULL, 400, "context: 1 IDs, expected 0");
+    rq.context_count = 0;
+    rq.exclude = item;
+    rq.exclude_count = 5;
+    expect_refusal(fx, &rq, NULL, 400, "exclude: only in a ranking");
+    rq.rank = true;
+    item[4] = text("");
+    rq.item_count = 2;
+    expect_refusal(fx, &rq, NULL, 400, "exclude[4]: empty ID");
+}
+
+static void
+a_ranking_without_the_excluded_comes_through_protobuf(void **state)
+{
+    fixture         *fx = *state;
+    aa_text          item[] = {text("i1"), text("b"), text("a")}, out[] = {text("i1"), text("x")};
+    aa_score_request rq = {.user = text("u"),
+                           .item = item,
+                           .item_count = 3,
+                           .rank = true,
+                           .exclude = out,
+                           .exclude_count = 2};
+    aa_score_reply   reply;
+    ask(fx, &rq, NULL, &reply);
+    assert_int_equal(reply.status, 0);
+    assert_int_equal(reply.item_count, 2);
+    assert_memory_equal(reply.item[0].data, "a", 1);
+    assert_memory_equal(reply.item[1].data, "b", 1);
+    assert_int_equal(fx->tally.items, 2);
+    aa_score_reply_fini(&reply);
 }
 
 static void
@@ -553,6 +582,7 @@ main(void)
         TEST(a_list_is_scored_and_explained),
         TEST(an_empty_list_has_no_scores),
         TEST(what_is_wrong_with_a_request_is_said),
+        TEST(a_ranking_without_the_excluded_comes_through_protobuf),
         cmocka_unit_test_setup_teardown(context_ids_are_asked_for_and_checked, set_up_with_context,
                                         tear_down),
         TEST(a_scorer_moves_to_another_replica_and_lets_go_of_the_one_before),

@@ -75,7 +75,8 @@ fill(aa_table *tb)
     aa_err err = AA_ERR_INIT;
     *tb = (aa_table){.W = W};
     for (size_t i = 0; i < IDS; i++) {
-        const aa_table_id id = {key_of(i), i % 2 == 0, (uint32_t)(1 + i), 0.25f * (float)i};
+        const aa_table_id id = {key_of(i), i % 2 == 0, (uint32_t)(1 + i), 0.25f * (float)i,
+                                (uint32_t)(i * 9973) & 0xFFFF};
         const float       w[W] = {(float)i, 0.1f, -1e-7f};
         assert_int_equal(aa_table_add(tb, &id, ids[i], ids[i] ? strlen(ids[i]) : 0, w, &err),
                          AA_OK);
@@ -105,6 +106,7 @@ round_trip(aa_table_format format)
         assert_int_equal(got.id[i].own, tb.id[i].own);
         assert_int_equal(got.id[i].position, tb.id[i].position);
         check_close(got.id[i].place, tb.id[i].place, 0, 0, i);
+        assert_int_equal(got.id[i].signal, tb.id[i].signal);
     }
     assert_memory_equal(got.w, tb.w, IDS * W * sizeof(float));
     assert_int_equal(got.shared_count, 2);
@@ -221,7 +223,7 @@ an_id_that_begins_with_a_byte_order_mark_is_exported_by_its_key(void **state)
     (void)state;
     static const char text[] = "\xef\xbb\xbfu0";
     const float       w[W] = {0};
-    const aa_table_id id = {aa_id_key(text, 5), true, 1, -1.0f};
+    const aa_table_id id = {aa_id_key(text, 5), true, 1, -1.0f, 0};
     aa_table          tb = {.W = W}, got;
     aa_err            err = AA_ERR_INIT;
     remove_files();

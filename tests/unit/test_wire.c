@@ -958,9 +958,11 @@ protobuf_reads_assignment(const uint8_t *buf, size_t len, aa_assignment *a)
                          .mix = m->mix,
                          .alt_mix = m->alt_mix,
                          .position = m->position,
-                         .modulo = m->modulo};
+                         .modulo = m->modulo,
+                         .signal = m->signal};
     autoassign__assignment__free_unpacked(m, NULL);
-    return a->mix >= 0 && a->mix < 1 && a->alt_mix >= 0 && a->alt_mix < 1 && a->position <= 16;
+    return a->mix >= 0 && a->mix < 1 && a->alt_mix >= 0 && a->alt_mix < 1 && a->position <= 16 &&
+           a->signal <= 0xFFFF;
 }
 
 static bool
@@ -1031,7 +1033,7 @@ records_are_read_as_protobuf_reads_them(void **state)
             assert_true(a.run_id == want_a.run_id && a.version == want_a.version &&
                         a.born == want_a.born && a.slot == want_a.slot &&
                         a.alt_slot == want_a.alt_slot && a.position == want_a.position &&
-                        a.modulo == want_a.modulo);
+                        a.modulo == want_a.modulo && a.signal == want_a.signal);
             assert_memory_equal(&a.mix, &want_a.mix, sizeof a.mix);
             assert_memory_equal(&a.alt_mix, &want_a.alt_mix, sizeof a.alt_mix);
         }

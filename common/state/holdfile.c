@@ -100,15 +100,18 @@ aa_hold_state_write(const aa_conf *cfg, const aa_hold_state *hs, aa_err *err)
 aa_status
 aa_hold_state_read(const aa_conf *cfg, aa_hold_state *hs, bool *known, aa_err *err)
 {
-    char      text[TEXT_BYTES];
-    int       held = 0, bad = 0;
-    aa_status st = read_text(cfg, STATE_FILE, text, err);
+    static const char form[] = "held=0 bad=0 why=";
+    char              text[TEXT_BYTES], *end;
+    aa_status         st = read_text(cfg, STATE_FILE, text, err);
     *hs = (aa_hold_state){0};
     if (known) *known = text[0] != '\0';
     if (st != AA_OK || !text[0]) return st;
-    if (sscanf(text, "held=%d bad=%d why=%15s", &held, &bad, hs->why) < 2)
+    end = strchr(text, '\n');
+    if (strlen(text) < sizeof form || strncmp(text, form, 5) != 0 || !end)
         return aa_fail(err, AA_EPARSE, STATE_FILE " is damaged");
-    hs->held = held != 0;
-    hs->bad = bad != 0;
+    *end = '\0';
+    hs->held = text[5] == '1';
+    hs->bad = text[11] == '1';
+    snprintf(hs->why, sizeof hs->why, "%.15s", text + sizeof form - 1);
     return AA_OK;
 }

@@ -75,6 +75,7 @@ keys: $(BUILD)/bin/keys ## a new CURVE key pair for the links into KEYS=autoassi
 bench: ; @scripts/bench.sh ## rates of the pipeline and of each stage
 curve: ; @tests/bench/curve.sh ## AUC against the learner's speed, by model.step and model.dense_step; STREAMS="file:positive ..." SEEDS
 eval: ; @tests/eval/eval.sh ## every mode on recorded streams: report.html and results.csv; STREAMS MODES SEEDS MODELS
+rankings: all ; @tests/eval/rankings.sh ## what rankings of all known items are worth: recall, NDCG, AUC per user; STREAM=file:positive SHARE USERS SETTINGS
 scaling: ; @tests/eval/scaling.sh ## memory by dimension, IDs and skew; what assignment costs
 sizing: ; @tests/bench/sizing.sh ## measure, and compute docs/SIZING.md from it
 memory: ; @scripts/memory.sh ## what the whole pipeline holds, in bytes per ID: MODES SIZES SETTINGS; build/memory/summary.json
@@ -138,7 +139,7 @@ clean: ; rm -rf build ## remove build/
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]* ## (.*)/\1\t\2/p' Makefile | expand -t 16
 FMT := $(sort $(shell find $(MODULES) tests -name '*.[ch]'))
-.PHONY: all build-tests build-bench deps curve eval scaling sizing memory opponents peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
+.PHONY: all build-tests build-bench deps curve eval rankings scaling sizing memory opponents peers platforms image-test test fuzz fuzz-corpus run-fuzz reference check demo chaos keys bench install \
         uninstall format format-check shellcheck tidy gates coverage $(RUNS) compdb clean help
 .SECONDARY:
 

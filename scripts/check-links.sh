@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-TOPS = "ingest assigner learner scorer common tools schemas scripts compose tests docs .ci .github".split()
+TOPS = "ingest assigner learner scorer common tools clients schemas scripts compose tests docs .ci .github".split()
 
 
 def anchors(text):

@@ -1,6 +1,7 @@
 """Unit tests of the evaluation's arithmetic and planning: no broker, no programs."""
 import math
 import os
+import random
 import sys
 import tempfile
 import unittest
@@ -10,6 +11,8 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import charts  # noqa: E402
 import figures  # noqa: E402
 import plan  # noqa: E402
+import ranking  # noqa: E402
+import rankings  # noqa: E402
 import stats  # noqa: E402
 import streams  # noqa: E402
 import verdict  # noqa: E402
@@ -198,6 +201,87 @@ class Verdicts(unittest.TestCase):
         self.assertAlmostEqual(got[0]["auc"], 0.71)
         self.assertAlmostEqual(got[1]["auc"], 0.711)
         self.assertIn("between", how)
+
+
+class Rankings(unittest.TestCase):
+    """Each measure a second way: by its definition, pair by pair and place by place."""
+
+    def cases(self):
+        rng = random.Random(4)
+        for _ in range(200):
+            items = [f"i{i}" for i in range(rng.randint(1, 30))]
+            wanted = set(rng.sample(items, rng.randint(1, len(items)))) | {f"new{i}" for i in range(rng.randint(0, 3))}
+            yield rng.sample(items, len(items)), wanted, rng.choice((1, 3, 10, 50))
+
+    def test_recall_and_ndcg_agree_with_their_definitions(self):
+        for ranked, wanted, k in self.cases():
+            found = [ranked[i] in wanted for i in range(min(k, len(ranked)))]
+            self.assertAlmostEqual(ranking.recall_at(ranked, wanted, k), found.count(True) / len(wanted))
+            gain = math.fsum(math.log(2) / math.log(i + 2) for i, hit in enumerate(found) if hit)
+            best = sorted((i < len(wanted) for i in range(k)), reverse=True)
+            ideal = math.fsum(math.log(2) / math.log(i + 2) for i, hit in enumerate(best) if hit)
+            self.assertAlmostEqual(ranking.ndcg_at(ranked, wanted, k), gain / ideal)
+
+    def test_the_best_order_has_an_ndcg_of_1_and_the_place_counts(self):
+        self.assertEqual(ranking.ndcg_at(["a", "b", "x"], {"a", "b"}, 3), 1)
+        self.assertEqual(ranking.ndcg_at(["a", "b"], {"a", "b", "c"}, 2), 1)
+        self.assertAlmostEqual(ranking.ndcg_at(["x", "a"], {"a"}, 2), 1 / math.log2(3))
+        self.assertEqual(ranking.ndcg_at(["x", "a"], {"a"}, 1), 0)
+        self.assertEqual(ranking.recall_at(["a", "x"], {"a", "b"}, 2), 0.5)
+
+    def test_auc_per_user_agrees_with_counting_pairs(self):
+        rng = random.Random(5)
+        events = [(rng.randrange(20), rng.randrange(8) / 8, rng.randrange(2)) for _ in range(300)] + [("one", 0.5, 1)]
+        weighed, users = 0, {user for user, *_ in events}
+        weight = counted = 0
+        for user in users:
+            mine = [(s, label) for u, s, label in events if u == user]
+            pairs = [(p > n) + (p == n) / 2 for p, a in mine if a for n, b in mine if not b]
+            if pairs:
+                weighed, weight, counted = weighed + len(mine) * sum(pairs) / len(pairs), weight + len(mine), counted + 1
+        got, n = ranking.auc_per_user(events)
+        self.assertAlmostEqual(got, weighed / weight)
+        self.assertEqual((n, counted), (counted, len(users) - 1))  # "one" has one label only
+        self.assertEqual(ranking.auc_per_user([("u", 0.5, 1)]), (None, 0))
+
+    def test_a_score_that_knows_users_only_has_no_auc_per_user(self):
+        events = [(u, u / 10, i < u) for u in range(1, 10) for i in range(10)]
+        self.assertGreater(ranking.auc([s for _, s, _ in events], [label for *_, label in events]), 0.7)
+        self.assertEqual(ranking.auc_per_user(events)[0], 0.5)
+
+    def test_normalised_entropy_is_1_for_the_mean_and_agrees_with_bits(self):
+        labels = [1, 0, 0, 1, 0]
+        self.assertAlmostEqual(ranking.normalised_entropy([0.4] * 5, labels), 1)
+        scores = [0.9, 0.2, 0.4, 0.6, 0.1]
+        bits = -sum(math.log2(abs(1 - label - s)) for s, label in zip(scores, labels)) / 5
+        self.assertAlmostEqual(ranking.normalised_entropy(scores, labels),
+                               bits / (0.4 * math.log2(2.5) + 0.6 * math.log2(5 / 3)))
+        self.assertIsNone(ranking.normalised_entropy([0.5], [1]))
+        self.assertTrue(math.isfinite(ranking.normalised_entropy([0.0, 1.0], [1, 0])))
+
+    EVENTS = [("u", "a", 1, "1"), ("v", "b", 1, "2"), ("u", "c", 0, "3"), ("u", "d", 1, "3"),
+              ("u", "a", 1, "4"), ("u", "b", 1, "5"), ("v", "a", 0, "6"), ("w", "new", 1, "7")]
+
+    def test_no_time_is_on_both_sides_of_the_split(self):
+        first, later = rankings.split(self.EVENTS, 3 / 8)
+        self.assertEqual((len(first), len(later)), (4, 4))
+        self.assertEqual(rankings.split(self.EVENTS, 1), (self.EVENTS, []))
+
+    def test_what_a_user_had_is_not_wanted(self):
+        had, wanted = rankings.next_positives(self.EVENTS[:4], self.EVENTS[4:])
+        self.assertEqual(wanted, {"u": {"b"}, "w": {"new"}})
+        self.assertEqual(had["u"], {"a", "c", "d"})
+        self.assertEqual(rankings.most_popular(self.EVENTS[:4]), ["a", "b", "d"])
+
+    def test_a_scorer_that_knows_the_future_has_the_best_figures(self):
+        answers = {"u": ["b", "x"], "w": ["new", "b"]}
+        scorer = SimpleNamespace(
+            rank=lambda user, top, exclude: SimpleNamespace(items=[i for i in answers[user] if i not in exclude]),
+            score=lambda user, items: SimpleNamespace(scores=[0.9 if i in ("a", "b", "new") else 0.1 for i in items]))
+        got = rankings.measure(scorer, self.EVENTS[:4], self.EVENTS[4:], 10)
+        self.assertEqual((got["users"], got["recall@10"], got["ndcg@10"], got["items_new"]), (2, 1, 1, 0.5))
+        self.assertEqual((got["popular_recall@10"], got["popular_ndcg@10"]), (0.5, 0.5))
+        self.assertEqual(rankings.evenly(list(range(10)), 5), [0, 2, 4, 6, 8])
 
 
 class Lines(unittest.TextTestResult):

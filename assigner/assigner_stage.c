@@ -98,6 +98,7 @@ begin_run(void *arg, uint64_t run_id, aa_err *err)
     if (st != AA_OK) return st;
     sg->run_id = run_id;
     sg->publish_all = true;
+    sg->held = sg->cfg->publish.hold; /* until the learner says */
     sg->run_wall_ms = aa_wall_ms();
     sg->tell_new = sg->cfg->ingest.run == AA_RUN_LIVE; /* a replay ends with exact values */
     assigner_tell_new(sg->as, sg->tell_new);
@@ -206,11 +207,19 @@ step_assigner(void *arg, uint64_t learn_before, aa_err *err)
 
 /* ---- publishing ---- */
 
+/* Assignments point at rows: they wait together with the learner's rows. */
+static void
+heed_hold(void *arg, bool hold)
+{
+    assigner_stage *sg = arg;
+    sg->held = hold;
+}
+
 /* A broker that is behind or away holds up nothing: the rest is sent when it is back. */
 static aa_status
 publish_changes(assigner_stage *sg, aa_err *err)
 {
-    if (!sg->pa || !sg->run_id) return AA_OK;
+    if (!sg->pa || !sg->run_id || sg->held) return AA_OK;
     aa_status st = publish_assignments_send(sg->pa, sg->as, sg->run_id, sg->publish_all, err);
     if (st == AA_EAGAIN || st == AA_EFULL) {
         aa_warn("PUBLISH-WAIT", "%s", err->text);
@@ -227,7 +236,7 @@ publish_changes(assigner_stage *sg, aa_err *err)
 static bool
 publish_pending(const assigner_stage *sg)
 {
-    return sg->pa && (sg->publish_all || publish_assignments_pending(sg->pa));
+    return sg->pa && !sg->held && (sg->publish_all || publish_assignments_pending(sg->pa));
 }
 
 static aa_status
@@ -236,7 +245,7 @@ publish_in_time(void *arg, aa_err *err)
     assigner_stage *sg = arg;
     const int64_t   now_ms = aa_now_ms();
     const bool      due = now_ms - sg->published_ms >= sg->cfg->publish.every_ms;
-    if (!due && !(sg->as && sg->pa && assigner_crowded(sg->as))) return AA_OK;
+    if (!due && !(sg->as && sg->pa && !sg->held && assigner_crowded(sg->as))) return AA_OK;
     sg->published_ms = now_ms;
     assigner_metrics_refresh(sg->am, sg->as);
     return publish_changes(sg, err);
@@ -291,4 +300,5 @@ const aa_stage_ops assigner_stage_ops = {.renew = renew_assigner,
                                          .take_rewards = take_rewards,
                                          .keep_rewards = keep_rewards,
                                          .settle = settle_assigner,
+                                         .heed_hold = heed_hold,
                                          .turn = publish_in_time};

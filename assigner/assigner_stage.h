@@ -35,6 +35,7 @@ typedef struct {
     bool              ending;               /* the end's state is being published */
     bool              tell_new;             /* events may be some that an abandoned run has had */
     bool              publish_all;          /* scorers may hold assignments of an abandoned run */
+    bool              held;                 /* the learner holds back publication */
     bool              leaks[AA_MAX_FIELDS]; /* fields that were warned of */
     int64_t           published_ms;
 } assigner_stage;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/service/series.h"
@@ -11,6 +12,11 @@
 #define SERIES_COLUMNS                                                                             \
     "auc,mse,logloss,accuracy,window_events,window_auc,window_mse,window_logloss,"                 \
     "window_accuracy,rows_live,row_bytes,reward_mean,td_error_mean_abs"
+
+/* hold_why's */
+static const char *const held_reason[] = {"logloss",   "calibration", "auc",
+                                          "gradients", "operator",    "restart"};
+enum { HELD_REASONS = sizeof held_reason / sizeof *held_reason };
 
 enum { PART_ROWS, PART_OPTIMIZER, PART_DENSE, PART_CRITIC, PART_IN_FLIGHT, PARTS };
 
@@ -21,6 +27,7 @@ struct learner_metrics {
     aa_gauge     *auc_recent, *logloss_recent, *auc_lt10;
     aa_gauge     *label_mean, *prediction_mean;
     aa_gauge     *part[PARTS];
+    aa_gauge     *held[HELD_REASONS];
     aa_gauge     *rows, *row_bytes, *row_bytes_peak, *dense_bytes, *critic_bytes;
     aa_gauge     *reward, *td_error, *seq;
     uint64_t      rows_published_before;
@@ -37,6 +44,17 @@ register_bytes(learner_metrics *lm, aa_metrics *ms)
         snprintf(label, sizeof label, "part=\"%s\"", part[i]);
         lm->part[i] = aa_metrics_gauge(ms, "autoassign_held_bytes", label,
                                        "Bytes that the process holds, by part.");
+    }
+}
+
+static void
+register_held(learner_metrics *lm, aa_metrics *ms)
+{
+    for (size_t i = 0; i < HELD_REASONS; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "reason=\"%s\"", held_reason[i]);
+        lm->held[i] = aa_metrics_gauge(ms, "autoassign_publish_held", label,
+                                       "1 while publication is held back for this reason.");
     }
 }
 
@@ -70,6 +88,7 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     GAUGE(row_bytes, "row_bytes", "", "Bytes of live rows with their optimizer state.");
     GAUGE(row_bytes_peak, "row_bytes_peak", "", "Most bytes of live rows so far.");
     register_bytes(lm, ms);
+    register_held(lm, ms);
     GAUGE(dense_bytes, "dense_bytes", "", "Bytes of dense weights with their optimizer state.");
     GAUGE(critic_bytes, "critic_bytes", "", "Bytes of the critic.");
     GAUGE(reward, "reward_mean", "", "Recent mean reward of the agent's decisions.");
@@ -110,6 +129,13 @@ learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t dura
     aa_counter_add(lm->rows_published, rows_total - lm->rows_published_before);
     lm->rows_published_before = rows_total;
     aa_histogram_observe(lm->publish, (double)duration_us / 1e6);
+}
+
+void
+learner_metrics_held(learner_metrics *lm, const char *why)
+{
+    for (size_t i = 0; i < HELD_REASONS; i++)
+        aa_gauge_set(lm->held[i], strcmp(why, held_reason[i]) == 0);
 }
 
 void
@@ -216,7 +242,7 @@ summarise_calibration(aa_summary *su, const quality_bin *bin)
 
 aa_status
 learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, double seconds,
-                      aa_err *err)
+                      const char *held, aa_err *err)
 {
     quality_summary q;
     learner_stats   s;
@@ -250,6 +276,7 @@ learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events, do
     aa_summary_int(su, "critic_bytes", s.critic_bytes);
     aa_summary_num(su, "reward_mean", s.reward_mean);
     aa_summary_num(su, "td_error_mean_abs", s.td_error_mean_abs);
+    aa_summary_str(su, "publish_held", held);
     aa_summary_str(su, "model", aa_model_id_text(cfg->model.kind));
     aa_summary_int(su, "dim", (uint64_t)cfg->model.dim);
     aa_summary_str(su, "mode", aa_agent_mode_text(cfg->agent.mode));

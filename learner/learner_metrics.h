@@ -24,6 +24,9 @@ void learner_metrics_published(learner_metrics *lm, uint64_t rows_total, int64_t
 /** Quality, rows and rewards: read from the learner now and then, not per batch. le may be NULL. */
 void learner_metrics_refresh(learner_metrics *lm, const learner *le);
 
+/** why: "" or a reason to hold back publication (hold_why). */
+void learner_metrics_held(learner_metrics *lm, const char *why);
+
 /** A run begins with le as it was after so many events: learner_series.csv goes on from there. */
 aa_status learner_metrics_begin(learner_metrics *lm, const learner *le, aa_err *err)
     __attribute__((warn_unused_result));
@@ -31,8 +34,10 @@ aa_status learner_metrics_begin(learner_metrics *lm, const learner *le, aa_err *
 aa_status learner_metrics_series(learner_metrics *lm, learner *le, bool last, aa_err *err)
     __attribute__((warn_unused_result));
 
-/** The FINAL record on stderr and learner.json. events, seconds: of this run. */
+/** The FINAL record on stderr and learner.json. events, seconds: of this run. held: why the last
+ *  state is not published, "": it is */
 aa_status learner_metrics_final(const learner *le, const aa_conf *cfg, uint64_t events,
-                                double seconds, aa_err *err) __attribute__((warn_unused_result));
+                                double seconds, const char *held, aa_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

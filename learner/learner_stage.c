@@ -154,6 +154,7 @@ step_learner(void *arg, uint64_t learn_before, aa_err *err)
     sg->newest_kafka_ms = sg->in.oldest_kafka_ms;
     if (sg->oldest_kafka_ms == 0) sg->oldest_kafka_ms = sg->in.oldest_kafka_ms;
     learner_metrics_step(sg->lm, &sg->in, sg->last_update_us - start_us);
+    if (sg->ho) hold_add(sg->ho, sg->prediction, sg->in.label, sg->in.n);
     st = learner_metrics_series(sg->lm, sg->le, false, err);
     if (st == AA_OK && sg->pp) st = publish_predictions_send(sg->pp, &sg->in, sg->prediction, err);
     return st == AA_OK ? send_rewards(sg, sg->rewards, &sg->out, err) : st;
@@ -161,11 +162,18 @@ step_learner(void *arg, uint64_t learn_before, aa_err *err)
 
 /* ---- publishing ---- */
 
+static bool
+holds_publication(const void *arg)
+{
+    const learner_stage *sg = arg;
+    return hold_on(sg->ho);
+}
+
 /* A broker that is behind or away holds up nothing: the rest is sent when it is back. */
 static aa_status
 publish_changes(learner_stage *sg, aa_err *err)
 {
-    if (!sg->pm || !sg->run_id) return AA_OK;
+    if (!sg->pm || !sg->run_id || hold_on(sg->ho)) return AA_OK;
     const int64_t start_us = aa_now_us();
     aa_status     st = publish_model_send(sg->pm, sg->le, sg->run_id, sg->oldest_kafka_ms,
                                           sg->newest_kafka_ms, sg->publish_all, err);
@@ -191,7 +199,7 @@ publish_changes(learner_stage *sg, aa_err *err)
 static bool
 publish_pending(const learner_stage *sg)
 {
-    return sg->pm && (sg->publish_all || publish_model_pending(sg->pm));
+    return sg->pm && !hold_on(sg->ho) && (sg->publish_all || publish_model_pending(sg->pm));
 }
 
 static aa_status
@@ -201,6 +209,8 @@ publish_in_time(void *arg, aa_err *err)
     const int64_t  now_ms = aa_now_ms();
     if (now_ms - sg->published_ms < sg->cfg->publish.every_ms) return AA_OK;
     sg->published_ms = now_ms;
+    hold_look(sg->ho);
+    learner_metrics_held(sg->lm, hold_why(sg->ho));
     learner_metrics_refresh(sg->lm, sg->le);
     return publish_changes(sg, err);
 }
@@ -242,8 +252,10 @@ learner_stage_finish(learner_stage *sg, bool ended, aa_err *err)
     learner_metrics_refresh(sg->lm, sg->le);
     if (ended) st = learner_metrics_series(sg->lm, sg->le, true, err);
     if (st != AA_OK) return st;
+    if (hold_on(sg->ho))
+        aa_warn("PUBLISH-HELD", "the last state is not published: scorers keep the one before");
     const double seconds = (double)(sg->last_update_us - sg->run_start_us) / 1e6;
-    return learner_metrics_final(sg->le, sg->cfg, sg->run_events, seconds, err);
+    return learner_metrics_final(sg->le, sg->cfg, sg->run_events, seconds, hold_why(sg->ho), err);
 }
 
 const aa_stage_ops learner_stage_ops = {.renew = renew_learner,
@@ -258,4 +270,5 @@ const aa_stage_ops learner_stage_ops = {.renew = renew_learner,
                                         .step = step_learner,
                                         .resend = resend_rewards,
                                         .settle = settle_learner,
+                                        .holds = holds_publication,
                                         .turn = publish_in_time};

@@ -15,6 +15,7 @@
 #include "common/messages/batch.h"
 #include "common/messages/wire.h"
 #include "common/stage/stage_run.h"
+#include "learner/hold.h"
 #include "learner/learner.h"
 #include "learner/learner_metrics.h"
 #include "learner/publish_model.h"
@@ -27,6 +28,7 @@ typedef struct {
     publish_model       *pm;      /* borrowed; NULL: publish.enabled is off */
     publish_predictions *pp;      /* borrowed; NULL: no topic */
     learner_metrics     *lm;      /* borrowed */
+    hold                *ho;      /* borrowed; NULL: publication is never held back */
     learner             *le;      /* owned; NULL: no run has begun */
 
     uint64_t          run_id; /* 0: none under way */

@@ -9,6 +9,7 @@
 #include "common/service/retry.h"
 #include "common/stage/stage_run.h"
 #include "common/state/checkpoint.h"
+#include "learner/hold.h"
 #include "learner/learner_metrics.h"
 #include "learner/learner_stage.h"
 #include "learner/publish_model.h"
@@ -21,6 +22,7 @@ typedef struct {
     publish_model       *pm;      /* NULL: publish.enabled is off */
     publish_predictions *pp;      /* NULL: no topic */
     learner_metrics     *lm;
+    hold                *ho; /* NULL: publish.hold is off */
     learner_stage        sg;
 } app;
 
@@ -42,6 +44,7 @@ open_all(app *ap, aa_metrics *ms, aa_err *err)
     const aa_link_keys keys = aa_link_keys_of(cfg);
     learner_stage_init(&ap->sg, cfg);
     aa_status st = aa_ckpt_lock(cfg, "learner", err);
+    if (st == AA_OK && cfg->publish.hold) st = hold_open(&ap->ho, cfg, err);
     if (st == AA_OK) st = aa_link_open(&ap->up, AA_LINK_BIND, cfg->links.assigned, &keys, err);
     if (st == AA_OK)
         st = aa_link_open(&ap->rewards, AA_LINK_PUBLISH, cfg->links.rewards, &keys, err);
@@ -56,6 +59,7 @@ open_all(app *ap, aa_metrics *ms, aa_err *err)
     ap->sg.pm = ap->pm;
     ap->sg.pp = ap->pp;
     ap->sg.lm = ap->lm;
+    ap->sg.ho = ap->ho;
     return st;
 }
 
@@ -63,6 +67,7 @@ static void
 close_all(app *ap)
 {
     learner_metrics_free(&ap->lm);
+    hold_close(&ap->ho);
     publish_predictions_close(&ap->pp);
     publish_model_close(&ap->pm);
     aa_link_close(&ap->up);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/service/tool.h"
-#include "tools/generator.h"
+#include "tools/synthetic/generator.h"
 
 enum { LINE_MAX_BYTES = 96 };
 

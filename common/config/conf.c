@@ -536,6 +536,16 @@ derive(aa_conf *cfg, aa_err *err)
     return default_kafka(cfg, "group.id", group, err);
 }
 
+static aa_status
+check_hold(const aa_conf *cfg, aa_err *err)
+{
+    const double min = cfg->publish.hold_calibration_min, max = cfg->publish.hold_calibration_max;
+    if (max == 0.0 || min <= max) return AA_OK;
+    return aa_fail(err, AA_ECONFIG,
+                   "publish.hold_calibration_max: %g is below publish.hold_calibration_min, %g",
+                   max, min);
+}
+
 aa_status
 aa_conf_finish(aa_conf *cfg, aa_err *err)
 {
@@ -549,6 +559,7 @@ aa_conf_finish(aa_conf *cfg, aa_err *err)
     if (st == AA_OK) st = check_ports(cfg, err);
     if (st == AA_OK) st = check_stream(cfg, err);
     if (st == AA_OK) st = check_role(cfg, err);
+    if (st == AA_OK) st = check_hold(cfg, err);
     if (st == AA_OK) st = check_fields(cfg, err);
     if (st == AA_OK) st = check_schemas(cfg, err);
     return st == AA_OK ? check_members(cfg, err) : st;

@@ -176,7 +176,15 @@
 #define AA_SETTINGS_PUBLISH(STR, CHO, VAL, INT, NUM, BOO)                                          \
     INT(every_ms, 500, 10, 3600000, "ms", "time between two publications of what changed")         \
     BOO(enabled, true, "publish to the compacted topics")                                   \
-    BOO(item_names, true, "publish the text of item IDs: scorers need it to rank all known items")
+    BOO(item_names, true, "publish the text of item IDs: scorers need it to rank all known items") \
+    BOO(hold, false, "Hold back publication, the assigner's too, while the last events' quality is out of the band of hold_*, or while an operator wants it (autoassign-publish). Scorers serve what was published before") \
+    INT(hold_window_events, 20000, 1000, 1000000000, "events", "Events that the band is checked on. The check is made eight times in this many") \
+    INT(hold_resume_events, 200000, 0, 1000000000000, "events", "Events in a row that must be within the band before publication is resumed. Set it above the length of what is to be kept from users: the model learns wrong labels too, and then looks good on them. 0: only an operator resumes it") \
+    NUM(hold_logloss_max, 0, 0, 100, "", "highest log-loss; 0: not checked")                       \
+    NUM(hold_calibration_min, 0.5, 0, 1, "", "lowest calibration (mean prediction over mean label); 0: not checked") \
+    NUM(hold_calibration_max, 2, 0, 1e6, "", "highest calibration; 0: not checked")                \
+    NUM(hold_auc_min, 0.55, 0, 1, "", "lowest AUC; 0: not checked")                                \
+    NUM(hold_bad_gradients_max, 0.05, 0, 1, "", "highest share of events whose gradient is not finite or near its bound: prediction and label differ by 0.99 or more; 0: not checked")
 
 #define AA_SETTINGS_SCORER(STR, CHO, VAL, INT, NUM, BOO)                                           \
     STR(listen, "ipc:///tmp/autoassign-score", "ZeroMQ endpoint of score requests")                \

@@ -353,6 +353,7 @@ aa_wire_pack_control(aa_bytes *out, const aa_control *c, aa_err *err)
     m.to_seq = c->to_seq;
     m.base_epoch = c->base_epoch;
     m.newest_run_id = c->newest_run_id;
+    m.hold = c->hold;
     AA_REQUIRE(c->setting_count <= AA_CONF_KEPT_MAX);
     m.n_setting = c->setting_count;
     m.setting = wire_unconst(c->setting);
@@ -388,6 +389,7 @@ aa_wire_unpack_control(aa_control *out, const void *buf, size_t len, aa_err *err
                         .to_seq = m->to_seq,
                         .base_epoch = m->base_epoch,
                         .newest_run_id = m->newest_run_id,
+                        .hold = m->hold,
                         .setting_count = m->n_setting};
     wire_copy(out->setting, m->setting, m->n_setting * sizeof *out->setting);
     memcpy(out->pipeline, m->pipeline, pipeline_len);

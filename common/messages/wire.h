@@ -35,6 +35,7 @@ typedef struct {
     uint64_t  to_seq;
     uint64_t  base_epoch;
     uint64_t  newest_run_id;
+    bool      hold; /* from the learner: publish nothing for now */
     size_t    setting_count;
     uint32_t  setting[AA_CONF_KEPT_MAX]; /* open: aa_conf_kept_marks */
     char      pipeline[128];

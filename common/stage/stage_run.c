@@ -75,7 +75,9 @@ send_up(runner *rn, const aa_stage_act *act, aa_err *err)
     if (act->refused) aa_error("RUN-REFUSED", "%s", c->reason);
     if (act->kind == AA_MSG_RESET)
         aa_info("RUN-RESET", "run %" PRIu64 ": %s", c->hd.run_id, c->reason);
-    return aa_stage_send(rn->su->up, act->kind, c, &rn->bytes, err);
+    aa_control said = *c;
+    said.hold = rn->ops->holds && rn->ops->holds(rn->su->arg);
+    return aa_stage_send(rn->su->up, act->kind, &said, &rn->bytes, err);
 }
 
 static aa_status
@@ -244,7 +246,10 @@ from_down(runner *rn, aa_msg_kind kind, const void *buf, size_t len, aa_err *err
     }
     aa_control c;
     st = aa_wire_unpack_control(&c, buf, len, err);
-    return st == AA_OK ? aa_stage_from_down(rn->sg, kind, &c, aa_now_ms(), err) : st;
+    if (st != AA_OK) return st;
+    if (rn->ops->heed_hold && c.hd.run_id == aa_stage_run_id(rn->sg))
+        rn->ops->heed_hold(rn->su->arg, c.hold);
+    return aa_stage_from_down(rn->sg, kind, &c, aa_now_ms(), err);
 }
 
 typedef aa_status (*message_handler)(runner *rn, aa_msg_kind kind, const void *buf, size_t len,

@@ -45,6 +45,10 @@ typedef struct {
     /** What a commit promises beside the state. @errors AA_EAGAIN not yet, it is called again;
      *  AA_EFULL as step */
     aa_status (*settle)(void *arg, const aa_control *barrier, uint64_t learn_before, aa_err *err);
+    /** Publication is held back: what goes up says so. NULL: it is not for this process to say. */
+    bool (*holds)(const void *arg);
+    /** What the process below says of that. NULL: nobody below. */
+    void (*heed_hold)(void *arg, bool hold);
     /** Once per turn of the loop, whatever else is up: publish. */
     aa_status (*turn)(void *arg, aa_err *err);
 } aa_stage_ops;

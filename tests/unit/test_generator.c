@@ -1,4 +1,4 @@
-#include "tools/generator.h"
+#include "tools/synthetic/generator.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -281,5 +281,5 @@ main(void)
         cmocka_unit_test(time_goes_on_at_the_rate_asked_for),
         cmocka_unit_test(options_that_make_no_sense_are_refused),
     };
-    return cmocka_run_group_tests_name("tools/generator", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("tools/synthetic/generator", tests, NULL, NULL);
 }

@@ -443,6 +443,7 @@ control_arrives_as_it_was(void **state)
                     .to_seq = 10,
                     .base_epoch = 11,
                     .newest_run_id = 12,
+                    .hold = true,
                     .setting_count = AA_CONF_KEPT_MAX};
     aa_control got;
     aa_bytes   by = {0};
@@ -462,6 +463,7 @@ control_arrives_as_it_was(void **state)
     assert_int_equal(got.to_seq, 10);
     assert_int_equal(got.base_epoch, 11);
     assert_int_equal(got.newest_run_id, 12);
+    assert_true(got.hold);
     assert_int_equal(got.setting_count, AA_CONF_KEPT_MAX);
     assert_memory_equal(got.setting, c.setting, sizeof c.setting);
     assert_string_equal(got.pipeline, c.pipeline);

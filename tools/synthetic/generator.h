@@ -1,4 +1,4 @@
-/* tools/generator - a synthetic stream of interactions with the troubles of a real one.
+/* tools/synthetic/generator - a synthetic stream of interactions with the troubles of a real one.
  *
  * Users and items live in places; a place has a rank, ranks are drawn by Zipf's law, and whoever
  * leaves a place is followed by an ID never seen before. The label depends on latent traits: s =
@@ -7,8 +7,8 @@
  * positives. Items' traits turn slowly (drift). A function of the options: same options, same
  * stream.
  */
-#ifndef AA_TOOLS_GENERATOR_H
-#define AA_TOOLS_GENERATOR_H
+#ifndef AA_TOOLS_SYNTHETIC_GENERATOR_H
+#define AA_TOOLS_SYNTHETIC_GENERATOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "tools/generator.h"
+#include "tools/synthetic/generator.h"
 
 #include <math.h>
 #include <stdlib.h>

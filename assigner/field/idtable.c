@@ -12,8 +12,8 @@
 #define OVERRUN       1024u /* a run behind the last home may be so long, unless IDs are hostile */
 #define MOST_IDS      (UINT64_C(1) << 32)
 #define FULL_OF_100   90u
-#define GROWTH        12u /* it grows by one part of so many; a cell moves as often per ID that comes */
-#define PUTS_PER_MOVE 8u
+#define GROWTH        UINT64_C(12) /* by one part of so many; a cell moves as often per insertion */
+#define PUTS_PER_MOVE UINT64_C(8)
 #define MOVES         (GROWTH * 7 / 4 * PUTS_PER_MOVE) /* so that a growth ends before the next */
 #define REST_MASK     ((UINT64_C(1) << IDPACK_REST_BITS) - 1)
 

@@ -17,7 +17,7 @@ find_least(field *fd, uint64_t now, field_id *out)
 {
     const aa_conf *cfg = fd->env.cfg;
     const bool     all_hold = !field_has_shared_rows(fd);
-    field_id       least, holder;
+    field_id       least = {0}, holder = {0};
     float          worth_least = INFINITY, worth_holder = INFINITY;
     uint32_t       looks = 0;
     for (uint32_t n = 0; n < EVICT_REACH && n < fd->tbl.count && looks < EVICT_LOOKS; n++) {
@@ -80,7 +80,7 @@ aa_status
 field_make_place(field *fd, const field_step *sp, aa_err *err)
 {
     if (field_id_fits(fd)) return AA_OK;
-    field_id id;
+    field_id id = {0};
     if (!find_least(fd, sp->now, &id))
         return aa_fail(err, AA_ENOMEM, "agent.budget_bytes: no ID of field %u can go", fd->env.f);
     aa_status st = AA_OK;

@@ -8,7 +8,7 @@
  *
  *   function         error, against the exact value        special values
  *   aa_expf, aa_exp2f      0.51 ulp of float               as C's; subnormal results too
- *   aa_logf, aa_log1pf     0.51 ulp of float               as C's
+ *   aa_log1pf              0.51 ulp of float               as C's
  *   aa_log1p_unit          0.51 ulp of float               for 0 <= e <= 1
  *   aa_exp                 2 ulp of double                 as C's; subnormal results within 1 unit
  *   aa_log                 2 ulp of double                 as C's
@@ -126,13 +126,6 @@ aa_log(double x)
     const double   y = n * AA_LN2_HI + (aa_log_short(m) + n * AA_LN2_LO);
     if (x > 0.0 && x < (double)INFINITY) return y;
     return x == 0.0 ? -(double)INFINITY : x > 0.0 ? x : (double)NAN;
-}
-
-/** ln x */
-static inline float
-aa_logf(float x)
-{
-    return (float)aa_log((double)x);
 }
 
 /** ln(1 + x) */

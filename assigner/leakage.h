@@ -13,7 +13,8 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "common/base/bits.h"
 
 enum {
     LEAKAGE_BLOCK = 1000, /* events of a block, at least */
@@ -37,10 +38,9 @@ typedef struct {
 static inline uint32_t
 leakage_bin(float lean)
 {
-    uint32_t bits;
-    memcpy(&bits, &lean, sizeof bits);
-    const int32_t above = (int32_t)((bits & 0x7fffffffu) >> LEAKAGE_STEP_BITS) - LEAKAGE_LOWEST;
-    const int32_t size = above < 0 ? 0 : above < LEAKAGE_SIDE ? above : LEAKAGE_SIDE;
+    const uint32_t bits = aa_float_bits(lean);
+    const int32_t  above = (int32_t)((bits & 0x7fffffffu) >> LEAKAGE_STEP_BITS) - LEAKAGE_LOWEST;
+    const int32_t  size = above < 0 ? 0 : above < LEAKAGE_SIDE ? above : LEAKAGE_SIDE;
     return (uint32_t)(LEAKAGE_SIDE + (bits >> 31 ? -size : size));
 }
 

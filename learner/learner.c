@@ -294,7 +294,6 @@ step_dense(learner *le)
     if (le->gathered == 0) return;
     adam_step(&le->dense, le->dw, 1.0f / (float)le->gathered, le->gathered,
               le->cfg->model.dense_rate);
-    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
     le->gathered = 0;
 }
 
@@ -305,6 +304,8 @@ train(learner *le, const pass *ps, size_t start, size_t B)
 {
     const size_t  F = le->F;
     learner_work *wk = &le->wk;
+    if (le->gathered == 0) /* w may be another than at the last backward pass, and scratch too */
+        le->kind->prepare(&le->sh, le->dense.w, wk->scratch);
     le->kind->backward(&le->sh, le->dense.w, wk->x, wk->signal, B, wk->dlogit, wk->scratch, wk->dx,
                        le->dw);
     le->gathered += B;
@@ -423,7 +424,6 @@ learner_step(learner *le, const aa_assigned_batch *in, aa_reward_batch *out, flo
     pass ps = {.in = in, .out = out, .prediction = prediction};
     for (size_t f = 0; f < le->F; f++)
         rows_begin(le->tables[f], in->hd.seq);
-    le->kind->prepare(&le->sh, le->dense.w, le->wk.scratch);
     for (size_t start = 0; start < in->n; start += le->step) {
         const size_t B = in->n - start < le->step ? in->n - start : le->step;
         gather_step(le, &ps, start, B);

@@ -29,6 +29,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/base/bits.h"
 #include "common/messages/batch.h"
 
 /* One ID of one field. */
@@ -116,18 +117,13 @@ idpack_born(const id_packed *p)
 static inline uint32_t
 idpack_float(float x, unsigned mantissa, uint32_t random)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits += random & ((1u << (23 - mantissa)) - 1);
+    const uint32_t bits = aa_float_bits(x) + (random & ((1u << (23 - mantissa)) - 1));
     return (bits >> (23 - mantissa)) - (127u << mantissa);
 }
 static inline float
 idpack_of_float(uint32_t code, unsigned mantissa)
 {
-    const uint32_t bits = (code + (127u << mantissa)) << (23 - mantissa);
-    float          x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return aa_float_of((code + (127u << mantissa)) << (23 - mantissa));
 }
 
 static inline uint32_t

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "assigner/sections.h"
+#include "common/base/bits.h"
 #include "common/base/hash.h"
 
 /* Histogram of indices on a logarithmic scale: the upper 16 bits of a float, 128 bins per doubling,
@@ -123,19 +124,14 @@ price_of(const price *pr, uint32_t f)
 static uint32_t
 bin_of(float index)
 {
-    uint32_t bits;
-    memcpy(&bits, &index, sizeof bits);
-    bits >>= BIN_SHIFT;
+    const uint32_t bits = aa_float_bits(index) >> BIN_SHIFT;
     return bits <= BIN_FIRST ? 0 : bits >= BIN_LAST ? BINS - 1 : bits - BIN_FIRST;
 }
 
 static double
 bin_floor(uint32_t bin)
 {
-    const uint32_t bits = (bin + BIN_FIRST) << BIN_SHIFT;
-    float          x;
-    memcpy(&x, &bits, sizeof x);
-    return (double)x;
+    return (double)aa_float_of((bin + BIN_FIRST) << BIN_SHIFT);
 }
 
 void

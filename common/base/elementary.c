@@ -18,7 +18,7 @@ void
 aa_turn(double v, double *cosine, double *sine)
 {
     const double   rounded = v * 4.0 + AA_ROUNDER;
-    const uint64_t quarter = aa_bits_of(rounded) & 3;
+    const uint64_t quarter = aa_double_bits(rounded) & 3;
     const double   x = (v - (rounded - AA_ROUNDER) * 0.25) * TWO_PI, x2 = x * x;
     double         s = 1.0, c = 1.0; /* 1 - x^2/(2.3) (1 - x^2/(4.5) ...), and likewise */
     for (int k = 16; k >= 2; k -= 2) {

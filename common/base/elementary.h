@@ -8,7 +8,7 @@
  *
  *   function         error, against the exact value        special values
  *   aa_expf, aa_exp2f      0.51 ulp of float               as C's; subnormal results too
- *   aa_logf, aa_log1pf     0.51 ulp of float               as C's
+ *   aa_log1pf              0.51 ulp of float               as C's
  *   aa_log1p_unit          0.51 ulp of float               for 0 <= e <= 1
  *   aa_exp                 2 ulp of double                 as C's; subnormal results within 1 unit
  *   aa_log                 2 ulp of double                 as C's
@@ -21,7 +21,8 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "common/base/bits.h"
 
 #define AA_LN2    0x1.62e42fefa39efp-1
 #define AA_LN2_HI 0x1.62e42fefa38p-1 /* 42 bits: times an exponent it is exact */
@@ -31,27 +32,11 @@
 /* Added and taken away again: rounds to an integer, whose low bits are then those of the sum. */
 #define AA_ROUNDER 0x1.8p52
 
-static inline uint64_t
-aa_bits_of(double x)
-{
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline double
-aa_double_of(uint64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* 2^n, where n is the integer in the low bits of a number that AA_ROUNDER was added to. */
 static inline double
 aa_two_to(double rounded)
 {
-    return aa_double_of((aa_bits_of(rounded) + 1023) << 52);
+    return aa_double_of((aa_double_bits(rounded) + 1023) << 52);
 }
 
 /* e^r for |r| <= ln(2)/2: terms up to r^8/8!, remainder 2e-10. */
@@ -119,20 +104,13 @@ aa_log(double x)
 {
     const bool     small = x < 0x1p-1022;
     const uint64_t from = UINT64_C(0x3FE6A09E667F3BCD); /* sqrt 1/2 */
-    const uint64_t bits = aa_bits_of(small ? x * 0x1p54 : x);
+    const uint64_t bits = aa_double_bits(small ? x * 0x1p54 : x);
     const uint64_t top = (bits - from + (UINT64_C(2048) << 52)) >> 52; /* exponent + 2048 */
     const double   m = aa_double_of(bits - ((top - 2048) << 52));
     const double   n = (double)(int32_t)top - (small ? 2048.0 + 54.0 : 2048.0);
     const double   y = n * AA_LN2_HI + (aa_log_short(m) + n * AA_LN2_LO);
     if (x > 0.0 && x < (double)INFINITY) return y;
     return x == 0.0 ? -(double)INFINITY : x > 0.0 ? x : (double)NAN;
-}
-
-/** ln x */
-static inline float
-aa_logf(float x)
-{
-    return (float)aa_log((double)x);
 }
 
 /** ln(1 + x) */

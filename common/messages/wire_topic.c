@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/bits.h"
 #include "common/config/conf.h"
 #include "common/messages/wire_proto.h"
 #include "common/messages/wire_scan.h"
@@ -125,15 +126,6 @@ enum {
 enum { ROW_RUN = 1, ROW_VERSION, ROW_W, ROW_BORN, ROW_HALF };
 enum { RECORD_MARK = 15 };
 
-static float
-float_of(uint64_t bits)
-{
-    const uint32_t low = (uint32_t)bits;
-    float          value;
-    memcpy(&value, &low, sizeof value);
-    return value;
-}
-
 /* False: a known field of another type. Others are passed over. */
 static bool
 take_assignment_field(aa_assignment *a, const wire_field *fi)
@@ -143,11 +135,11 @@ take_assignment_field(aa_assignment *a, const wire_field *fi)
     case ASSIGNMENT_RUN: a->run_id = fi->value; return fi->type == WIRE_FIXED64;
     case ASSIGNMENT_VERSION: a->version = fi->value; return fi->type == WIRE_VARINT;
     case ASSIGNMENT_SLOT: a->slot = low; return fi->type == WIRE_VARINT;
-    case ASSIGNMENT_MIX: a->mix = float_of(fi->value); return fi->type == WIRE_FIXED32;
+    case ASSIGNMENT_MIX: a->mix = aa_float_of(low); return fi->type == WIRE_FIXED32;
     case ASSIGNMENT_POSITION: a->position = low; return fi->type == WIRE_VARINT;
     case ASSIGNMENT_BORN: a->born = fi->value; return fi->type == WIRE_VARINT;
     case ASSIGNMENT_ALT_SLOT: a->alt_slot = low; return fi->type == WIRE_VARINT;
-    case ASSIGNMENT_ALT_MIX: a->alt_mix = float_of(fi->value); return fi->type == WIRE_FIXED32;
+    case ASSIGNMENT_ALT_MIX: a->alt_mix = aa_float_of(low); return fi->type == WIRE_FIXED32;
     case ASSIGNMENT_MODULO: a->modulo = low; return fi->type == WIRE_VARINT;
     case ASSIGNMENT_SIGNAL: a->signal = low; return fi->type == WIRE_VARINT;
     case RECORD_MARK: return fi->type == WIRE_FIXED32;
@@ -227,8 +219,7 @@ halve(uint8_t *half, const float *w, size_t width)
 {
     uint32_t lower = 0;
     for (size_t i = 0; i < width; i++) {
-        uint32_t bits;
-        memcpy(&bits, &w[i], sizeof bits);
+        const uint32_t bits = aa_float_bits(w[i]);
         lower |= bits & 0xFFFF;
         half[2 * i] = (uint8_t)(bits >> 16);
         half[2 * i + 1] = (uint8_t)(bits >> 24);
@@ -264,7 +255,7 @@ typedef struct {
 static void
 take_value(row_record *re, uint64_t bits)
 {
-    if (re->n < MAX_ROW) re->w[re->n] = float_of(bits);
+    if (re->n < MAX_ROW) re->w[re->n] = aa_float_of((uint32_t)bits);
     re->n++;
 }
 

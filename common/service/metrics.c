@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/bits.h"
 #include "common/base/status.h"
 
 /* upper bounds in seconds; one more bucket is open */
@@ -240,18 +241,13 @@ aa_counter_get(const aa_counter *c)
 void
 aa_gauge_set(aa_gauge *g, double value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    atomic_store_explicit(&g->bits, bits, memory_order_relaxed);
+    atomic_store_explicit(&g->bits, aa_double_bits(value), memory_order_relaxed);
 }
 
 double
 aa_gauge_get(const aa_gauge *g)
 {
-    uint64_t bits = load_double(&g->bits);
-    double   value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return aa_double_of(load_double(&g->bits));
 }
 
 /* A clock that steps back makes negative durations: they count as 0. */

@@ -79,10 +79,8 @@ aa_summary_hex(aa_summary *su, const char *key, uint64_t digest)
     aa_summary_str(su, key, text);
 }
 
-/* Memory of this process by Linux's name: VmRSS what it has now, VmHWM the most it ever had; 0: not
- * known here. */
-static uint64_t
-resident_bytes(const char *name)
+uint64_t
+aa_resident_bytes(const char *name)
 {
     char         line[256];
     uint64_t     kib = 0;
@@ -105,8 +103,8 @@ aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_
     *su_p = NULL;
     if (!su) return aa_fail(err, AA_ENOMEM, "summary");
     if (!cfg->pipeline.summary_dir[0]) goto out;
-    aa_summary_int(su, "resident_bytes", resident_bytes("VmRSS"));
-    aa_summary_int(su, "peak_resident_bytes", resident_bytes("VmHWM"));
+    aa_summary_int(su, "resident_bytes", aa_resident_bytes("VmRSS"));
+    aa_summary_int(su, "peak_resident_bytes", aa_resident_bytes("VmHWM"));
     if (su->failed) {
         st = aa_fail(err, AA_ENOMEM, "summary of %s", process);
         goto out;

@@ -25,4 +25,8 @@ void        aa_summary_hex(aa_summary *su, const char *key, uint64_t digest); /*
 aa_status aa_summary_write(aa_summary **su_p, const aa_conf *cfg, const char *process, aa_err *err)
     __attribute__((warn_unused_result));
 
+/** Memory of this process by Linux's name: VmRSS what it has now, VmHWM the most it ever had; 0: not
+ *  known here. */
+uint64_t aa_resident_bytes(const char *name);
+
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/bits.h"
 #include "common/model/kernel.h"
 #include "common/model/row.h"
 #include "learner/rows/adagrad.h"
@@ -29,27 +30,11 @@ accumulators(const rowform *rf, void *row)
 
 /* ---- bf16 ---- */
 
-static inline float
-float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static inline uint32_t
-bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 AA_KERNEL static void
 widen(float *restrict w, const uint16_t *restrict half, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        w[i] = float_of((uint32_t)half[i] << 16);
+        w[i] = aa_float_of((uint32_t)half[i] << 16);
 }
 
 AA_KERNEL static void
@@ -57,7 +42,7 @@ widen_and_add(float *restrict x, const float *restrict shared, const uint16_t *r
               size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        x[i] = shared[i] + float_of((uint32_t)half[i] << 16);
+        x[i] = shared[i] + aa_float_of((uint32_t)half[i] << 16);
 }
 
 /* Random bits are a 32-bit integer hash (xorshift, multiply; constants as published by the
@@ -72,7 +57,7 @@ narrow(uint16_t *restrict half, const float *restrict w, size_t n, uint32_t low,
         x ^= high;
         x = (x ^ x >> 15) * 0xD35A2D97u;
         x = (x ^ x >> 15) >> 16;
-        half[i] = (uint16_t)((bits_of(w[i]) + x) >> 16);
+        half[i] = (uint16_t)((aa_float_bits(w[i]) + x) >> 16);
     }
 }
 
@@ -115,7 +100,7 @@ rowform_write_nearest(const rowform *rf, void *row, const float *w)
         return;
     }
     for (size_t i = 0; i < rf->W; i++) {
-        const uint32_t bits = bits_of(w[i]);
+        const uint32_t bits = aa_float_bits(w[i]);
         half[i] = (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1)) >> 16);
     }
 }

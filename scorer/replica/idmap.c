@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/bits.h"
 #include "common/base/hash.h"
 #include "scorer/replica/idcode.h"
 #include "scorer/replica/idsegment.h"
@@ -435,14 +436,6 @@ typedef struct {
     uint64_t     sum;
 } digest_job;
 
-static uint32_t
-bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 static void
 digest_entry(void *arg, const identry *en)
 {
@@ -451,10 +444,10 @@ digest_entry(void *arg, const identry *en)
     read_entry(dj->im, en, &a);
     if (a.run_id != dj->tag) return;
     uint32_t part[] = {a.slot,
-                       bits_of(a.mix),
+                       aa_float_bits(a.mix),
                        a.position,
                        dj->shared ? a.alt_slot : 0,
-                       dj->shared ? bits_of(a.alt_mix) : 0,
+                       dj->shared ? aa_float_bits(a.alt_mix) : 0,
                        a.signal};
     uint64_t d = aa_digest(key_of(en->hash), part, sizeof part);
     dj->sum += aa_digest(d, &a.born, sizeof a.born);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/bits.h"
 #include "common/base/hash.h"
 #include "scorer/replica/idcode.h"
 #include "scorer/replica/seqlock.h"
@@ -139,11 +140,8 @@ static bool
 fits_bf16(const float *w, size_t n)
 {
     uint32_t lower = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &w[i], sizeof bits);
-        lower |= bits & 0xFFFF;
-    }
+    for (size_t i = 0; i < n; i++)
+        lower |= aa_float_bits(w[i]) & 0xFFFF;
     return lower == 0;
 }
 
@@ -160,8 +158,7 @@ static void
 write_values(rowset_row *row, bool floats, const float *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &w[i], sizeof bits);
+        const uint32_t bits = aa_float_bits(w[i]);
         if (floats)
             atomic_store_explicit(&values_of(row)[i], bits, memory_order_release);
         else
@@ -176,7 +173,7 @@ read_values(rowset_row *row, bool floats, float *w, size_t n)
         const uint32_t bits =
             floats ? atomic_load_explicit(&values_of(row)[i], memory_order_acquire)
                    : (uint32_t)atomic_load_explicit(&row->half[i], memory_order_acquire) << 16;
-        memcpy(&w[i], &bits, sizeof bits);
+        w[i] = aa_float_of(bits);
     }
 }
 

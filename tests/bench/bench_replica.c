@@ -12,6 +12,7 @@
 #include "assigner/field/lean.h"
 #include "common/agent/mode.h"
 #include "common/base/rng.h"
+#include "common/service/summary.h"
 #include "tests/loaded_replica.h"
 
 enum { HOLDERS_PERCENT = 28, ROUNDS = 3, PACKED = 16384, LOOKUPS = 2000000, BATCH = 100 };
@@ -24,24 +25,12 @@ typedef struct {
 typedef struct {
     aa_conf        cfg;
     loaded_replica lr;
-    size_t         ids, holders;
+    size_t         ids;
     packed_record *record; /* (2*PACKED) */
     uint8_t       *value;
     size_t         count, value_bytes, value_cap, records;
     double         apply_s;
 } bench;
-
-static size_t
-resident_bytes(const char *name)
-{
-    char   line[200];
-    size_t kb = 0, len = strlen(name);
-    FILE  *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, name, len) == 0) kb = strtoul(line + len + 1, NULL, 10);
-    if (f) fclose(f);
-    return kb * 1024;
-}
 
 static void
 apply_packed(bench *b)
@@ -168,13 +157,13 @@ main(int argc, char **argv)
     AA_REQUIRE(b.record && b.value);
     memset(b.value, 1, b.value_cap);
     memset(b.record, 1, 2 * PACKED * sizeof *b.record);
-    const size_t  before = resident_bytes("VmRSS:");
-    const double  build = round_of(&b, 1), peak = (double)(resident_bytes("VmHWM:") - before);
-    double        again = 0;
-    replica_stats rs;
+    const uint64_t before = aa_resident_bytes("VmRSS");
+    const double   build = round_of(&b, 1), peak = (double)(aa_resident_bytes("VmHWM") - before);
+    double         again = 0;
+    replica_stats  rs;
     for (uint64_t version = 2; version <= ROUNDS; version++)
         again = round_of(&b, version);
-    const double after = (double)(resident_bytes("VmRSS:") - before);
+    const double after = (double)(aa_resident_bytes("VmRSS") - before);
     replica_stats_get(b.lr.rp, &rs);
     AA_REQUIRE(rs.assignments[REPLICA_USER] == b.ids);
     printf("{\"replica_ids\": %zu, \"replica_rows\": %llu, \"replica_build_records_per_s\": %.0f, "

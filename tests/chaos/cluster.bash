@@ -7,8 +7,8 @@
 #   cluster_up N              started again; does not wait
 #   cluster_stop
 #   leaders TOPIC             a line per partition: its number, its leader (-1: none), replicas in sync, replicas
-# CLUSTER_SETTINGS: more lines of server.properties.
 #   in_sync TOPIC             every partition has a leader and three replicas in sync
+# CLUSTER_SETTINGS: more lines of server.properties.
 
 CLUSTER=$WORK/cluster
 BROKERS=''

@@ -24,7 +24,6 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-export OPENBLAS_NUM_THREADS=1
 BROKER=${AUTOASSIGN_TEST_BROKER:-}
 if [[ -z $BROKER ]]; then
     OWN_KAFKA=1

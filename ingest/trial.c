@@ -139,10 +139,8 @@ trial_run(const aa_conf *cfg, size_t messages, FILE *out, aa_err *err)
     const bool  from_time = cfg->replay_from.kind == AA_FROM_TIME;
     aa_status   st = decode_new(&tr.dc, cfg, err);
 
-    if (st == AA_OK && *cfg->event.schema_registry) {
-        st = registry_open(&rg, cfg, err);
-        if (st == AA_OK) decode_set_source(tr.dc, registry_source(rg));
-    }
+    if (st == AA_OK) st = registry_open(&rg, cfg, err);
+    if (st == AA_OK) decode_set_source(tr.dc, registry_source(rg));
     if (st == AA_OK) st = aa_event_batch_reserve(&tr.event, 1, cfg->field_count, err);
     if (st == AA_OK)
         st = aa_reader_open_since(&rd, cfg, topics, 1, from_time ? cfg->replay_from.value : 0, err);

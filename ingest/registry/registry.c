@@ -146,12 +146,13 @@ get_schema(void *arg, uint32_t id, const schema_texts **out, aa_err *err)
 const schema_source *
 registry_source(const registry *rg)
 {
-    return &rg->source;
+    return rg ? &rg->source : NULL;
 }
 
 const char *
 registry_trouble(registry *rg)
 {
+    if (!rg) return NULL;
     pthread_mutex_lock(&rg->lock);
     const bool away = rg->away;
     pthread_mutex_unlock(&rg->lock);
@@ -161,6 +162,8 @@ registry_trouble(registry *rg)
 void
 registry_counts(registry *rg, uint64_t *fetched, uint64_t *failed)
 {
+    *fetched = *failed = 0;
+    if (!rg) return;
     pthread_mutex_lock(&rg->lock);
     *fetched = rg->fetched;
     *failed = rg->failed;
@@ -299,6 +302,8 @@ run_registry(void *arg)
 aa_status
 registry_open(registry **out, const aa_conf *cfg, aa_err *err)
 {
+    *out = NULL;
+    if (!*cfg->event.schema_registry) return AA_OK;
     registry *rg = calloc(1, sizeof *rg);
     if (!rg) return aa_fail(err, AA_ENOMEM, "schema registry");
     rg->cfg = cfg;

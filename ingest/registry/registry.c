@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -98,11 +97,7 @@ add_asked(registry *rg, uint32_t id)
 static void
 wait_for_answer(registry *rg, const entry *en)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += REGISTRY_WAIT_MS % 1000 * 1000000L;
-    until.tv_sec += REGISTRY_WAIT_MS / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = aa_wall_in(REGISTRY_WAIT_MS);
     while (en->state == ASKED && !rg->away)
         if (pthread_cond_timedwait(&rg->answered, &rg->lock, &until) == ETIMEDOUT) return;
 }
@@ -248,11 +243,7 @@ next_asked(registry *rg)
 static void
 pause_thread(registry *rg, int pause_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += pause_ms % 1000 * 1000000L;
-    until.tv_sec += pause_ms / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = aa_wall_in(pause_ms);
     while (!rg->leaving && pthread_cond_timedwait(&rg->asked, &rg->lock, &until) != ETIMEDOUT)
         continue;
 }

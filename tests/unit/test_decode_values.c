@@ -188,10 +188,11 @@ static void
 an_unknown_item_has_a_name(void **state)
 {
     fixture *fx = *state;
+    char     digits[24];
     size_t   len;
     OPEN(fx, "fields.item.missing=unknown");
     take_text(fx, "{\"user\":1,\"label\":0}", DECODE_OK);
-    const char *text = decode_item(fx->dc, &len);
+    const char *text = decode_id_text(fx->dc, 1, digits, &len);
     assert_int_equal(len, strlen(DECODE_UNKNOWN_ID));
     assert_memory_equal(text, DECODE_UNKNOWN_ID, len);
 }

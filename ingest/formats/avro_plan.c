@@ -236,19 +236,14 @@ make_node(planner *pl, uint32_t type, uint32_t reader, const path_node *pn, uint
 {
     avro_plan       *ap = pl->ap;
     const avro_type *ty = &ap->as->type[type];
-    const bool       within = pn->value < 0;
-    size_t           children = 0;
-    if (ty->kind == AVRO_UNION || (within && ty->kind == AVRO_RECORD)) children = ty->count;
-    if (within && (ty->kind == AVRO_ARRAY || ty->kind == AVRO_MAP)) children = pn->count;
-    aa_status st = reserve_node(pl, type, pn, children, out);
-    if (st != AA_OK || children == 0) {
-        if (st == AA_OK && within && ty->kind == AVRO_RECORD) /* a record without fields */
-            return plan_record(pl, *out, reader, pn);
-        return st;
-    }
-    if (ty->kind == AVRO_UNION) return plan_union(pl, *out, reader, pn);
-    if (ty->kind == AVRO_RECORD) return plan_record(pl, *out, reader, pn);
-    return plan_items(pl, *out, reader, pn);
+    const bool       within = pn->value < 0, is_union = ty->kind == AVRO_UNION;
+    const bool       record = within && ty->kind == AVRO_RECORD;
+    const bool       items = within && (ty->kind == AVRO_ARRAY || ty->kind == AVRO_MAP);
+    const size_t     children = is_union || record ? ty->count : items ? pn->count : 0;
+    aa_status        st = reserve_node(pl, type, pn, children, out);
+    if (st == AA_OK && is_union) return plan_union(pl, *out, reader, pn);
+    if (st == AA_OK && record) return plan_record(pl, *out, reader, pn);
+    return st == AA_OK && items ? plan_items(pl, *out, reader, pn) : st;
 }
 
 aa_status

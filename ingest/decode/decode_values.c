@@ -201,13 +201,13 @@ real_ms(double count, int64_t ns, int64_t *ms)
 static bool
 number_in_text(const picked *va, picked *number)
 {
-    *number = (picked){.kind = PICKED_INTEGER};
+    uint64_t magnitude = 0;
     if (va->len == 0 || va->len > 18) return false;
     for (size_t i = 0; i < va->len; i++) {
         if (va->text[i] < '0' || va->text[i] > '9') return false;
-        number->magnitude = number->magnitude * 10 + (uint64_t)(va->text[i] - '0');
+        magnitude = magnitude * 10 + (uint64_t)(va->text[i] - '0');
     }
-    number->real = (double)number->magnitude;
+    *number = picked_integer(false, magnitude);
     return true;
 }
 

@@ -108,11 +108,7 @@ picked_of(const json_t *js)
         va.text = json_string_value(js);
         va.len = json_string_length(js);
     } else if (json_is_integer(js)) {
-        const json_int_t n = json_integer_value(js);
-        va.kind = PICKED_INTEGER;
-        va.negative = n < 0;
-        va.magnitude = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-        va.real = (double)n;
+        va = picked_signed(json_integer_value(js));
     } else if (json_is_real(js)) {
         va.kind = PICKED_REAL;
         va.real = json_real_value(js);
@@ -428,15 +424,6 @@ pass_type(avro_plan *ap, uint32_t type)
 
 /* ---- values ---- */
 
-static void
-set_integer(picked *va, int64_t n)
-{
-    va->kind = PICKED_INTEGER;
-    va->negative = n < 0;
-    va->magnitude = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    va->real = (double)n;
-}
-
 static double
 real_of_bytes(const byte *from, size_t len)
 {
@@ -552,7 +539,7 @@ pick_scalar(avro_plan *ap, const avro_type *ty, int value)
     case AVRO_INT:
     case AVRO_LONG:
         if (!take_long(ap, &n)) return false;
-        set_integer(va, n);
+        *va = picked_signed(n);
         if (ty->logical != AVRO_TIME) return true;
         va->kind = PICKED_TIME;
         va->unit_ns = ty->unit_ns;

@@ -56,10 +56,9 @@ print_event(decode *dc, const aa_conf *cfg, const aa_columns *ev, FILE *out)
         char        digits[24];
         size_t      len;
         const char *text = decode_id_text(dc, f, digits, &len);
-        const char *path = cfg->fields[f].path[0] ? cfg->fields[f].path : cfg->fields[f].name;
         fprintf(out, "  %-16s ", cfg->fields[f].name);
         print_text(text, len, out);
-        fprintf(out, " from %s\n", path);
+        fprintf(out, " from %s\n", cfg->fields[f].path);
     }
     fprintf(out, "  %-16s %g from %s\n", "label", (double)ev->label[0], cfg->event.label_field);
     fprintf(out, "  %-16s ", "time");
@@ -112,7 +111,7 @@ read_messages(trial *tr, aa_reader *rd, aa_err *err)
 {
     static aa_kafka_record rec[CHUNK];
     int64_t                heard_ms = aa_now_ms();
-    while (tr->left > 0 && !(aa_reader_caught_up(rd))) {
+    while (tr->left > 0 && !aa_reader_caught_up(rd)) {
         size_t    n = 0;
         aa_status st =
             aa_reader_poll(rd, rec, tr->left < CHUNK ? tr->left : CHUNK, WAIT_MS, &n, err);

@@ -108,11 +108,9 @@ take_mapped_label(decode *dc, const picked *va, double *label)
     }
     if (len <= (size_t)dc->cfg->event.id_max_bytes && find_label(dc->cfg, text, len, label))
         return DECODE_OK;
-    if (dc->cfg->event.label_other == AA_LABEL_OTHER_SKIP)
-        return decode_fail(dc, DECODE_SKIP, "%s: %zu bytes that event.label_map does not have",
-                           name, len);
-    return decode_fail(dc, DECODE_LABEL_VALUE, "%s: %zu bytes that event.label_map does not have",
-                       name, len);
+    const bool skip = dc->cfg->event.label_other == AA_LABEL_OTHER_SKIP;
+    return decode_fail(dc, skip ? DECODE_SKIP : DECODE_LABEL_VALUE,
+                       "%s: %zu bytes that event.label_map does not have", name, len);
 }
 
 static decode_reason

@@ -12,6 +12,7 @@
 #include "common/base/hash.h"
 #include "ingest/decode/decode.h"
 #include "tests/check.h"
+#include "tests/exact.h"
 #include "tests/one_event.h"
 
 enum { KAFKA_MS = 1234567 };
@@ -60,10 +61,8 @@ open_with(fixture *fx, const char *const *over)
 static void
 take_text(fixture *fx, const char *text, decode_reason want)
 {
-    const size_t len = strlen(text);
-    char        *copy = malloc(len); /* of exactly its size, so that a sanitizer sees more */
-    assert_non_null(copy);
-    memcpy(copy, text, len);
+    const size_t        len = strlen(text);
+    void               *copy = exact_copy(text, len);
     const decode_reason got = decode_message(fx->dc, copy, len, KAFKA_MS, &fx->col, 0);
     free(copy);
     if (got != want)

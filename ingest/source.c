@@ -116,11 +116,9 @@ source_open(source **out, const aa_conf *cfg, aa_err *err)
     so->replay = cfg->ingest.run == AA_RUN_REPLAY;
     aa_status st = decode_new(&so->dc, cfg, err);
     if (st == AA_OK) st = aa_event_batch_reserve(&so->decoded, 1, cfg->field_count, err);
-    if (st == AA_OK && *cfg->event.schema_registry) {
-        st = registry_open(&so->rg, cfg, err);
-        if (st == AA_OK) decode_set_source(so->dc, registry_source(so->rg));
-    }
+    if (st == AA_OK) st = registry_open(&so->rg, cfg, err);
     if (st != AA_OK) goto out;
+    decode_set_source(so->dc, registry_source(so->rg));
     st = aa_consumer_open(&so->cs, cfg, cfg->topics.interactions, !so->replay, err);
     if (st != AA_OK) goto out;
     if (so->replay) st = take_all_partitions(so, err);
@@ -542,14 +540,12 @@ const char *
 source_trouble(const source *so)
 {
     const char *trouble = aa_consumer_trouble(so->cs);
-    return trouble || !so->rg ? trouble : registry_trouble(so->rg);
+    return trouble ? trouble : registry_trouble(so->rg);
 }
 
 bool
 source_registry_away(const source *so, uint64_t *fetched, uint64_t *failed)
 {
-    *fetched = *failed = 0;
-    if (!so->rg) return false;
     registry_counts(so->rg, fetched, failed);
     return registry_trouble(so->rg) != NULL;
 }

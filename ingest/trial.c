@@ -56,10 +56,9 @@ print_event(decode *dc, const aa_conf *cfg, const aa_columns *ev, FILE *out)
         char        digits[24];
         size_t      len;
         const char *text = decode_id_text(dc, f, digits, &len);
-        const char *path = cfg->fields[f].path[0] ? cfg->fields[f].path : cfg->fields[f].name;
         fprintf(out, "  %-16s ", cfg->fields[f].name);
         print_text(text, len, out);
-        fprintf(out, " from %s\n", path);
+        fprintf(out, " from %s\n", cfg->fields[f].path);
     }
     fprintf(out, "  %-16s %g from %s\n", "label", (double)ev->label[0], cfg->event.label_field);
     fprintf(out, "  %-16s ", "time");
@@ -112,7 +111,7 @@ read_messages(trial *tr, aa_reader *rd, aa_err *err)
 {
     static aa_kafka_record rec[CHUNK];
     int64_t                heard_ms = aa_now_ms();
-    while (tr->left > 0 && !(aa_reader_caught_up(rd))) {
+    while (tr->left > 0 && !aa_reader_caught_up(rd)) {
         size_t    n = 0;
         aa_status st =
             aa_reader_poll(rd, rec, tr->left < CHUNK ? tr->left : CHUNK, WAIT_MS, &n, err);
@@ -139,10 +138,8 @@ trial_run(const aa_conf *cfg, size_t messages, FILE *out, aa_err *err)
     const bool  from_time = cfg->replay_from.kind == AA_FROM_TIME;
     aa_status   st = decode_new(&tr.dc, cfg, err);
 
-    if (st == AA_OK && *cfg->event.schema_registry) {
-        st = registry_open(&rg, cfg, err);
-        if (st == AA_OK) decode_set_source(tr.dc, registry_source(rg));
-    }
+    if (st == AA_OK) st = registry_open(&rg, cfg, err);
+    if (st == AA_OK) decode_set_source(tr.dc, registry_source(rg));
     if (st == AA_OK) st = aa_event_batch_reserve(&tr.event, 1, cfg->field_count, err);
     if (st == AA_OK)
         st = aa_reader_open_since(&rd, cfg, topics, 1, from_time ? cfg->replay_from.value : 0, err);

@@ -1,7 +1,5 @@
 #include "common/base/clock.h"
 
-#include <time.h>
-
 static int64_t
 read_us(clockid_t which)
 {
@@ -32,4 +30,12 @@ int64_t
 aa_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000;
+}
+
+struct timespec
+aa_wall_in(int64_t ms)
+{
+    const int64_t at_us = read_us(CLOCK_REALTIME) + ms * 1000;
+    return (struct timespec){.tv_sec = (time_t)(at_us / 1000000),
+                             .tv_nsec = (long)(at_us % 1000000 * 1000)};
 }

@@ -104,11 +104,11 @@ sync_folder(const char *path, aa_err *err)
     return st;
 }
 
-/* mkdir -p with 0700, each new folder made durable in its parent. */
-static aa_status
-make_folders(const char *path, aa_err *err)
+aa_status
+aa_ckpt_make_folders(const char *path, aa_err *err)
 {
     char part[CKPT_PATH_BYTES], parent[CKPT_PATH_BYTES];
+    if (strlen(path) >= sizeof part) return aa_fail(err, AA_EIO, "%.80s...: too long", path);
     snprintf(parent, sizeof parent, "%s", path[0] == '/' ? "/" : ".");
     for (const char *end = path; *end;) {
         end += strspn(end, "/");
@@ -359,7 +359,7 @@ aa_ckpt_create(aa_ckpt_writer **out, const aa_conf *cfg, const char *process, ui
     if ((st = aa_conf_kept_text(cfg, &w->settings, err)) != AA_OK) goto out;
     if ((st = folder_path(w->folder, sizeof w->folder, cfg, process, err)) != AA_OK) goto out;
     if ((st = aa_ckpt_path(w->path, sizeof w->path, cfg, process, epoch, err)) != AA_OK) goto out;
-    if ((st = make_folders(w->folder, err)) != AA_OK) goto out;
+    if ((st = aa_ckpt_make_folders(w->folder, err)) != AA_OK) goto out;
     delete_unfinished(w->folder);
     snprintf(w->tmp, sizeof w->tmp, "%s/" CKPT_TMP_PREFIX "%ld-%020" PRIu64, w->folder,
              (long)getpid(), epoch);
@@ -481,7 +481,7 @@ aa_ckpt_lock(const aa_conf *cfg, const char *process, aa_err *err)
     aa_err       why = AA_ERR_INIT;
     aa_status    st = folder_path(folder, sizeof folder, cfg, process, err);
     if (st != AA_OK) return st;
-    if (make_folders(folder, &why) != AA_OK) return AA_OK;
+    if (aa_ckpt_make_folders(folder, &why) != AA_OK) return AA_OK;
     snprintf(path, sizeof path, "%s/lock", folder);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return AA_OK;

@@ -97,6 +97,8 @@ void aa_ckpt_section_at(const aa_ckpt_reader *r, size_t i, const char **name, si
 void aa_ckpt_close(aa_ckpt_reader **r_p);
 
 /* ---- the folder ---- */
+/** mkdir -p with 0700, each new folder made durable in its parent. @errors AA_EIO */
+aa_status aa_ckpt_make_folders(const char *path, aa_err *err) __attribute__((warn_unused_result));
 /** Epochs there are, ascending. *epochs is the caller's to free. No folder: count 0. */
 aa_status aa_ckpt_list(const aa_conf *cfg, const char *process, uint64_t **epochs, size_t *count,
                        aa_err *err) __attribute__((warn_unused_result));

@@ -33,9 +33,10 @@ arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason, 
 void
 arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F)
 {
+    char   digits[24];
     size_t len;
 
     if (!an || F <= AA_RANKED_FIELD) return;
-    const char *text = decode_item(dc, &len);
+    const char *text = decode_id_text(dc, AA_RANKED_FIELD, digits, &len);
     announce_item(an, key[AA_RANKED_FIELD], text, len);
 }

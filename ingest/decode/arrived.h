@@ -20,7 +20,8 @@ int64_t arrived_ms(const aa_kafka_record *rec, int64_t now_ms);
  *  @errors AA_ENOMEM */
 aa_status arrived_bad(deadletter **out, const aa_kafka_record *rec, decode_reason reason,
                       const decode *dc, aa_err *err) __attribute__((warn_unused_result));
-/** It is an event of key (F), which dc has just made: its item has a name.
+/** It is an event of key (F), which dc has just made of a message that is still there: its item has a
+ *  name.
  *  an: NULL, nobody asks. */
 void arrived_item(announce *an, const decode *dc, const uint64_t *key, size_t F);
 

@@ -72,8 +72,6 @@ decode_new(decode **out, const aa_conf *cfg, aa_err *err)
     if (!dc) return aa_fail(err, AA_ENOMEM, "decoder");
     dc->cfg = cfg;
     aa_status st = open_readers(dc, err);
-    dc->item = malloc((size_t)cfg->event.id_max_bytes + 32); /* or digits, or (unknown) */
-    if (st == AA_OK && !dc->item) st = aa_fail(err, AA_ENOMEM, "decoder");
     if (st != AA_OK) {
         decode_free(&dc);
         return st;
@@ -90,44 +88,20 @@ decode_free(decode **dc_p)
     json_reader_free(&dc->jr);
     decode_schemas_free(&dc->ds);
     path_tree_free(&dc->pt);
-    free(dc->item);
     free(dc);
     *dc_p = NULL;
-}
-
-/* The message may go before the caller asks. */
-static void
-keep_item(decode *dc, const decode_id *id)
-{
-    if (id->kind == DECODE_NUMBER_ID) {
-        dc->item_len = (size_t)snprintf(dc->item, 32, "%lld", (long long)id->number);
-        return;
-    }
-    dc->item_len = id->len;
-    memcpy(dc->item, id->text, id->len);
-}
-
-const char *
-decode_item(const decode *dc, size_t *len)
-{
-    *len = dc->item_len;
-    return dc->item;
 }
 
 /* @return DECODE_OK: the field takes another ID in its place */
 static decode_reason
 take_missing(decode *dc, size_t f, const decode_id *id, uint64_t *key)
 {
-    static const char unknown[] = DECODE_UNKNOWN_ID;
-    const decode_id   text = {.text = unknown, .len = sizeof unknown - 1};
-
     switch (dc->cfg->fields[f].missing) {
     case AA_MISSING_REJECT: break;
     case AA_MISSING_SKIP:
         return decode_missing(dc, DECODE_SKIP, decode_path(dc, f), "ID", id->from);
     case AA_MISSING_UNKNOWN:
-        *key = aa_id_key(text.text, text.len);
-        if (f == AA_RANKED_FIELD) keep_item(dc, &text);
+        *key = aa_id_key(DECODE_UNKNOWN_ID, sizeof DECODE_UNKNOWN_ID - 1);
         return DECODE_OK;
     }
     return decode_missing(dc, DECODE_ID_MISSING, decode_path(dc, f), "ID", id->from);
@@ -141,7 +115,6 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
         const decode_id *id = &raw->id[f];
         if (id->kind == DECODE_NUMBER_ID) {
             key[f] = aa_id_key_number(id->number);
-            if (f == AA_RANKED_FIELD) keep_item(dc, id);
             continue;
         }
         if (id->kind == DECODE_NO_ID || id->len == 0) {
@@ -153,7 +126,6 @@ take_keys(decode *dc, const decode_raw *raw, uint64_t *key)
             return decode_fail(dc, DECODE_ID_TOO_LONG, "%s: ID of %zu bytes, at most %lld allowed",
                                decode_path(dc, f), id->len, (long long)cfg->event.id_max_bytes);
         key[f] = aa_id_key(id->text, id->len);
-        if (f == AA_RANKED_FIELD) keep_item(dc, id);
     }
     return DECODE_OK;
 }

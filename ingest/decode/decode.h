@@ -69,8 +69,6 @@ decode_reason decode_message(decode *dc, const void *buf, size_t len, int64_t ka
 uint32_t decode_waits_for(const decode *dc);
 /** A message of that schema would not have to wait any more. */
 bool decode_schema_there(decode *dc, uint32_t id);
-/** The second field's ID (the item's) of the last event, as text; valid until the next message. */
-const char *decode_item(const decode *dc, size_t *len);
 /** The ID of field f of the last event, as text; digits: where a number's are written. Valid as long
  *  as the message. */
 const char *decode_id_text(const decode *dc, size_t f, char digits[24], size_t *len);

@@ -33,9 +33,7 @@ struct decode {
     path_tree      *pt;        /* owned; the same paths, for messages with a schema */
     decode_schemas *ds;        /* owned; NULL: no message has one */
     picked          value[AA_MAX_FIELDS + 2]; /* of a message with a schema */
-    char           *item; /* (item_len of id_max_bytes) owned; the last item ID as text */
-    size_t          item_len;
-    decode_raw      raw; /* the last message's */
+    decode_raw      raw;                      /* the last message's */
     char            why[160];
 };
 

@@ -108,11 +108,9 @@ take_mapped_label(decode *dc, const picked *va, double *label)
     }
     if (len <= (size_t)dc->cfg->event.id_max_bytes && find_label(dc->cfg, text, len, label))
         return DECODE_OK;
-    if (dc->cfg->event.label_other == AA_LABEL_OTHER_SKIP)
-        return decode_fail(dc, DECODE_SKIP, "%s: %zu bytes that event.label_map does not have",
-                           name, len);
-    return decode_fail(dc, DECODE_LABEL_VALUE, "%s: %zu bytes that event.label_map does not have",
-                       name, len);
+    const bool skip = dc->cfg->event.label_other == AA_LABEL_OTHER_SKIP;
+    return decode_fail(dc, skip ? DECODE_SKIP : DECODE_LABEL_VALUE,
+                       "%s: %zu bytes that event.label_map does not have", name, len);
 }
 
 static decode_reason
@@ -201,13 +199,13 @@ real_ms(double count, int64_t ns, int64_t *ms)
 static bool
 number_in_text(const picked *va, picked *number)
 {
-    *number = (picked){.kind = PICKED_INTEGER};
+    uint64_t magnitude = 0;
     if (va->len == 0 || va->len > 18) return false;
     for (size_t i = 0; i < va->len; i++) {
         if (va->text[i] < '0' || va->text[i] > '9') return false;
-        number->magnitude = number->magnitude * 10 + (uint64_t)(va->text[i] - '0');
+        magnitude = magnitude * 10 + (uint64_t)(va->text[i] - '0');
     }
-    number->real = (double)number->magnitude;
+    *number = picked_integer(false, magnitude);
     return true;
 }
 

@@ -42,6 +42,22 @@ typedef struct {
     picked_kind             stop_kind;
 } picked;
 
+/** An INTEGER without a numeral. */
+static inline picked
+picked_integer(bool negative, uint64_t magnitude)
+{
+    return (picked){.kind = PICKED_INTEGER,
+                    .negative = negative,
+                    .magnitude = magnitude,
+                    .real = negative ? -(double)magnitude : (double)magnitude};
+}
+
+static inline picked
+picked_signed(int64_t n)
+{
+    return picked_integer(n < 0, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+}
+
 /** "text", "a number" and the like, for messages. */
 const char *picked_words(picked_kind kind);
 

@@ -467,7 +467,7 @@ show_fetcher(fetcher *fr, int64_t now_us)
     aa_gauge_set(fr->mt.partitions, (double)fr->su.n);
     aa_gauge_set(fr->mt.in_flight, (double)supply_in_flight(&fr->su));
     const char *trouble = fr->cs ? aa_consumer_trouble(fr->cs) : NULL;
-    if (!trouble && fr->rg) trouble = registry_trouble(fr->rg);
+    if (!trouble) trouble = registry_trouble(fr->rg);
     aa_set_ready(fr->ctx, fr->member && answered && !trouble,
                  trouble    ? trouble
                  : answered ? "not in the group yet"
@@ -569,10 +569,8 @@ init_fetcher(fetcher *fr, aa_err *err)
     fr->rec = calloc(CHUNK, sizeof *fr->rec);
     if (!fr->rec) return aa_fail(err, AA_ENOMEM, "fetcher");
     aa_status st = decode_new(&fr->dc, fr->cfg, err);
-    if (st == AA_OK && *fr->cfg->event.schema_registry) {
-        st = registry_open(&fr->rg, fr->cfg, err);
-        if (st == AA_OK) decode_set_source(fr->dc, registry_source(fr->rg));
-    }
+    if (st == AA_OK) st = registry_open(&fr->rg, fr->cfg, err);
+    if (st == AA_OK) decode_set_source(fr->dc, registry_source(fr->rg));
     if (st == AA_OK)
         st = aa_link_open(&fr->ln, AA_LINK_CONNECT, fr->cfg->links.fetchers, &keys, err);
     aa_link_export(fr->ln, ms, "fetchers");

@@ -108,11 +108,7 @@ picked_of(const json_t *js)
         va.text = json_string_value(js);
         va.len = json_string_length(js);
     } else if (json_is_integer(js)) {
-        const json_int_t n = json_integer_value(js);
-        va.kind = PICKED_INTEGER;
-        va.negative = n < 0;
-        va.magnitude = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-        va.real = (double)n;
+        va = picked_signed(json_integer_value(js));
     } else if (json_is_real(js)) {
         va.kind = PICKED_REAL;
         va.real = json_real_value(js);
@@ -236,19 +232,14 @@ make_node(planner *pl, uint32_t type, uint32_t reader, const path_node *pn, uint
 {
     avro_plan       *ap = pl->ap;
     const avro_type *ty = &ap->as->type[type];
-    const bool       within = pn->value < 0;
-    size_t           children = 0;
-    if (ty->kind == AVRO_UNION || (within && ty->kind == AVRO_RECORD)) children = ty->count;
-    if (within && (ty->kind == AVRO_ARRAY || ty->kind == AVRO_MAP)) children = pn->count;
-    aa_status st = reserve_node(pl, type, pn, children, out);
-    if (st != AA_OK || children == 0) {
-        if (st == AA_OK && within && ty->kind == AVRO_RECORD) /* a record without fields */
-            return plan_record(pl, *out, reader, pn);
-        return st;
-    }
-    if (ty->kind == AVRO_UNION) return plan_union(pl, *out, reader, pn);
-    if (ty->kind == AVRO_RECORD) return plan_record(pl, *out, reader, pn);
-    return plan_items(pl, *out, reader, pn);
+    const bool       within = pn->value < 0, is_union = ty->kind == AVRO_UNION;
+    const bool       record = within && ty->kind == AVRO_RECORD;
+    const bool       items = within && (ty->kind == AVRO_ARRAY || ty->kind == AVRO_MAP);
+    const size_t     children = is_union || record ? ty->count : items ? pn->count : 0;
+    aa_status        st = reserve_node(pl, type, pn, children, out);
+    if (st == AA_OK && is_union) return plan_union(pl, *out, reader, pn);
+    if (st == AA_OK && record) return plan_record(pl, *out, reader, pn);
+    return st == AA_OK && items ? plan_items(pl, *out, reader, pn) : st;
 }
 
 aa_status
@@ -433,15 +424,6 @@ pass_type(avro_plan *ap, uint32_t type)
 
 /* ---- values ---- */
 
-static void
-set_integer(picked *va, int64_t n)
-{
-    va->kind = PICKED_INTEGER;
-    va->negative = n < 0;
-    va->magnitude = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    va->real = (double)n;
-}
-
 static double
 real_of_bytes(const byte *from, size_t len)
 {
@@ -557,7 +539,7 @@ pick_scalar(avro_plan *ap, const avro_type *ty, int value)
     case AVRO_INT:
     case AVRO_LONG:
         if (!take_long(ap, &n)) return false;
-        set_integer(va, n);
+        *va = picked_signed(n);
         if (ty->logical != AVRO_TIME) return true;
         va->kind = PICKED_TIME;
         va->unit_ns = ty->unit_ns;

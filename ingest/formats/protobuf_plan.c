@@ -47,19 +47,6 @@ struct protobuf_plan {
 
 /* ---- values ---- */
 
-static void
-set_integer(picked *va, bool negative, uint64_t magnitude)
-{
-    *va = (picked){.kind = PICKED_INTEGER, .negative = negative, .magnitude = magnitude};
-    va->real = negative ? -(double)magnitude : (double)magnitude;
-}
-
-static void
-set_signed(picked *va, int64_t n)
-{
-    set_integer(va, n < 0, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
-}
-
 static double
 real_of_bits(uint64_t bits, uint32_t type)
 {
@@ -99,7 +86,7 @@ wire_of(uint32_t type)
 static void
 set_symbol(const protobuf_schema *ps, const protobuf_field *pf, int32_t number, picked *va)
 {
-    set_signed(va, number);
+    *va = picked_signed(number);
     if (pf->of == PROTOBUF_NO_TYPE) return;
     const protobuf_message *pe = &ps->message[pf->of];
     for (size_t i = 0; i < pe->count; i++) {
@@ -121,18 +108,18 @@ set_number(const protobuf_schema *ps, const protobuf_field *pf, uint64_t bits, c
         *va = (picked){.kind = PICKED_REAL, .real = real_of_bits(bits, pf->type)};
         return;
     case PROTOBUF_INT32:
-    case PROTOBUF_SFIXED32: set_signed(va, (int32_t)(uint32_t)bits); return;
+    case PROTOBUF_SFIXED32: *va = picked_signed((int32_t)(uint32_t)bits); return;
     case PROTOBUF_INT64:
-    case PROTOBUF_SFIXED64: set_signed(va, (int64_t)bits); return;
-    case PROTOBUF_SINT32: set_signed(va, (int32_t)unzigzag(bits & UINT32_MAX)); return;
-    case PROTOBUF_SINT64: set_signed(va, unzigzag(bits)); return;
+    case PROTOBUF_SFIXED64: *va = picked_signed((int64_t)bits); return;
+    case PROTOBUF_SINT32: *va = picked_signed((int32_t)unzigzag(bits & UINT32_MAX)); return;
+    case PROTOBUF_SINT64: *va = picked_signed(unzigzag(bits)); return;
     case PROTOBUF_UINT32:
-    case PROTOBUF_TYPE_FIXED32: set_integer(va, false, bits & UINT32_MAX); return;
+    case PROTOBUF_TYPE_FIXED32: *va = picked_integer(false, bits & UINT32_MAX); return;
     case PROTOBUF_BOOL: *va = (picked){.kind = PICKED_BOOL, .truth = bits != 0}; return;
     case PROTOBUF_ENUM: set_symbol(ps, pf, (int32_t)(uint32_t)bits, va); return;
     default: break;
     }
-    set_integer(va, false, bits);
+    *va = picked_integer(false, bits);
     if (bits <= INT64_MAX) return;
     va->len = (size_t)snprintf(digits, DIGITS_BYTES, "%llu", (unsigned long long)bits);
     va->text = digits;
@@ -152,7 +139,7 @@ set_timestamp(const unsigned char *bytes, size_t len, picked *va)
     }
     const int64_t most = INT64_MAX / 2000000;
     if (seconds > most || seconds < -most) seconds = seconds > 0 ? most : -most;
-    set_signed(va, seconds * 1000000 + nanos / 1000);
+    *va = picked_signed(seconds * 1000000 + nanos / 1000);
     va->kind = PICKED_TIME;
     va->unit_ns = 1000;
     return true;
@@ -205,7 +192,7 @@ default_of(const protobuf_plan *pp, const protobuf_field *pf, const path_node *p
             return (picked){.kind = PICKED_BOOL, .truth = strcmp(text, "true") == 0};
         if (pf->type == PROTOBUF_DOUBLE || pf->type == PROTOBUF_FLOAT)
             return (picked){.kind = PICKED_REAL, .real = strtod(text, NULL)};
-        set_integer(&va, text[0] == '-', strtoull(text + (text[0] == '-'), NULL, 10));
+        va = picked_integer(text[0] == '-', strtoull(text + (text[0] == '-'), NULL, 10));
         va.text = pf->fallback.text;
         va.len = pf->fallback.len;
         return va;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -98,11 +97,7 @@ add_asked(registry *rg, uint32_t id)
 static void
 wait_for_answer(registry *rg, const entry *en)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += REGISTRY_WAIT_MS % 1000 * 1000000L;
-    until.tv_sec += REGISTRY_WAIT_MS / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = aa_wall_in(REGISTRY_WAIT_MS);
     while (en->state == ASKED && !rg->away)
         if (pthread_cond_timedwait(&rg->answered, &rg->lock, &until) == ETIMEDOUT) return;
 }
@@ -146,12 +141,13 @@ get_schema(void *arg, uint32_t id, const schema_texts **out, aa_err *err)
 const schema_source *
 registry_source(const registry *rg)
 {
-    return &rg->source;
+    return rg ? &rg->source : NULL;
 }
 
 const char *
 registry_trouble(registry *rg)
 {
+    if (!rg) return NULL;
     pthread_mutex_lock(&rg->lock);
     const bool away = rg->away;
     pthread_mutex_unlock(&rg->lock);
@@ -161,6 +157,8 @@ registry_trouble(registry *rg)
 void
 registry_counts(registry *rg, uint64_t *fetched, uint64_t *failed)
 {
+    *fetched = *failed = 0;
+    if (!rg) return;
     pthread_mutex_lock(&rg->lock);
     *fetched = rg->fetched;
     *failed = rg->failed;
@@ -245,11 +243,7 @@ next_asked(registry *rg)
 static void
 pause_thread(registry *rg, int pause_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += pause_ms % 1000 * 1000000L;
-    until.tv_sec += pause_ms / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = aa_wall_in(pause_ms);
     while (!rg->leaving && pthread_cond_timedwait(&rg->asked, &rg->lock, &until) != ETIMEDOUT)
         continue;
 }
@@ -299,6 +293,8 @@ run_registry(void *arg)
 aa_status
 registry_open(registry **out, const aa_conf *cfg, aa_err *err)
 {
+    *out = NULL;
+    if (!*cfg->event.schema_registry) return AA_OK;
     registry *rg = calloc(1, sizeof *rg);
     if (!rg) return aa_fail(err, AA_ENOMEM, "schema registry");
     rg->cfg = cfg;

@@ -29,11 +29,13 @@
 
 typedef struct registry registry;
 
-/** cfg is kept (borrowed). @errors AA_ECONFIG event.schema_registry, event.schema_ca; AA_ENOMEM */
+/** Without event.schema_registry *out is NULL: no registry, which the functions here take too.
+ *  cfg is kept (borrowed). @errors AA_ECONFIG event.schema_registry, event.schema_ca; AA_EIO;
+ *  AA_ENOMEM */
 aa_status registry_open(registry **out, const aa_conf *cfg, aa_err *err)
     __attribute__((warn_unused_result));
 void registry_close(registry **rg_p);
-/** For decode_set_source; valid until registry_close. One thread uses it. */
+/** For decode_set_source; valid until registry_close. One thread uses it. NULL: no registry */
 const schema_source *registry_source(const registry *rg);
 
 /** The registry cannot be reached, in words (a literal); NULL: no trouble. */

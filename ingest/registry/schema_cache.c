@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/base/hash.h"
+#include "common/state/checkpoint.h"
+#include "ingest/registry/registry_internal.h"
 
 enum { HEAD_BYTES = 37, PATH_BYTES = AA_CONF_STR + 80 };
 static const char head_format[] = "autoassign-schema 1 %016" PRIx64 "\n";
@@ -19,9 +21,9 @@ static const char head_format[] = "autoassign-schema 1 %016" PRIx64 "\n";
 static void
 folder_of(const aa_conf *cfg, char out[PATH_BYTES])
 {
-    const char *registry = cfg->event.schema_registry;
+    const char *addresses = cfg->event.schema_registry;
     snprintf(out, PATH_BYTES, "%s/schemas/%016" PRIx64, cfg->checkpoint.dir,
-             aa_digest(0, registry, strlen(registry)));
+             aa_digest(0, addresses, strlen(addresses)));
 }
 
 static void
@@ -108,30 +110,13 @@ schema_cache_get(const aa_conf *cfg, uint32_t id, schema_texts *out, aa_err *err
     st = unpack_file(bytes, len, out, &what);
     if (st != AA_OK) st = aa_fail(err, st, "%s: %s", path, what.text);
 out:
-    if (st != AA_OK)
-        while (out->count > 0)
-            free(out->text[--out->count].bytes);
+    if (st != AA_OK) registry_free_texts(out);
     free(bytes);
     fclose(file);
     return st;
 }
 
 /* ---- writing ---- */
-
-/* Each part of the path that is not there. */
-static aa_status
-make_folders(char *path, aa_err *err)
-{
-    for (char *at = path + 1;; at++) {
-        if (*at != '/' && *at != '\0') continue;
-        const char was = *at;
-        *at = '\0';
-        const bool there = mkdir(path, S_IRWXU) == 0 || errno == EEXIST;
-        if (!there) return aa_fail(err, AA_EIO, "%s: %s", path, strerror(errno));
-        *at = was;
-        if (was == '\0') return AA_OK;
-    }
-}
 
 static unsigned char *
 put_u64(unsigned char *to, uint64_t value)
@@ -191,7 +176,7 @@ schema_cache_put(const aa_conf *cfg, uint32_t id, const schema_texts *sx, aa_err
     unsigned char *bytes = pack_file(sx, &len);
     if (!bytes) return aa_fail(err, AA_ENOMEM, "a schema's file");
     folder_of(cfg, path);
-    aa_status st = make_folders(path, err);
+    aa_status st = aa_ckpt_make_folders(path, err);
     path_of(cfg, id, path);
     if (st == AA_OK) st = write_file(path, bytes, len, err);
     free(bytes);

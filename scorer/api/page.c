@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -239,14 +238,7 @@ publish_status(page *pg)
 static bool
 pause_ms(page *pg, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const struct timespec until = aa_wall_in(ms);
     pthread_mutex_lock(&pg->lock);
     while (!pg->stop && pthread_cond_timedwait(&pg->stop_cond, &pg->lock, &until) != ETIMEDOUT)
         ;

@@ -84,6 +84,14 @@ fixture_text(const picked *va, char *out, size_t size)
     return "?";
 }
 
+static inline void
+fixture_value(const picked *value, size_t i, const char *want)
+{
+    char        got[300];
+    const char *text = fixture_text(&value[i], got, sizeof got);
+    if (strcmp(text, want) != 0) fail_msg("value %zu: %s, not %s", i, text, want);
+}
+
 /* As fixture_text; null stands for nothing at all too. */
 static inline void
 fixture_check(const json_t *row, const char *key, const picked *va)

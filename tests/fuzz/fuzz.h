@@ -22,6 +22,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
+/** Now and then, by the seed, begin anew from this valid input, which takes the place of seed files.
+ *  @return the length of the next input */
+static inline size_t
+fuzz_anew(uint8_t *data, size_t size, size_t max_size, unsigned seed, const char *valid, size_t len)
+{
+    if ((size > 1 && seed % 16) || len > max_size) return LLVMFuzzerMutate(data, size, max_size);
+    memcpy(data, valid, len);
+    return len;
+}
+
 /* Bytes taken off the front of an input. */
 typedef struct {
     const uint8_t *at;

@@ -90,8 +90,5 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
             "\"type\":{\"type\":\"array\",\"items\":[\"null\",\"n.R\",\"float\"]}}]}\0\0\x02\0\0"),
     };
     const size_t pick = seed / 16 % (sizeof inputs / sizeof *inputs);
-    if ((size > 1 && seed % 16) || inputs[pick].len > max_size)
-        return LLVMFuzzerMutate(data, size, max_size);
-    memcpy(data, inputs[pick].text, inputs[pick].len);
-    return inputs[pick].len;
+    return fuzz_anew(data, size, max_size, seed, inputs[pick].text, inputs[pick].len);
 }

@@ -104,9 +104,6 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
         EVENT("\0\0\0\0\x01{\"user\":1,\"item\":2,\"label\":1}"),
         EVENT("\x0a\x02u1\x20\x2a\x29\0\0\0\0\0\0\xf0\x3f\x30\x80\xd0\x95\xff\xbc\x31"),
     };
-    size_t pick = seed / 16 % (sizeof events / sizeof *events);
-    if ((size > 1 && seed % 16) || events[pick].len > max_size)
-        return LLVMFuzzerMutate(data, size, max_size);
-    memcpy(data, events[pick].text, events[pick].len);
-    return events[pick].len;
+    const size_t pick = seed / 16 % (sizeof events / sizeof *events);
+    return fuzz_anew(data, size, max_size, seed, events[pick].text, events[pick].len);
 }

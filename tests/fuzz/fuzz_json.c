@@ -67,8 +67,5 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
         "\xef\xbb\xbf\n{\"a\":true,\"bb\":null,\"\xc3\xa9\":{\"a\":1,\"a\":2}} ",
     };
     const char *text = objects[seed / 16 % 3];
-    if ((size > 1 && seed % 16) || strlen(text) > max_size)
-        return LLVMFuzzerMutate(data, size, max_size);
-    memcpy(data, text, strlen(text));
-    return strlen(text);
+    return fuzz_anew(data, size, max_size, seed, text, strlen(text));
 }

@@ -119,8 +119,5 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned se
         "\6# HELP a b\nautoassign_auc{window=\"recent\"} 0.7\nautoassign_events_total 1e6 17\n",
     };
     const char *pick = text[seed / 16 % (sizeof text / sizeof *text)];
-    if ((size > 1 && seed % 16) || strlen(pick) > max_size)
-        return LLVMFuzzerMutate(data, size, max_size);
-    memcpy(data, pick, strlen(pick));
-    return strlen(pick);
+    return fuzz_anew(data, size, max_size, seed, pick, strlen(pick));
 }

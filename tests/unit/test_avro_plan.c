@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/exact.h"
 #include "tests/formats/fixtures.h"
 
 enum { VALUES_MAX = 12 };
@@ -53,22 +54,11 @@ static const char *
 read_bytes(reading *re, const void *bytes, size_t len)
 {
     size_t      at;
-    void       *copy = malloc(len ? len : 1); /* of exactly its size */
-    const char *wrong;
-    assert_non_null(copy);
-    memcpy(copy, bytes, len);
-    wrong = avro_plan_read(re->ap, copy, len, re->value, &at);
+    void       *copy = exact_copy(bytes, len);
+    const char *wrong = avro_plan_read(re->ap, copy, len, re->value, &at);
     assert_true(at <= len);
     free(copy);
     return wrong;
-}
-
-static void
-check_value(const reading *re, size_t i, const char *want)
-{
-    char        got[300];
-    const char *text = fixture_text(&re->value[i], got, sizeof got);
-    if (strcmp(text, want) != 0) fail_msg("value %zu: %s, not %s", i, text, want);
 }
 
 /* ---- against fastavro ---- */
@@ -163,16 +153,16 @@ a_readers_schema_gives_aliases_and_defaults(void **state)
     reading re;
     open_reading(&re, writer, reader, paths, 4);
     assert_null(read_bytes(&re, "\x0e", 1));
-    check_value(&re, 0, "7");
-    check_value(&re, 1, "home");
-    check_value(&re, 2, "-3");
-    check_value(&re, 3, "absent");
+    fixture_value(re.value, 0, "7");
+    fixture_value(re.value, 1, "home");
+    fixture_value(re.value, 2, "-3");
+    fixture_value(re.value, 3, "absent");
     assert_non_null(re.value[3].flaw);
     close_reading(&re);
     open_reading(&re, writer, NULL, paths, 4);
     assert_null(read_bytes(&re, "\x0e", 1));
-    check_value(&re, 0, "absent");
-    check_value(&re, 2, "absent");
+    fixture_value(re.value, 0, "absent");
+    fixture_value(re.value, 2, "absent");
     close_reading(&re);
 }
 
@@ -194,12 +184,12 @@ a_default_within_an_absent_record_is_none(void **state)
     reading re;
     open_reading(&re, writer, reader, paths, 2);
     assert_null(read_bytes(&re, "\0", 1));
-    check_value(&re, 1, "absent");
+    fixture_value(re.value, 1, "absent");
     assert_ptr_equal(re.value[0].stop, path_child(&re.pt->root, "user", 4));
     assert_int_equal(re.value[0].stop_kind, PICKED_NULL);
     assert_null(read_bytes(&re, "\x02\x04", 2));
-    check_value(&re, 0, "2");
-    check_value(&re, 1, "5");
+    fixture_value(re.value, 0, "2");
+    fixture_value(re.value, 1, "5");
     close_reading(&re);
 }
 
@@ -257,7 +247,7 @@ each_type_is_read_as_an_avro_writer_means_it(void **state)
         size_t      at;
         const char *wrong = avro_plan_read(re.ap, is[i].bytes, is[i].len, re.value, &at);
         if (wrong) fail_msg("%s: %s", is[i].type, wrong);
-        check_value(&re, 0, is[i].want);
+        fixture_value(re.value, 0, is[i].want);
         close_reading(&re);
     }
 }
@@ -280,8 +270,8 @@ blocks_with_a_size_are_read_and_passed_over(void **state)
                            "\x03\x04\x02\x04\x02\x06\0"
                            "\x01\x06\x02k\x0a\0",
                            20));
-    check_value(&re, 0, "3");
-    check_value(&re, 1, "5");
+    fixture_value(re.value, 0, "3");
+    fixture_value(re.value, 1, "5");
     close_reading(&re);
 }
 
@@ -300,7 +290,7 @@ a_count_of_values_without_bytes_takes_no_time(void **state)
                  "{\"name\":\"b\",\"type\":\"int\"}]}",
                  NULL, paths, 1);
     assert_null(read_bytes(&re, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0\x02", 12));
-    check_value(&re, 0, "1");
+    fixture_value(re.value, 0, "1");
     close_reading(&re);
 }
 
@@ -414,8 +404,8 @@ names_are_found_in_their_namespaces(void **state)
                  "{\"name\":\"b\",\"type\":\"x.y.In\"},{\"name\":\"c\",\"type\":\"In\"}]}",
                  NULL, paths, 2);
     assert_null(read_bytes(&re, "\x02\x04\x06", 3));
-    check_value(&re, 0, "1");
-    check_value(&re, 1, "2");
+    fixture_value(re.value, 0, "1");
+    fixture_value(re.value, 1, "2");
     close_reading(&re);
 }
 

@@ -14,6 +14,7 @@
 
 #include "common/base/hash.h"
 #include "tests/check.h"
+#include "tests/exact.h"
 #include "tests/formats/registry_answers.h"
 #include "tests/one_event.h"
 
@@ -76,9 +77,7 @@ open_with(fixture *fx, const char *const *over)
 static decode_reason
 take(fixture *fx, const void *bytes, size_t len)
 {
-    char *copy = malloc(len ? len : 1); /* of exactly its size */
-    assert_non_null(copy);
-    memcpy(copy, bytes, len);
+    void               *copy = exact_copy(bytes, len);
     const decode_reason why = decode_message(fx->dc, copy, len, KAFKA_MS, &fx->col, 0);
     free(copy);
     return why;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/check.h"
+#include "tests/exact.h"
 
 enum { A, B, ACUTE, MEMBERS, MAX_TEXT = 8 };
 static const char *const names[MEMBERS] = {"a", "bb", "\xc3\xa9"};
@@ -40,9 +41,7 @@ static const char *
 read_text(json_reader *jr, const char *text, size_t len, size_t *at)
 {
     free(last);
-    last = malloc(len ? len : 1);
-    assert_non_null(last);
-    memcpy(last, text, len);
+    last = exact_copy(text, len);
     return json_reader_read(jr, last, len, at);
 }
 

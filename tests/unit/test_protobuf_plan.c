@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/exact.h"
 #include "tests/formats/fixtures.h"
 
 enum { VALUES_MAX = 16 };
@@ -40,14 +41,6 @@ close_reading(reading *re)
     protobuf_plan_free(&re->pp);
     path_tree_free(&re->pt);
     protobuf_schema_free(&re->ps);
-}
-
-static void
-check_value(const reading *re, size_t i, const char *want)
-{
-    char        got[300];
-    const char *text = fixture_text(&re->value[i], got, sizeof got);
-    if (strcmp(text, want) != 0) fail_msg("value %zu: %s, not %s", i, text, want);
 }
 
 #define READ(re, bytes) protobuf_plan_read((re)->pp, bytes, sizeof bytes - 1, (re)->value)
@@ -93,9 +86,7 @@ every_truncation_and_flipped_bit_is_survived(void **state)
     for (size_t r = 0; r < 20; r++) {
         unsigned char *bytes = fixture_message(json_array_get(rows, r), &len);
         for (size_t n = 0; n < len; n++) {
-            unsigned char *cut = malloc(n ? n : 1); /* of exactly its size */
-            assert_non_null(cut);
-            memcpy(cut, bytes, n);
+            void *cut = exact_copy(bytes, n);
             (void)protobuf_plan_read(re.pp, cut, n, re.value);
             free(cut);
         }
@@ -118,15 +109,15 @@ what_is_not_in_a_message_is_as_its_presence_says(void **state)
     reading           re;
     open_reading(&re, "shop.pb", "Click", paths, 7, 1u << 5);
     assert_null(READ(&re, ""));
-    check_value(&re, 0, "0");
-    check_value(&re, 1, "KIND_UNSET");
-    check_value(&re, 2, "absent"); /* optional */
-    check_value(&re, 3, "absent"); /* of a message that is not there */
-    check_value(&re, 4, "absent");
-    check_value(&re, 5, "absent"); /* a zero that counts as none */
-    check_value(&re, 6, "absent"); /* of a oneof */
+    fixture_value(re.value, 0, "0");
+    fixture_value(re.value, 1, "KIND_UNSET");
+    fixture_value(re.value, 2, "absent"); /* optional */
+    fixture_value(re.value, 3, "absent"); /* of a message that is not there */
+    fixture_value(re.value, 4, "absent");
+    fixture_value(re.value, 5, "absent"); /* a zero that counts as none */
+    fixture_value(re.value, 6, "absent"); /* of a oneof */
     assert_null(READ(&re, "\x0a\x00"));
-    check_value(&re, 3, ""); /* the message is there, and its text empty */
+    fixture_value(re.value, 3, ""); /* the message is there, and its text empty */
     close_reading(&re);
 }
 
@@ -138,14 +129,14 @@ defaults_of_proto2_hold(void **state)
     reading           re;
     open_reading(&re, "old.pb", "old.Click", paths, 4, 0);
     assert_null(READ(&re, ""));
-    check_value(&re, 0, "absent");
-    check_value(&re, 1, "-5");
-    check_value(&re, 2, "true");
-    check_value(&re, 3, "home");
+    fixture_value(re.value, 0, "absent");
+    fixture_value(re.value, 1, "-5");
+    fixture_value(re.value, 2, "true");
+    fixture_value(re.value, 3, "home");
     assert_null(READ(&re, "\x10\x07\x18\x00\x22\x01x"));
-    check_value(&re, 1, "7");
-    check_value(&re, 2, "false");
-    check_value(&re, 3, "x");
+    fixture_value(re.value, 1, "7");
+    fixture_value(re.value, 2, "false");
+    fixture_value(re.value, 3, "x");
     close_reading(&re);
 }
 
@@ -158,9 +149,9 @@ the_last_member_of_a_oneof_holds(void **state)
     open_reading(&re, "shop.pb", "Click", paths, 2, 0);
     assert_null(
         READ(&re, "\x42\x01p\x49\x05\0\0\0\0\0\0\0")); /* page, then shop, which nobody wants */
-    check_value(&re, 0, "absent");
+    fixture_value(re.value, 0, "absent");
     assert_null(READ(&re, "\x49\x05\0\0\0\0\0\0\0\x42\x01p"));
-    check_value(&re, 0, "p");
+    fixture_value(re.value, 0, "p");
     close_reading(&re);
 }
 
@@ -173,9 +164,9 @@ a_message_that_comes_twice_is_merged(void **state)
     open_reading(&re, "shop.pb", "Click", paths, 3, 0);
     assert_null(READ(&re, "\x0a\x03\x0a\x01"
                           "a\x0a\x02\x10\x02\x10\x05\x10\x06"));
-    check_value(&re, 0, "a");
-    check_value(&re, 1, "1");
-    check_value(&re, 2, "6"); /* the last */
+    fixture_value(re.value, 0, "a");
+    fixture_value(re.value, 1, "1");
+    fixture_value(re.value, 2, "6"); /* the last */
     close_reading(&re);
 }
 
@@ -187,8 +178,8 @@ repeated_numbers_are_read_packed_and_unpacked(void **state)
     reading           re;
     open_reading(&re, "shop.pb", "Click", paths, 2, 0);
     assert_null(READ(&re, "\x28\x07\x2a\x02\x01\x02\x28\x09"));
-    check_value(&re, 0, "7");
-    check_value(&re, 1, "9");
+    fixture_value(re.value, 0, "7");
+    fixture_value(re.value, 1, "9");
     close_reading(&re);
 }
 
@@ -201,7 +192,7 @@ unknown_members_and_groups_are_passed_over(void **state)
     open_reading(&re, "shop.pb", "Click", paths, 1, 0);
     assert_null(
         READ(&re, "\xa3\x06\x0b\x08\x01\x0c\xa4\x06\x12\x01x\x10\x07")); /* wire types too */
-    check_value(&re, 0, "7");
+    fixture_value(re.value, 0, "7");
     assert_non_null(READ(&re, "\xa3\x06\x08\x01"));
     assert_non_null(READ(&re, "\xa4\x06"));
     char deep[200];
@@ -218,12 +209,12 @@ paths_that_lead_nowhere_say_where_they_end(void **state)
     reading           re;
     open_reading(&re, "shop.pb", "Click", paths, 4, 0);
     assert_null(READ(&re, "\x0a\x00\x10\x07\x28\x07"));
-    check_value(&re, 0, "absent");
+    fixture_value(re.value, 0, "absent");
     assert_int_equal(re.value[0].stop_kind, PICKED_INTEGER);
-    check_value(&re, 1, "absent");
+    fixture_value(re.value, 1, "absent");
     assert_non_null(re.value[1].flaw);
-    check_value(&re, 2, "nested");
-    check_value(&re, 3, "nested");
+    fixture_value(re.value, 2, "nested");
+    fixture_value(re.value, 3, "nested");
     close_reading(&re);
 }
 
@@ -253,9 +244,7 @@ every_truncation_of_a_descriptor_is_survived(void **state)
     for (size_t n = 0; n < len; n++) {
         aa_err           err = AA_ERR_INIT;
         protobuf_schema *ps = NULL;
-        char            *cut = malloc(n ? n : 1);
-        assert_non_null(cut);
-        memcpy(cut, set, n);
+        void            *cut = exact_copy(set, n);
         (void)!protobuf_schema_of_set(&ps, cut, n, &err);
         protobuf_schema_free(&ps);
         free(cut);

@@ -346,24 +346,31 @@ field_open(field *fd, const field_step *sp, aa_err *err)
 }
 
 aa_status
+field_insert(field *fd, uint64_t now, field_id *id, aa_err *err)
+{
+    aa_status st = idtable_insert(&fd->tbl, id->hash, &id->place, err);
+    if (st != AA_OK) return st;
+    fd->fs.ids_seen++;
+    fd->ids_at[1]++;
+    if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
+    field_load(fd, now, id);
+    if (!fd->env.pr) return AA_OK;
+    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    price_ids(fd->env.pr, 1);
+    return AA_OK;
+}
+
+aa_status
 field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_id *id, aa_err *err)
 {
     id->hash = idtable_hash(key);
     id->place = hint;
     if (!idtable_is_at(&fd->tbl, id->hash, hint)) id->place = idtable_find(&fd->tbl, id->hash);
-    const bool fresh = id->place == IDTABLE_NONE;
-    if (fresh) {
+    if (id->place == IDTABLE_NONE) {
         aa_status st = field_make_place(fd, sp, err);
-        if (st == AA_OK) st = idtable_insert(&fd->tbl, id->hash, &id->place, err);
-        if (st != AA_OK) return st;
-        fd->fs.ids_seen++;
-        fd->ids_at[1]++;
-        if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
+        return st == AA_OK ? field_insert(fd, sp->now, id, err) : st;
     }
     field_load(fd, sp->now, id);
-    if (!fresh || !fd->env.pr) return AA_OK;
-    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
-    price_ids(fd->env.pr, 1);
     return AA_OK;
 }
 

@@ -98,6 +98,10 @@ aa_status field_open(field *fd, const field_step *sp, aa_err *err)
 /** Load the ID of a key, which is inserted if need be. hint: where it was found a moment ago. */
 aa_status field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_id *id,
                      aa_err *err) __attribute__((warn_unused_result));
+/** Insert the ID at id->hash, at position 1, and load it. @pre it is not there; there is room for it:
+ *  field_id_fits, field_make_place */
+aa_status field_insert(field *fd, uint64_t now, field_id *id, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Move the ID and write what the event reads in this field. */
 aa_status field_assign(field *fd, const field_step *sp, field_id *id, aa_err *err)
     __attribute__((warn_unused_result));

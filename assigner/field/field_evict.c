@@ -51,12 +51,6 @@ rows_come_with_ids(const field *fd)
     return fd->mode->own == AA_OWN_RANDOM && !field_has_shared_rows(fd);
 }
 
-static uint64_t
-larger_of(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static bool
 claim_bytes(field *fd, uint64_t ids, uint64_t rows)
 {
@@ -72,7 +66,7 @@ field_id_fits(field *fd)
 {
     if (fd->env.bb->bytes == 0) return true;
     const bool     with_row = rows_come_with_ids(fd);
-    const uint64_t ids = larger_of(fd->fs.ids_peak, fd->tbl.count + 1);
+    const uint64_t ids = fd->fs.ids_peak + (fd->tbl.count == fd->fs.ids_peak);
     return claim_bytes(fd, ids, fd->sl.end + (with_row && !slots_have_place(&fd->sl)));
 }
 

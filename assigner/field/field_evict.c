@@ -21,10 +21,7 @@ find_least(field *fd, uint64_t now, field_id *out)
     float          worth_least = INFINITY, worth_holder = INFINITY;
     uint32_t       looks = 0;
     for (uint32_t n = 0; n < EVICT_REACH && n < fd->tbl.count && looks < EVICT_LOOKS; n++) {
-        idtable_walk wk;
-        field_walk_round(fd, &fd->fs.next_forget, &wk);
-        fd->fs.next_forget = wk.hash + 1;
-        field_id id = {.hash = wk.hash, .place = wk.place};
+        field_id id = field_walk_round(fd, &fd->fs.next_forget);
         field_load(fd, now, &id);
         const float worth = victims_worth(cfg, &id.e, policy_frequency(cfg, &id.e, now), now);
         const bool  holds = policy_holds_row(&id.e);

@@ -91,7 +91,7 @@ the_price_is_the_index_of_the_last_holder_within_the_target(void **state)
     for (uint32_t f = 0; f < 2; f++) {
         check_close(price_of(&pr, f), want, 0.0, 1.0 / 128, f);
         check_close((double)pr.ps.cut[f], want, 0.0, 1.0 / 128, f);
-        check_close((double)pr.ask[f], 2 * price_of(&pr, f), 0.0, 1e-6, f);
+        check_close((double)price_ask(&pr, f), 2 * price_of(&pr, f), 0.0, 1e-6, f);
     }
     price_fini(&pr);
 }
@@ -138,7 +138,7 @@ a_row_costs_its_share_of_the_price(void **state)
     for (int n = 1; n <= 5000; n++) {
         price_ids(&pr, 1);
         check_close(price_of(&pr, 1), 0.01 / n, 0.0, 1e-12, (size_t)n);
-        check_close((double)pr.ask[1], 2 * 0.01 / n, 0.0, 1e-6, (size_t)n);
+        check_close((double)price_ask(&pr, 1), 2 * 0.01 / n, 0.0, 1e-6, (size_t)n);
     }
     for (int n = 0; n < 1000; n++)
         price_ids(&pr, -1);

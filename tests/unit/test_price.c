@@ -244,18 +244,10 @@ rows_go_to_whoever_is_worth_them_now(void **state)
 static assigner *
 saved_and_restored(const world *wo)
 {
-    aa_ckpt_writer *w;
-    aa_ckpt_reader *r;
-    assigner       *as = NULL;
-    aa_err          err = AA_ERR_INIT;
-    aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
-    if (st == AA_OK) st = assigner_save(wo->as, w, &err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
-    if (st == AA_OK) st = aa_ckpt_open(&r, &wo->cfg, "assigner", 1, &err);
-    if (st == AA_OK) st = assigner_new(&as, &wo->cfg, &err);
-    if (st == AA_OK) st = assigner_restore(as, r, &err);
-    if (st != AA_OK) fail_msg("%s", err.text);
-    aa_ckpt_close(&r);
+    assigner *as = NULL;
+    aa_err    err = AA_ERR_INIT;
+    world_save(wo);
+    if (world_restore(&wo->cfg, &as, &err) != AA_OK) fail_msg("%s", err.text);
     assert_true(assigner_digest(as) == assigner_digest(wo->as));
     return as;
 }

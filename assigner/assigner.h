@@ -67,7 +67,7 @@ aa_status assigner_changes(assigner *as, bool all, assigner_change *out, size_t 
  * as an unseen one not at all. */
 void assigner_changes_exact(assigner *as);
 /** Is it time to publish, whatever the clock shows? Only with agent.budget_bytes, which bounds the
- *  lists of what changed. */
+ *  lists of what was forgotten. */
 bool assigner_crowded(const assigner *as);
 /** From here on (or no more) an ID that is new is sent in any case: for events that a run before
  * may have got to, since scorers may hold what that one made of their IDs. */

@@ -75,12 +75,8 @@ register_bytes(assigner_metrics *am, aa_metrics *ms)
 {
     static const char *const part[PARTS] = {"ids", "row slots", "agent", "in flight",
                                             "publication"};
-    for (size_t i = 0; i < PARTS; i++) {
-        char label[64];
-        snprintf(label, sizeof label, "part=\"%s\"", part[i]);
-        am->part[i] = aa_metrics_gauge(ms, "autoassign_held_bytes", label,
-                                       "Bytes that the process holds, by part.");
-    }
+    aa_metrics_gauges(ms, "autoassign_held_bytes", "part", part, PARTS,
+                      "Bytes that the process holds, by part.", am->part);
     am->bytes_budget =
         aa_metrics_gauge(ms, "autoassign_budget_bytes", "", "agent.budget_bytes; 0: no limit.");
     am->bytes_used =

@@ -39,23 +39,8 @@ register_bytes(learner_metrics *lm, aa_metrics *ms)
 {
     static const char *const part[PARTS] = {"rows", "row optimizer", "dense", "critic",
                                             "in flight"};
-    for (size_t i = 0; i < PARTS; i++) {
-        char label[64];
-        snprintf(label, sizeof label, "part=\"%s\"", part[i]);
-        lm->part[i] = aa_metrics_gauge(ms, "autoassign_held_bytes", label,
-                                       "Bytes that the process holds, by part.");
-    }
-}
-
-static void
-register_held(learner_metrics *lm, aa_metrics *ms)
-{
-    for (size_t i = 0; i < HELD_REASONS; i++) {
-        char label[64];
-        snprintf(label, sizeof label, "reason=\"%s\"", held_reason[i]);
-        lm->held[i] = aa_metrics_gauge(ms, "autoassign_publish_held", label,
-                                       "1 while publication is held back for this reason.");
-    }
+    aa_metrics_gauges(ms, "autoassign_held_bytes", "part", part, PARTS,
+                      "Bytes that the process holds, by part.", lm->part);
 }
 
 aa_status
@@ -88,7 +73,8 @@ learner_metrics_new(learner_metrics **out, aa_metrics *ms, const aa_conf *cfg, a
     GAUGE(row_bytes, "row_bytes", "", "Bytes of live rows with their optimizer state.");
     GAUGE(row_bytes_peak, "row_bytes_peak", "", "Most bytes of live rows so far.");
     register_bytes(lm, ms);
-    register_held(lm, ms);
+    aa_metrics_gauges(ms, "autoassign_publish_held", "reason", held_reason, HELD_REASONS,
+                      "1 while publication is held back for this reason.", lm->held);
     GAUGE(dense_bytes, "dense_bytes", "", "Bytes of dense weights with their optimizer state.");
     GAUGE(critic_bytes, "critic_bytes", "", "Bytes of the critic.");
     GAUGE(reward, "reward_mean", "", "Recent mean reward of the agent's decisions.");

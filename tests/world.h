@@ -16,6 +16,7 @@
 #include "common/base/rng.h"
 #include "common/config/conf.h"
 #include "common/messages/batch.h"
+#include "common/state/checkpoint.h"
 
 #define WORLD_ROWS 65536u /* slots of a field that a test may use */
 
@@ -65,6 +66,39 @@ world_close(world *wo)
     aa_reward_batch_fini(&wo->rw);
     for (size_t f = 0; f < AA_MAX_FIELDS; f++)
         free(wo->live[f]);
+}
+
+static inline assigner_stats
+world_stats(const world *wo, uint32_t f)
+{
+    assigner_stats st;
+    assigner_stats_get(wo->as, f, &st);
+    return st;
+}
+
+/* The assigner as checkpoint 1, in the folder that the configuration names. */
+static inline void
+world_save(const world *wo)
+{
+    aa_ckpt_writer *w;
+    aa_err          err = AA_ERR_INIT;
+    aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
+    if (st == AA_OK) st = assigner_save(wo->as, w, &err);
+    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
+    if (st != AA_OK) fail_msg("%s", err.text);
+}
+
+/* ... and another one from it. */
+static inline aa_status
+world_restore(const aa_conf *cfg, assigner **out, aa_err *err)
+{
+    aa_ckpt_reader *r;
+    aa_status       st = aa_ckpt_open(&r, cfg, "assigner", 1, err);
+    if (st != AA_OK) return st;
+    st = assigner_new(out, cfg, err);
+    if (st == AA_OK) st = assigner_restore(*out, r, err);
+    aa_ckpt_close(&r);
+    return st;
 }
 
 /* Append an event of one key per field to the batch that world_step assigns. */
@@ -135,8 +169,7 @@ world_check(world *wo)
     }
     assert_int_equal(at, b->op_count); /* sorted, none left over */
     for (size_t f = 0; f < F; f++) {
-        assigner_stats st;
-        assigner_stats_get(wo->as, (uint32_t)f, &st);
+        const assigner_stats st = world_stats(wo, (uint32_t)f);
         assert_int_equal(st.rows_unique, wo->rows[f]);
         assert_int_equal(st.rows_unique_peak, wo->most[f]);
         uint64_t ids = 0;

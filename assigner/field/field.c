@@ -141,12 +141,18 @@ field_unseen(const field *fd, aa_assignment *out)
     }
 }
 
-/* What an ID with a row of its own reads beside it, or would without: the ladder goes on rising. */
+/* Of an ID with a row of its own, if it had none: the ladder goes on rising. 0: none is shared. */
+static uint32_t
+fallback_position(const field *fd, const id_entry *e)
+{
+    return fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
+}
+
+/* What it reads there, beside its row or without it. */
 static void
 fallback_reading(const field *fd, const id_entry *e, uint32_t *slot, float *mix)
 {
-    uint32_t position = fd->mode->ladder ? policy_ladder(&fd->env, e->seen) : fd->env.top;
-    lean_reading(position, e->lean, fd->p, slot, mix);
+    lean_reading(fallback_position(fd, e), e->lean, fd->p, slot, mix);
 }
 
 void
@@ -254,7 +260,7 @@ demote(field *fd, const field_step *sp, field_id *id, uint32_t to, aa_err *err)
 aa_status
 field_take_row(field *fd, const field_step *sp, field_id *id, aa_err *err)
 {
-    const uint32_t to = fd->mode->ladder ? policy_ladder(&fd->env, id->e.seen) : fd->env.top;
+    const uint32_t to = fallback_position(fd, &id->e);
     aa_status      st = demote(fd, sp, id, to > 0 ? to : 1, err);
     field_store(fd, id, 0);
     return st;
@@ -277,10 +283,7 @@ make_room(field *fd, const field_step *sp, const id_entry *e, float frequency, b
     *done = true;
     field_id loser;
     field_holder(fd, slot, sp->now, &loser);
-    uint32_t  to = fd->mode->ladder ? policy_ladder(&fd->env, loser.e.seen) : fd->env.top;
-    aa_status st = demote(fd, sp, &loser, to, err);
-    field_store(fd, &loser, 0);
-    return st;
+    return field_take_row(fd, sp, &loser, err);
 }
 
 /* The ID at shared position `from` gets a row, if there is one to be had. */
@@ -346,24 +349,31 @@ field_open(field *fd, const field_step *sp, aa_err *err)
 }
 
 aa_status
+field_insert(field *fd, uint64_t now, field_id *id, aa_err *err)
+{
+    aa_status st = idtable_insert(&fd->tbl, id->hash, &id->place, err);
+    if (st != AA_OK) return st;
+    fd->fs.ids_seen++;
+    fd->ids_at[1]++;
+    if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
+    field_load(fd, now, id);
+    if (!fd->env.pr) return AA_OK;
+    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
+    price_ids(fd->env.pr, 1);
+    return AA_OK;
+}
+
+aa_status
 field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_id *id, aa_err *err)
 {
     id->hash = idtable_hash(key);
     id->place = hint;
     if (!idtable_is_at(&fd->tbl, id->hash, hint)) id->place = idtable_find(&fd->tbl, id->hash);
-    const bool fresh = id->place == IDTABLE_NONE;
-    if (fresh) {
+    if (id->place == IDTABLE_NONE) {
         aa_status st = field_make_place(fd, sp, err);
-        if (st == AA_OK) st = idtable_insert(&fd->tbl, id->hash, &id->place, err);
-        if (st != AA_OK) return st;
-        fd->fs.ids_seen++;
-        fd->ids_at[1]++;
-        if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
+        return st == AA_OK ? field_insert(fd, sp->now, id, err) : st;
     }
     field_load(fd, sp->now, id);
-    if (!fresh || !fd->env.pr) return AA_OK;
-    id->e.gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
-    price_ids(fd->env.pr, 1);
     return AA_OK;
 }
 

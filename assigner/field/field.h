@@ -98,6 +98,10 @@ aa_status field_open(field *fd, const field_step *sp, aa_err *err)
 /** Load the ID of a key, which is inserted if need be. hint: where it was found a moment ago. */
 aa_status field_find(field *fd, const field_step *sp, uint64_t key, uint64_t hint, field_id *id,
                      aa_err *err) __attribute__((warn_unused_result));
+/** Insert the ID at id->hash, at position 1, and load it. @pre it is not there; there is room for it:
+ *  field_id_fits, field_make_place */
+aa_status field_insert(field *fd, uint64_t now, field_id *id, aa_err *err)
+    __attribute__((warn_unused_result));
 /** Move the ID and write what the event reads in this field. */
 aa_status field_assign(field *fd, const field_step *sp, field_id *id, aa_err *err)
     __attribute__((warn_unused_result));
@@ -144,8 +148,9 @@ bool field_id_fits(field *fd);
 bool field_row_fits(field *fd);
 /** Most own rows of the field from here on, where the budget in bytes is used up; 0: it is not. */
 uint64_t field_rows_bound(const field *fd);
-/** The next ID of a walk that goes round and round, at *hash or behind it. @pre there is an ID */
-void field_walk_round(const field *fd, uint64_t *hash, idtable_walk *wk);
+/** The next ID of a walk that goes round and round, at *cursor (a hash) or behind it: hash and place
+ *  of it; *cursor moves on. @pre there is an ID */
+field_id field_walk_round(const field *fd, uint64_t *cursor);
 /** Reward by the drop of the loss: an event's loss goes into the ID's window, if the ID is still
  * there. */
 void field_loss(field *fd, uint64_t key, float loss);

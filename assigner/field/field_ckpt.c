@@ -50,7 +50,7 @@ leave_probability(const field *fd, const id_entry *e, uint32_t bucket, uint64_t 
 {
     const bool row = policy_holds_row(e);
     if (fd->env.pr) {
-        const float ask = fd->env.pr->ask[fd->env.f];
+        const float ask = price_ask(fd->env.pr, fd->env.f);
         if (row)
             return (double)(field_index(fd, e->slot, now) < (float)price_of(fd->env.pr, fd->env.f));
         return ask > 0.0f

@@ -21,10 +21,7 @@ find_least(field *fd, uint64_t now, field_id *out)
     float          worth_least = INFINITY, worth_holder = INFINITY;
     uint32_t       looks = 0;
     for (uint32_t n = 0; n < EVICT_REACH && n < fd->tbl.count && looks < EVICT_LOOKS; n++) {
-        idtable_walk wk;
-        field_walk_round(fd, &fd->fs.next_forget, &wk);
-        fd->fs.next_forget = wk.hash + 1;
-        field_id id = {.hash = wk.hash, .place = wk.place};
+        field_id id = field_walk_round(fd, &fd->fs.next_forget);
         field_load(fd, now, &id);
         const float worth = victims_worth(cfg, &id.e, policy_frequency(cfg, &id.e, now), now);
         const bool  holds = policy_holds_row(&id.e);
@@ -51,12 +48,6 @@ rows_come_with_ids(const field *fd)
     return fd->mode->own == AA_OWN_RANDOM && !field_has_shared_rows(fd);
 }
 
-static uint64_t
-larger_of(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static bool
 claim_bytes(field *fd, uint64_t ids, uint64_t rows)
 {
@@ -72,7 +63,7 @@ field_id_fits(field *fd)
 {
     if (fd->env.bb->bytes == 0) return true;
     const bool     with_row = rows_come_with_ids(fd);
-    const uint64_t ids = larger_of(fd->fs.ids_peak, fd->tbl.count + 1);
+    const uint64_t ids = fd->fs.ids_peak + (fd->tbl.count == fd->fs.ids_peak);
     return claim_bytes(fd, ids, fd->sl.end + (with_row && !slots_have_place(&fd->sl)));
 }
 

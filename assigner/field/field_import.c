@@ -3,7 +3,6 @@
  * takes, with the lean that leads to its reading. */
 #include "assigner/field/fastlean.h"
 #include "assigner/field/field.h"
-#include "assigner/field/gap.h"
 #include "assigner/field/lean.h"
 
 #define SEEN_MAX (1u << 20)
@@ -62,10 +61,8 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     if (!field_id_fits(fd))
         return aa_fail(err, AA_ECONFIG, "agent.budget_bytes: no room for more IDs of field %u",
                        fd->env.f);
-    aa_status st = idtable_insert(&fd->tbl, at.hash, &at.place, err);
+    aa_status st = field_insert(fd, now, &at, err);
     if (st != AA_OK) return st;
-    if (fd->tbl.count > fd->fs.ids_peak) fd->fs.ids_peak = fd->tbl.count;
-    field_load(fd, now, &at);
     id_entry *e = &at.e;
     e->seen = seen_for(fd, position);
     e->frequency = (float)e->seen;
@@ -73,11 +70,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
     e->position = (uint8_t)position;
     e->lean = imported_lean(fd, id);
     if (fd->signals) fastlean_import(e, id->signal);
-    if (fd->env.pr) {
-        e->gap = gap_mean(fd->fs.gap_sum, fd->fs.gap_count);
-        price_ids(fd->env.pr, 1);
-        if (e->seen > 1) price_returned(fd->env.pr, 1);
-    }
+    if (fd->env.pr && e->seen > 1) price_returned(fd->env.pr, 1);
     if (id->own && !slots_full(&fd->sl) && field_row_fits(fd)) {
         st = slots_take(&fd->sl, field_tag(&at), &e->slot, err);
         if (st != AA_OK) return st;
@@ -85,7 +78,7 @@ field_import(field *fd, const aa_import_id *id, uint64_t seq, uint64_t now, aa_a
         if (fd->env.pr) price_took(fd->env.pr, fd->env.f); /* too many: the next round of prices */
         e->position = (uint8_t)(fd->env.k + 1);
     }
-    fd->fs.ids_seen++;
+    fd->ids_at[1]--; /* where it was inserted */
     fd->ids_at[e->position]++;
     field_store(fd, &at, IDPACK_NEAREST);
     field_load(fd, now, &at); /* as it is kept */

@@ -70,25 +70,23 @@ visit_holders(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
     return st;
 }
 
-void
-field_walk_round(const field *fd, uint64_t *hash, idtable_walk *wk)
+field_id
+field_walk_round(const field *fd, uint64_t *cursor)
 {
-    if (idtable_walk_from(&fd->tbl, *hash, wk)) return;
-    *hash = 0;
-    AA_REQUIRE(idtable_walk_from(&fd->tbl, 0, wk));
+    idtable_walk wk;
+    if (!idtable_walk_from(&fd->tbl, *cursor, &wk)) AA_REQUIRE(idtable_walk_from(&fd->tbl, 0, &wk));
+    *cursor = wk.hash + 1; /* 0 behind the last there can be */
+    return (field_id){.hash = wk.hash, .place = wk.place};
 }
 
 /* The next `visits` IDs, by hash. */
 static aa_status
 visit_ids(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
 {
-    aa_status    st = AA_OK;
-    idtable_walk wk;
+    aa_status st = AA_OK;
     if (visits > fd->tbl.count) visits = fd->tbl.count;
     for (; st == AA_OK && visits > 0; visits--) {
-        field_walk_round(fd, &fd->fs.next_id, &wk);
-        fd->fs.next_id = wk.hash + 1; /* 0 behind the last there can be */
-        field_id id = {.hash = wk.hash, .place = wk.place};
+        field_id id = field_walk_round(fd, &fd->fs.next_id);
         field_load(fd, sp->now, &id);
         st = visit(fd, sp, &id, err);
     }
@@ -115,10 +113,7 @@ forget(field *fd, const field_step *sp, uint64_t visits, aa_err *err)
     const uint64_t limit = (uint64_t)fd->env.cfg->agent.forget_events;
     if (visits > fd->tbl.count) visits = fd->tbl.count;
     for (; visits > 0 && fd->tbl.count > 0; visits--) {
-        idtable_walk wk;
-        field_walk_round(fd, &fd->fs.next_forget, &wk);
-        fd->fs.next_forget = wk.hash + 1;
-        field_id id = {.hash = wk.hash, .place = wk.place};
+        field_id id = field_walk_round(fd, &fd->fs.next_forget);
         idtable_get(&fd->tbl, id.hash, id.place, sp->now, &id.e);
         if (policy_holds_row(&id.e) || sp->now - id.e.last < limit) continue;
         aa_status st = field_forget(fd, &id, err);

@@ -14,13 +14,13 @@
  *      last       24       number of its last event, in a unit of the table's: idtable.h
  *   c  lean       16       fixed point, -2 .. 2
  *
- * Of an ID with a row of its own, b and c are beside the row's slot (slots.h); in their place are the slot and, in 48 bits, the
- * batch that gave it the row.
+ * Of an ID with a row of its own, b and c are beside the row's slot (slots.h); in their place are the
+ * slot and, in 48 bits, the batch that gave it the row.
  *
- * All but last, position, fast, recent and seen up to 128 are rounded stochastically: steps that the few bits
- * would swallow count in the mean. The caller gives the random bits, a function of what is stored
- * when, so that a replay has the same. What comes out of a pack goes back in unchanged, whatever
- * the bits.
+ * All but last, position, fast, recent and seen up to 128 are rounded stochastically: steps that the
+ * few bits would swallow count in the mean. The caller gives the random bits, a function of what is
+ * stored when, so that a replay has the same. What comes out of a pack goes back in unchanged,
+ * whatever the bits.
  */
 #ifndef AA_ASSIGNER_FIELD_IDPACK_H
 #define AA_ASSIGNER_FIELD_IDPACK_H

@@ -2,9 +2,9 @@
  *
  * An ID whose reading changed is queued once, however often it changes before it is sent. Small
  * moves of a mix are held back, and so is an ID that reads what any unseen ID reads; publish_exact
- * sends those too, and tell_new all that are new: scorers may have heard of them from a run that was abandoned, and would keep what
- * they heard. Where the queue would get long, IDs are only marked, and a walk over all of them
- * finds those.
+ * sends those too, and tell_new all that are new: scorers may have heard of them from a run that was
+ * abandoned, and would keep what they heard. Where the queue would get long, IDs are only marked,
+ * and a walk over all of them finds those.
  *
  * What was sent is not kept. There are two grids of readings, cells 0.1 wide, shifted by half a
  * cell; of an ID that was sent, the grid in which its reading was nearer to the middle of a cell is

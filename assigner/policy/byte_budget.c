@@ -9,10 +9,10 @@
 #include "common/model/row.h"
 
 #define SMALL_PARTS ((uint64_t)1 << 20) /* of each process: actor, critic, quality, lists */
-#define WAITING     16384u              /* changes to publish, of one field */
+#define WAITING     16384u              /* forgotten IDs to publish, of one field */
 #define RESERVED    4u                  /* a quarter */
 
-/* ---- IDs and rows ---- */
+/* ---- what IDs and rows take at most ---- */
 
 static bool
 has_rows(const aa_conf *cfg)
@@ -21,14 +21,14 @@ has_rows(const aa_conf *cfg)
     return own != AA_OWN_NEVER && own != AA_OWN_BY_KEY;
 }
 
-uint64_t
-byte_budget_ids_bytes(const aa_conf *cfg, uint64_t ids)
+static uint64_t
+bytes_of_ids(const aa_conf *cfg, uint64_t ids)
 {
     return idtable_most_bytes(ids, field_extra_bytes(cfg));
 }
 
-uint64_t
-byte_budget_rows_bytes(const aa_conf *cfg, uint64_t rows)
+static uint64_t
+bytes_of_rows(const aa_conf *cfg, uint64_t rows)
 {
     uint64_t bytes = slots_most_bytes(rows);
     if (aa_mode_of(cfg)->actor == AA_ACTOR_ROW) bytes += price_most_bytes(rows);
@@ -67,7 +67,7 @@ fixed_bytes(const aa_conf *cfg)
         bytes += publish_most_bytes(byte_budget_waiting(cfg));
         if (aa_mode_of(cfg)->actor == AA_ACTOR_ROW) bytes += price_most_bytes(0);
         if (aa_mode_of(cfg)->own == AA_OWN_BY_KEY)
-            bytes += byte_budget_rows_bytes(cfg, (uint64_t)cfg->fields[f].hash_rows);
+            bytes += bytes_of_rows(cfg, (uint64_t)cfg->fields[f].hash_rows);
     }
     return bytes;
 }
@@ -92,9 +92,9 @@ larger_of(uint64_t a, uint64_t b)
 static uint64_t
 claim_of(const byte_budget *bb, uint64_t ids, uint64_t rows)
 {
-    const uint64_t id_bytes = larger_of(byte_budget_ids_bytes(bb->cfg, ids), bb->reserved);
+    const uint64_t id_bytes = larger_of(bytes_of_ids(bb->cfg, ids), bb->reserved);
     if (!has_rows(bb->cfg)) return id_bytes;
-    return id_bytes + larger_of(byte_budget_rows_bytes(bb->cfg, rows), bb->reserved);
+    return id_bytes + larger_of(bytes_of_rows(bb->cfg, rows), bb->reserved);
 }
 
 aa_status
@@ -104,8 +104,8 @@ byte_budget_init(byte_budget *bb, const aa_conf *cfg, aa_err *err)
     if (bb->bytes == 0) return AA_OK;
     AA_REQUIRE(cfg->field_count > 0);
     const uint64_t parts = cfg->field_count * (has_rows(cfg) ? 2 : 1);
-    const uint64_t first = larger_of(byte_budget_ids_bytes(cfg, 1),
-                                     has_rows(cfg) ? byte_budget_rows_bytes(cfg, 1) : 0);
+    const uint64_t first =
+        larger_of(bytes_of_ids(cfg, 1), has_rows(cfg) ? bytes_of_rows(cfg, 1) : 0);
     bb->fixed = fixed_bytes(cfg);
     if (bb->bytes < bb->fixed + RESERVED * parts * first)
         return aa_fail(err, AA_ECONFIG,
@@ -140,8 +140,8 @@ byte_budget_used(const byte_budget *bb)
 {
     uint64_t bytes = bb->fixed;
     for (uint32_t f = 0; bb->bytes > 0 && f < bb->cfg->field_count; f++) {
-        bytes += byte_budget_ids_bytes(bb->cfg, bb->ids[f]);
-        if (has_rows(bb->cfg)) bytes += byte_budget_rows_bytes(bb->cfg, bb->rows[f]);
+        bytes += bytes_of_ids(bb->cfg, bb->ids[f]);
+        if (has_rows(bb->cfg)) bytes += bytes_of_rows(bb->cfg, bb->rows[f]);
     }
     return bytes;
 }

@@ -42,11 +42,8 @@ bool byte_budget_admits(const byte_budget *bb, uint32_t f, uint64_t ids, uint64_
 void byte_budget_claim(byte_budget *bb, uint32_t f, uint64_t ids, uint64_t rows);
 /** Bytes in use of the budget: fixed parts, IDs and rows. */
 uint64_t byte_budget_used(const byte_budget *bb);
-/** Changed IDs of a field, and forgotten ones, that may wait to be published; 0: no limit. */
+/** Forgotten IDs of a field that may wait to be published; 0: no limit. (Of changed ones
+ *  assigner/field/publish never has many waiting.) */
 size_t byte_budget_waiting(const aa_conf *cfg);
-
-/* ---- what the parts take at most ---- */
-uint64_t byte_budget_ids_bytes(const aa_conf *cfg, uint64_t ids);
-uint64_t byte_budget_rows_bytes(const aa_conf *cfg, uint64_t rows);
 
 #endif

@@ -21,7 +21,7 @@ policy_move
 policy_default_event(const policy_env *env, const policy_view *v)
 {
     if (policy_holds_row(v->e)) return policy_stay(env, v);
-    const float ask = env->pr->ask[env->f];
+    const float ask = price_ask(env->pr, env->f);
     if (!(ask > 0.0f)) return policy_up(env, v);
     const uint32_t bucket = aa_freq_bucket(v->frequency);
     const float    x = row_actor_index(env->ra, bucket, gap_with(v->e, v->now)) / ask;

@@ -23,12 +23,17 @@
 
 /* ---- what a row costs, and the limit ---- */
 
+static void
+set_share(price *pr)
+{
+    pr->share = pr->cfg->agent.price / (pr->ids > 0 ? (double)pr->ids : 1.0);
+}
+
 /* Price of a row without regard to limits. */
 static double
 least_price(const price *pr)
 {
-    const double ids = pr->ids > 0 ? (double)pr->ids : 1.0;
-    return fmax(pr->cfg->agent.price / ids, pr->cfg->agent.row_cost);
+    return fmax(pr->share, pr->cfg->agent.row_cost);
 }
 
 static void
@@ -41,13 +46,6 @@ set_budget(price *pr)
     pr->budget = rows > least ? rows : least;
 }
 
-static void
-set_asks(price *pr)
-{
-    for (uint32_t f = 0; f < pr->F; f++)
-        pr->ask[f] = (float)(price_of(pr, f) * pr->cfg->agent.swap_margin);
-}
-
 aa_status
 price_init(price *pr, const aa_conf *cfg, const uint64_t *limit, aa_err *err)
 {
@@ -57,7 +55,7 @@ price_init(price *pr, const aa_conf *cfg, const uint64_t *limit, aa_err *err)
     pr->hist = calloc(pr->F * BINS, sizeof *pr->hist);
     if (!pr->hist) return aa_fail(err, AA_ENOMEM, "prices of %zu fields", pr->F);
     set_budget(pr);
-    set_asks(pr);
+    set_share(pr);
     return AA_OK;
 }
 
@@ -102,7 +100,7 @@ void
 price_ids(price *pr, int change)
 {
     pr->ids += (uint64_t)(int64_t)change;
-    set_asks(pr);
+    set_share(pr);
 }
 
 void
@@ -117,6 +115,12 @@ price_of(const price *pr, uint32_t f)
 {
     const double own = pr->limit[f] > 0 ? pr->ps.field[f].price : 0.0;
     return fmax(fmax(pr->ps.all.price, own), least_price(pr));
+}
+
+float
+price_ask(const price *pr, uint32_t f)
+{
+    return (float)(price_of(pr, f) * pr->cfg->agent.swap_margin);
 }
 
 /* ---- a round ---- */
@@ -208,7 +212,6 @@ price_clear(price *pr)
             own = clear_market(pr, &ps->field[f], pr->limit[f], pr->used[f], f, f + 1);
         ps->cut[f] = (float)fmax(fmax(all, own), least_price(pr));
     }
-    set_asks(pr);
     ps->rounds++;
     ps->phase = PRICE_RELEASE;
     ps->f = ps->at = 0;
@@ -368,6 +371,6 @@ price_restore(price *pr, const size_t *end, const size_t *used, uint64_t ids, ui
         st = restore_indices(pr, f, r, err);
     }
     set_budget(pr);
-    set_asks(pr);
+    set_share(pr);
     return st;
 }

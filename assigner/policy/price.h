@@ -57,9 +57,9 @@ typedef struct {
     price_state    ps;
     uint64_t       held, budget;         /* rows of all fields */
     uint64_t       ids;                  /* IDs of all fields */
+    double         share;                /* of agent.price, for one of these */
     uint64_t       used[AA_MAX_FIELDS];  /* by field */
     uint64_t       limit[AA_MAX_FIELDS]; /* of the field itself; 0: none */
-    float          ask[AA_MAX_FIELDS];   /* what an ID's index is compared with; 0: anyone may */
     float         *index[AA_MAX_FIELDS]; /* (counted) INFINITY: nobody held the row */
     size_t         cap[AA_MAX_FIELDS];
     uint32_t      *hist; /* (F,bins) of the indices counted so far */
@@ -82,6 +82,8 @@ void price_ids(price *pr, int change);
 void price_returned(price *pr, int change);
 /** Price of a row in the field now. */
 double price_of(const price *pr, uint32_t f);
+/** What the index of an ID without a row is compared with; 0: anyone may have one. */
+float price_ask(const price *pr, uint32_t f);
 
 /** A new round: nothing counted. */
 void price_begin(price *pr, uint64_t now);
@@ -97,7 +99,7 @@ uint64_t  price_most_bytes(uint64_t rows);
 uint64_t  price_digest(const price *pr, uint64_t d);
 aa_status price_save(const price *pr, aa_ckpt_writer *w, aa_err *err)
     __attribute__((warn_unused_result));
-/** @param end   (F) unique slots ever used; used: (F) in use now
+/** @param end  (F) unique slots ever used; used: (F) in use now
  *  @param ids  IDs in all tables; events: so far */
 aa_status price_restore(price *pr, const size_t *end, const size_t *used, uint64_t ids,
                         uint64_t events, aa_ckpt_reader *r, aa_err *err)

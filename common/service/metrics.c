@@ -206,6 +206,17 @@ aa_metrics_gauge(aa_metrics *ms, const char *name, const char *labels, const cha
     return &add_sample(ms, name, labels, GAUGE, help)->u.gauge;
 }
 
+void
+aa_metrics_gauges(aa_metrics *ms, const char *name, const char *label, const char *const *value,
+                  size_t n, const char *help, aa_gauge **gauge)
+{
+    for (size_t i = 0; i < n; i++) {
+        char labels[64] = "";
+        aa_metrics_label(labels, sizeof labels, label, value[i]);
+        gauge[i] = aa_metrics_gauge(ms, name, labels, help);
+    }
+}
+
 aa_histogram *
 aa_metrics_histogram(aa_metrics *ms, const char *name, const char *labels, const char *help)
 {

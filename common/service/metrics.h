@@ -28,6 +28,9 @@ void aa_metrics_label(char *labels, size_t size, const char *name, const char *v
 aa_counter *aa_metrics_counter(aa_metrics *ms, const char *name, const char *labels,
                                const char *help);
 aa_gauge *aa_metrics_gauge(aa_metrics *ms, const char *name, const char *labels, const char *help);
+/* One for each of n values of a label, in their order: into gauge (n). */
+void aa_metrics_gauges(aa_metrics *ms, const char *name, const char *label,
+                       const char *const *value, size_t n, const char *help, aa_gauge **gauge);
 /* Durations in seconds, buckets from 50 us to 60 s. */
 aa_histogram *aa_metrics_histogram(aa_metrics *ms, const char *name, const char *labels,
                                    const char *help);

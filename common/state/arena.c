@@ -1,17 +1,12 @@
 #define _DEFAULT_SOURCE /* madvise, anonymous maps */
 #include "common/state/arena.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* Linux 6.1; EINVAL before */
-#endif
+#include "common/state/hugepage.h"
 
-#define HUGE_BYTES ((size_t)2 << 20)
 #define ALIGN      ((size_t)64)
 #define MOST_BYTES ((size_t)64 << 20) /* of a region that grows by habit */
 
@@ -32,7 +27,7 @@ enum { WHOLE_REGIONS = 1 };
 typedef struct {
     char  *map; /* owned, (map_bytes) */
     size_t map_bytes;
-    char  *start; /* aligned to HUGE_BYTES */
+    char  *start; /* aligned to HUGEPAGE_BYTES */
     size_t used, bytes;
 } region;
 
@@ -67,14 +62,10 @@ aa_arena_free(aa_arena **ar_p)
 static bool
 map_region(region *rg, size_t bytes)
 {
-    rg->map_bytes = bytes + HUGE_BYTES;
-    rg->map = mmap(NULL, rg->map_bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (rg->map == MAP_FAILED) return false;
-    rg->start = rg->map + (HUGE_BYTES - (uintptr_t)rg->map % HUGE_BYTES) % HUGE_BYTES;
+    rg->map = hugepage_map(bytes, PROT_READ | PROT_WRITE, &rg->start);
+    rg->map_bytes = hugepage_map_bytes(bytes);
     rg->bytes = bytes;
-    (void)madvise(rg->start, bytes, MADV_HUGEPAGE); /* small pages will do where there are none */
-    return true;
+    return rg->map != NULL;
 }
 
 /* A region for at least so many bytes; NULL: no memory. */
@@ -87,9 +78,9 @@ add_region(aa_arena *ar, size_t least)
     if (!grown) return NULL;
     ar->region = grown;
     if (WHOLE_REGIONS) {
-        size_t bytes = last_bytes > 0 ? last_bytes * 2 : HUGE_BYTES;
+        size_t bytes = last_bytes > 0 ? last_bytes * 2 : HUGEPAGE_BYTES;
         if (bytes > MOST_BYTES) bytes = MOST_BYTES;
-        if (bytes < least) bytes = (least + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+        if (bytes < least) bytes = (least + HUGEPAGE_BYTES - 1) / HUGEPAGE_BYTES * HUGEPAGE_BYTES;
         if (!map_region(&rg, bytes)) return NULL;
     } else {
         rg.map = aligned_alloc(ALIGN, least);
@@ -120,11 +111,9 @@ aa_arena_tidy(aa_arena *ar)
 {
     if (ar->tidy_region < ar->count && ar->region[ar->tidy_region].map_bytes > 0) {
         const region *rg = &ar->region[ar->tidy_region];
-        /* EAGAIN, EBUSY: not now; it is no more than slower */
-        if (ar->tidy_at < rg->used &&
-            madvise(rg->start + ar->tidy_at, HUGE_BYTES, MADV_COLLAPSE) != 0 && errno == EINVAL)
+        if (ar->tidy_at < rg->used && !hugepage_collapse(rg->start + ar->tidy_at))
             ar->tidy_region = ar->count;
-        ar->tidy_at += HUGE_BYTES;
+        ar->tidy_at += HUGEPAGE_BYTES;
         if (ar->tidy_at >= rg->used) {
             ar->tidy_at = 0;
             ar->tidy_region++;

@@ -174,29 +174,6 @@ remove_checkpoint(const world *wo, const char *folder)
 }
 
 static void
-save(const world *wo)
-{
-    aa_ckpt_writer *w;
-    aa_err          err = AA_ERR_INIT;
-    aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
-    if (st == AA_OK) st = assigner_save(wo->as, w, &err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
-    if (st != AA_OK) fail_msg("%s", err.text);
-}
-
-static aa_status
-restore(const aa_conf *cfg, assigner **out, aa_err *err)
-{
-    aa_ckpt_reader *r;
-    aa_status       st = aa_ckpt_open(&r, cfg, "assigner", 1, err);
-    if (st != AA_OK) return st;
-    st = assigner_new(out, cfg, err);
-    if (st == AA_OK) st = assigner_restore(*out, r, err);
-    aa_ckpt_close(&r);
-    return st;
-}
-
-static void
 a_restored_assigner_goes_on_bit_for_bit(void **state)
 {
     (void)state;
@@ -209,10 +186,10 @@ a_restored_assigner_goes_on_bit_for_bit(void **state)
         world_open(&wo);
         world_random(&wo, 11, 35, 30, 400, 1);
         assert_int_equal(assigner_next_batch(wo.as) - assigner_next_reward(wo.as), 4);
-        save(&wo);
+        world_save(&wo);
         uint64_t  at_save = assigner_digest(wo.as);
         assigner *second = NULL;
-        if (restore(&wo.cfg, &second, &err) != AA_OK) fail_msg("%s", err.text);
+        if (world_restore(&wo.cfg, &second, &err) != AA_OK) fail_msg("%s", err.text);
         assert_true(assigner_digest(second) == at_save);
 
         assigner *first = wo.as; /* the world goes on with either; its rows are the same */
@@ -254,8 +231,8 @@ a_fresh_assigner_can_be_saved_and_restored(void **state)
     busy_conf(&wo, AA_MODE_PAPER);
     checkpoint_dir(&wo, folder);
     world_open(&wo);
-    save(&wo);
-    assert_int_equal(restore(&wo.cfg, &second, NULL), AA_OK);
+    world_save(&wo);
+    assert_int_equal(world_restore(&wo.cfg, &second, NULL), AA_OK);
     assert_true(assigner_digest(second) == assigner_digest(wo.as));
     assigner_free(&second);
     world_close(&wo);
@@ -348,13 +325,14 @@ a_checkpoint_that_does_not_fit_together_is_refused(void **state)
         checkpoint_dir(&wo, folder);
         world_open(&wo);
         world_random(&wo, 11, 35, 30, 400, 1);
-        save(&wo);
+        world_save(&wo);
         const size_t at = damage[i].at >= HOLDER
                               ? damage[i].at - HOLDER + holder_at(&wo, damage[i].section)
                               : damage[i].at;
         rewrite(&wo, damage[i].section, at, damage[i].with);
         if (damage[i].with == 0x7f) rewrite(&wo, damage[i].section, at - 1, 0xff);
-        if (restore(&wo.cfg, &second, &err) != AA_EPARSE) fail_msg("damage %zu was not seen", i);
+        if (world_restore(&wo.cfg, &second, &err) != AA_EPARSE)
+            fail_msg("damage %zu was not seen", i);
         assert_true(strlen(err.text) > 0);
         assigner_free(&second);
         world_close(&wo);

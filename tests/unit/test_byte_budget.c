@@ -13,14 +13,6 @@
 #include "tests/fakes/ckpt_folder.h"
 #include "tests/world.h"
 
-static assigner_stats
-stats(const world *wo, uint32_t f)
-{
-    assigner_stats st;
-    assigner_stats_get(wo->as, f, &st);
-    return st;
-}
-
 /* The least budget that is taken, and so many bytes more. */
 static void
 set_budget(aa_conf *cfg, int64_t more)
@@ -58,7 +50,7 @@ held_bytes(const world *wo, uint32_t slots_end[AA_MAX_FIELDS])
 {
     uint64_t bytes = 0;
     for (uint32_t f = 0; f < wo->cfg.field_count; f++) {
-        const assigner_stats st = stats(wo, f);
+        const assigner_stats st = world_stats(wo, f);
         bytes += st.table_bytes + st.agent_bytes;
         for (uint32_t s = slots_end[f]; s < WORLD_ROWS; s++)
             if (wo->live[f][s]) slots_end[f] = s + 1;
@@ -70,7 +62,7 @@ held_bytes(const world *wo, uint32_t slots_end[AA_MAX_FIELDS])
 static void
 check_held(const world *wo, uint32_t slots_end[AA_MAX_FIELDS])
 {
-    const assigner_stats st = stats(wo, 0);
+    const assigner_stats st = world_stats(wo, 0);
     assert_true(held_bytes(wo, slots_end) <= st.bytes_used);
     assert_true(st.bytes_used <= st.bytes_budget);
     assert_int_equal(st.bytes_budget, wo->cfg.agent.budget_bytes);
@@ -101,8 +93,8 @@ the_budget_is_never_exceeded_under_a_flood_in_any_mode(void **state)
             world_step(&wo);
             check_held(&wo, end);
         }
-        assert_true(stats(&wo, 0).forgotten > 10000); /* it was a flood */
-        assert_true(stats(&wo, 0).ids > 2000);
+        assert_true(world_stats(&wo, 0).forgotten > 10000); /* it was a flood */
+        assert_true(world_stats(&wo, 0).ids > 2000);
         world_close(&wo);
     }
 }
@@ -122,11 +114,11 @@ regulars_stay_while_ids_that_come_once_go(void **state)
             flood_event(&wo, n, regulars);
             if (n % 64 == 63) world_step(&wo);
         }
-        const uint64_t before = stats(&wo, 0).ids_seen;
+        const uint64_t before = world_stats(&wo, 0).ids_seen;
         for (uint64_t n = 0; n < 4 * regulars; n += 4) /* each of them once more: none is new */
             flood_event(&wo, n, regulars);
         world_step(&wo);
-        assert_int_equal(stats(&wo, 0).ids_seen, before);
+        assert_int_equal(world_stats(&wo, 0).ids_seen, before);
         world_close(&wo);
     }
 }
@@ -145,7 +137,7 @@ rows_have_their_reserve_when_a_flood_came_first(void **state)
             world_event(&wo, key, 0.0f);
             if (n % 64 == 63) world_step(&wo);
         }
-        assert_true(stats(&wo, 0).forgotten > 0);
+        assert_true(world_stats(&wo, 0).forgotten > 0);
         for (uint64_t n = 0; n < 60000; n++) {
             const uint64_t key[2] = {1 + n % 900, 1 + n % 900};
             world_event(&wo, key, n % 3 == 0 ? 1.0f : 0.0f);
@@ -172,17 +164,10 @@ a_restored_assigner_goes_on_as_if_it_had_not_stopped(void **state)
                 flood_event(&wo, n, run_regulars);
                 if (n % 64 == 63) world_step(&wo);
                 if (run == 1 && n == 64 * 250 - 1) {
-                    aa_err          err = AA_ERR_INIT;
-                    aa_ckpt_writer *w = NULL;
-                    aa_ckpt_reader *r = NULL;
-                    assert_int_equal(aa_ckpt_create(&w, &wo.cfg, "assigner", 1, &err), AA_OK);
-                    assert_int_equal(assigner_save(wo.as, w, &err), AA_OK);
-                    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
+                    aa_err err = AA_ERR_INIT;
+                    world_save(&wo);
                     assigner_free(&wo.as);
-                    assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_OK);
-                    assert_int_equal(aa_ckpt_open(&r, &wo.cfg, "assigner", 1, &err), AA_OK);
-                    if (assigner_restore(wo.as, r, &err) != AA_OK) fail_msg("%s", err.text);
-                    aa_ckpt_close(&r);
+                    if (world_restore(&wo.cfg, &wo.as, &err) != AA_OK) fail_msg("%s", err.text);
                 }
             }
             digest[run] = assigner_digest(wo.as);
@@ -197,24 +182,18 @@ static void
 a_budget_that_the_restored_state_exceeds_is_refused(void **state)
 {
     (void)state;
-    world           wo;
-    aa_err          err = AA_ERR_INIT;
-    aa_ckpt_writer *w = NULL;
-    aa_ckpt_reader *r = NULL;
+    world  wo;
+    aa_err err = AA_ERR_INIT;
     small_world(&wo, AA_MODE_DEFAULT, 3000000);
     ckpt_folder_make(&wo.cfg);
     world_open(&wo);
     world_random(&wo, 1, 100, 500, 1e6, 1);
-    assert_int_equal(aa_ckpt_create(&w, &wo.cfg, "assigner", 1, &err), AA_OK);
-    assert_int_equal(assigner_save(wo.as, w, &err), AA_OK);
-    assert_int_equal(aa_ckpt_commit(&w, 0, &err), AA_OK);
+    world_save(&wo);
     assigner_free(&wo.as);
     set_budget(&wo.cfg, 0);
-    assert_int_equal(assigner_new(&wo.as, &wo.cfg, &err), AA_OK);
-    assert_int_equal(aa_ckpt_open(&r, &wo.cfg, "assigner", 1, &err), AA_OK);
-    assert_int_equal(assigner_restore(wo.as, r, &err), AA_ECONFIG);
-    assert_non_null(strstr(err.text, "agent.budget_bytes"));
-    aa_ckpt_close(&r);
+    assert_int_equal(world_restore(&wo.cfg, &wo.as, &err), AA_ECONFIG);
+    assert_non_null(strstr(err.text, "agent.budget_bytes: "));
+    assert_non_null(strstr(err.text, "restored"));
     world_close(&wo);
     ckpt_folder_remove(&wo.cfg);
 }

@@ -11,14 +11,6 @@
 #include "tests/check.h"
 #include "tests/world.h"
 
-static assigner_stats
-stats(const world *wo, uint32_t f)
-{
-    assigner_stats st;
-    assigner_stats_get(wo->as, f, &st);
-    return st;
-}
-
 /* world_check asserts the budget at every op */
 static void
 the_budget_holds_under_a_flood_in_every_mode_that_gives_rows(void **state)
@@ -61,7 +53,7 @@ two_holders(world *wo)
     world_open(wo);
     for (size_t n = 0; n < 40; n++)
         world_one(wo, 1 + n % 2, 500 + n, 1.0f);
-    assert_int_equal(stats(wo, 0).rows_unique, 2);
+    assert_int_equal(world_stats(wo, 0).rows_unique, 2);
 }
 
 static void
@@ -97,8 +89,8 @@ a_hot_id_takes_the_row_of_the_one_that_went_quiet(void **state)
     assert_int_equal(wo.out.op[1].slot, 16);
     assert_int_equal(wo.out.op[1].event_idx, 0);
     assert_int_equal(wo.out.slot[0], 16);
-    assert_int_equal(stats(&wo, 0).demotions, 1);
-    assert_int_equal(stats(&wo, 0).swept, 0);
+    assert_int_equal(world_stats(&wo, 0).demotions, 1);
+    assert_int_equal(world_stats(&wo, 0).swept, 0);
     world_one(&wo, 2, 9000, 1.0f); /* 2 is back, on a shared row again */
     assert_true(wo.out.slot[0] < 15);
     world_close(&wo);
@@ -153,7 +145,7 @@ a_refused_promotion_is_no_decision_of_the_actors(void **state)
         assert_int_equal(AA_STATE_ACTION(wo.out.state[0]), AA_UNCHANGED);
         assert_int_equal(wo.out.next_state[0] % 6, 0);
     }
-    assert_int_equal(stats(&wo, 0).actions[AA_ASCEND], 1);
+    assert_int_equal(world_stats(&wo, 0).actions[AA_ASCEND], 1);
     world_close(&wo);
 }
 
@@ -211,7 +203,7 @@ forgetting_bounds_the_table_and_spares_ids_with_rows(void **state)
         world_event(&wo, key, 1.0f);
         if (n % 50 == 49) world_step(&wo);
     }
-    assigner_stats st = stats(&wo, 0);
+    assigner_stats st = world_stats(&wo, 0);
     assert_in_range(st.ids, 500, 1200);
     assert_int_equal(st.ids_seen, 20001);
     assert_int_equal(st.forgotten, st.ids_seen - st.ids);
@@ -238,7 +230,7 @@ one_field_and_eight_fields_work_as_two_do(void **state)
         world_open(&wo);
         world_random(&wo, 2, 40, 30, 200, 1);
         for (uint32_t f = 0; f < count[i]; f++)
-            assert_true(stats(&wo, f).promotions > 0);
+            assert_true(world_stats(&wo, f).promotions > 0);
         world_close(&wo);
     }
 }

@@ -48,6 +48,23 @@ check_has(const char *text, const char *want)
 }
 
 static void
+a_family_has_a_gauge_for_each_value_of_its_label(void **state)
+{
+    static const char *const part[] = {"rows", "in \"flight\""};
+    aa_metrics              *ms = *state;
+    aa_gauge                *gauge[2];
+    aa_metrics_gauges(ms, "x_bytes", "part", part, 2, "Bytes, by part.", gauge);
+    aa_gauge_set(gauge[0], 3);
+    aa_gauge_set(gauge[1], 4);
+    char *text = render(ms);
+    check_has(text, "# HELP x_bytes Bytes, by part.\n"
+                    "# TYPE x_bytes gauge\n"
+                    "x_bytes{part=\"rows\"} 3\n"
+                    "x_bytes{part=\"in \\\"flight\\\"\"} 4\n");
+    free(text);
+}
+
+static void
 families_are_rendered_whole_with_one_head(void **state)
 {
     aa_metrics *ms = *state;
@@ -219,6 +236,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, new_metrics, free_metrics)
     const struct CMUnitTest tests[] = {
         T(families_are_rendered_whole_with_one_head),
+        T(a_family_has_a_gauge_for_each_value_of_its_label),
         T(gauges_that_are_not_finite_are_spelled_as_prometheus_does),
         T(histogram_buckets_are_cumulative),
         T(quantiles_are_interpolated_in_their_bucket),

@@ -11,14 +11,6 @@
 #include "tests/check.h"
 #include "tests/world.h"
 
-static assigner_stats
-stats(const world *wo, uint32_t f)
-{
-    assigner_stats st;
-    assigner_stats_get(wo->as, f, &st);
-    return st;
-}
-
 static uint32_t
 first_unique(const world *wo)
 {
@@ -43,7 +35,7 @@ rule_gives_a_row_at_exactly_the_threshold_of_earlier_events(void **state)
             assert_int_equal(wo.out.seen[0], n);
         }
         assert_int_equal(wo.ops[AA_OP_PROMOTE], 2);
-        assert_int_equal(stats(&wo, 0).promotions, 1);
+        assert_int_equal(world_stats(&wo, 0).promotions, 1);
         world_close(&wo);
     }
 }
@@ -91,7 +83,7 @@ threshold_has_one_shared_row(void **state)
     world_random(&wo, 1, 5, 100, 1000, 1);
     for (size_t j = 0; j < 200; j++)
         assert_true(wo.out.slot[j] >= 1 || wo.out.mix[j] == 0.0f);
-    assert_int_equal(stats(&wo, 0).rows_shared, 1);
+    assert_int_equal(world_stats(&wo, 0).rows_shared, 1);
     world_close(&wo);
 }
 
@@ -149,13 +141,13 @@ a_silent_id_gives_its_row_back_and_stands_where_the_ladder_puts_it(void **state)
     world_open(&wo);
     for (size_t n = 0; n < 5; n++)
         world_one(&wo, 1, 100 + n, 1.0f);
-    assert_int_equal(stats(&wo, 0).rows_unique, 1);
+    assert_int_equal(world_stats(&wo, 0).rows_unique, 1);
     size_t at = silence_until_freed(&wo, 200);
     assert_in_range(at, 50, 60); /* sweep_every is 10 */
-    assert_int_equal(stats(&wo, 0).rows_unique, 0);
-    assert_int_equal(stats(&wo, 0).ids_at[4], 1); /* seen five times */
-    assert_int_equal(stats(&wo, 0).demotions, 1);
-    assert_int_equal(stats(&wo, 0).swept, 1);
+    assert_int_equal(world_stats(&wo, 0).rows_unique, 0);
+    assert_int_equal(world_stats(&wo, 0).ids_at[4], 1); /* seen five times */
+    assert_int_equal(world_stats(&wo, 0).demotions, 1);
+    assert_int_equal(world_stats(&wo, 0).swept, 1);
     world_one(&wo, 1, 5000, 1.0f); /* frequent enough still: at once a row again, the lowest */
     assert_int_equal(wo.out.slot[0], first_unique(&wo));
     world_close(&wo);
@@ -173,7 +165,7 @@ a_slow_id_is_given_the_silence_of_its_own_gaps(void **state)
     world_open(&wo);
     for (size_t n = 0; n < 100; n++) /* ID 1 comes every 20 events */
         world_one(&wo, n % 20 == 0 ? 1 : 100 + n, 7000 + n, 1.0f);
-    assert_int_equal(stats(&wo, 0).rows_unique, 1);
+    assert_int_equal(world_stats(&wo, 0).rows_unique, 1);
     size_t at = silence_until_freed(&wo, 400);
     assert_in_range(at, 200 - 20, 200); /* 19 of the 200 events passed before */
     world_close(&wo);
@@ -187,10 +179,11 @@ unique_gives_every_id_a_fresh_row_for_ever(void **state)
     world_conf(&wo, AA_MODE_UNIQUE);
     world_open(&wo);
     world_random(&wo, 3, 20, 50, 500, 1);
-    assert_int_equal(stats(&wo, 0).rows_unique, stats(&wo, 0).ids_seen);
-    assert_int_equal(wo.ops[AA_OP_INIT], stats(&wo, 0).ids_seen + stats(&wo, 1).ids_seen);
+    assert_int_equal(world_stats(&wo, 0).rows_unique, world_stats(&wo, 0).ids_seen);
+    assert_int_equal(wo.ops[AA_OP_INIT],
+                     world_stats(&wo, 0).ids_seen + world_stats(&wo, 1).ids_seen);
     assert_int_equal(wo.ops[AA_OP_FREE] + wo.ops[AA_OP_PROMOTE], 0);
-    assert_int_equal(stats(&wo, 0).rows_shared, 0);
+    assert_int_equal(world_stats(&wo, 0).rows_shared, 0);
     aa_assignment a;
     assigner_new_id(wo.as, 0, &a);
     assert_int_equal(a.slot, AA_NO_SLOT);
@@ -210,7 +203,7 @@ hash_reads_the_key_modulo_the_rows_which_are_there_from_the_start(void **state)
     assert_int_equal(wo.out.slot[1], 37 % 16);
     world_random(&wo, 3, 20, 50, 500, 1);
     assert_int_equal(wo.ops[AA_OP_INIT], 32);
-    assert_int_equal(stats(&wo, 0).rows_unique, 16);
+    assert_int_equal(world_stats(&wo, 0).rows_unique, 16);
     aa_assignment a;
     assigner_new_id(wo.as, 0, &a);
     assert_int_equal(a.modulo, 16);
@@ -231,7 +224,7 @@ random_acts_at_the_given_rates(void **state)
         world_event(&wo, key, 1.0f);
         if (n % 100 == 0) world_step(&wo);
     }
-    assigner_stats st = stats(&wo, 0);
+    assigner_stats st = world_stats(&wo, 0);
     check_close((double)st.promotions / 20000.0, 0.1, 0.01, 0.0, 0);
     /* 2 visits an event: a row lives 1/0.25 rounds of half as many events as there are slots */
     assert_true(st.demotions > st.promotions / 2 && st.demotions < st.promotions);
@@ -288,9 +281,9 @@ paper_warms_its_shared_rows_at_random_before_anyone_moves(void **state)
     }
     for (size_t i = 0; i < 5; i++)
         assert_in_range(read[i], 140, 260);
-    assert_int_equal(stats(&wo, 0).ids_at[1], stats(&wo, 0).ids);
+    assert_int_equal(world_stats(&wo, 0).ids_at[1], world_stats(&wo, 0).ids);
     world_random(&wo, 8, 20, 50, 100, 1);
-    assert_true(stats(&wo, 0).ids_at[1] < stats(&wo, 0).ids);
+    assert_true(world_stats(&wo, 0).ids_at[1] < world_stats(&wo, 0).ids);
     world_close(&wo);
 }
 
@@ -328,7 +321,7 @@ buckets_of_frequency_account_for_every_id_and_action(void **state)
     world_random(&wo, 8, 20, 100, 300, 1);
     for (uint32_t f = 0; f < 2; f++) {
         assigner_bucket b[AA_FREQ_BUCKETS];
-        assigner_stats  st = stats(&wo, f);
+        assigner_stats  st = world_stats(&wo, f);
         uint64_t        ids[17] = {0}, actions[AA_ACTIONS] = {0}, rare = 0;
         assigner_buckets_get(wo.as, f, b);
         for (size_t i = 0; i < AA_FREQ_BUCKETS; i++) {
@@ -387,8 +380,8 @@ default_gives_rows_to_whoever_comes_while_they_cost_nothing(void **state)
             assert_int_equal(wo.out.next_state[f] % 6, n < 15 ? 5 : 0);
         }
     }
-    assert_int_equal(stats(&wo, 0).budget, 30);
-    assert_true(stats(&wo, 0).price == 0.0);
+    assert_int_equal(world_stats(&wo, 0).budget, 30);
+    assert_true(world_stats(&wo, 0).price == 0.0);
     world_close(&wo);
 }
 
@@ -423,7 +416,7 @@ default_frees_rows_in_the_sweep_only_and_reads_the_shared_row_beside_its_own(voi
     assert_true(own > 500);
     assert_in_range(swept, 20, 2000);
     assert_int_equal(swept, wo.ops[AA_OP_FREE]);
-    assert_int_equal(swept, stats(&wo, 0).swept + stats(&wo, 1).swept);
+    assert_int_equal(swept, world_stats(&wo, 0).swept + world_stats(&wo, 1).swept);
     world_close(&wo);
 }
 
@@ -451,8 +444,8 @@ default_ascends_as_often_as_its_index_over_the_price_says(void **state)
     }
     const double x = 1 / 1.2, p = pow(x, 4) / (1 + pow(x, 4)), sd = sqrt(p * (1 - p) / N);
     for (uint32_t f = 0; f < 2; f++) {
-        check_close((double)stats(&wo, f).promotions / N, p, 4 * sd, 0.0, f);
-        check_close(stats(&wo, f).price, index * 1.2, 1e-12, 1e-6, f);
+        check_close((double)world_stats(&wo, f).promotions / N, p, 4 * sd, 0.0, f);
+        check_close(world_stats(&wo, f).price, index * 1.2, 1e-12, 1e-6, f);
     }
     world_close(&wo);
 }

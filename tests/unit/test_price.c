@@ -91,7 +91,7 @@ the_price_is_the_index_of_the_last_holder_within_the_target(void **state)
     for (uint32_t f = 0; f < 2; f++) {
         check_close(price_of(&pr, f), want, 0.0, 1.0 / 128, f);
         check_close((double)pr.ps.cut[f], want, 0.0, 1.0 / 128, f);
-        check_close((double)pr.ask[f], 2 * price_of(&pr, f), 0.0, 1e-6, f);
+        check_close((double)price_ask(&pr, f), 2 * price_of(&pr, f), 0.0, 1e-6, f);
     }
     price_fini(&pr);
 }
@@ -138,7 +138,7 @@ a_row_costs_its_share_of_the_price(void **state)
     for (int n = 1; n <= 5000; n++) {
         price_ids(&pr, 1);
         check_close(price_of(&pr, 1), 0.01 / n, 0.0, 1e-12, (size_t)n);
-        check_close((double)pr.ask[1], 2 * 0.01 / n, 0.0, 1e-6, (size_t)n);
+        check_close((double)price_ask(&pr, 1), 2 * 0.01 / n, 0.0, 1e-6, (size_t)n);
     }
     for (int n = 0; n < 1000; n++)
         price_ids(&pr, -1);
@@ -244,18 +244,10 @@ rows_go_to_whoever_is_worth_them_now(void **state)
 static assigner *
 saved_and_restored(const world *wo)
 {
-    aa_ckpt_writer *w;
-    aa_ckpt_reader *r;
-    assigner       *as = NULL;
-    aa_err          err = AA_ERR_INIT;
-    aa_status       st = aa_ckpt_create(&w, &wo->cfg, "assigner", 1, &err);
-    if (st == AA_OK) st = assigner_save(wo->as, w, &err);
-    if (st == AA_OK) st = aa_ckpt_commit(&w, 0, &err);
-    if (st == AA_OK) st = aa_ckpt_open(&r, &wo->cfg, "assigner", 1, &err);
-    if (st == AA_OK) st = assigner_new(&as, &wo->cfg, &err);
-    if (st == AA_OK) st = assigner_restore(as, r, &err);
-    if (st != AA_OK) fail_msg("%s", err.text);
-    aa_ckpt_close(&r);
+    assigner *as = NULL;
+    aa_err    err = AA_ERR_INIT;
+    world_save(wo);
+    if (world_restore(&wo->cfg, &as, &err) != AA_OK) fail_msg("%s", err.text);
     assert_true(assigner_digest(as) == assigner_digest(wo->as));
     return as;
 }

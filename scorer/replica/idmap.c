@@ -56,12 +56,6 @@ key_of(uint64_t hash)
     return hash ^ hash >> 32;
 }
 
-static void
-plain_destroy(reclaim_node *node)
-{
-    free(node);
-}
-
 /* ---- directory ---- */
 
 static idmap_directory *
@@ -103,7 +97,7 @@ grow_directory(idmap *im)
         atomic_init(&dir->at[i], atomic_load(&old->at[i & (count - 1)]));
     im->bytes += directory_bytes(dir) - directory_bytes(old);
     atomic_store(&im->directory, dir);
-    reclaim_retire(im->rl, &old->node, plain_destroy);
+    reclaim_retire(im->rl, &old->node, reclaim_free_node);
     return true;
 }
 
@@ -122,7 +116,7 @@ static void
 retire_segment(idmap *im, idsegment *sg)
 {
     im->bytes -= idsegment_bytes(sg);
-    reclaim_retire(im->rl, &sg->node, plain_destroy);
+    reclaim_retire(im->rl, &sg->node, reclaim_free_node);
 }
 
 /* Every segment once. */
@@ -185,7 +179,7 @@ retire_long(idmap *im, idmap_long *held)
 {
     if (!held) return;
     im->bytes -= sizeof *held;
-    reclaim_retire(im->rl, &held->node, plain_destroy);
+    reclaim_retire(im->rl, &held->node, reclaim_free_node);
 }
 
 /* ---- growth ---- */

@@ -365,22 +365,17 @@ idmap_delete(idmap *im, uint64_t key)
     return true;
 }
 
-typedef struct {
-    uint32_t tag;
-} retag_job;
-
 static void
 retag_segment(void *arg, idsegment *sg, uint64_t number)
 {
     (void)number;
-    idsegment_retag(sg, ((const retag_job *)arg)->tag, RUNTAGS_OLDER);
+    idsegment_retag(sg, *(const uint32_t *)arg, RUNTAGS_OLDER);
 }
 
 void
 idmap_retag(idmap *im, uint32_t tag)
 {
-    retag_job job = {.tag = tag};
-    each_segment(im, retag_segment, &job);
+    each_segment(im, retag_segment, &tag);
 }
 
 size_t

@@ -175,10 +175,8 @@ begin_at(aa_reader *rd, rd_kafka_topic_partition_list_t *list, int64_t since_ms)
     for (size_t i = 0; !ke && i < rd->part_count; i++) { /* as they were added */
         reader_part  *pt = &rd->part[i];
         const int64_t offset = list->elems[i].offset;
-        rd->there_count -= pt->there;
         pt->next = offset < 0 || offset > pt->until ? pt->until : offset;
-        pt->there = pt->next >= pt->until;
-        rd->there_count += pt->there;
+        read_until(rd, pt, pt->next, pt->until);
         list->elems[i].offset = pt->next;
     }
     return ke;

@@ -1,12 +1,12 @@
 #include "common/messages/mark.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "common/messages/wire_scan.h"
 
-enum { FIELD = 15, VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5, MARK_BYTES = 5 };
+enum { FIELD = 15, MARK_BYTES = 5 };
 
 uint32_t
 aa_mark_of(const char *pipeline)
@@ -44,49 +44,21 @@ aa_mark_put(aa_bytes *value, uint32_t mark, aa_err *err)
         value->data = grown;
         value->cap = cap;
     }
-    value->data[value->len] = FIELD << 3 | FIXED32;
+    value->data[value->len] = FIELD << 3 | WIRE_FIXED32;
     aa_mark_to_header(value->data + value->len + 1, mark);
     value->len += MARK_BYTES;
     return AA_OK;
 }
 
-/* False: the bytes end before the number does, or it is too long. */
-static bool
-take_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        const uint8_t byte = *(*at)++;
-        *out |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) return true;
-    }
-    return false;
-}
-
 uint32_t
 aa_mark_get(const void *value, size_t len)
 {
-    const uint8_t *at = value, *end = at + len;
-    uint32_t       mark = 0;
     if (!value) return 0;
-    while (at < end) {
-        uint64_t tag, skip = 0;
-        if (!take_varint(&at, end, &tag)) return 0;
-        switch (tag & 7) {
-        case VARINT:
-            if (!take_varint(&at, end, &skip)) return 0;
-            skip = 0;
-            break;
-        case FIXED64: skip = 8; break;
-        case BYTES:
-            if (!take_varint(&at, end, &skip)) return 0;
-            break;
-        case FIXED32: skip = 4; break;
-        default: return 0;
-        }
-        if (skip > (size_t)(end - at)) return 0;
-        if (tag == (FIELD << 3 | FIXED32)) mark = aa_mark_from_header(at, AA_MARK_HEADER_BYTES);
-        at += skip;
-    }
-    return mark;
+    wire_scan        sc = {.at = value, .end = (const uint8_t *)value + len};
+    wire_field       fi;
+    wire_scan_status found;
+    uint32_t         mark = 0;
+    while ((found = wire_scan_next(&sc, &fi)) == WIRE_SCAN_FIELD)
+        if (fi.number == FIELD && fi.type == WIRE_FIXED32) mark = (uint32_t)fi.value;
+    return found == WIRE_SCAN_END ? mark : 0;
 }

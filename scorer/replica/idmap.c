@@ -57,12 +57,6 @@ key_of(uint64_t hash)
     return hash ^ hash >> 32;
 }
 
-static void
-plain_destroy(reclaim_node *node)
-{
-    free(node);
-}
-
 /* ---- directory ---- */
 
 static idmap_directory *
@@ -104,7 +98,7 @@ grow_directory(idmap *im)
         atomic_init(&dir->at[i], atomic_load(&old->at[i & (count - 1)]));
     im->bytes += directory_bytes(dir) - directory_bytes(old);
     atomic_store(&im->directory, dir);
-    reclaim_retire(im->rl, &old->node, plain_destroy);
+    reclaim_retire(im->rl, &old->node, reclaim_free_node);
     return true;
 }
 
@@ -123,7 +117,7 @@ static void
 retire_segment(idmap *im, idsegment *sg)
 {
     im->bytes -= idsegment_bytes(sg);
-    reclaim_retire(im->rl, &sg->node, plain_destroy);
+    reclaim_retire(im->rl, &sg->node, reclaim_free_node);
 }
 
 /* Every segment once. */
@@ -186,7 +180,7 @@ retire_long(idmap *im, idmap_long *held)
 {
     if (!held) return;
     im->bytes -= sizeof *held;
-    reclaim_retire(im->rl, &held->node, plain_destroy);
+    reclaim_retire(im->rl, &held->node, reclaim_free_node);
 }
 
 /* ---- growth ---- */
@@ -372,22 +366,17 @@ idmap_delete(idmap *im, uint64_t key)
     return true;
 }
 
-typedef struct {
-    uint32_t tag;
-} retag_job;
-
 static void
 retag_segment(void *arg, idsegment *sg, uint64_t number)
 {
     (void)number;
-    idsegment_retag(sg, ((const retag_job *)arg)->tag, RUNTAGS_OLDER);
+    idsegment_retag(sg, *(const uint32_t *)arg, RUNTAGS_OLDER);
 }
 
 void
 idmap_retag(idmap *im, uint32_t tag)
 {
-    retag_job job = {.tag = tag};
-    each_segment(im, retag_segment, &job);
+    each_segment(im, retag_segment, &tag);
 }
 
 size_t

@@ -86,6 +86,12 @@ reclaim_retire(reclaim *rl, reclaim_node *node, void (*destroy)(reclaim_node *no
 }
 
 void
+reclaim_free_node(reclaim_node *node)
+{
+    free(node);
+}
+
+void
 reclaim_now(reclaim *rl)
 {
     if (!rl->retired) return;

@@ -39,6 +39,8 @@ void reclaim_exit(reclaim *rl, int reader);
 /** The object can no longer be reached; destroy it when no reader can hold it. NULL: nothing.
  *  @thread updater */
 void reclaim_retire(reclaim *rl, reclaim_node *node, void (*destroy)(reclaim_node *node));
+/** The destroy of an object that is one piece of memory. */
+void reclaim_free_node(reclaim_node *node);
 /** Free what can be freed. Called by retire; call it now and then besides. @thread updater */
 void reclaim_now(reclaim *rl);
 

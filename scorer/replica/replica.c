@@ -81,12 +81,6 @@ struct replica_reader {
     replica_found        found[LOOKUP_ITEMS];
 };
 
-static void
-plain_destroy(reclaim_node *node)
-{
-    free(node);
-}
-
 aa_status
 replica_check(const aa_conf *cfg, aa_err *err)
 {
@@ -196,7 +190,7 @@ apply_new_id(replica *rp, replica_field *fi, const aa_assignment *a, replica_eff
         return AA_OK;
     }
     atomic_store(&fi->new_id, fresh);
-    if (held) reclaim_retire(rp->rl, &held->node, plain_destroy);
+    if (held) reclaim_retire(rp->rl, &held->node, reclaim_free_node);
     *effect = REPLICA_APPLIED;
     return AA_OK;
 }
@@ -346,7 +340,7 @@ replica_apply_dense(replica *rp, const void *value, size_t len, replica_effect *
         note_version(rp, d.run_id, d.version);
     }
     atomic_store(&rp->dense, fresh);
-    if (held) reclaim_retire(rp->rl, &held->node, plain_destroy);
+    if (held) reclaim_retire(rp->rl, &held->node, reclaim_free_node);
     *effect = REPLICA_APPLIED;
 out:
     aa_dense_message_fini(&d);

@@ -52,12 +52,6 @@ struct rowset {
     float                      *scratch;     /* (width) for the digest */
 };
 
-static void
-plain_destroy(reclaim_node *node)
-{
-    free(node);
-}
-
 /* ---- chunks ---- */
 
 static rowset_directory *
@@ -100,7 +94,7 @@ static void
 retire_chunk(rowset *rs, rowset_place place)
 {
     rs->bytes -= chunk_bytes(rs, has_floats(place));
-    reclaim_retire(rs->rl, &chunk_at(place)->node, plain_destroy);
+    reclaim_retire(rs->rl, &chunk_at(place)->node, reclaim_free_node);
 }
 
 static rowset_place
@@ -130,7 +124,7 @@ grow_directory(rowset *rs, size_t least)
         atomic_init(&grown->chunk[i], atomic_load(&dir->chunk[i]));
     rs->bytes += (count - dir->count) * sizeof dir->chunk[0];
     atomic_store(&rs->directory, grown);
-    reclaim_retire(rs->rl, &dir->node, plain_destroy);
+    reclaim_retire(rs->rl, &dir->node, reclaim_free_node);
     return true;
 }
 

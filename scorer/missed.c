@@ -24,8 +24,16 @@ missed_set_retention(missed *mi, int64_t retention_ms)
 void
 missed_begin(missed *mi, int64_t retention_ms, int64_t now_ms)
 {
-    *mi = (missed){.read_ms = now_ms, .asked_ms = now_ms, .next_ms = INT64_MAX};
+    *mi = (missed){.read_ms = now_ms, .asked_ms = now_ms, .next_ms = INT64_MAX, .came_ms = -1};
     missed_set_retention(mi, retention_ms);
+}
+
+void
+missed_came(missed *mi, int64_t now_ms)
+{
+    const int64_t before_ms = mi->came_ms >= 0 ? mi->came_ms : mi->read_ms;
+    mi->halted = mi->halted || (!mi->complete && now_ms - before_ms > mi->retention_ms);
+    mi->came_ms = now_ms;
 }
 
 bool
@@ -57,10 +65,9 @@ missed_reached(missed *mi, int64_t now_ms, int64_t position)
 {
     if (mi->asked_ms < 0) return;
     const bool late = now_ms - mi->read_ms > mi->retention_ms;
-    if (mi->complete)
-        mi->some = mi->some || late;
-    else
-        mi->slow = late;
+    if (mi->came_ms >= 0) missed_came(mi, now_ms);
+    mi->slow = mi->slow || (late && !mi->complete && !mi->halted);
+    mi->some = mi->some || (late && (mi->complete || mi->halted));
     mi->complete = true;
     mi->read_ms = mi->asked_ms;
     mi->position = position;

@@ -25,13 +25,17 @@ typedef struct {
     int64_t position; /* of the reader at read_ms: it has not moved if nothing was written */
     int64_t every_ms; /* between questions; longer while the ends are not reached */
     bool    complete; /* the ends were reached once */
-    bool    slow;     /* the first reading took too long already: reading anew would not help */
-    bool    some;     /* deletions may have been missed since */
+    int64_t came_ms;  /* until then: records came last; -1: none yet */
+    bool    halted;   /* ... and for longer than deletions are kept there were none */
+    bool    slow; /* the first reading took too long, without a halt: reading anew would not help */
+    bool    some; /* deletions may have been missed since */
 } missed;
 
 /** Reading of everything begins, and the ends are known. */
 void missed_begin(missed *mi, int64_t retention_ms, int64_t now_ms);
 void missed_set_retention(missed *mi, int64_t retention_ms);
+/** Records came: in the first reading, which is not done, a long time without any is a halt. */
+void missed_came(missed *mi, int64_t now_ms);
 /** Is it time to ask for the ends? */
 bool missed_asks(const missed *mi, int64_t now_ms);
 /** The ends were asked for at asked_ms. answered: they are known; there: all up to them has been read

@@ -185,6 +185,7 @@ update_feed(updater *up, feed *fd, int wait_ms, aa_err *err)
 {
     size_t    count;
     aa_status st = aa_reader_poll(fd->rd, up->rec, APPLY_RECORDS, wait_ms, &count, err);
+    if (count > 0) missed_came(&fd->mi, aa_boot_ms());
     for (size_t i = 0; i < count && st == AA_OK; i++) {
         st = apply_record(up, fd, &up->rec[i], err);
         if (i % APPLY_TURN == APPLY_TURN - 1) sched_yield();
@@ -299,7 +300,7 @@ take_anew(updater *up, aa_err *err)
     up->now = up->anew;
     up->anew = (feed){.rp = NULL};
     up->older_ms = 0;
-    up->anew_from_ms = now_ms + ANEW_FACTOR * took_ms;
+    up->anew_from_ms = now_ms + (up->now.mi.halted ? 0 : ANEW_FACTOR * took_ms);
     aa_gauge_set(up->sm->reading_anew, 0);
     aa_info("READ-ANEW", "done within %" PRId64 " ms: the new copy serves", took_ms);
     return AA_OK;

@@ -129,6 +129,33 @@ first_reading_that_takes_too_long_is_slow_and_not_begun_again(void **state)
     assert_false(mi.some);
 }
 
+/* Stopped within the first reading, or without a broker: reading anew does help. */
+static void
+first_reading_that_halted_is_begun_again(void **state)
+{
+    (void)state;
+    missed mi;
+    missed_begin(&mi, HOUR_MS, BEGIN_MS);
+    missed_came(&mi, BEGIN_MS + 1000);
+    missed_came(&mi, BEGIN_MS + (int64_t)2 * HOUR_MS);
+    missed_reached(&mi, BEGIN_MS + (int64_t)2 * HOUR_MS + 1000, 7);
+    assert_true(mi.some);
+    assert_false(mi.slow);
+}
+
+static void
+first_reading_that_takes_long_without_a_halt_is_slow(void **state)
+{
+    (void)state;
+    missed mi;
+    missed_begin(&mi, HOUR_MS, BEGIN_MS);
+    for (int64_t ms = 0; ms <= (int64_t)2 * HOUR_MS; ms += HOUR_MS / 2)
+        missed_came(&mi, BEGIN_MS + ms);
+    missed_reached(&mi, BEGIN_MS + (int64_t)2 * HOUR_MS, 7);
+    assert_true(mi.slow);
+    assert_false(mi.some);
+}
+
 /* Else the ends would move on before they are reached, for ever. */
 static void
 reader_behind_by_more_than_a_question_reaches_an_end_all_the_same(void **state)
@@ -181,6 +208,8 @@ main(void)
         cmocka_unit_test(what_was_read_before_the_question_came_late_all_the_same),
         cmocka_unit_test(broker_that_does_not_answer_is_asked_again_and_the_gap_goes_on),
         cmocka_unit_test(first_reading_that_takes_too_long_is_slow_and_not_begun_again),
+        cmocka_unit_test(first_reading_that_halted_is_begun_again),
+        cmocka_unit_test(first_reading_that_takes_long_without_a_halt_is_slow),
         cmocka_unit_test(reader_behind_by_more_than_a_question_reaches_an_end_all_the_same),
         cmocka_unit_test(retention_that_is_told_later_brings_the_next_question_forward),
         cmocka_unit_test(retention_of_nothing_counts_as_the_least),

@@ -58,9 +58,10 @@ scorer_metrics_init(scorer_metrics *sm, aa_metrics *ms, const aa_conf *cfg)
     sm->read_anew = aa_metrics_counter(ms, "autoassign_scorer_read_anew_total", "",
                                        "Times that the topics were read anew: deletions may have "
                                        "been missed, or a topic was cut.");
-    sm->reading_anew =
-        aa_metrics_gauge(ms, "autoassign_scorer_reading_anew", "",
-                         "1 while the topics are read anew; the model at hand serves meanwhile.");
+    sm->reading_anew = aa_metrics_gauge(
+        ms, "autoassign_scorer_reading_anew", "",
+        "1 while the topics are read anew, or wait for it; the model at hand serves "
+        "meanwhile.");
     sm->older_only =
         aa_metrics_gauge(ms, "autoassign_scorer_older_run", "",
                          "1 while only records of an older run arrive than those that are held.");

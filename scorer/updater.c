@@ -254,7 +254,6 @@ give_up_anew(updater *up)
 {
     aa_reader_free(&up->anew.rd);
     replica_free(&up->anew.rp);
-    aa_gauge_set(up->sm->reading_anew, 0);
 }
 
 /* Read all of the topics into a new replica beside the one that serves. */
@@ -276,7 +275,6 @@ begin_anew(updater *up, aa_err *err)
                     " s): both topics are read anew, the model at hand serves meanwhile",
                     up->now.mi.retention_ms / 1000);
         aa_counter_add(up->sm->read_anew, 1);
-        aa_gauge_set(up->sm->reading_anew, 1);
         return AA_OK;
     }
     give_up_anew(up);
@@ -301,7 +299,6 @@ take_anew(updater *up, aa_err *err)
     up->anew = (feed){.rp = NULL};
     up->older_ms = 0;
     up->anew_from_ms = now_ms + (up->now.mi.halted ? 0 : ANEW_FACTOR * took_ms);
-    aa_gauge_set(up->sm->reading_anew, 0);
     aa_info("READ-ANEW", "done within %" PRId64 " ms: the new copy serves", took_ms);
     return AA_OK;
 }
@@ -328,8 +325,10 @@ check_feed(updater *up, aa_err *err)
 {
     learn_retention(up);
     follow_ends(up);
+    const bool wanted = up->now.mi.some || aa_reader_lost(up->now.rd);
+    aa_gauge_set(up->sm->reading_anew, wanted);
     if (up->anew.rd) return read_anew(up, err);
-    if (!up->now.mi.some && !aa_reader_lost(up->now.rd)) return AA_OK;
+    if (!wanted) return AA_OK;
     return aa_now_ms() >= up->anew_from_ms ? begin_anew(up, err) : AA_OK;
 }
 

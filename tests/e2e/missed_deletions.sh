@@ -41,7 +41,7 @@ said() { grep -q "$2" "$PIPELINE_DIR/$1.log"; } # said NAME WORDS
 answers() { pipeline_tool score --endpoint "ipc://$1.ipc" --timeout 5000 7 $(seq 1 30) >/dev/null; }
 held() { jq -c '{ids, rows, assignments_digest, served_digest}' "$PIPELINE_DIR/$1/scorer.json"; }
 no_lag() { [[ $(pipeline_http ingest /metrics | metric autoassign_consumer_lag) == 0 ]]; }
-lagless() { # it has read all, and is not reading anew
+lagless() { # it has read all, and neither reads anew nor is about to
     local metrics
     metrics=$(pipeline_http "$1" /metrics)
     [[ $(metric autoassign_scorer_lag <<<"$metrics") == 0 && $(metric autoassign_scorer_reading_anew <<<"$metrics") == 0 ]]
@@ -78,7 +78,7 @@ must all_events_are_read wait_until 60 no_lag
 pipeline_stop # everything is published
 start_scorer fresh
 must a_fresh_scorer_is_ready wait_until 60 pipeline_ready fresh
-for name in steady stopped fresh; do check "${name}_has_read_all" wait_until 30 lagless $name; done
+for name in steady stopped fresh; do check "${name}_has_read_all" wait_until 90 lagless $name; done
 for name in steady stopped fresh; do check "${name}_drains" drain_scorer $name; done
 fresh=$(held fresh)
 echo "note $fresh"
